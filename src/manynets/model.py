@@ -20,6 +20,7 @@ from manynets.display import History
 from manynets.errors import DataError, ModelFileError, OptionError, short
 from manynets.model_tools import ModelTools
 from manynets.modelfile import StoredTensor, check_target, open_model_file, write_model_file
+from manynets.nn.core_scores import takes_scores
 from manynets.nn.network import build
 from manynets.nn.population import Population, all_finite
 from manynets.nn.shape import Shape
@@ -212,7 +213,8 @@ class Model(ModelTools):
             x = to_tensor(matrix, device=device, dtype=self._dtype)
             if rows == 1 and self._population.takes_row:
                 return self._population.row_scores(x.numpy()[0])[None, None]
-            return self._population.scores(x).cpu().numpy()
+            if not takes_scores(self._population, x):
+                return self._population.scores(x).cpu().numpy()
         out = torch.empty(self.size, rows, self.task.outputs, dtype=self._dtype, device=CPU)
         if device.type != "cpu":
             for start in range(0, rows, self._chunk):

@@ -13,9 +13,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Job", "Pointers", "description", "evaluate", "load", "outruns_torch", "permutations", "train", "usable_threads"]
+__all__ = [
+    "Job",
+    "Pointers",
+    "description",
+    "evaluate",
+    "has_wide_vectors",
+    "load",
+    "outruns_torch",
+    "permutations",
+    "train",
+    "usable_threads",
+]
 
-VERSION = 8  # as in core.cpp
+VERSION = 9  # as in core.cpp
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -41,6 +52,7 @@ class Job(ctypes.Structure):
         ("parameter", _real),
         ("unit", _pointer),
         ("x", _pointer),
+        ("sums", _number),
         ("target", _pointer),
         ("order", _pointer),
         ("order_stride", _number),
@@ -75,6 +87,8 @@ class Job(ctypes.Structure):
         ("keys", _pointer),
         ("dropout", _pointer),
         ("log", _pointer),
+        ("scores", _pointer),
+        ("scores_stride", _number),
     )
 
 
@@ -115,7 +129,7 @@ def train(job: Job) -> None:
 
 
 def evaluate(job: Job) -> None:
-    """Add to one line of the log per network its sums over `count` rows of its order, in prediction mode. It may be a MemoryError."""
+    """Add to one line of the log per network its sums over `count` rows of its order, or write their scores. It may be a MemoryError."""
     if not _loaded().manynets_run(ctypes.byref(job), 0):
         raise MemoryError("there is too little memory for the buffers of an evaluation; use smaller layers")
 
@@ -142,6 +156,12 @@ def outruns_torch() -> bool:
     """Return whether one thread of the core multiplies about as fast as two of torch's, for vectors that torch does not use here."""
     library = load()
     return library is not None and bool(library.manynets_outruns_torch())
+
+
+def has_wide_vectors() -> bool:
+    """Return whether the core computes with vectors of 256 bits or more, so that torch's products of small matrices are not faster."""
+    library = load()
+    return library is not None and library.manynets_isa().startswith(b"AVX")
 
 
 def usable_threads() -> int:

@@ -43,8 +43,9 @@ struct Job {
   const double* unit;  // (K, O): factors of the reported loss, or NULL for 1
   // the rows
   const void* x;          // T (N, D)
-  const void* target;     // int64 (N) class codes for softmax, else T (N, O)
-  const int64_t* order;   // (E, U, stride): row numbers in the order in which they are visited in each epoch of the job
+  int64_t sums;           // 0, or the numbers between networks where x holds the sums of the first layer, T (K, N, H), to evaluate
+  const void* target;     // int64 (N) class codes for softmax, else T (N, O); NULL where only scores are asked for
+  const int64_t* order;   // (E, U, stride): row numbers in the order in which they are visited in each epoch; NULL for that of the rows
   int64_t order_stride, epoch_stride;  // numbers from one order, and from one epoch, to the next
   const int64_t* counts;  // (U): how many there are
   const int64_t* which;   // (K): the order of each network
@@ -76,6 +77,8 @@ struct Job {
   const double* dropout;  // (K, L): probabilities
   // out
   double* log;  // (n, K, 3 + M): sums over the batch of loss, weight, penalty, hits; an evaluation adds to (K, 3 + M)
+  void* scores;           // T (K, stride): of an evaluation that only writes the scores (rows, O) of each network, else NULL
+  int64_t scores_stride;
 };
 
 // What one copy of the kernels offers. run: train (or evaluate) the networks from number *taken on, of which other threads take some, and
@@ -95,6 +98,9 @@ constexpr double BATCH_NORM_EPS = 1e-5;
 constexpr double BATCH_NORM_MOMENTUM = 0.1;
 constexpr double CLIP_EPS = 1e-6;
 constexpr int64_t EVALUATED = 256;  // rows that are evaluated at a time
+
+// Return in how many parts, for different threads, the rows of a network are taken.
+int64_t parts_of(const Job& job) { return job.scores ? (job.count + EVALUATED - 1) / EVALUATED : 1; }
 
 // --- vector types and math --------------------------------------------------------------------------------------------------------
 // Loops over numbers are left to the compiler to vectorize; only matrix products name vectors.
@@ -605,13 +611,17 @@ class Network {
     copy_state(true);
   }
 
-  void evaluate(int64_t k) {
-    open(k);
-    load_weights();
+  // Judge all rows, or write the scores of a part of them.
+  void evaluate(int64_t network, int64_t part) {
+    if (network != k) {
+      open(network);
+      load_weights();
+    }
     const int64_t end = job.first + job.count;
-    for (int64_t start = job.first; start < end; start += EVALUATED) {
+    for (int64_t start = job.first + part * EVALUATED; start < end; start += EVALUATED) {
       gather(start, end < start + EVALUATED ? end : start + EVALUATED);
       forward(0);
+      if (job.scores) return write_scores(start);
       loss(job.log + k * (3 + measures));
     }
   }
@@ -627,7 +637,7 @@ class Network {
   T *x, *target, *weight, *share, *losses;  // (b, D), (b, O), (b), (b), (b, O)
   int64_t* codes;                           // (b)
   uint64_t* words;                          // scratch for dropout
-  int64_t k, rows_to_visit, rows;                  // network; rows in its epoch and in the batch
+  int64_t k = -1, rows_to_visit, rows;             // network; rows in its epoch and in the batch
   const int64_t* order;
   double weight_sum, divisor, unbiased;  // of the batch; the divisor is 1 if all weights are 0
 
@@ -681,7 +691,7 @@ class Network {
   // Begin with a network.
   void open(int64_t network) {
     k = network;
-    order = job.order + job.which[k] * job.order_stride;
+    order = job.order ? job.order + job.which[k] * job.order_stride : nullptr;
     rows_to_visit = job.counts[job.which[k]];
     copy_state(false);
     T* statistics = static_cast<T*>(job.statistics) + k * job.statistics_size;
@@ -722,20 +732,22 @@ class Network {
 
   // Copy the rows `start` to `end` of the order.
   void gather(int64_t start, int64_t end) {
-    const int64_t d = job.widths[0], outputs = job.widths[layers];
+    const int64_t d = job.sums ? layer[0].out : layer[0].in, outputs = job.widths[layers];
+    T* to = job.sums ? layer[0].a : x;
+    const int64_t stride = job.sums ? layer[0].out_stride : x_stride;
     end = end < rows_to_visit ? end : rows_to_visit;
     rows = start < end ? end - start : 0;
-    const T *from = static_cast<const T*>(job.x), *targets = static_cast<const T*>(job.target);
+    const T *from = static_cast<const T*>(job.x) + k * job.sums, *targets = static_cast<const T*>(job.target);
     const T* weights = job.weights ? static_cast<const T*>(job.weights) + job.which[k] * job.weight_stride : nullptr;
     weight_sum = 0;
     int64_t positive = 0;
     for (int64_t r = 0; r < rows; r++) {
-      const int64_t row = order[start + r];
+      const int64_t row = order ? order[start + r] : start + r;
       INDEPENDENT
-      for (int64_t j = 0; j < d; j++) x[r * x_stride + j] = from[row * d + j];
-      if (job.loss == SOFTMAX) {
+      for (int64_t j = 0; j < d; j++) to[r * stride + j] = from[row * d + j];
+      if (job.loss == SOFTMAX && targets) {
         codes[r] = static_cast<const int64_t*>(job.target)[row];
-      } else {
+      } else if (targets) {
         for (int64_t j = 0; j < outputs; j++) target[r * score_stride + j] = targets[row * outputs + j];
       }
       weight[r] = weights ? weights[row] : T(1);
@@ -780,7 +792,8 @@ class Network {
     const T* h = x;
     for (int64_t l = 0; l < layers; l++) {
       Layer<T>& y = layer[l];
-      if (y.out_stride > 1) {
+      if (l == 0 && job.sums) {  // which are there
+      } else if (y.out_stride > 1) {
         product<T>(rows, y.out, y.in, h, y.in_stride, 1, y.ahead, l ? y.out_stride : y.out, y.bias, y.a, y.out_stride, false);
       } else {
         product_with_vector(rows, y.in, h, y.in_stride, y.ahead, job.bias ? y.bias[0] : T(0), y.a);
@@ -795,8 +808,8 @@ class Network {
 
   // Drop units of the input of layer l, whose slope is that of the activation below.
   void drop_units(int64_t l, int64_t step, T* a, T* slope, int64_t stride) {
-    const double p = job.dropout[k * layers + l];
-    if (training && p > 0) drop(job.keys[k * layers + l], step, p, rows, job.widths[l], words, a, slope, stride);
+    const double p = training ? job.dropout[k * layers + l] : 0;
+    if (p > 0) drop(job.keys[k * layers + l], step, p, rows, job.widths[l], words, a, slope, stride);
   }
 
   // out[j] = the sum over rows of term(r, place of row r and column j)
@@ -836,6 +849,15 @@ class Network {
         normal[row + j] = (z[row + j] - mean[j]) * inverse[j];
         z[row + j] = normal[row + j] * gain[j] + shift[j];
       }
+    }
+  }
+
+  // Copy the scores of the batch, whose first row is number `start`.
+  void write_scores(int64_t start) {
+    const int64_t outputs = job.widths[layers];
+    T* to = static_cast<T*>(job.scores) + k * job.scores_stride + start * outputs;
+    for (int64_t r = 0; r < rows; r++) {
+      for (int64_t j = 0; j < outputs; j++) to[r * outputs + j] = layer[layers - 1].a[r * score_stride + j];
     }
   }
 
@@ -1060,8 +1082,10 @@ bool run_as(const Job& job, bool training, int64_t* taken) {
   if (!block) return false;
   Arena arena = {static_cast<char*>(block) + (Arena::LINE - reinterpret_cast<uintptr_t>(block) % Arena::LINE) % Arena::LINE};
   Network<T> network(job, training, arena);
-  for (int64_t k; (k = __atomic_fetch_add(taken, 1, __ATOMIC_RELAXED)) < job.networks;) {
-    if (job.active[k]) training ? network.train(k) : network.evaluate(k);
+  const int64_t parts = parts_of(job);
+  for (int64_t task; (task = __atomic_fetch_add(taken, 1, __ATOMIC_RELAXED)) < job.networks * parts;) {
+    const int64_t k = task / parts;
+    if (job.active[k]) training ? network.train(k) : network.evaluate(k, task % parts);
   }
   free(block);
   return true;
@@ -1096,7 +1120,7 @@ extern const Kernels manynets_avx2, manynets_avx512;
 
 namespace {
 
-constexpr int64_t VERSION = 8;
+constexpr int64_t VERSION = 9;
 constexpr double FLOPS_PER_SECOND = 2e10, SECONDS_PER_STEP = 1e-6, SECONDS_PER_DRAW = 4e-9;  // rough, to estimate how long a job takes
 constexpr double SECONDS_PER_THREAD = 1e-4;  // for which one more thread pays
 
@@ -1219,9 +1243,10 @@ EXPORT int64_t manynets_run(const Job* job, int64_t training) {
   for (int64_t k = 0; k < job->networks; k++) networks += job->active[k] != 0;
   const double rows = static_cast<double>(training ? job->count * job->batch_size : job->count);
   const double steps = training ? static_cast<double>(job->count) : rows / EVALUATED;
-  const double seconds = 6 * rows * static_cast<double>(job->parameters) / FLOPS_PER_SECOND + steps * SECONDS_PER_STEP;
+  const double flops = (training ? 6 : 1) * rows * static_cast<double>(job->parameters);  // forward alone is quicker than rough
+  const double seconds = flops / FLOPS_PER_SECOND + steps * SECONDS_PER_STEP;
   std::atomic<bool> has_memory{false};  // of any thread, which takes the networks of those that have none
-  on_threads(job->threads, networks, seconds * static_cast<double>(networks), [&]() noexcept {
+  on_threads(job->threads, networks * parts_of(*job), seconds * static_cast<double>(networks), [&]() noexcept {
     const uint64_t mode = get_mode();
     set_mode(mode | FLUSH);
     if (KERNELS.run(job, training, &taken)) has_memory = true;

@@ -126,5 +126,5 @@ class ChangedRows:
                 some = slice(start, min(start + self.step, last))
                 sums = rest.index_select(-2, at[some])
                 sums += parts_of_values.index_select(-2, new[some])
-                out[:, start - first : some.stop - first].copy_(population.onward(sums))
+                population.write_onward(sums, out[:, start - first : some.stop - first])
             yield out.numpy()

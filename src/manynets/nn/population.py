@@ -21,6 +21,7 @@ from torch import Tensor
 
 from manynets.constants import BN_EPS
 from manynets.nn.activations import ACTIVATIONS
+from manynets.nn.core_scores import takes_scores, write_core_scores
 from manynets.nn.embeddings import periodic
 from manynets.nn.shape import Shape
 from manynets.spec import Activation
@@ -181,6 +182,14 @@ class Population:
             h = self._sums(i + 1, h, buffers[i + 1] if buffers else None)
         return h
 
+    def write_onward(self, sums: Tensor, out: Tensor) -> None:
+        """Write raw scores (K, N, O) for the sums of the first layer, as `first_sums` returns them; these are overwritten."""
+        of_each = sums.unsqueeze(0) if sums.ndim == 2 else sums
+        if takes_scores(self, of_each):
+            write_core_scores(self, of_each, out)
+        else:
+            out.copy_(self.onward(sums))
+
     def _sums(self, i: int, h: Tensor, out: Tensor | None = None) -> Tensor:
         """Return the product of layer i with its inputs, and its bias, before norm and activation."""
         weight, bias = self._layer(i)
@@ -212,7 +221,10 @@ class Population:
         return h
 
     def write_scores(self, x: Tensor, out: Tensor, rows: int) -> None:
-        """Write raw scores for x (N, D) to out (K, N, O), so many rows at a time in buffers that are made once."""
+        """Write raw scores for x (N, D) to out (K, N, O): by the core, or so many rows at a time in buffers that are made once."""
+        if takes_scores(self, x):
+            write_core_scores(self, x, out)
+            return
         lead = () if self.size == 1 else (self.size,)
         buffers: list[Tensor] = []
         for part, scores in zip(torch.split(x, rows), torch.split(out, rows, dim=1), strict=True):

@@ -181,6 +181,8 @@ def _out_of_fold(data: TrainingData, members: Sequence[Member], outcomes: Sequen
         population = Population.start(shape, [outcome.parameters], device=x.device, dtype=x.dtype)
         for start in range(0, len(held_out), PREDICTED_ROWS):
             rows = held_out[start : start + PREDICTED_ROWS]
-            sums[rows] += population.scores(x[torch.from_numpy(rows).to(x.device)])[0].double().cpu().numpy()
+            scores = x.new_empty(1, len(rows), shape.out_features)
+            population.write_scores(x[torch.from_numpy(rows).to(x.device)], scores, len(rows))
+            sums[rows] += scores[0].double().cpu().numpy()
             counts[rows] += 1
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)

@@ -1,0 +1,69 @@
+"""The scores of rows by the compiled core, whose threads take networks and blocks of rows.
+
+A row has the same scores, bit for bit, whichever rows it comes with, and however many threads there are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from manynets import core
+from manynets.spec import Activation
+
+if TYPE_CHECKING:
+    from manynets.nn.population import Population
+
+__all__ = ["takes_scores", "write_core_scores"]
+
+LARGEST = 1 << 20  # numbers in the largest matrix: torch's products are faster with larger ones
+FEWEST_ROWS = 64  # which pay for the copies that the core makes of the weights
+FEWEST = 1 << 18  # multiplications below which setting up a call takes longer than torch does
+
+
+def takes_scores(population: Population, x: Tensor) -> bool:
+    """Return whether the core computes the scores of rows x (N, D), or of sums x (K, N, H), and does so sooner than torch."""
+    shape = population.shape
+    matrices = [d_in * d_out for _, d_in, d_out in shape.layers]
+    at_hand = x.device.type == "cpu" and core.has_wide_vectors() and shape.embedding is None and x.dtype == population.flat.dtype
+    rows, fits = x.shape[-2], x.is_contiguous() and max(matrices) <= LARGEST
+    return at_hand and fits and rows >= FEWEST_ROWS and rows * population.size * sum(matrices) >= FEWEST
+
+
+def write_core_scores(population: Population, x: Tensor, out: Tensor) -> None:
+    """Write the scores of rows to out (K, N, O), of which the rows of a network are contiguous.
+
+    x: the rows (N, D), or the sums of the first layer (K, N, H) of a network that has hidden layers.
+    """
+    shape, networks, rows = population.shape, population.size, x.shape[-2]
+    widths = np.array([shape.in_features, *shape.hidden, shape.out_features])
+    counts, which, active = np.array([rows]), np.zeros(networks, dtype=np.int64), np.ones(networks, dtype=np.uint8)
+    core.evaluate(
+        core.Job(
+            type=x.element_size(),
+            threads=max(1, min(torch.get_num_threads(), core.usable_threads())),
+            networks=networks,
+            layers=len(widths) - 1,
+            widths=widths.ctypes.data,
+            activation=get_args(Activation).index(shape.activation),
+            bias=shape.bias,
+            batch_norm=shape.batch_norm,
+            input_scale=shape.input_scale,
+            x=x.data_ptr(),
+            sums=x.stride(0) if x.ndim == 3 else 0,
+            counts=counts.ctypes.data,
+            which=which.ctypes.data,
+            steps_per_epoch=1,
+            count=rows,
+            active=active.ctypes.data,
+            flat=population.flat.data_ptr(),
+            parameters=population.flat.shape[1],
+            statistics=population.statistics.data_ptr(),
+            statistics_size=population.statistics.shape[1],
+            scores=out.data_ptr(),
+            scores_stride=out.stride(0),
+        )
+    )

@@ -1,0 +1,108 @@
+"""Scores by the compiled core equal those by torch, and those of a row do not depend on the others."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import manynets as mn
+from manynets import core
+from manynets.nn.core_scores import takes_scores, write_core_scores
+from manynets.nn.initial import initial_parameters
+from manynets.nn.population import Population
+from manynets.nn.shape import Shape
+from manynets.spec import Activation
+from tests.tolerances import assert_close
+
+pytestmark = pytest.mark.skipif(core.load() is None, reason="there is no compiled core")
+
+
+def population_of(spec: mn.MLP, columns: int, outputs: int, *, networks: int = 1, dtype: torch.dtype = torch.float64) -> Population:
+    shape = Shape.of(spec, columns, outputs)
+    initial = [initial_parameters(spec, columns, outputs, seed=seed) for seed in range(networks)]
+    made = Population.start(shape, initial, device=torch.device("cpu"), dtype=dtype)
+    random = torch.Generator().manual_seed(1)
+    for view in (made.parameters | made.buffers).values():  # biases, norms and scales that are not 0 or 1
+        view.add_(torch.rand(view.shape, generator=random, dtype=dtype), alpha=0.1)
+    return made
+
+
+def rows_of(count: int, columns: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(count, columns, generator=torch.Generator().manual_seed(2), dtype=dtype)
+
+
+def core_scores(population: Population, x: Tensor) -> Tensor:
+    out = torch.full((population.size, x.shape[-2], population.shape.out_features), np.nan, dtype=x.dtype)
+    write_core_scores(population, x, out)
+    return out
+
+
+@pytest.mark.parametrize("activation", get_args(Activation))
+def test_every_activation(activation: Activation) -> None:
+    population = population_of(mn.MLP(hidden=(9, 6), activation=activation), 5, 3, networks=2)
+    x = 3 * rows_of(301, 5)
+    assert_close(core_scores(population, x), population.scores(x), "float64")
+
+
+@pytest.mark.parametrize(
+    ("spec", "outputs"),
+    [
+        (mn.MLP(hidden=()), 1),
+        (mn.MLP(hidden=(), bias=False), 4),
+        (mn.MLP(hidden=(7,), batch_norm=True), 1),
+        (mn.MLP(hidden=(33, 17), batch_norm=True, bias=False), 2),
+        (mn.MLP(hidden=(8,), input_scale=True), 1),
+        (mn.MLP(hidden=(8,), dropout=0.5), 1),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_every_part_of_a_network(spec: mn.MLP, outputs: int, dtype: torch.dtype) -> None:
+    population = population_of(spec, 20, outputs, networks=3, dtype=dtype)
+    x = rows_of(700, 20, dtype)
+    found = core_scores(population, x)
+    assert_close(found, population.scores(x), "float32" if dtype == torch.float32 else "float64")
+    assert torch.equal(core_scores(population, x[130:137]), found[:, 130:137])
+
+
+def test_the_number_of_threads_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    population, x = population_of(mn.MLP(hidden=(32, 16)), 6, 2, networks=3), rows_of(5000, 6)
+    monkeypatch.setattr(core, "usable_threads", lambda: 4)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    several = core_scores(population, x)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert torch.equal(core_scores(population, x), several)
+    assert torch.isfinite(several).all()
+
+
+@pytest.mark.parametrize("networks", [1, 3])
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_from_the_sums_of_the_first_layer(networks: int, batch_norm: bool) -> None:
+    population, x = population_of(mn.MLP(hidden=(12, 5), batch_norm=batch_norm), 6, 2, networks=networks), rows_of(300, 6)
+    sums = population.first_sums(x)
+    assert_close(core_scores(population, sums.unsqueeze(0) if networks == 1 else sums), population.scores(x), "float64")
+
+
+def test_a_row_that_is_not_finite_leaves_the_others_as_they_are() -> None:
+    population, x = population_of(mn.MLP(hidden=(20, 9)), 6, 1), rows_of(300, 6)
+    clean = core_scores(population, x)
+    x[7, 3], x[290, 0] = torch.nan, torch.inf
+    found = core_scores(population, x)
+    assert not torch.isfinite(found[0, [7, 290]]).any()
+    others = [row for row in range(300) if row not in (7, 290)]
+    assert torch.equal(found[:, others], clean[:, others])
+
+
+def test_what_goes_to_the_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core, "has_wide_vectors", lambda: True)
+    population = population_of(mn.MLP(hidden=(64, 64)), 30, 1)
+    assert takes_scores(population, rows_of(1000, 30))
+    assert not takes_scores(population, rows_of(10, 30))  # the copies of the weights would take longer
+    assert not takes_scores(population, rows_of(1000, 30, torch.float32))
+    assert not takes_scores(population, rows_of(30, 1000).mT)
+    assert not takes_scores(population_of(mn.MLP(hidden=(8,), embedding=mn.Periodic()), 30, 1), rows_of(1000, 30))
+    monkeypatch.setattr(core, "has_wide_vectors", lambda: False)
+    assert not takes_scores(population, rows_of(1000, 30))
