@@ -97,7 +97,7 @@ enum Optimizer { SGD, ADAM, ADAMW, NADAM, RMSPROP, ADAGRAD, LION };
 constexpr double BATCH_NORM_EPS = 1e-5;
 constexpr double BATCH_NORM_MOMENTUM = 0.1;
 constexpr double CLIP_EPS = 1e-6;
-constexpr int64_t EVALUATED = 256;  // rows that are evaluated at a time
+constexpr int64_t EVALUATED = 128;  // rows that are evaluated at a time
 
 // Return in how many parts, for different threads, the rows of a network are taken.
 int64_t parts_of(const Job& job) { return job.scores ? (job.count + EVALUATED - 1) / EVALUATED : 1; }

@@ -68,7 +68,7 @@ class ChangedRows:
             units = population.size * population.shape.hidden[0]
             if len(matrix) * units <= MOST_SUMS:
                 self.sums = population.first_sums(self._tensor(matrix))
-                self.step = max(1, ROWS_AT_ONCE[model.device.type] // units)
+                self.step = max(1, 4 * ROWS_AT_ONCE[model.device.type] // units)
 
     def _tensor(self, values: Array) -> Tensor:
         assert self.model.population is not None
