@@ -128,6 +128,15 @@ constexpr Set SET = {"portable", 16, 16};
 #define UNROLL _Pragma("GCC unroll 32")
 #endif
 
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define SHUFFLE(V, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#endif
+#endif
+#ifndef SHUFFLE  // GCC before 12
+#define SHUFFLE(V, a, b, ...) __builtin_shuffle(a, b, decltype(a < b){__VA_ARGS__})
+#endif
+
 template <class T>
 struct Vector {
   typedef T type __attribute__((vector_size(SET.vector_bytes)));
@@ -367,20 +376,41 @@ void product(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, int64_t
   }
 }
 
-// out (rows) = start + A (rows, n) v (n), where v has zeros up to whole vectors, and A any finite numbers
+// Lanes 0 to N - 1, as numbers that shuffles can be made of.
+template <int... L>
+struct Lanes {
+  // Add the halves of each block of 2 W lanes: those of a fill the first half of the result, those of b the second.
+  template <int W, class V>
+  static INLINE V fold(V a, V b) {
+    return SHUFFLE(V, a, b, (L / W * 2 * W + L % W)...) + SHUFFLE(V, a, b, (L / W * 2 * W + L % W + W)...);
+  }
+};
+template <int N, int... L>
+struct UpTo : UpTo<N - 1, N - 1, L...> {};
+template <int... L>
+struct UpTo<0, L...> : Lanes<L...> {};
+
+// Turn 2 W vectors into one, whose lanes are the sums over theirs.
+template <class T, int W = LANES<T> / 2>
+INLINE void sum_lanes(typename Vector<T>::type* v) {
+  UNROLL
+  for (int i = 0; i < W; i++) v[i] = UpTo<LANES<T>>::template fold<W>(v[2 * i], v[2 * i + 1]);
+  if constexpr (W > 1) sum_lanes<T, W / 2>(v);
+}
+
+// out (rows) = start + A (rows, n) v (n), where v has zeros up to whole vectors, and A any finite numbers; out has space for whole vectors
 template <class T>
 void product_with_vector(int64_t rows, int64_t n, const T* a, int64_t a_row, const T* v, T start, T* out) {
-  for (int64_t r = 0; r < rows; r++, a += a_row) {
-    typename Vector<T>::type sum = {};
-    for (int64_t j = 0; j < n; j += LANES<T>) sum += load(a + j) * load(v + j);
-    T lanes[LANES<T>];
-    store(lanes, sum);
+  for (int64_t r = 0; r < rows; r += LANES<T>) {
+    typename Vector<T>::type sum[LANES<T>];
     UNROLL
-    for (int half = LANES<T> / 2; half > 0; half /= 2) {
-      UNROLL
-      for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
+    for (int i = 0; i < LANES<T>; i++) {
+      const T* row = a + (r + i < rows ? r + i : r) * a_row;
+      sum[i] = load(row) * load(v);
+      for (int64_t j = LANES<T>; j < n; j += LANES<T>) sum[i] += load(row + j) * load(v + j);
     }
-    out[r] = start + lanes[0];
+    sum_lanes<T>(sum);
+    store(out + r, sum[0] + start);
   }
 }
 
