@@ -1185,6 +1185,8 @@ bool outruns_torch() {
 #endif
 }
 
+const bool OUTRUNS_TORCH = outruns_torch();
+
 // How this thread computes: a register of the processor, in which the bits FLUSH make denormal numbers count as zero.
 #if defined(__x86_64__) || defined(_M_X64)
 constexpr uint64_t FLUSH = 0x8040;
@@ -1264,7 +1266,7 @@ void permute(uint64_t key, int64_t rows, int64_t* out) {
 
 EXPORT int64_t manynets_abi() { return static_cast<int64_t>(sizeof(Job)) * 1000 + VERSION; }
 EXPORT const char* manynets_isa() { return KERNELS.name; }
-EXPORT int64_t manynets_outruns_torch() { return outruns_torch(); }
+EXPORT int64_t manynets_outruns_torch() { return OUTRUNS_TORCH; }
 
 // Train (1) or evaluate (0) the networks of a job; return whether there was memory for it. If not even one thread has any, nothing
 // was changed.
