@@ -170,6 +170,18 @@ INLINE void store(T* to, typename Vector<T>::type v) {
   *reinterpret_cast<typename Vector<T>::anywhere*>(to) = v;
 }
 
+// Copy n numbers, the last of them twice rather than one by one.
+template <class T>
+INLINE void copy(int64_t n, const T* from, T* to) {
+  if (n < LANES<T>) {
+    INDEPENDENT
+    for (int64_t j = 0; j < n; j++) to[j] = from[j];
+    return;
+  }
+  for (int64_t j = 0; j + LANES<T> <= n; j += LANES<T>) store(to + j, load(from + j));
+  store(to + n - LANES<T>, load(from + n - LANES<T>));
+}
+
 template <class T>
 struct Real;
 template <>
@@ -773,8 +785,7 @@ class Network {
     int64_t positive = 0;
     for (int64_t r = 0; r < rows; r++) {
       const int64_t row = order ? order[start + r] : start + r;
-      INDEPENDENT
-      for (int64_t j = 0; j < d; j++) to[r * stride + j] = from[row * d + j];
+      copy(d, from + row * d, to + r * stride);
       if (job.loss == SOFTMAX && targets) {
         codes[r] = static_cast<const int64_t*>(job.target)[row];
       } else if (targets) {
