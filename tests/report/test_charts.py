@@ -79,6 +79,9 @@ def test_the_best_epochs_are_marked() -> None:
         (1.0, "training", 4.0), (2.0, "training", 1.0), (1.0, "validation", 5.0), (2.0, "validation", 2.0),
     ]  # fmt: skip
     assert chart["layer"][1]["data"]["values"] == [{"epoch": 2.0}]
+    rmse = charts.history_chart({"epoch": [1.0, 2.0], "loss": [8.0, 2.0]}, [], squared=2.0)
+    assert rmse is not None
+    assert [one["loss"] for one in shown(rmse)] == [4.0, 2.0]
 
 
 def test_the_importance_of_a_pixel_is_at_its_place() -> None:
