@@ -197,9 +197,11 @@ def assert_halved(theirs: Any, ours: Any) -> None:
     assert ours.best_score_ == pytest.approx(theirs.best_score_, rel=1e-12)
 
 
-def test_halving_by_rows() -> None:
+@pytest.mark.parametrize("least", ["exhaust", "smallest"])
+def test_halving_by_rows(least: str) -> None:
     grid = {"learning_rate_init": [0.001, 0.01, 0.1], "alpha": [0.0, 1.0]}
     common = {"resource": "n_samples", "cv": StratifiedKFold(2), "random_state": 0, "factor": 2, "return_train_score": True}
+    common["min_resources"] = least
     theirs = HalvingGridSearchCV(NET, grid, **common).fit(IRIS_X, IRIS_Y)
     ours = mn.MLPSearchCV(NET, grid, strategy="halving", **common).fit(IRIS_X, IRIS_Y)
     assert_halved(theirs, ours)
