@@ -115,6 +115,14 @@ def test_rows_without_weight_do_not_count() -> None:
     assert np.ptp(model.predict_interval(x[:3]), axis=1).max() < 100
 
 
+def test_rows_count_by_their_weight() -> None:
+    random = np.random.default_rng(0)
+    errors, weight = random.normal(size=50), random.integers(1, 6, 50)
+    found: Any = residuals_of(mn.Regression((0.0,), (1.0,)), np.zeros((1, 50, 1)), errors[:, None], weight=weight.astype(float))
+    wanted = np.quantile(np.repeat(errors, weight), np.linspace(0, 1, 50), method="inverted_cdf")
+    assert_close(np.array(found[0].quantiles), wanted, "bits")
+
+
 def test_files_copies_and_numpy_predict_the_same(ensemble: mn.Model, tmp_path: Path) -> None:
     x, path = rows(30)[0], tmp_path / "model.safetensors"
     wanted = ensemble.predict_interval(x, 0.7)

@@ -178,20 +178,33 @@ def test_the_limits_of_ninety_nine_rows_by_hand(model: mn.Model) -> None:
         assert_close(own.predict_interval(new, 0.8)[:, end], wanted, "float64_run")
 
 
-def test_the_limits_of_an_ensemble_follow_the_equations() -> None:
+def test_where_0_is_makes_no_difference_to_the_limits() -> None:
+    random = np.random.default_rng(0)
+    each, target = np.sort(random.normal(size=(2, 60, 3)), axis=2), random.normal(size=(60, 1))
+    task = mn.Regression((0.0,), (1.0,), quantiles=LEVELS)
+    here: Any = residuals_of(task, each, target, loss="quantile")
+    far: Any = residuals_of(task, each + 2.0**20, target + 2.0**20, loss="quantile")
+    for one, other in zip(here, far, strict=True):
+        assert_close(np.array(other.quantiles), np.array(one.quantiles), "numeric")
+
+
+@pytest.mark.parametrize("twice", [0, 100], ids=["once", "some twice"])
+def test_the_limits_of_an_ensemble_follow_the_equations(twice: int) -> None:
     random = np.random.default_rng(0)
     each, target = np.sort(random.normal(size=(4, 300, 3)), axis=2), random.normal(size=300)
     task = mn.Regression((2.0,), (5.0,), quantiles=LEVELS)
-    fold, row = np.arange(300) % 4, np.arange(300)
-    found: Any = residuals_of(task, each, target[:, None], held_out=fold == np.arange(4)[:, None], loss="quantile")
-    width, own = each[:, :, 2] - each[:, :, 0], each[fold, row]
-    others = (width.sum(axis=0) - width[fold, row]) / 3
-    others *= width[fold, row].mean() / others.mean()
+    row, number = np.arange(300), np.arange(4)[:, None]
+    held_out = (row % 4 == number) | ((row + 1) % 4 == number) & (row < twice)
+    found: Any = residuals_of(task, each, target[:, None], held_out=held_out, loss="quantile")
+    width, many = each[:, :, 2] - each[:, :, 0], held_out.sum(axis=0)
+    own = np.where(held_out[..., None], each, 0.0).sum(axis=0) / many[:, None]
+    others = np.where(held_out, 0.0, width).sum(axis=0) / (4 - many)
+    others *= (own[:, 2] - own[:, 0]).mean() / others.mean()
     low, mean = (0.1 * 301 - 1) / 299, each.mean(axis=0)
     for end, j in enumerate((0, 2)):
         size = others + np.median(others) / 4
         scores = (target - own[:, j]) / size
-        factor = np.sqrt(1 - np.mean(0.75 * each[:, :, j].var(axis=0, ddof=1) / size**2) / scores.var())
+        factor = np.sqrt(1 - np.mean((1 / many - 1 / 4) * each[:, :, j].var(axis=0, ddof=1) / size**2) / scores.var())
         scores = scores.mean() + factor * (scores - scores.mean())
         assert_close(np.array(found[j].quantiles), np.sort(scores), "float64")
         wanted = mean[:, j] + (width.mean(axis=0) + np.median(others) / 4) * np.quantile(scores, (low, 1 - low)[end])

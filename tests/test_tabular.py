@@ -102,6 +102,8 @@ def test_a_validation_set_replaces_the_folds() -> None:
     assert fit.out_of_fold is None
     assert fit.model.size == 3
     assert "val_loss" in fit.model.history
+    each = fit.model.logits(FRAME[200:])  # on the same rows, they differ by their seeds
+    assert min(np.abs(each[i] - each[j]).max() for i, j in ((0, 1), (0, 2), (1, 2))) > 1e-3
 
 
 @pytest.mark.parametrize("steps", [37, 150])

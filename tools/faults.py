@@ -46,12 +46,21 @@ TESTS = {
     "engines": ("tests/engines/test_numpy.py", "tests/training/test_groups.py"),
     "distributed": ("tests/distributed/test_gradient_sum.py", "tests/distributed/test_ranks.py"),
     "plots": ("tests/plots",),
+    "explain": ("tests/explain",),
+    "report": ("tests/report",),
+    "serve": ("tests/serve/test_limits.py", "tests/serve/test_app.py"),
+    "tabular": ("tests/test_tabular_recipe.py", "tests/test_tabular_finish.py", "tests/training/test_deadline.py"),
+    "intervals": ("tests/test_intervals.py", "tests/test_quantiles.py"),
+    "search": ("tests/search/test_cv.py",),
 }
 """The tests of each package, the quick ones first."""
 
 _OPTIMIZERS, _UPDATE, _CORE = "optim/optimizers.py", "optim/update.py", "core/core.cpp"
 _HISTORY, _STOPPING, _LOOP = "training/history.py", "early_stopping.py", "training/loop.py"
 _CLOSED, _STATE, _COLUMNS = "training/steppers/closed_form.py", "training/state.py", "tables/columns.py"
+_IMPORTANCE, _CONTRIBUTIONS, _CHARTS = "explain/importance.py", "explain/contributions.py", "report/charts.py"
+_PREDICTING, _FINISH, _TIMING = "serve/predicting.py", "tabular/finish.py", "tabular/timing.py"
+_RESIDUALS = "tasks/residuals.py"
 
 FAULTS = (
     # ---------------------------------------------------------------------------------------------------------------- optim
@@ -169,6 +178,7 @@ FAULTS = (
         "correct = np.bincount(predicted, minlength=len(classes))",
     ),
     Fault("tasks", "metrics.py", "found.mean(axis=-1) if truth.ndim == 2", "found.sum(axis=-1) if truth.ndim == 2"),
+    Fault("tasks", "tasks/thresholds.py", "weights=count * positive", "weights=1.0 * positive"),
     # ----------------------------------------------------------------------------------------------------------------- data
     Fault("data", "data/split.py", "max(round(rows * fraction), 1)", "max(int(rows * fraction), 1)"),
     Fault("data", "data/split.py", "take[code] < counts[code] - 1", "take[code] < counts[code]"),
@@ -203,4 +213,76 @@ FAULTS = (
     Fault("plots", "plots/plane.py", "rows[:, 0],\n            rows[:, 1],\n", "rows[:, 1],\n            rows[:, 0],\n"),
     Fault("plots", "plots/images.py", "tiles = tiles.mean(axis=3)", "tiles = tiles.max(axis=3)"),
     Fault("plots", "plots/diagram.py", "(share[:, None] >= 0, blue, orange)", "(share[:, None] < 0, blue, orange)"),
+    # -------------------------------------------------------------------------------------------------------------- explain
+    Fault("explain", _IMPORTANCE, "np.abs(unit @ unit.T)", "(unit @ unit.T)"),
+    Fault("explain", _IMPORTANCE, "group_of = [new if group == old else group for group in group_of]", "group_of[j] = new"),
+    Fault("explain", _IMPORTANCE, "= min(_lambda(codes[one]", "= max(_lambda(codes[one]"),
+    Fault("explain", _IMPORTANCE, "sign * (score - _measured", "(score - _measured"),
+    Fault("explain", _CONTRIBUTIONS, " * np.array(model.task.scale)[:, None]", ""),
+    Fault("explain", _CONTRIBUTIONS, "variance / max(1, n_orders - 1)", "variance"),
+    Fault("explain", _CONTRIBUTIONS, "np.stack([forth, forth[:, ::-1]]", "np.stack([forth, forth]"),
+    Fault("explain", _CONTRIBUTIONS, "np.repeat(other, 2, axis=0)", "np.tile(other, (2, 1))"),
+    Fault("explain", _CONTRIBUTIONS, "one[known:, :, blocks[number]]", "one[known - 1 :, :, blocks[number]]"),
+    Fault("explain", "explain/dependence.py", "axis=1, weights=weight)", "axis=1)"),
+    Fault("explain", "explain/dependence.py", "np.argsort(-np.bincount(", "np.argsort(np.bincount("),
+    Fault("explain", "explain/slices.py", "one.p * (len(found) - rank)", "one.p * (len(found) - rank - 1)"),
+    Fault("explain", "explain/slices.py", "max(largest, min(1.0,", "max(0.0, min(1.0,"),
+    Fault(
+        "explain",
+        "explain/calibration.py",
+        "(count[used] * np.abs(share - mean)).sum() / len(shares)",
+        "np.abs(share - mean).mean()",
+    ),
+    Fault("explain", "explain/background.py", "column.spread.center, column.spread.scale", "column.spread.center, 1.0"),
+    # --------------------------------------------------------------------------------------------------------------- report
+    Fault("report", _CHARTS, "np.sqrt(squared * value)", "(squared * value)"),
+    Fault("report", _CHARTS, "high=rounded(np.add(mean, std))", "high=rounded(np.subtract(mean, std))"),
+    Fault("report", _CHARTS, "prediction=rounded(means.T)", "prediction=rounded(means)"),
+    Fault("report", _CHARTS, "found.by_output()[..., found.shown].T", "found.by_output()[..., found.shown]"),
+    Fault("report", _CHARTS, "int(matrix[i][j])) for i", "int(matrix[j][i])) for i"),
+    Fault("report", "report/error_charts.py", "[0.1, 0.9]", "[0.1, 0.5]"),
+    Fault("report", "report/numbers.py", "truth[:, t] <= found[:, t, j]", "truth[:, t] >= found[:, t, j]"),
+    Fault("report", "report/numbers.py", "np.percentile(np.abs(away), SHARES)", "np.percentile(away, SHARES)"),
+    Fault("report", "report/quality.py", "math.sqrt(size / len(rows))", "(size / len(rows))"),
+    Fault("report", "report/quality.py", "[0.025, 0.975]", "[0.05, 0.95]"),
+    Fault("report", "report/values.py", 'side="right") - 1, 0,', 'side="right"), 0,'),
+    # ---------------------------------------------------------------------------------------------------------------- serve
+    Fault("serve", "serve/rows.py", "if not 0 < count <= most:", "if not 0 < count < most:"),
+    Fault("serve", "serve/rows.py", "if len(lines) > most + 1:", "if len(lines) > most:"),
+    Fault("serve", "serve/rows.py", "enumerate(lines[1:]):", "enumerate(lines[1:], start=1):"),
+    Fault("serve", "serve/rows.py", "if found is None or not math.isfinite(found):", "if found is None:"),
+    Fault("serve", "serve/batching.py", "question.count > self._most", "question.count > 2 * self._most"),
+    Fault("serve", "serve/batching.py", "            self.rows_waiting -= question.count\n", ""),
+    Fault("serve", "serve/batching.py", "            self._explanations -= 1\n", "            pass\n"),
+    Fault("serve", _PREDICTING, "self._total.count -= self.count", "self._total.count -= 0"),
+    Fault("serve", _PREDICTING, "share.count > settings.max_bytes", "share.count >= settings.max_bytes"),
+    Fault("serve", _PREDICTING, "int(length[:20]) > settings.max_bytes", "int(length[:20]) >= settings.max_bytes"),
+    Fault("serve", _PREDICTING, "if error.status == 503 else []", "if error.status == 413 else []"),
+    Fault("serve", "serve/served.py", "        at += rows.count\n", ""),
+    # -------------------------------------------------------------------------------------------------------------- tabular
+    Fault("tabular", _FINISH, "(TEMPERATURE_OF_MEAN if several else 1.0)", "TEMPERATURE_OF_MEAN"),
+    Fault("tabular", _FINISH, "value if metric in LOWER_IS_BETTER else -value", "-value if metric in LOWER_IS_BETTER else value"),
+    Fault("tabular", _FINISH, "sorted(settings, key=lambda setting: figure([setting]))", "list(settings)"),
+    Fault("tabular", _FINISH, "figure([*kept, setting])) < best", "figure([setting])) < best"),
+    Fault("tabular", _FINISH, "sums / np.maximum(counts, 1), np.nan)", "sums, np.nan)"),
+    Fault("tabular", "tabular/calibration.py", "target, task), weights=weight))", "target, task)))"),
+    Fault("tabular", _TIMING, "(evaluations + AFTERWARDS) * evaluation", "evaluations * evaluation"),
+    Fault("tabular", _TIMING, "sum(steps) / len(steps) / BETWEEN", "sum(steps) / len(steps)"),
+    Fault("tabular", _TIMING, "Deadline(end - AFTERWARDS * evaluation,", "Deadline(end,"),
+    Fault("tabular", "tabular/recipe.py", "MOST_GROWTH**2", "MOST_GROWTH"),
+    Fault("tabular", "tabular/recipe.py", "weight[:, ~plain] = 0.0", "weight[:, plain] = 0.0"),
+    Fault("tabular", "tabular/recipe.py", "math.sqrt(FULL_ROWS / rows)", "math.sqrt(rows / FULL_ROWS)"),
+    # ------------------------------------------------------------------------------------------------------------ intervals
+    Fault("intervals", _RESIDUALS, "(self.rows + 1) - 1) / (self.rows - 1)", "(self.rows + 1)) / (self.rows - 1)"),
+    Fault("intervals", _RESIDUALS, "np.interp([low, 1 - low],", "np.interp([1 - low, low],"),
+    Fault("intervals", _RESIDUALS, "tie if level > 0.5 else -tie", "-tie if level > 0.5 else tie"),
+    Fault("intervals", _RESIDUALS, "np.sqrt(larger * squares)", "np.sqrt(squares)"),
+    Fault("intervals", _RESIDUALS, "weights=weights, method", "weights=None, method"),
+    Fault("intervals", _RESIDUALS, "(~out).sum(axis=0), several)", "out.sum(axis=0), several)"),
+    Fault("intervals", _RESIDUALS, "np.abs(target - target.mean(axis=0)).mean", "np.abs(target).mean"),
+    # --------------------------------------------------------------------------------------------------------------- search
+    Fault("search", "search/scoring.py", "key = (id(fit.data), id(", "key = (id("),
+    Fault("search", "search/scoring.py", "(sign * judge(task, raw, y, loss))", "(judge(task, raw, y, loss))"),
+    Fault("search", "search/halving.py", "np.roll(np.argsort(scores), np.count_nonzero(np.isnan(scores)))", "np.argsort(scores)"),
+    Fault("search", "search/cv.py", "else np.nanargmax(scores)]", "else len(scores) - 1 - np.nanargmax(scores[::-1])]"),
 )

@@ -1,6 +1,6 @@
 """Plant faults one at a time, and see whether the tests of the package concerned notice: python -m tools.mutations [WORD ...].
 
-Words choose the faults whose package or file contains one of them; without words all are planted, which takes a quarter of an hour.
+Words choose the faults whose package or file contains one of them; without words all are planted, which takes half an hour.
 The work is done in a temporary copy of the tree, on systems that can fork. A fault that survives means that a test is missing: the exit status is then 1.
 """
 

@@ -253,6 +253,18 @@ def test_any_window_can_be_shown_again() -> None:
     assert shown(layout, order) == [found[number] for number in order]
 
 
+def test_a_window_is_read_from_the_block_that_it_begins_in() -> None:
+    layout = Layout(COUNTS, window=30, batch_size=6, seed=None)
+    read: list[int] = []
+
+    def noted(block: int) -> Encoded:
+        read.append(block)
+        return numbered(block)
+
+    assert shown(layout, [1], noted) == [list(range(30, 60))]
+    assert read[0] == 2  # the blocks before it end where it begins
+
+
 def test_the_files_own_order_is_left_without_shuffling() -> None:
     layout = Layout(COUNTS, window=30, batch_size=6, seed=None)
     found = shown(layout, list(range(layout.windows)))

@@ -17,8 +17,10 @@ from sklearn.inspection import permutation_importance as sklearn_importance
 import manynets as mn
 from manynets.errors import DataError, OptionError
 from manynets.explain import Dependence, contributions, partial_dependence, permutation_importance, worst_rows
+from manynets.explain.background import background_rows
 from manynets.model import Model
 from manynets.report.charts import dependence_chart
+from manynets.tables import fit_encoder
 from tests.export.tables import fitted, target, wide_table
 from tests.tolerances import assert_close
 
@@ -109,6 +111,16 @@ def test_columns_that_say_the_same_are_shuffled_together() -> None:
     assert found.mean[0] > max(alone.mean[0], alone.mean[3])
 
 
+def test_columns_are_shuffled_together_that_a_third_one_is_like() -> None:
+    x, y = arrays()
+    x[:, 1] = x[:, 0] + 0.6 * x[:, 1]
+    x[:, 3] = x[:, 0] + x[:, 1]  # like both, which are not alike enough
+    model = mn.train(x, y, mn.MLP(hidden=(8,)), mn.Recipe(epochs=1), scaling=False, progress=False)
+    assert list(permutation_importance(model, x[:, [0, 1, 2, 3]], y).groups) == ["x0 + x1 + x3", "x2"]
+    x[:, 3] = -x[:, 2]
+    assert list(permutation_importance(model, x, y).groups) == ["x0", "x1", "x2 + x3"]
+
+
 def test_categories_that_determine_each_other_are_shuffled_together() -> None:
     random = np.random.default_rng(0)
     zone = random.integers(0, 3, 200)
@@ -118,6 +130,14 @@ def test_categories_that_determine_each_other_are_shuffled_together() -> None:
     )
     model = mn.train(frame, zone + 0.1 * first_only, mn.MLP(hidden=(4,)), mn.Recipe(epochs=2), task="regression", progress=False)
     assert list(permutation_importance(model, frame, zone).groups) == ["zone + area", "road"]
+
+
+def test_a_category_that_follows_from_another_is_shuffled_alone() -> None:
+    town = np.arange(180) % 6
+    frame = polars.DataFrame({"town": np.array(list("abcdef"))[town], "canton": np.array(list("xyz"))[town // 2]})
+    y = np.random.default_rng(0).normal(size=180)
+    model = mn.train(frame, y, mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), progress=False)
+    assert list(permutation_importance(model, frame, y).groups) == ["town", "canton"]
 
 
 def test_importance_is_by_source_column_and_can_be_stored() -> None:
@@ -163,6 +183,20 @@ def test_dependence_is_that_of_scikit_learn(model: Model, classifier: Model) -> 
     assert_close(partial_dependence(model, x, ["x0", "x2"], n_grid=5).mean, pair["average"][0], "float64_run")
     classes = sklearn_dependence(classifier, x, [1], grid_resolution=6, kind="average", response_method="predict_proba")
     assert_close(partial_dependence(classifier, x, "x1", n_grid=6).mean.T, classes["average"], "float64_run")
+
+
+def test_dependence_counts_rows_by_their_weight(model: Model) -> None:
+    x, _ = arrays()
+    weight = np.random.default_rng(1).random(len(x))
+    wanted = sklearn_dependence(model, x, [0], grid_resolution=6, kind="average", sample_weight=weight)
+    assert_close(partial_dependence(model, x, "x0", n_grid=6, sample_weight=weight).mean, wanted["average"][0], "float64_run")
+
+
+def test_dependence_on_many_categories_has_the_frequent_ones() -> None:
+    frame = polars.DataFrame({"town": [f"t{code:02}" for code in range(60) for _ in range(1 + code)]})
+    encoder = fit_encoder(frame, categorical=["town"])
+    model = mn.train(frame, np.arange(len(frame)), mn.MLP(hidden=()), mn.Recipe(epochs=1), encoder=encoder, progress=False)
+    assert partial_dependence(model, frame, "town").grid[0] == [f"t{code:02}" for code in range(10, 60)]
 
 
 def test_dependence_on_every_kind_of_column_is_in_its_own_unit() -> None:
@@ -220,6 +254,21 @@ def test_contributions_are_shapley_values_and_add_up(model: Model) -> None:
         assert (np.abs(found.values[row] - exact) <= 5 * found.error[row] + 1e-9).all()
 
 
+def test_an_order_and_its_reverse_are_all_orders_of_two_columns() -> None:
+    x, y = arrays()
+    two = mn.train(x[:, :2], y, mn.MLP(hidden=(8,)), mn.Recipe(epochs=20, dtype="float64"), scaling=False, progress=False)
+    background = x[8:10, :2]
+    found = contributions(two, x[:3, :2], background=background, n_orders=2)  # each background row with one order and its reverse
+    assert_close(found.values, np.stack([shapley_by_hand(two, row, background) for row in x[:3, :2]]), "float64_run")
+
+
+def test_the_error_of_contributions_is_their_spread_over_seeds(model: Model) -> None:
+    x, _ = arrays()
+    found = [contributions(model, x[:1], background=x, n_orders=10, seed=seed) for seed in range(120)]
+    spread = np.std([one.values[0] for one in found], axis=0)
+    assert np.mean([one.error[0] for one in found], axis=0) == pytest.approx(spread, rel=0.3)
+
+
 def test_contributions_to_classes_add_up(classifier: Model) -> None:
     x, _ = arrays()
     found = contributions(classifier, x[:4], background=x, n_orders=10)
@@ -249,6 +298,14 @@ def test_contributions_without_a_background_use_what_the_encoder_stores() -> Non
     assert "town" in found._repr_html_()
     ensemble = mn.TabularRegressor(preset="fast", n_networks=2).fit(frame, target(frame)).model_
     assert np.isfinite(contributions(ensemble, frame[:1], n_orders=2).values).all()
+
+
+def test_a_background_that_is_made_has_the_centre_and_scale_of_training() -> None:
+    x = np.random.default_rng(0).normal([5.0, -300.0], [0.01, 40.0], size=(200, 2))
+    model = mn.train(x, x[:, 0], mn.MLP(hidden=()), mn.Recipe(epochs=1), scaling="standard", progress=False)
+    made = background_rows(model, None)
+    assert np.abs(made.mean(axis=0)).max() < 0.3
+    assert made.std(axis=0) == pytest.approx(np.ones(2), rel=0.2)
 
 
 def test_results_show_themselves_as_tables(model: Model, classifier: Model) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars
 import pytest
+from scipy import stats
 
 import manynets as mn
 from manynets.errors import DataError, OptionError
@@ -21,6 +22,9 @@ def test_calibration_by_hand() -> None:
     ten = calibration(shares, np.array([0, 1, 1, 0]), bins=10)
     assert ten.count.tolist() == [1, 1, 1, 1]
     assert ten.error == pytest.approx((abs(1 - 0.9) + 0.8 + abs(1 - 0.55) + 0.7) / 4)
+    five = calibration(shares, np.array([0, 1, 1, 0]), bins=5)
+    assert five.count.tolist() == [1, 1, 2]
+    assert five.error == pytest.approx((abs(1 - 0.55) + 0.7 + 2 * abs(0.5 - 0.85)) / 4)
     with pytest.raises(OptionError, match="bins is 0"):
         calibration(shares, [0, 0, 0, 0], bins=0)
 
@@ -44,6 +48,18 @@ def test_the_group_that_is_served_worst_is_found() -> None:
     assert first.other_loss == pytest.approx(away[~chosen].mean())
     assert first.low < first.loss < first.high
     assert first.p < 1e-6
+
+
+def test_p_values_are_corrected_for_all_groups_that_were_looked_at() -> None:
+    x = np.arange(80.0)[:, None]  # four groups of 20 rows, of which three have losses above those of the others
+    model = mn.train(x, x[:, 0], mn.MLP(hidden=()), mn.Recipe(epochs=1, dtype="float64"), progress=False)
+    random = np.random.default_rng(0)
+    worst = random.uniform(0.9, 1.1, 20)
+    away = np.concatenate([worst, worst, random.uniform(0.8, 1.0, 20), random.uniform(0, 0.1, 20)])
+    found = worst_slices(model, x, model.predict(x) + away)
+    groups = [np.arange(80) // 20 == group for group in range(4)]
+    p = [stats.ttest_ind(away[one], away[~one], equal_var=False, alternative="greater").pvalue for one in groups]
+    assert [one.p for one in found] == pytest.approx([4 * p[0], 4 * p[0], 2 * p[2]], rel=1e-4)  # Holm
 
 
 def test_no_group_is_named_where_all_are_alike() -> None:

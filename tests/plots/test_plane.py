@@ -56,6 +56,8 @@ def test_points_with_values_and_without() -> None:
     assert len(ax.figure.axes) == 2  # the colour bar
     bare = plots.points(X)
     assert bare.get_legend() is None
+    valued = plots.points(X, [1.0, 2.0, 3.0, 4.0], task="regression")
+    assert valued.collections[0].get_offsets().tolist() == X.tolist()
     assert len(bare.collections[0].get_offsets()) == 4
 
 

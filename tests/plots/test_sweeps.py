@@ -32,6 +32,8 @@ def test_score_over_values_that_are_no_numbers() -> None:
 def test_score_over_counts_what_has_no_score() -> None:
     ax = plots.score_over([1, 2, 3], [1.0, np.nan, np.inf])
     assert ax.collections[0].get_label() == "1 trial (2 without a score left out)"
+    some = plots.score_over([1, 1, 1, 2], [1.0, np.nan, 3.0, 5.0])
+    assert some.lines[0].get_xydata().tolist() == [[1, 2], [2, 5]]  # the mean of those that have one
 
 
 def test_score_over_refuses() -> None:

@@ -22,7 +22,7 @@ from tests.export.tables import fitted, target, wide_table
 pytest.importorskip("vl_convert", reason="needs the extra report")
 
 from manynets.display import number_text
-from manynets.report import ReportInput, write_report
+from manynets.report import ReportInput, quality, write_report
 from manynets.report.charts import dependence_chart, history_chart, number_axis
 from manynets.report.curves import average_precision, curves_of, roc_area
 from manynets.report.parts import LabelledRows
@@ -221,7 +221,9 @@ def test_curves_are_those_of_scikit_learn() -> None:
     assert average_precision(curves) == pytest.approx(expected, abs=1e-12)
 
 
-def test_intervals_of_metrics_hold_the_metric_and_narrow_with_the_rows() -> None:
+@pytest.mark.parametrize("most", [10_000, 240])
+def test_intervals_of_metrics_hold_the_metric_and_narrow_with_the_rows(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quality, "MOST_RESAMPLED", most)  # rows of a resample: also of one that is smaller than the rows
     frame = wide_table()
     model = fitted(frame, target(frame))
     widths = []
@@ -232,6 +234,15 @@ def test_intervals_of_metrics_hold_the_metric_and_narrow_with_the_rows() -> None
         assert low < model.evaluate(X, y)["r2"] < high
         widths.append(high - low)
     assert 2.5 < widths[0] / widths[1] < 6  # a quarter of the width from 16 times the rows
+
+
+def test_intervals_of_metrics_are_of_95_percent() -> None:
+    frame = wide_table()
+    model = fitted(frame, target(frame))
+    given = ReportInput(model=model, title="", part="test", X=frame, y=target(frame), metrics={}, target="price", repeat="")
+    low, high = (float(text) for text in metric_intervals(LabelledRows.of(given), ["mae"])["mae"].split(" to "))
+    away = np.abs(model.predict(frame) - target(frame))
+    assert (high - low) / 2 == pytest.approx(1.96 * away.std() / len(away) ** 0.5, rel=0.08)
 
 
 def test_many_classes_are_not_resampled() -> None:

@@ -197,12 +197,28 @@ def assert_halved(theirs: Any, ours: Any) -> None:
     assert ours.best_score_ == pytest.approx(theirs.best_score_, rel=1e-12)
 
 
-def test_halving_by_rows() -> None:
+@pytest.mark.parametrize("least", ["exhaust", "smallest"])
+def test_halving_by_rows(least: str) -> None:
     grid = {"learning_rate_init": [0.001, 0.01, 0.1], "alpha": [0.0, 1.0]}
     common = {"resource": "n_samples", "cv": StratifiedKFold(2), "random_state": 0, "factor": 2, "return_train_score": True}
+    common["min_resources"] = least
     theirs = HalvingGridSearchCV(NET, grid, **common).fit(IRIS_X, IRIS_Y)
     ours = mn.MLPSearchCV(NET, grid, strategy="halving", **common).fit(IRIS_X, IRIS_Y)
     assert_halved(theirs, ours)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.FitFailedWarning", "ignore:One or more of the test scores")
+def test_halving_lets_candidates_that_fail_drop_out_first() -> None:
+    grid = {"activation": ["relu", "no such"], "alpha": [0.0, 1.0]}
+    search = mn.MLPSearchCV(NET, grid, strategy="halving", factor=2, cv=2, refit=False).fit(IRIS_X, IRIS_Y)
+    assert search.n_candidates_ == [4, 2, 1]
+    assert {params["activation"] for params in search.cv_results_["params"][4:]} == {"relu"}
+
+
+def test_of_equal_candidates_the_first_of_the_last_round_is_best() -> None:
+    search = mn.MLPSearchCV(NET, {"alpha": [0.5, 0.5, 0.5]}, strategy="halving", factor=2, cv=2).fit(IRIS_X, IRIS_Y)
+    assert search.cv_results_["iter"].tolist() == [0, 0, 0, 1, 1]
+    assert search.best_index_ == 3
 
 
 def test_a_pipeline_fits_its_first_steps_once_a_fold(monkeypatch: pytest.MonkeyPatch) -> None:

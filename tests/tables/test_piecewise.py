@@ -112,6 +112,7 @@ def test_an_encoder_appends_them() -> None:
     frame = polars.DataFrame({"a": [1.0, 2.0, 4.0, None], "b": ["x", "y", "x", "x"]})
     encoder = fit_encoder(frame, scaling="smooth", embedding=PiecewiseLinear(bins=4))
     assert encoder.feature_names == ("a", "a=missing", "a 1..2", "a 2..4", "b=x", "b=y")
+    assert encoder.piecewise.tolist() == [False, False, True, True, False, False]
     matrix = encoder.transform(frame)
     assert_close(
         matrix[:, 2:4],

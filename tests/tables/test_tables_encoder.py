@@ -222,6 +222,13 @@ def test_case_19_rare_levels_share_a_column_with_unseen_ones() -> None:
     assert few.feature_names == ("c=a", "c=(rare)", "c=(missing)")
 
 
+@pytest.mark.parametrize(("rows", "fewest"), [(199, 1), (200, 2), (29_999, 2), (30_000, 3)])
+def test_the_fewest_rows_of_a_level_with_an_output_of_its_own(rows: int, fewest: int) -> None:
+    labels = [f"{count} rows" for count in (1, 2, 3) for _ in range(count)]
+    encoder = fit_encoder(polars.DataFrame({"c": labels + ["other"] * (rows - len(labels))}), categorical=["c"])
+    assert [f"c={count} rows" in encoder.feature_names for count in (1, 2, 3)] == [count >= fewest for count in (1, 2, 3)]
+
+
 def test_case_20_columns_are_matched_by_name(make: Callable[[dict[str, Any]], Any]) -> None:
     data = {"a": [1.0, 2.0, 3.0, 4.0], "b": ["x", "y", "x", "y"], "c": [4, 3, 2, 2]}
     encoder = fit_encoder(make(data))

@@ -30,9 +30,10 @@ def rows() -> tuple[Any, Any]:
     return x, np.where(x[:, 0] + np.random.default_rng(1).normal(size=200) > 1, "yes", "no")
 
 
+@pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("metric", ["f1", "accuracy"])
-def test_the_best_threshold_is_that_of_a_search(metric: str) -> None:
-    random = np.random.default_rng(0)
+def test_the_best_threshold_is_that_of_a_search(metric: str, seed: int) -> None:
+    random = np.random.default_rng(seed)
     share, weight = random.random(60).round(2), random.random(60)
     positive = random.random(60) < share
 

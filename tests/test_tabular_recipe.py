@@ -1,0 +1,70 @@
+"""The network, the training and the initial weights of the default for tables, as `manynets.tabular` describes them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import manynets as mn
+from manynets.tabular import encoder_options, tabular_network
+from manynets.tabular.recipe import initial_weights, tabular_recipe
+from tests.tolerances import assert_close
+
+NUMBERS, TWO, THREE = mn.Regression((0.0,), (1.0,)), mn.Binary((0, 1)), mn.Multiclass((0, 1, 2))
+VARIANCES = np.full(10, 0.9)
+BASE = mn.Recipe()
+
+
+def recipe_of(rows: int, task: Any = NUMBERS, variances: Any = VARIANCES) -> mn.Recipe:
+    return tabular_recipe(tabular_network(task, rows), task, variances, rows, BASE, steps=1500)
+
+
+@pytest.mark.parametrize(("rows", "steps", "batch"), [(40, 1500, 40), (8_000, 1500, 64), (32_000, 3000, 128), (10**6, 6000, 256)])
+def test_steps_and_batches_grow_with_the_root_of_the_rows(rows: int, steps: int, batch: int) -> None:
+    recipe = recipe_of(rows)
+    assert (recipe.iterations, recipe.batch_size, recipe.evaluate_every) == (steps, batch, math.ceil(steps / 24))
+
+
+@pytest.mark.parametrize(("rows", "dropout"), [(100, 0.25), (2_000, 0.2), (8_000, 0.1), (10**6, 0.1)])
+def test_dropout_grows_where_there_are_few_rows(rows: int, dropout: float) -> None:
+    assert tabular_network(NUMBERS, rows).dropout == pytest.approx(dropout)
+
+
+def test_the_rates_of_numbers_and_classes_and_of_each_layer() -> None:
+    assert [recipe_of(100, task).lr for task in (NUMBERS, TWO, THREE)] == [0.04, 0.08, 0.08]
+    assert [recipe_of(100, task).label_smoothing for task in (NUMBERS, TWO, THREE)] == [0.0, 0.1, 0.1]
+    assert [tabular_network(task, 100).hidden for task in (NUMBERS, TWO, THREE)] == [(128, 128), (128, 128), (256, 256)]
+    for variances, first in ((VARIANCES, 9.0), (VARIANCES[:2], 4.0)):
+        groups = {group.names: group for group in recipe_of(100, variances=variances).groups}
+        factors = {name: group.lr_factor for name, group in groups.items()}
+        weights = {"hidden0.weight": first**-0.5, "hidden1.weight": 128**-0.5, "output.weight": 128**-0.5}
+        assert factors == pytest.approx(weights | {"input_scale.weight": 6.0, "*.bias": 0.1})
+        assert [name for name, group in groups.items() if group.decay_factor == 0.0] == ["*.bias"]
+
+
+def test_initial_weights_have_the_spread_that_is_described() -> None:
+    variances = np.concatenate([np.full(40, 0.5), np.full(20, 4.0), np.full(20, 9.0)])
+    piecewise, hashed = np.arange(80) // 20 == 2, np.arange(80) // 20 == 3
+    spec, prior = mn.MLP(hidden=(128, 64), input_scale=True), np.array([0.25])
+    columns: dict[str, Any] = {"piecewise": piecewise, "hashed": hashed}
+    found = initial_weights(spec, 1, variances, prior, 0, **columns)
+    first, plain = found["hidden0.weight"], np.arange(80) < 40
+    assert not first[:, ~plain].any()
+    assert first[:, plain].std() == pytest.approx(20**-0.5, rel=0.05)  # 20: the sum of the plain columns' variances
+    assert found["hidden1.weight"].std() == pytest.approx((2 / 128) ** 0.5, rel=0.05)
+    assert found["output.weight"].std() == pytest.approx((0.01 / 64) ** 0.5, rel=0.25)
+    assert not found["hidden0.bias"].any()
+    assert not found["hidden1.bias"].any()
+    assert_close(found["output.bias"], prior, "bits")
+    assert_close(found["input_scale.weight"], np.where(hashed, 0.25, 1.0), "bits")
+    without = initial_weights(spec, 1, variances, prior, 0, **columns, text=False)
+    assert_close(without["input_scale.weight"], np.where(hashed, 0.0, 1.0), "bits")
+    other = initial_weights(spec, 1, variances, prior, 1, **columns)
+    assert not np.isclose(other["hidden0.weight"][:, plain], first[:, plain]).any()
+
+
+def test_rare_categories_share_a_column_from_200_rows_on() -> None:
+    assert [encoder_options(rows, 5)["min_count"] for rows in (199, 200)] == [1, 3]
