@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow  # type: ignore[import-untyped]
 import pytest
+import torch
 
 import manynets as mn
 from manynets.estimators.inputs import weights
@@ -26,6 +28,8 @@ MISTAKES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {  # parameter
     "y a number": ({}, {"y": 3.0}, "y is 3.0, but must be the values to predict, one for each row of X"),
     "no columns": ({}, {"X": pd.DataFrame(X)[[]]}, "the table .*no columns"),
     "text": ({}, {"X": TEXT}, r"X holds text, .* give a frame, such as pandas.DataFrame\(X\), whose columns of text are encoded"),
+    "records": ({}, {"X": np.zeros(24, dtype="f8,f8")}, r"X is a structured array, .*; make it a frame, pandas.DataFrame\(X\)"),
+    "batch": ({}, {"X": pyarrow.record_batch({"a": X[:, 0]})}, r"X is a RecordBatch, .*; give pyarrow.Table.from_batches\(\[X\]\)"),
     "validation columns": ({}, {"X_val": X[:, :2], "y_val": Y}, "X_val cannot be used: X has 2 features, but "),
     "lazy validation": ({}, {"X_val": FRAME.lazy(), "y_val": Y}, r"X_val cannot be used: X is a LazyFrame, .*; give X.collect\(\)"),
 }  # fmt: skip
@@ -89,6 +93,17 @@ def test_columns_of_nullable_bools_are_several_labels(kind: Any) -> None:
     more = {"max_iter": 2} if kind is mn.MLPClassifier else {"preset": "fast", "n_networks": 2}
     plain, nullable = (kind(random_state=0, **more).fit(X, labels) for labels in (y, y.astype("boolean")))
     assert np.array_equal(nullable.predict(X), plain.predict(X))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_a_tensor_may_have_a_gradient_or_a_type_that_numpy_lacks(kind: Any) -> None:
+    more = {"max_iter": 1} if kind in (mn.MLPClassifier, mn.MLPRegressor) else {"preset": "fast", "n_networks": 2}
+    x = torch.from_numpy(X).float()
+    plain = kind(random_state=0, **more).fit(x, Y)
+    assert np.array_equal(plain.predict(x), kind(random_state=0, **more).fit(x.clone().requires_grad_(), Y).predict(x))
+    half = x.bfloat16()
+    assert np.array_equal(plain.predict(half), plain.predict(half.float()))
 
 
 @pytest.mark.parametrize("weight", [2, np.float32(2), np.array(2.0)])

@@ -91,6 +91,17 @@ def test_targets_that_are_no_numbers_or_labels() -> None:
     assert split_target(days.head(20), "y")[1].dtype.kind == "U"
 
 
+def test_a_target_that_is_no_text() -> None:
+    frame = pandas.DataFrame(np.eye(2))
+    with pytest.raises(DataError, match=r"target is 1, but must be the name of a column as text, .*; write target='1'"):
+        split_target(frame, 1)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"target is 2, but must be the name of .*; the columns are: 0, 1"):
+        split_target(frame, 2)  # type: ignore[arg-type]
+    pairs = frame.set_axis(pandas.MultiIndex.from_tuples([("a", "x"), ("a", "y")]), axis=1)
+    with pytest.raises(DataError, match=r"""write target="\('a', 'y'\)\""""):
+        split_target(pairs, ("a", "y"))
+
+
 @pytest.mark.parametrize("values", [np.array([1j, 2j]), [{"a": 1}, {"a": 2}]])
 def test_a_type_that_cannot_be_used_is_named_without_advice(values: Any) -> None:
     frame = (pandas.DataFrame if isinstance(values, np.ndarray) else polars.DataFrame)({"b": [1.5, 2.5], "a": values})

@@ -15,7 +15,7 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import validate_data
 
-from manynets.data.check import as_matrix, as_weights, check_container, is_frame
+from manynets.data.check import as_matrix, as_weights, check_container, host_tensor, is_frame, is_tensor
 from manynets.errors import DataError, OptionError, warn_user
 from manynets.given import check_target
 from manynets.tables.frames import open_table
@@ -76,6 +76,8 @@ def read_rows(estimator: Any, x: Any, *, reset: bool) -> Any:
 
 def numeric_rows(estimator: Any, x: Any, **options: Any) -> Any:
     """Return X as scikit-learn's `validate_data` does, as floats."""
+    if is_tensor(x):
+        x = host_tensor(x)
     try:
         return validate_data(estimator, x, dtype=FLOATS, **options)
     except ValueError as error:

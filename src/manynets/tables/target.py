@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,9 @@ def split_target(
     table = open_table(frame)
     if table.array is not None:
         raise DataError("the target is taken off a frame by its name, but an array has no names; give X and y separately")
+    if not isinstance(target, str) and (str(target) in table.names or not isinstance(target, Iterable)):
+        fix = f"write target={str(target)!r}" if str(target) in table.names else f"the columns are: {', '.join(table.names[:20])}"
+        raise DataError(f"target is {target!r}, but must be the name of a column as text, or a list of names; {fix}")
     targets = [target] if isinstance(target, str) else list(target)
     require(targets, table.names, what="target")
     require([] if weight is None else [weight], table.names, what="weight")

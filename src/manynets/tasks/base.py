@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from manynets.errors import DataError
 
-__all__ = ["Task", "Values", "as_array", "as_target", "finite_target", "labels_of", "plain", "plain_labels"]
+__all__ = ["Task", "Values", "as_array", "as_target", "finite_target", "labels_of", "missing_in", "plain", "plain_labels"]
 
 Values: TypeAlias = NDArray[Any]
 
@@ -99,7 +99,7 @@ def as_target(y: Any) -> Values:
     if array.dtype.kind == "c":
         raise DataError("y holds complex numbers; targets must be real numbers or labels")
     if array.dtype.kind in "fO":
-        missing = _missing(array)
+        missing = missing_in(array)
         if missing.any():
             rows = np.flatnonzero(missing if missing.ndim == 1 else missing.any(axis=1))
             shown = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
@@ -151,7 +151,12 @@ def _is_several(value: object) -> bool:
     return hasattr(value, "__len__") and not isinstance(value, str | bytes)
 
 
-def _missing(array: Values) -> NDArray[np.bool_]:
+def missing_in(array: Values) -> NDArray[np.bool_]:
+    """Return which of floats or objects are missing.
+
+    >>> missing_in(np.array(["a", None, float("nan")], dtype=object)).tolist()
+    [False, True, True]
+    """
     if array.dtype.kind == "f":
         return np.isnan(array)
     flat = [value is None or value is getattr(value, "NA", _NEVER) or value != value for value in array.ravel().tolist()]
