@@ -106,6 +106,21 @@ def test_a_tensor_may_have_a_gradient_or_a_type_that_numpy_lacks(kind: Any) -> N
     assert np.array_equal(plain.predict(half), plain.predict(half.float()))
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_other_categories_and_text_in_place_of_numbers_at_prediction(kind: Any) -> None:
+    more = {"max_iter": 1} if kind in (mn.MLPClassifier, mn.MLPRegressor) else {"preset": "fast", "n_networks": 2}
+    towns = FRAME.with_columns(town=pl.Series(["Bern", "Basel"] * 12))
+    net = kind(random_state=0, **more).fit(towns, Y)
+    with pytest.warns(UserWarning, match="column 'town' holds categories not seen in training: 'Genf'"):
+        net.predict(towns.with_columns(town=pl.lit("Genf")))
+    numbers = kind(random_state=0, **more).fit(FRAME, Y)
+    with pytest.raises(
+        mn.DataError, match=r"X holds text, but this MLP.* was fitted to numbers only|column 'a' should hold numbers, but .* 'Bern'"
+    ):
+        numbers.predict(FRAME.with_columns(a=towns["town"]))
+
+
 @pytest.mark.parametrize("weight", [2, np.float32(2), np.array(2.0)])
 def test_a_single_number_is_the_weight_of_every_row(weight: Any) -> None:
     assert np.array_equal(np.asarray(weights(weight, 3)), [2.0, 2.0, 2.0])

@@ -83,6 +83,11 @@ def numeric_rows(estimator: Any, x: Any, **options: Any) -> Any:
     except ValueError as error:
         if "could not convert string" not in str(error):
             raise
+        if is_frame(x):
+            name = type(estimator).__name__
+            raise DataError(
+                f"X holds text, but this {name} was fitted to numbers only; give the columns as then ({error})"
+            ) from None
         raise DataError(
             f"X holds text, but an array must hold numbers; give a frame, such as pandas.DataFrame(X), whose columns of text are encoded ({error})"
         ) from None

@@ -174,7 +174,7 @@ class TabularClassifier(ClassifierMixin, _Tabular):
         costs minus what its prediction is expected to cost, or (N, L) the log-odds of each label.
         """
         model = self._fitted()
-        scores, task = model.mean_logits(model.logits(self._read(X, reset=False))), model.task
+        scores, task = model.mean_logits(model.logits(model.encoded(self._read(X, reset=False)))), model.task
         if isinstance(task, Multiclass) and task.costs is not None:
             return -np.asarray(task.expected_costs(task.proba(scores)))
         return np.asarray(scores[:, 0] - task.cut) if isinstance(task, Binary) else scores
