@@ -68,6 +68,8 @@ DATA: dict[str, tuple[dict[str, Any], str]] = {
     "text": ({"x": np.array([[1, "a"]] * 12, dtype=object)}, r"X holds 'a' at \(0, 1\), but must be numbers"),
     "complex": ({"x": X + 1j}, "X has the type complex128, but must be real numbers"),
     "complex tensor": ({"x": torch.zeros(12, 3, dtype=torch.complex64)}, "X has the type torch.complex64"),
+    "records": ({"x": np.zeros(12, dtype="f8,f8")}, r"X is a structured array, but .*; make it a frame, pandas.DataFrame\(X\)"),
+    "batch": ({"x": FRAME.to_arrow().to_batches()[0]}, r"X is a RecordBatch, .*; give pyarrow.Table.from_batches\(\[X\]\)"),
     "sparse tensor": ({"x": torch.from_numpy(X).to_sparse()}, r"X is sparse \(Tensor\); make it dense"),
     "masked": ({"x": np.ma.masked_equal(X, X[2, 1])}, "X has 1 masked values; fill them in"),
     "y masked": ({"y": np.ma.masked_equal(Y, 0)}, "y is masked in 4 of 12 rows"),

@@ -101,7 +101,7 @@ class Predictor(abc.ABC):
             )
         return matrix
 
-    def _encoded(self, x: Any) -> Any:
+    def encoded(self, x: Any) -> Any:
         """Return the inputs of a frame, and warn of categories not seen in training, once for each column; return an array as it is."""
         if self.encoder is None or self.encoder.positional:
             return x
@@ -140,7 +140,7 @@ class Predictor(abc.ABC):
 
         Of a frame that holds categories not seen in training, a UserWarning names them, once for each column.
         """
-        return self.predicted(self.logits(self._encoded(x)))
+        return self.predicted(self.logits(self.encoded(x)))
 
     def predicted(self, logits: Array) -> Array:
         """Return the predictions of logits (K, N, O) that are there already; see `predict`."""
@@ -169,7 +169,7 @@ class Predictor(abc.ABC):
         >>> found.shape, bool((np.diff(found) >= 0).all()), bool((model.predict(X) == found[:, 1]).all())
         ((400, 3), True, True)
         """
-        return self.quantiles(self.logits(self._encoded(x)))
+        return self.quantiles(self.logits(self.encoded(x)))
 
     def quantiles(self, logits: Array) -> Array:
         """Return the quantiles of logits (K, N, O) that are there already; see `predict_quantiles`."""
@@ -202,7 +202,7 @@ class Predictor(abc.ABC):
         >>> model.predict_interval(X[:1], 0.8).shape
         (1, 2)
         """
-        return self.interval(self.logits(self._encoded(x)), coverage)
+        return self.interval(self.logits(self.encoded(x)), coverage)
 
     def interval(self, logits: Array, coverage: float = 0.9) -> Array:
         """Return the limits of logits (K, N, O) that are there already; see `predict_interval`."""
@@ -214,7 +214,7 @@ class Predictor(abc.ABC):
 
     def predict_proba(self, x: Any) -> Array:
         """Return probabilities (N, C) for classes, (N, O) for labels; the mean over networks. Regression: DataError."""
-        return self.probabilities(self.logits(self._encoded(x)))
+        return self.probabilities(self.logits(self.encoded(x)))
 
     def probabilities(self, logits: Array) -> Array:
         """Return the probabilities of logits (K, N, O) that are there already; see `predict_proba`."""

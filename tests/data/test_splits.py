@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
+import pandas
+import polars
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,6 +99,36 @@ def test_times() -> None:
             as_times(times, 2)
     with pytest.raises(DataError, match="3 folds by time need 4 different times"):
         deal_rows(4, 3, by=SplitBy.of(4, times=np.array([1, 1, 1, 2])))
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        pandas.Series(pandas.to_datetime(["2024-03-01 00:30", "2024-02-29 23:00"])).dt.tz_localize("Europe/Zurich"),
+        [
+            datetime.datetime(2024, 3, 1, 0, 30, tzinfo=ZoneInfo("Europe/Zurich")),
+            datetime.datetime(2024, 2, 29, 22, tzinfo=datetime.UTC),
+        ],
+        polars.Series([datetime.datetime(2024, 2, 29, 23, 30), datetime.datetime(2024, 2, 29, 22)]).dt.replace_time_zone("UTC"),
+    ],
+    ids=["pandas", "objects", "polars"],
+)
+def test_times_in_a_zone_are_moments(times: Any) -> None:
+    assert as_times(times, 2).tolist() == [1709249400.0, 1709244000.0]
+
+
+def test_times_of_days_and_periods() -> None:
+    for times in (
+        [datetime.date(1970, 1, 2), datetime.date(1970, 2, 1)],
+        pandas.PeriodIndex(["1970-01-02", "1970-02-01"], freq="D"),
+    ):
+        assert as_times(times, 2).tolist() == [86400.0, 31 * 86400.0]
+
+
+@pytest.mark.parametrize("column", [as_groups, as_strata])
+def test_a_missing_flag_is_counted(column: Any) -> None:
+    with pytest.raises(DataError, match="is missing in 1 of 3 rows, the first in row 1"):
+        column(pandas.array([True, None, False], dtype="boolean"), 3)
 
 
 def test_a_column_to_stratify_by() -> None:

@@ -60,6 +60,24 @@ def test_numbers_far_from_0_keep_their_digits() -> None:
     assert _fast(mn.TabularRegressor).fit(FRAME, far - 1.7e9).predict(FRAME).dtype == np.float32
 
 
+@pytest.mark.parametrize("size", [1e-300, 1e39, 1e300])
+def test_numbers_beyond_float32_are_predicted_in_float64(size: float) -> None:
+    y = X[:, 0] * 3 + X[:, 1]
+    model = _fast(mn.TabularRegressor).fit(FRAME, y * size)
+    assert np.corrcoef(model.predict(FRAME) / size, y)[0, 1] > 0.95
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+@pytest.mark.parametrize(("center", "size"), [(1e15, 1e3), (0.0, 1e39)])
+def test_a_network_of_a_frame_predicts_with_all_digits_of_the_target(center: float, size: float) -> None:
+    y = X[:, 0] * 3 + X[:, 1]
+    net = mn.MLPRegressor(hidden_layer_sizes=(16,), learning_rate_init=0.02, random_state=0).fit(FRAME, center + y * size)
+    assert np.corrcoef((net.predict(FRAME) - center) / size, y)[0, 1] > 0.9
+    assert np.corrcoef((net.predict(FRAME, return_std=True)[0] - center) / size, y)[0, 1] > 0.9
+    search = mn.MLPSearchCV(net, {"alpha": [0.0]}, cv=2).fit(FRAME, center + y * size)
+    assert search.best_score_ > 0.5
+
+
 def test_without_calibration_the_scores_stay_as_they_are() -> None:
     hot = mn.TabularClassifier(preset="fast", n_networks=3, random_state=0, calibrate=None).fit(FRAME, LABELS)
     cold = _fast(mn.TabularClassifier).fit(FRAME, LABELS)

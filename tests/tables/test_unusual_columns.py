@@ -15,6 +15,7 @@ import pytest
 
 from manynets.errors import DataError
 from manynets.tables import Column, TableEncoder, fit_encoder, open_table, split_target, understand
+from tests.tolerances import assert_close
 
 DAY = datetime.timedelta(days=1)
 EXPECTED = [[-1.0], [1.0]]
@@ -30,6 +31,8 @@ NUMBERS: dict[str, Any] = {
     "timedelta objects": column(pandas.Series([DAY, 3 * DAY], dtype=object)),
     "polars duration": column([DAY, 3 * DAY], polars.DataFrame),
     "arrow duration": column([DAY, 3 * DAY], pyarrow.table),
+    "another byte order": column(np.array([1.5, 2.5], dtype=">f8")),
+    "whole, another byte order": column(np.array([1, 2], dtype=">i4")),
     "sparse": column(pandas.arrays.SparseArray([0.0, 3.0])),
     "sparse whole": column(pandas.arrays.SparseArray([0, 3])),
     "interval": column(pandas.arrays.IntervalArray.from_tuples([(0, 1), (1, 5)])),
@@ -65,6 +68,68 @@ def test_periods_are_the_moment_at_which_they_start() -> None:
     frame = column(pandas.PeriodIndex(["2024-01", "2024-03"], freq="M"))
     assert (understand(frame)[0].kind, understand(frame)[0].example) == ("date", "2024-01-01")
     assert fit_encoder(frame).transform(frame)[:, 0].tolist() == [-1, 1]
+
+
+def test_a_target_of_whole_numbers_keeps_them() -> None:
+    def target(values: Any) -> Any:
+        return split_target(pandas.DataFrame({"x": [1, 2], "y": values}), "y")[1]
+
+    for values in (pandas.Categorical([2, 0]), pandas.Series([2, 0], dtype=object), ["2", "0"], np.array([2, 0], dtype=">i4")):
+        assert (target(values).tolist(), target(values).dtype) == ([2, 0], np.int64)
+    large = np.array([2**64 - 1, 3], dtype=np.uint64)
+    assert target(large).tolist() == large.tolist()
+    assert target(["2.5", "0"]).tolist() == [2.5, 0.0]
+    assert target([str(2**60), "0"]).dtype == np.float64
+
+
+def test_targets_that_are_no_numbers_or_labels() -> None:
+    with pytest.raises(DataError, match="target 'y' is of type complex128; targets must be real numbers or labels"):
+        split_target(pandas.DataFrame({"x": [1, 2], "y": [1j, 2j]}), "y")
+    days = pandas.DataFrame({"x": range(21), "y": pandas.date_range("2024-01-01", periods=21)})
+    with pytest.warns(UserWarning, match="target 'y' holds dates: its 21 different values are classes; .* numbers, such as days"):
+        split_target(days, "y")
+    assert split_target(days.head(20), "y")[1].dtype.kind == "U"
+
+
+def test_a_target_that_is_no_text() -> None:
+    frame = pandas.DataFrame(np.eye(2))
+    with pytest.raises(DataError, match=r"target is 1, but must be the name of a column as text, .*; write target='1'"):
+        split_target(frame, 1)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"target is 2, but must be the name of .*; the columns are: 0, 1"):
+        split_target(frame, 2)  # type: ignore[arg-type]
+    pairs = frame.set_axis(pandas.MultiIndex.from_tuples([("a", "x"), ("a", "y")]), axis=1)
+    with pytest.raises(DataError, match=r"""write target="\('a', 'y'\)\""""):
+        split_target(pairs, ("a", "y"))
+
+
+@pytest.mark.parametrize("values", [np.array([1j, 2j]), [{"a": 1}, {"a": 2}]])
+def test_a_type_that_cannot_be_used_is_named_without_advice(values: Any) -> None:
+    frame = (pandas.DataFrame if isinstance(values, np.ndarray) else polars.DataFrame)({"b": [1.5, 2.5], "a": values})
+    kind = "complex128" if isinstance(values, np.ndarray) else r"Struct\(.*\)"
+    with pytest.warns(UserWarning, match=rf"left out: a \(values of type {kind} cannot be used\)$"):
+        fit_encoder(frame)
+
+
+def test_a_category_is_found_in_another_spelling_of_its_value() -> None:
+    sizes = fit_encoder(pandas.DataFrame({"a": pandas.Categorical([1.0, 2.5])}))
+    for values in ([1.0, 2.5], [1, 2.5], ["1", "2.50"], pandas.Categorical([1.0, 2.5])):
+        assert sizes.transform(pandas.DataFrame({"a": values}), strict=True).tolist() == [[1, 0], [0, 1]]
+    flags = fit_encoder(pandas.DataFrame({"a": [False, True]}))
+    for flag in ([0, 1], [0.0, 1.0], ["0", "1"], ["false", "TRUE"]):
+        assert flags.transform(pandas.DataFrame({"a": flag}), strict=True).tolist() == [[1, 0], [0, 1]]
+    codes = fit_encoder(pandas.DataFrame({"a": ["01", "2"]}), categorical=["a"])
+    with pytest.raises(DataError, match="not seen in training: '1'"):
+        codes.transform(pandas.DataFrame({"a": ["1", "2"]}), strict=True)
+
+
+@pytest.mark.parametrize("zone", [None, "Europe/Zurich"])
+def test_intervals_of_dates_are_the_moment_in_the_middle(zone: str | None) -> None:
+    days = pandas.interval_range(pandas.Timestamp("2024-01-01", tz=zone), periods=3, freq="D")
+    frame = pandas.DataFrame({"a": days}, index=[7, 7, 1])
+    assert (understand(frame)[0].kind, understand(frame)[0].example) == ("date", "2024-01-01T12:00:00")
+    assert_close(fit_encoder(frame).transform(frame)[[0, 2], 0], np.array([-(1.5**0.5), 1.5**0.5], dtype=np.float32), "float32")
+    spans = pandas.DataFrame({"a": pandas.interval_range(pandas.Timedelta(0), periods=3, freq="2D")})
+    assert understand(spans)[0].example == "1 days 00:00:00"
 
 
 @pytest.mark.parametrize("make", [pandas.DataFrame, polars.DataFrame, pyarrow.table])

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 import torch
 
@@ -35,6 +36,8 @@ FOUND: list[tuple[Any, str, int]] = [
     (np.array([0.5, 1.5], dtype=object), "regression", 1),
     (np.array([[0, 1], [1, 1]]), "multilabel", 2),
     (np.array([[False, True], [True, True]]), "multilabel", 2),
+    (np.array([[False, 1], [True, 1.0]], dtype=object), "multilabel", 2),
+    (pandas.DataFrame({"p": [False, True], "q": [True, True]}, dtype="boolean"), "multilabel", 2),
     (np.array([[0.5, 1.0], [1.0, 1.0]]), "regression", 2),
     (np.array([[0, 2], [1, 1]]), "regression", 2),
 ]

@@ -26,6 +26,7 @@ __all__ = [
     "as_row_numbers",
     "as_weights",
     "check_container",
+    "host_tensor",
     "is_frame",
     "is_tensor",
     "moderate_weights",
@@ -42,6 +43,12 @@ _MODERATE = 32  # binary exponents up to which weights stay as they are
 def is_tensor(x: object) -> TypeGuard[Tensor]:
     """Return whether x is a tensor of torch. Where torch is not loaded, nobody can have made one, and it stays so."""
     return isinstance(x, getattr(sys.modules.get("torch"), "Tensor", ()))
+
+
+def host_tensor(x: Tensor) -> Tensor:
+    """Return a tensor that NumPy can read: without gradient, in the memory of the host, and in float32 where NumPy lacks its type."""
+    x = x.detach().cpu()
+    return x.float() if str(x.dtype) == "torch.bfloat16" else x
 
 
 def is_frame(x: Any) -> bool:
@@ -114,16 +121,18 @@ def as_numpy(X: Any, *, columns: int | None = None) -> NDArray[Any]:
     matrix = as_matrix(X, columns=columns, gaps=True)
     if isinstance(matrix, np.ndarray):
         return matrix
-    if str(matrix.dtype) == "torch.bfloat16":  # which NumPy lacks
-        matrix = matrix.float()
-    return np.asarray(matrix.detach().cpu().numpy())
+    return np.asarray(host_tensor(matrix).numpy())
 
 
 def check_container(x: Any) -> None:
     """Raise DataError for what holds rows in a way that is no array, such as a dict of columns, with what to give instead."""
+    kind, allowed = type(x).__name__, ALLOWED
+    if kind == "RecordBatch":
+        raise DataError(f"X is a {kind}, but must be {allowed}; give pyarrow.Table.from_batches([X])")
+    if getattr(getattr(x, "dtype", None), "names", None):
+        raise DataError(f"X is a structured array, but must be {allowed}; make it a frame, pandas.DataFrame(X)")
     if hasattr(x, "shape"):  # scipy's matrices of keys are dicts as well
         return
-    kind, allowed = type(x).__name__, ALLOWED
     data = sys.modules.get("torch.utils.data")  # as for `is_tensor`
     if data is not None and isinstance(x, data.TensorDataset):
         raise DataError(f"X is a {kind}, but must be {allowed}; give its tensors, X, y = dataset.tensors")
@@ -167,6 +176,7 @@ def _ragged(rows: Any) -> str:
 
 
 def _numbers(x: NDArray[Any]) -> NDArray[Any]:
+    check_container(x)
     if x.dtype.kind in "cMmV":  # complex numbers, dates and records would lose their meaning as floats
         raise DataError(f"X has the type {x.dtype}, but must be real numbers")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import itertools
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from manynets import rng
 from manynets.errors import DataError, OptionError
-from manynets.tasks.base import as_array
+from manynets.tasks.base import as_array, missing_in
 
 __all__ = ["as_groups", "as_strata", "as_times", "deal_groups", "latest_rows", "time_folds"]
 
@@ -53,19 +54,34 @@ def as_strata(values: Any, rows: int) -> Rows:
 
 
 def as_times(values: Any, rows: int) -> NDArray[np.float64]:
-    """Return the time of each row (N,) as numbers: of dates the seconds since 1970.
+    """Return the time of each row (N,) as numbers: of dates the seconds since 1970, by UTC where they have a time zone.
 
     Errors: DataError for another number of rows, missing times, what is neither number nor date, and one time only.
     """
     array = _column(values, rows, "times")
     if array.dtype.kind == "M":
         array = array.astype("M8[us]").astype(np.int64) / 1e6
+    elif array.dtype.kind == "O" and all(_is_moment(value) for value in array.tolist()):
+        array = np.array([_seconds(value) for value in array.tolist()])
     if array.dtype.kind not in "biuf":
         raise DataError(f"times holds {array.tolist()[0]!r}, but must be numbers or dates (NumPy's datetime64)")
     times = array.astype(np.float64)
     if times.min() == times.max():
         raise DataError("times is the same in all rows, so none is later than another; leave it out")
     return times
+
+
+def _is_moment(value: Any) -> bool:
+    return isinstance(value, datetime.date) or hasattr(value, "to_timestamp")  # as pandas' Period has
+
+
+def _seconds(moment: Any) -> float:
+    """Return the seconds since 1970 of a date, a moment, or the start of a period."""
+    if hasattr(moment, "to_timestamp"):
+        moment = moment.to_timestamp()
+    if not isinstance(moment, datetime.datetime):
+        moment = datetime.datetime.combine(moment, datetime.time())
+    return float((moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp())
 
 
 def _column(values: Any, rows: int, what: str) -> NDArray[Any]:
@@ -76,7 +92,7 @@ def _column(values: Any, rows: int, what: str) -> NDArray[Any]:
     if array.dtype.kind == "M":
         missing = np.isnat(array)
     elif array.dtype.kind in "fO":
-        missing = np.array([value is None or value != value for value in array.tolist()])
+        missing = missing_in(array)
     else:
         missing = np.zeros(rows, dtype=bool)
     if missing.any():

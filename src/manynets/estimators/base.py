@@ -156,9 +156,9 @@ class BaseMLP(BaseEstimator):
         """Yield raw scores (K, n, O) of some rows of X at a time, so that memory stays flat."""
         check_is_fitted(self, "model_")
         x = inputs.read_rows(self, X, reset=False)
-        if self.encoder_ is not None and not self.encoder_.positional:  # the model has one for arrays, too
-            x = self.encoder_.transform(x)
         model = self.model_
+        if self.encoder_ is not None and not self.encoder_.positional:  # the model has one for arrays, too
+            x = model.encoded(x)
         widest = max(model.in_features, model.task.outputs, *(weight.shape[-1] for weight in self.coefs_))
         step = max(1, AT_ONCE // (widest * model.size))
         for start in range(0, max(x.shape[0], 1), step):  # no rows: the model says so

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 from numbers import Real
 from typing import Any
@@ -14,12 +15,12 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import validate_data
 
-from manynets.data.check import as_matrix, as_weights, check_container, is_frame
+from manynets.data.check import as_matrix, as_weights, check_container, host_tensor, is_frame, is_tensor
 from manynets.errors import DataError, OptionError, warn_user
 from manynets.given import check_target
 from manynets.tables.frames import open_table
 from manynets.tables.table import Table
-from manynets.tasks.base import as_array, as_target, finite_target, labels_of, plain
+from manynets.tasks.base import as_array, as_target, finite_target, labels_of, plain, plain_labels
 
 __all__ = [
     "by_name",
@@ -75,11 +76,18 @@ def read_rows(estimator: Any, x: Any, *, reset: bool) -> Any:
 
 def numeric_rows(estimator: Any, x: Any, **options: Any) -> Any:
     """Return X as scikit-learn's `validate_data` does, as floats."""
+    if is_tensor(x):
+        x = host_tensor(x)
     try:
         return validate_data(estimator, x, dtype=FLOATS, **options)
     except ValueError as error:
         if "could not convert string" not in str(error):
             raise
+        if is_frame(x):
+            name = type(estimator).__name__
+            raise DataError(
+                f"X holds text, but this {name} was fitted to numbers only; give the columns as then ({error})"
+            ) from None
         raise DataError(
             f"X holds text, but an array must hold numbers; give a frame, such as pandas.DataFrame(X), whose columns of text are encoded ({error})"
         ) from None
@@ -162,11 +170,13 @@ def _present(estimator: Any, y: Any, x: Any) -> NDArray[Any]:
 def labels(estimator: Any, y: Any, x: Any) -> NDArray[Any]:
     """Return y as class labels (N,), or for several labels a row as 0 and 1 (N, L)."""
     found = _present(estimator, y, x)
-    if found.dtype.kind == "O" and found.ndim == 1:
-        labels_of(found)  # rejects labels of mixed types
+    if found.dtype.kind in "OS" and found.ndim == 1:
+        plain_labels(labels_of(found))  # rejects labels of mixed or unusual types
     if found.dtype.kind == "f":
         finite_target(found)
     whole = found.dtype.kind in "biuU" or (found.dtype.kind == "f" and not np.any(found % 1))
+    if found.ndim == 2 and found.dtype.kind not in "biuf":
+        raise _no_labels(found)
     if found.ndim == 2 or not whole:  # slow, and not needed for simple labels
         try:
             check_classification_targets(found)
@@ -174,20 +184,22 @@ def labels(estimator: Any, y: Any, x: Any) -> NDArray[Any]:
             name = type(estimator).__name__
             raise DataError(f"{error} Use {name.replace('Classifier', 'Regressor')} for numbers.") from None
     if found.ndim == 2 and type_of_target(found) != "multilabel-indicator":
-        raise DataError(
-            f"y has shape {found.shape}, but must be one label a row, or a matrix of 0 and 1; fit one model for each column"
-        )
+        raise _no_labels(found)
     return found
+
+
+def _no_labels(y: NDArray[Any]) -> DataError:
+    return DataError(f"y has shape {y.shape}, but must be one label a row, or a matrix of 0 and 1; fit one model for each column")
 
 
 def numbers(estimator: Any, y: Any, x: Any) -> NDArray[np.float64]:
     """Return y as finite numbers (N,) or (N, O)."""
     found = _present(estimator, y, x)
-    texts = [value for value in found.ravel()[:1].tolist() if isinstance(value, str)] if found.dtype.kind in "UO" else []
-    if texts:
+    first = plain(found.ravel()[0])
+    if isinstance(first, str) or not (hasattr(first, "__float__") or isinstance(first, datetime.date | datetime.timedelta)):
         name = type(estimator).__name__
         classifier = name.replace("Regressor", "Classifier")
-        raise DataError(f"y holds {texts[0]!r}, but {name} predicts numbers; use {classifier} for classes")
+        raise DataError(f"y holds {first!r}, but {name} predicts numbers; use {classifier} for classes")
     return finite_target(found)
 
 

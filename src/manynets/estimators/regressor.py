@@ -200,14 +200,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return self._predicted(X, lambda scores: self.model_.interval(scores, coverage))
 
     def _each_prediction(self, scores: NDArray[Any]) -> NDArray[Any]:
-        task, loss = self.model_.task, self.model_.recipe.loss
-        return np.stack([task.predict(one, loss=loss) for one in scores]).astype(scores.dtype, copy=False)
+        task: Any = self.model_.task
+        return np.asarray(task.in_type_of(scores, np.stack([task.predict(one, loss=self.model_.recipe.loss) for one in scores])))
 
     def _mean_prediction(self, scores: NDArray[Any]) -> NDArray[Any]:
-        task, loss = self.model_.task, self.model_.recipe.loss
-        each = [task.predict(one, loss=loss) for one in scores]
-        out = each[0] if len(each) == 1 else np.mean(each, axis=0)
-        return out.astype(scores.dtype, copy=False)
+        task: Any = self.model_.task
+        each = [task.predict(one, loss=self.model_.recipe.loss) for one in scores]
+        return np.asarray(task.in_type_of(scores, each[0] if len(each) == 1 else np.mean(each, axis=0)))
 
     # ------------------------------------------------------------------------------------------------- for BaseMLP
 

@@ -30,9 +30,6 @@ from manynets.training.events import Callback
 __all__ = ["TabularClassifier", "TabularRegressor"]
 
 
-NEAR = 16.0  # standard deviations from 0, within which float32 has all digits of what a network computes
-
-
 class _Tabular(BaseEstimator):
     """What both estimators share."""
 
@@ -177,7 +174,7 @@ class TabularClassifier(ClassifierMixin, _Tabular):
         costs minus what its prediction is expected to cost, or (N, L) the log-odds of each label.
         """
         model = self._fitted()
-        scores, task = model.mean_logits(model.logits(self._read(X, reset=False))), model.task
+        scores, task = model.mean_logits(model.logits(model.encoded(self._read(X, reset=False)))), model.task
         if isinstance(task, Multiclass) and task.costs is not None:
             return -np.asarray(task.expected_costs(task.proba(scores)))
         return np.asarray(scores[:, 0] - task.cut) if isinstance(task, Binary) else scores
@@ -242,8 +239,7 @@ class TabularRegressor(RegressorMixin, _Tabular):
         model = self._fitted()
         out = model.predict(self._read(X, reset=False))
         assert isinstance(model.task, Regression)
-        near = np.abs(model.task.center) <= NEAR * np.asarray(model.task.scale)
-        return out.astype(np.float32) if near.all() and model.task.flat and model.task.transform is None else out
+        return model.task.in_type_of(np.empty(0, dtype=np.float32), out) if model.task.flat else out
 
     def predict_interval(self, X: Any, coverage: float = 0.9) -> NDArray[Any]:
         """Return lower and upper limits (N, 2) for X (N, D), of several targets (N, O, 2); see `manynets.Model.predict_interval`."""

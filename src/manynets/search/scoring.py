@@ -52,9 +52,9 @@ def _log_loss(task: Task, scores: Array, y: Array, _loss: str | None) -> Array:
     return np.asarray(-np.log(proba[:, np.arange(len(y)), codes]).mean(axis=1))
 
 
-def _by_column(metric: Callable[..., Array], task: Task, scores: Array, y: Array, loss: str | None) -> Array:
+def _by_column(metric: Callable[..., Array], task: Any, scores: Array, y: Array, loss: str | None) -> Array:
     """Return a metric of numbers for all networks from one call, in which the outputs of each are columns."""
-    each = [task.predict(one, loss=loss).astype(scores.dtype, copy=False).reshape(len(y), -1) for one in scores]
+    each = [task.in_type_of(scores, task.predict(one, loss=loss)).reshape(len(y), -1) for one in scores]
     truth = np.tile(y.reshape(len(y), -1), len(each))
     columns = np.concatenate(each, axis=1).astype(np.float64)
     return metric(truth, columns, multioutput="raw_values").reshape(len(each), -1).mean(axis=1)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from manynets.errors import DataError
 from manynets.tables.missing import MISSING_TOKENS, TEXT_MISSING, is_missing, is_missing_text, is_missing_value
-from manynets.tables.table import Table, storage_of
+from manynets.tables.table import Table, native_type, storage_of
 from manynets.tables.units import conversion, same_unit
 from manynets.tables.written import DECIMAL_COMMA, PLAIN, Reading, read_number, reading_for, simple_pattern, unit_of
 
@@ -143,7 +143,9 @@ def _numbers(table: Table, name: str, reading: Reading) -> NDArray[np.float64]:
     if storage == "duration":
         return _seconds(series)
     if storage in ("date", "time", "other"):
-        raise DataError(f"column {name!r} should hold numbers, but is of type {series.dtype}; give numbers, or drop the column")
+        raise DataError(
+            f"column {name!r} should hold numbers, but is of type {native_type(series)}; give numbers, or drop the column"
+        )
     return _numbers_of_text(table, name, text_cells(table, name), reading)
 
 

@@ -17,6 +17,7 @@ from manynets.errors import DataError
 from manynets.tables.cells import NUMBER, factorise, number_cells, plain_label
 from manynets.tables.dates import CYCLES, PARTS, DateForm, date_cells, date_parts
 from manynets.tables.hashed import TextColumn
+from manynets.tables.labels import in_known_spelling
 from manynets.tables.means import LevelMeans, fit_means
 from manynets.tables.parts import CodePart, cut
 from manynets.tables.piecewise import Pieces, fit_pieces
@@ -225,9 +226,14 @@ class CategoricalColumn:
             re.fullmatch(NUMBER, level) and plain_label(float(level)) == level for level in self.known
         )
 
+    def _labels(self, table: Table) -> tuple[list[str], NDArray[np.int64]]:
+        """Return what `part_codes` does, with labels in the spelling of the levels."""
+        labels, codes = part_codes(table, self.name, self.part)
+        return (labels if self.part else in_known_spelling(labels, self.known)), codes
+
     def positions(self, table: Table) -> tuple[NDArray[np.int64], dict[str, int]]:
         """Return for each row its output column (N,), -1 for none, and the values not seen at fit with their counts."""
-        labels, codes = part_codes(table, self.name, self.part)
+        labels, codes = self._labels(table)
         shared = len(self.levels) if self.rare else -1
         position = {level: index for index, level in enumerate(self.levels)} | dict.fromkeys(self.rare, shared)
         absent = len(self.levels) + bool(self.rare) if self.gaps else shared
@@ -242,7 +248,7 @@ class CategoricalColumn:
         if found is not None:
             found.update(unseen)
         if strict and unseen:
-            labels, codes = part_codes(table, self.name, self.part)
+            labels, codes = self._labels(table)
             first = int(np.argmax(np.isin(codes, [labels.index(label) for label in unseen])))
             raise DataError(
                 f"column {self.name!r} holds categories not seen in training: {_some(list(unseen))}; the first is in {table.row(first)}."
@@ -256,7 +262,7 @@ class CategoricalColumn:
 
     def codes(self, table: Table) -> NDArray[np.int64]:
         """Return the number of each row's level among `levels` and `rare`, (N,); after them come missing and unseen values."""
-        labels, codes = part_codes(table, self.name, self.part)
+        labels, codes = self._labels(table)
         number = {level: index for index, level in enumerate(self.known)}
         lookup = [number.get(label, len(number) + 1) for label in labels]
         return np.array([*lookup, len(number)], dtype=np.int64)[codes]

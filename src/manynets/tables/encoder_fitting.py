@@ -183,7 +183,8 @@ def _warn(names: Sequence[str], columns: Sequence[ColumnEncoder], dropped: Seque
     empty = [name for name, column in zip(names, columns, strict=True) if column.kind == "numeric" and column.fill is None]
     if dropped:
         listed = "; ".join(f"{name} ({why})" for name, why in dropped)
-        hint = "" if all("declare it" in why for _, why in dropped) else ". Declare them numeric or categorical to use them"
+        told = all("declare it" in why or "cannot be used" in why for _, why in dropped)
+        hint = "" if told else ". Declare them numeric or categorical to use them"
         warn_user(f"left out: {listed}{hint}", UserWarning)
     if empty:
         warn_user(f"all values are missing in {', '.join(empty)}: encoded as 0", UserWarning)

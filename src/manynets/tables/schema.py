@@ -19,7 +19,7 @@ from manynets.tables.frames import open_table
 from manynets.tables.hashed import holds_words
 from manynets.tables.informative import leak_of, reconsidered, sample_rows
 from manynets.tables.kinds import Column, Kind
-from manynets.tables.table import Table, require
+from manynets.tables.table import Table, native_type, require
 from manynets.tables.texts import counted, different, meaning_of, meaning_of_all
 from manynets.tables.written import DECIMAL_COMMA, PLAIN, Reading, units_of
 
@@ -120,7 +120,7 @@ def _with_target(
 def _column(table: Table, name: str, declared: Kind | None) -> Column:
     storage = table.storage(name)
     if storage == "other":
-        dtype = table.series(name).dtype
+        dtype = native_type(table.series(name))
         if declared in (None, "dropped"):
             return Column(name=name, kind="dropped", missing=0, distinct=0, note=f"values of type {dtype} cannot be used")
         raise DataError(f"column {name!r} is of type {dtype} and cannot be {declared}; drop it")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from manynets.tables.stored import StoredColumns
 
-__all__ = ["Storage", "Table", "look_alike", "refuse_duplicates", "require", "storage_of"]
+__all__ = ["Storage", "Table", "look_alike", "native_type", "refuse_duplicates", "require", "storage_of"]
 
 Storage = Literal["number", "bool", "text", "category", "mixed", "date", "time", "duration", "other", "empty"]
 """How a column is stored: "mixed" is a pandas column of Python objects, "empty" one without any value or type."""
@@ -149,6 +149,13 @@ def storage_of(series: nw.Series[Any]) -> Storage:
     if series.null_count() == len(series):
         return "empty"
     return "mixed" if dtype == nw.Object else "other"
+
+
+def native_type(series: nw.Series[Any]) -> str:
+    """Return the type of a column as it is called in a message: its library's name where narwhals has none."""
+    import narwhals as nw
+
+    return str(series.to_native().dtype if series.dtype == nw.Unknown and hasattr(series.to_native(), "dtype") else series.dtype)
 
 
 def refuse_duplicates(names: Sequence[str]) -> None:

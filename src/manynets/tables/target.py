@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from manynets.tables.frames import open_table
 from manynets.tables.labels import spelled_alike
 from manynets.tables.missing import is_missing
 from manynets.tables.schema import refuse_a_mixture
-from manynets.tables.table import Table, require
+from manynets.tables.table import Table, native_type, require
 from manynets.tables.texts import different, meaning_of
 from manynets.tables.written import PLAIN, Reading, is_currency, read_number
 
@@ -24,6 +24,7 @@ __all__ = ["match_labels", "refuse_text_targets", "split_target", "unit_of_targe
 NEARLY_A_NUMBER = r"^[+-]?[$€£¥]? ?[+-]?(?:[0-9]{1,3}(?:[,.' ][0-9]{3})+|[0-9]+)(?:[.,][0-9]*)? ?(?:[%$€£¥]|[A-Z]{3})?$"
 """A number, maybe with separators of thousands, a decimal comma, a currency or a percent sign."""
 
+WHOLE = r"^[+-]?[0-9]+$"
 
 MOST_CLASSES = 20
 
@@ -44,7 +45,7 @@ def split_target(
         drop: columns to leave out of the features; an unknown one is an error.
         drop_missing_target: leave out the rows without a target instead of refusing them.
 
-    y keeps whole numbers as int64 and other numbers as float64, bool as bool; text that holds numbers as people write them, such
+    y keeps whole numbers as int64 (uint64 where larger) and other numbers as float64, bool as bool; text that holds numbers as people write them, such
     as "$1,000" or "12 %", is read as numbers, and a warning says how; all else is text, without the blanks around it. A few whole
     numbers followed by a word, such as "2 stars", stay text: classes. There is a warning if most
     of the text is nearly a number.
@@ -61,6 +62,9 @@ def split_target(
     table = open_table(frame)
     if table.array is not None:
         raise DataError("the target is taken off a frame by its name, but an array has no names; give X and y separately")
+    if not isinstance(target, str) and (str(target) in table.names or not isinstance(target, Iterable)):
+        fix = f"write target={str(target)!r}" if str(target) in table.names else f"the columns are: {', '.join(table.names[:20])}"
+        raise DataError(f"target is {target!r}, but must be the name of a column as text, or a list of names; {fix}")
     targets = [target] if isinstance(target, str) else list(target)
     require(targets, table.names, what="target")
     require([] if weight is None else [weight], table.names, what="weight")
@@ -160,11 +164,12 @@ def _target(table: Table, name: str) -> NDArray[Any]:
         values = number_cells(table, name)
         if storage == "bool":
             return values.astype(bool)
-        if table.series(name).dtype.is_integer():
-            return np.asarray(table.series(name).cast(_int64()).to_numpy(), dtype=np.int64)
-        return values
+        return _whole(table.series(name)) if table.series(name).dtype.is_integer() else values
     if storage == "duration":
         return number_cells(table, name)
+    kind = native_type(table.series(name))
+    if kind.startswith("complex"):
+        raise DataError(f"target {name!r} is of type {kind}; targets must be real numbers or labels")
     cells = text_cells(table, name)
     reading = _reading(table, name, cells)
     if reading is not None:
@@ -175,7 +180,9 @@ def _target(table: Table, name: str) -> NDArray[Any]:
                 " are meant, write them as words",
                 UserWarning,
             )
-        return number_cells(table, name, reading)
+        values = number_cells(table, name, reading)
+        whole = reading == PLAIN and cells.str.contains(WHOLE).all() and np.abs(values).max() < 2**53
+        return values.astype(np.int64) if whole else values
     bad = bad_number(cells)
     assert bad is not None
     labels = cells.unique()
@@ -183,6 +190,12 @@ def _target(table: Table, name: str) -> NDArray[Any]:
         warn_user(
             f"target {name!r} is taken as text: its {len(labels)} different values are classes, as {table.row(bad[0])} holds"
             f" {bad[1]!r}; if numbers are meant, write them plainly, such as 1000 for 1,000, $1000 or 12 for 12%",
+            UserWarning,
+        )
+    if storage == "date" and len(labels) > MOST_CLASSES:
+        warn_user(
+            f"target {name!r} holds dates: its {len(labels)} different values are classes; if moments are to be predicted, make them"
+            " numbers, such as days",
             UserWarning,
         )
     y = np.array([plain_label(cell) for cell in cells.to_list()])
@@ -203,10 +216,13 @@ def _remark_on_classes(name: str, y: NDArray[Any]) -> None:
             )
 
 
-def _int64() -> Any:
+def _whole(series: Any) -> NDArray[Any]:
+    """Return whole numbers (N,) as int64, or as uint64 where they are beyond that."""
     import narwhals as nw
 
-    return nw.Int64
+    if series.dtype == nw.UInt64 and series.max() > np.iinfo(np.int64).max:
+        return np.asarray(series.to_numpy(), dtype=np.uint64)
+    return np.asarray(series.cast(nw.Int64).to_numpy(), dtype=np.int64)
 
 
 def _weights(table: Table, name: str) -> NDArray[np.float64]:

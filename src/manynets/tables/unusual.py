@@ -18,7 +18,8 @@ def plain_columns(frame: Any) -> Any:
 
     - Sparse: the numbers.
     - Period: the moment at which it starts.
-    - Interval: the number in the middle, or the finite end.
+    - Interval: the number or moment in the middle, or the finite end.
+    - Numbers in the byte order of another machine: in that of this one.
     - Whole numbers of 128 bits: those of 64 bits, or floats where they are larger.
     - Arrow's views and run-end encoded columns: the same values, plainly stored.
     - Lists and arrays of numbers, all of one length n: n columns called `name[0]`, `name[1]`, ...
@@ -36,16 +37,20 @@ def plain_columns(frame: Any) -> Any:
 def _plain_pandas(frame: Any) -> Any:
     changed: dict[str, dict[str, Any]] = {}
     for index, (name, dtype) in enumerate(zip(frame.columns, frame.dtypes, strict=True)):
-        kind = type(dtype).__name__
-        if kind not in ("SparseDtype", "PeriodDtype", "IntervalDtype", "ArrowDtype") and str(dtype) != "object":
+        kind, foreign = type(dtype).__name__, isinstance(dtype, np.dtype) and not dtype.isnative
+        if kind not in ("SparseDtype", "PeriodDtype", "IntervalDtype", "ArrowDtype") and str(dtype) != "object" and not foreign:
             continue
         column = frame.iloc[:, index]
+        if foreign:
+            changed[name] = {name: column.astype(dtype.newbyteorder("="))}
+            continue
         if kind == "SparseDtype":
             changed[name] = {name: column.sparse.to_dense()}
         elif kind == "PeriodDtype":
             changed[name] = {name: column.dt.to_timestamp()}
         elif kind == "IntervalDtype":
-            changed[name] = {name: _middles(column)}
+            dates = getattr(dtype.subtype, "kind", "") in "mM"
+            changed[name] = {name: column.array.mid if dates else _middles(column)}
         elif (lists := _lists(column)) is not None:
             changed[name] = {f"{name}[{j}]": values for j, values in enumerate(lists.T)}
     if not changed:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import abc
+import datetime
 import decimal
 import math
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 
 from manynets.errors import DataError
 
-__all__ = ["Task", "Values", "as_array", "as_target", "finite_target", "labels_of", "plain"]
+__all__ = ["Task", "Values", "as_array", "as_target", "finite_target", "labels_of", "missing_in", "plain", "plain_labels"]
 
 Values: TypeAlias = NDArray[Any]
 
@@ -97,12 +99,20 @@ def as_target(y: Any) -> Values:
     if array.dtype.kind == "c":
         raise DataError("y holds complex numbers; targets must be real numbers or labels")
     if array.dtype.kind in "fO":
-        missing = _missing(array)
+        missing = missing_in(array)
         if missing.any():
             rows = np.flatnonzero(missing if missing.ndim == 1 else missing.any(axis=1))
             shown = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
             raise DataError(f"y is missing in {len(rows)} of {len(array)} rows (first: {shown}); remove those rows or fill them in")
-    return array
+    return _numeric_columns(array) if array.dtype.kind == "O" and array.ndim == 2 else array
+
+
+def _numeric_columns(array: Values) -> Values:
+    """Return objects (N, O) as numbers where all of them are, such as columns of pandas' nullable types, or of bools beside whole numbers."""
+    if not all(isinstance(value, int | float | np.number | np.bool_) for value in array.ravel().tolist()):
+        return array
+    numbers = np.array(array.tolist())
+    return numbers if numbers.dtype.kind in "biuf" else array
 
 
 def as_array(y: Any, *, what: str = "y") -> Values:
@@ -141,7 +151,12 @@ def _is_several(value: object) -> bool:
     return hasattr(value, "__len__") and not isinstance(value, str | bytes)
 
 
-def _missing(array: Values) -> NDArray[np.bool_]:
+def missing_in(array: Values) -> NDArray[np.bool_]:
+    """Return which of floats or objects are missing.
+
+    >>> missing_in(np.array(["a", None, float("nan")], dtype=object)).tolist()
+    [False, True, True]
+    """
     if array.dtype.kind == "f":
         return np.isnan(array)
     flat = [value is None or value is getattr(value, "NA", _NEVER) or value != value for value in array.ravel().tolist()]
@@ -159,9 +174,9 @@ def finite_target(array: Values) -> NDArray[np.float64]:
         numbers = array.astype(np.float64)
     except (TypeError, ValueError):
         bad = next(value for value in array.ravel().tolist() if not isinstance(value, int | float))
-        raise DataError(
-            f"y holds {bad!r}, but a regression target must be numbers; for classes use task='multiclass', or task='binary' for two"
-        ) from None
+        when = isinstance(bad, datetime.date | datetime.timedelta)
+        fix = "make it days or seconds first" if when else "for classes use task='multiclass', or task='binary' for two"
+        raise DataError(f"y holds {bad!r}, but a regression target must be numbers; {fix}") from None
     if not np.isfinite(numbers).all():
         row = int(np.flatnonzero(~np.isfinite(numbers.reshape(len(numbers), -1)).all(axis=1))[0])
         raise DataError(f"y holds an infinite value in row {row}; a target must be finite")
@@ -176,6 +191,15 @@ def labels_of(array: Values) -> Values:
         kinds = {type(value).__name__: value for value in array.tolist()}
         shown = ", ".join(f"{value!r} ({kind})" for kind, value in kinds.items())
         raise DataError(f"y mixes labels of several types: {shown}; make them all text or all numbers") from None
+
+
+def plain_labels(labels: Iterable[Any]) -> tuple[Any, ...]:
+    """Return labels as Python values; any but text, numbers and bools are a DataError."""
+    classes = tuple(plain(label) for label in labels)
+    strange = next((label for label in classes if not isinstance(label, str | bool | int | float)), None)
+    if strange is not None:
+        raise DataError(f"y holds {strange!r} ({type(strange).__name__}), but labels are text, numbers or bools; make them text")
+    return classes
 
 
 def plain(label: Any) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 
 from manynets import metrics
 from manynets.errors import DataError
-from manynets.tasks.base import Task, Values, as_target, labels_of, plain
+from manynets.tasks.base import Task, Values, as_target, labels_of, plain, plain_labels
 
 __all__ = ["MOST_INFERRED_CLASSES", "Binary", "Multiclass", "Multilabel", "is_one_hot"]
 
@@ -57,11 +57,7 @@ def _classes(y: Any) -> tuple[Any, ...]:
     if len(labels) < 2:
         numbers = "; for numbers use task='regression'" if labels.dtype.kind in "iuf" else ""
         raise DataError(f"y holds one class only, {plain(labels[0])!r}; a classifier needs at least two{numbers}")
-    classes = tuple(plain(label) for label in labels)
-    strange = next((label for label in classes if not isinstance(label, str | bool | int | float)), None)
-    if strange is not None:
-        raise DataError(f"y holds {strange!r} ({type(strange).__name__}), but labels are text, numbers or bools; make them text")
-    return classes
+    return plain_labels(labels)
 
 
 def _codes(y: Any, classes: tuple[Any, ...]) -> Values:
@@ -143,7 +139,7 @@ class _OneLabel(Task):
         return {} if area is None else {"auc": area}
 
     def to_json(self) -> dict[str, Any]:
-        return {"name": self.name, "classes": list(self.classes)}
+        return {"name": self.name, "classes": list(plain_labels(self.classes))}
 
 
 @final

@@ -20,6 +20,10 @@ TARGET_TRANSFORMS = ("log", "auto")
 _MOST = float(np.finfo(np.float64).max)
 _LARGE = 1e140
 """The squares of numbers up to this, and their sums, are within float64."""
+_NEAR = 16.0
+"""Standard deviations from 0, within which float32 has all digits of what a network computes in it."""
+_SMALL32, _LARGE32 = float(np.finfo(np.float32).tiny ** 0.5), float(np.finfo(np.float32).max ** 0.5)
+"""The squares of numbers between these are within float32."""
 _SKEWED = 1.0
 """The skewness above which a target is heavy-tailed."""
 
@@ -185,6 +189,19 @@ class Regression(Task):
     def predict(self, logits: Values, *, loss: str | None = None) -> Values:
         values = np.exp(logits) if loss == "poisson" else self.clamped(logits)
         return self.own_unit(self._split(values) @ self.point_weights.astype(values.dtype) if self.quantiles else values)
+
+    def in_type_of(self, logits: Values, predictions: Values) -> Values:
+        """Return predictions in the type in which a network computed the logits, or as they are where that would lose digits.
+
+        >>> year = Regression(center=(2000.0,), scale=(10.0,))
+        >>> year.in_type_of(np.zeros(1, dtype=np.float32), np.array([2000.25])).dtype
+        dtype('float64')
+        """
+        scale = np.array(self.scale)
+        near = np.abs(self.center) <= _NEAR * scale
+        if self.transform is not None or not (near & (scale > _SMALL32) & (scale < _LARGE32)).all():
+            return predictions
+        return predictions.astype(logits.dtype, copy=False)
 
     def predict_quantiles(self, logits: Values) -> Values:
         """Return the quantiles (N, J) of logits (N, O) in y's unit, in increasing order; of several targets (N, T, J)."""
