@@ -180,6 +180,13 @@ def test_dependence_on_every_kind_of_column_is_in_its_own_unit() -> None:
     assert partial_dependence(table_model, frame, "sold", n_grid=3).grid[0][0].startswith("1990-")
 
 
+def test_dependence_on_dates_of_another_clock() -> None:
+    days = polars.DataFrame({"at": [f"2024-01-01T{hour:02}:00+05:00" for hour in range(24)] * 4})
+    model = fitted(days, np.arange(96) % 24 + 0.5)
+    found = partial_dependence(model, days, "at", n_grid=24)
+    assert_close(found.mean, model.predict(days[:24]), "float32")
+
+
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
