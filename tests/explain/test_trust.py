@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars
 import pytest
@@ -23,6 +25,23 @@ def test_calibration_by_hand() -> None:
     assert ten.error == pytest.approx((abs(1 - 0.9) + 0.8 + abs(1 - 0.55) + 0.7) / 4)
     with pytest.raises(OptionError, match="bins is 0"):
         calibration(shares, [0, 0, 0, 0], bins=0)
+
+
+@pytest.mark.parametrize(
+    ("shares", "truth", "words"),
+    [
+        ([[0.2, 0.8]], ["yes"], r"truth holds 'yes', but must be class codes, from 0 to 1 .* np\.searchsorted"),
+        ([[0.2, 0.8]], [2], "truth holds 2, but must be class codes"),
+        ([[0.2, 0.8]], [0, 1], r"truth has shape \(2,\), but must be \(1,\)"),
+        ([0.2, 0.8], [0, 1], r"probabilities have shape \(2,\), but must be \(rows, classes\)"),
+        (np.empty((0, 2)), [], r"probabilities have shape \(0, 2\)"),
+        ([[0.2, np.nan]], [0], "probabilities hold nan, but must be from 0 to 1"),
+        ([[-3.0, 4.0]], [0], "probabilities hold -3, but must be from 0 to 1"),
+    ],
+)
+def test_what_calibration_cannot_be_of(shares: Any, truth: Any, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        calibration(shares, truth)
 
 
 def test_certain_and_right_is_calibrated() -> None:
@@ -100,6 +119,19 @@ def test_mistakes_in_y_weights_and_counts() -> None:
         mn.explain.partial_dependence(model, x, "x0", sample_weight=np.ones(50))
     with pytest.raises(OptionError, match=r"n_grid is 2\.5, but must be a whole number of at least 2"):
         mn.explain.partial_dependence(model, x, "x0", n_grid=2.5)  # type: ignore[arg-type]
+
+
+def test_seeds_that_are_none() -> None:
+    x = np.linspace(-1, 1, 60, dtype=np.float32)[:, None]
+    model = mn.train(x, x[:, 0], mn.MLP(hidden=()), mn.Recipe(epochs=1), scaling=False, progress=False)
+    for seed in (-1, 1.5, 2**32, True):
+        for explain in (
+            lambda seed: mn.explain.permutation_importance(model, x, x[:, 0], seed=seed),
+            lambda seed: mn.explain.partial_dependence(model, x, "x0", seed=seed),
+            lambda seed: mn.explain.contributions(model, x, seed=seed),
+        ):
+            with pytest.raises(OptionError, match=f"seed is {seed}, but must be a whole number from 0 to 4294967295"):
+                explain(seed)
 
 
 def test_errors_by_prediction_and_column() -> None:
