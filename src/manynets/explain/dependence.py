@@ -289,7 +289,7 @@ def _encoded(column: Any, name: str, cells: Any) -> Array:
         cells = [text[11:] for text in np.datetime_as_string(cells).tolist()]
     elif isinstance(column, DateColumn):
         cells = cells.astype("datetime64[us]")
-    table = open_table(polars.DataFrame([polars.Series(name, cells)]))
+    table = open_table(polars.DataFrame({name: polars.Series(cells)}))  # of a list, polars would rename a column without a name
     out = np.zeros((table.rows, len(column.features)), dtype=np.float32)
     column.fill_in(table, out, strict=False)
     return out
