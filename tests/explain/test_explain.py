@@ -227,6 +227,22 @@ def test_contributions_are_shapley_values_and_add_up(model: Model) -> None:
         assert (np.abs(found.values[row] - exact) <= 5 * found.error[row] + 1e-9).all()
 
 
+@pytest.mark.parametrize("n_orders", [1, 8])
+def test_the_base_is_the_mean_of_all_background_rows(n_orders: int, model: Model) -> None:
+    x, _ = arrays()
+    found = contributions(model, x[:3], background=x[10:60], n_orders=n_orders)
+    assert_close(found.base, np.asarray(model.predict(x[10:60]).mean()), "float32")
+    assert_close(found.base + found.values.sum(axis=1), model.predict(x[:3]), "float32_run")
+
+
+def test_contributions_are_right_within_their_error(model: Model) -> None:
+    x, _ = arrays()
+    wanted = np.stack([shapley_by_hand(model, row, x[10:60]) for row in x[:3]])
+    found = [contributions(model, x[:3], background=x[10:60], n_orders=16, seed=seed) for seed in range(20)]
+    away = np.stack([one.values - wanted for one in found])
+    assert 0.6 < np.sqrt((away**2).mean() / np.mean([one.error**2 for one in found])) < 1.3
+
+
 def test_contributions_to_classes_add_up(classifier: Model) -> None:
     x, _ = arrays()
     found = contributions(classifier, x[:4], background=x, n_orders=10)
