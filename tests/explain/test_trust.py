@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars
 import pytest
+from scipy.stats import binomtest
 
 import manynets as mn
 from manynets.errors import DataError, OptionError
@@ -63,6 +64,18 @@ def test_the_group_that_is_served_worst_is_found() -> None:
     assert first.other_loss == pytest.approx(away[~chosen].mean())
     assert first.low < first.loss < first.high
     assert first.p < 1e-6
+
+
+def test_the_interval_of_wrong_classes_is_wilsons() -> None:
+    frame = polars.DataFrame({"x": np.arange(300) % 7, "town": ["Bern", "Chur", "Genf"] * 100})
+    y = np.where(np.arange(300) % 2, "yes", "no")
+    model = mn.train(frame, y, mn.MLP(hidden=()), mn.Recipe(epochs=1), progress=False)
+    wrong = np.where(model.predict(frame) == "yes", "no", "yes")
+    other = np.where((frame["town"] == "Chur").to_numpy(), wrong, model.predict(frame))
+    first = worst_slices(model, frame, other)[0]
+    assert (first.group, first.loss) == ("Chur", 1.0)
+    low = binomtest(100, 100).proportion_ci(method="wilson").low
+    assert (first.low, first.high) == (pytest.approx(low, rel=1e-4), pytest.approx(1.0))
 
 
 def test_no_group_is_named_where_all_are_alike() -> None:
