@@ -110,6 +110,20 @@ def test_prediction_of_several_networks_is_their_mean() -> None:
     assert_close(regression.evaluate(*data("regression"))["rmse"], rmse, "float32")
 
 
+@pytest.mark.parametrize("recipe", [{}, {"loss": "quantile", "quantile": (0.1, 0.5, 0.9)}])
+@pytest.mark.parametrize("targets", [1, 2])
+def test_metrics_of_several_networks_are_those_of_their_prediction(targets: int, recipe: dict[str, Any]) -> None:
+    x = np.random.default_rng(0).normal(size=(120, 2))
+    y = np.exp(2 * x[:, :targets] + np.random.default_rng(1).normal(size=(120, targets)))
+    y = y[:, 0] if targets == 1 else y
+    recipe = {"epochs": 3, "optimizer": mn.Adam(lr=0.03)} | recipe
+    model = mn.train(x, y, mn.MLP(hidden=(8,)), mn.Recipe(**recipe), n_networks=3, target_transform="log", progress=False)
+    found = model.evaluate(x, y)
+    assert_close(found["mae"], float(np.abs(model.predict(x) - y).mean()), "float32")
+    assert_close(found["rmse"], float(np.sqrt(np.mean((model.predict(x) - y) ** 2))), "float32")
+    assert_close(mn.explain.permutation_importance(model, x, y, metric="mae").score, found["mae"], "float32")
+
+
 @pytest.mark.parametrize(
     "make",
     [

@@ -226,7 +226,7 @@ class Predictor(abc.ABC):
             return np.asarray(logits[0])
         if isinstance(self.task, Regression):
             poisson = self.recipe.loss == "poisson"  # logits are log-rates
-            return np.log(np.exp(logits).mean(axis=0)) if poisson else self.task.clamped(logits).mean(axis=0)
+            return np.log(np.exp(logits).mean(axis=0)) if poisson else self.task.mean_logits(logits)
         mean = np.mean([self.task.proba(one) for one in logits], axis=0)
         tiny = np.finfo(mean.dtype).tiny
         if self.task.name == "multiclass":

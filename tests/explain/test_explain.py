@@ -214,6 +214,13 @@ def test_dependence_on_every_kind_of_column_is_in_its_own_unit() -> None:
     assert partial_dependence(table_model, frame, "sold", n_grid=3).grid[0][0].startswith("1990-")
 
 
+def test_dependence_on_dates_of_another_clock() -> None:
+    days = polars.DataFrame({"at": [f"2024-01-01T{hour:02}:00+05:00" for hour in range(24)] * 4})
+    model = fitted(days, np.arange(96) % 24 + 0.5)
+    found = partial_dependence(model, days, "at", n_grid=24)
+    assert_close(found.mean, model.predict(days[:24]), "float32")
+
+
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
@@ -267,6 +274,22 @@ def test_the_error_of_contributions_is_their_spread_over_seeds(model: Model) -> 
     found = [contributions(model, x[:1], background=x, n_orders=10, seed=seed) for seed in range(120)]
     spread = np.std([one.values[0] for one in found], axis=0)
     assert np.mean([one.error[0] for one in found], axis=0) == pytest.approx(spread, rel=0.3)
+
+
+@pytest.mark.parametrize("n_orders", [1, 8])
+def test_the_base_is_the_mean_of_all_background_rows(n_orders: int, model: Model) -> None:
+    x, _ = arrays()
+    found = contributions(model, x[:3], background=x[10:60], n_orders=n_orders)
+    assert_close(found.base, np.asarray(model.predict(x[10:60]).mean()), "float32")
+    assert_close(found.base + found.values.sum(axis=1), model.predict(x[:3]), "float32_run")
+
+
+def test_contributions_are_right_within_their_error(model: Model) -> None:
+    x, _ = arrays()
+    wanted = np.stack([shapley_by_hand(model, row, x[10:60]) for row in x[:3]])
+    found = [contributions(model, x[:3], background=x[10:60], n_orders=16, seed=seed) for seed in range(20)]
+    away = np.stack([one.values - wanted for one in found])
+    assert 0.6 < np.sqrt((away**2).mean() / np.mean([one.error**2 for one in found])) < 1.3
 
 
 def test_contributions_to_classes_add_up(classifier: Model) -> None:

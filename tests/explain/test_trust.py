@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars
 import pytest
 from scipy import stats
+from scipy.stats import binomtest
 
 import manynets as mn
 from manynets.errors import DataError, OptionError
@@ -27,6 +30,23 @@ def test_calibration_by_hand() -> None:
     assert five.error == pytest.approx((abs(1 - 0.55) + 0.7 + 2 * abs(0.5 - 0.85)) / 4)
     with pytest.raises(OptionError, match="bins is 0"):
         calibration(shares, [0, 0, 0, 0], bins=0)
+
+
+@pytest.mark.parametrize(
+    ("shares", "truth", "words"),
+    [
+        ([[0.2, 0.8]], ["yes"], r"truth holds 'yes', but must be class codes, from 0 to 1 .* np\.searchsorted"),
+        ([[0.2, 0.8]], [2], "truth holds 2, but must be class codes"),
+        ([[0.2, 0.8]], [0, 1], r"truth has shape \(2,\), but must be \(1,\)"),
+        ([0.2, 0.8], [0, 1], r"probabilities have shape \(2,\), but must be \(rows, classes\)"),
+        (np.empty((0, 2)), [], r"probabilities have shape \(0, 2\)"),
+        ([[0.2, np.nan]], [0], "probabilities hold nan, but must be from 0 to 1"),
+        ([[-3.0, 4.0]], [0], "probabilities hold -3, but must be from 0 to 1"),
+    ],
+)
+def test_what_calibration_cannot_be_of(shares: Any, truth: Any, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        calibration(shares, truth)
 
 
 def test_certain_and_right_is_calibrated() -> None:
@@ -60,6 +80,18 @@ def test_p_values_are_corrected_for_all_groups_that_were_looked_at() -> None:
     groups = [np.arange(80) // 20 == group for group in range(4)]
     p = [stats.ttest_ind(away[one], away[~one], equal_var=False, alternative="greater").pvalue for one in groups]
     assert [one.p for one in found] == pytest.approx([4 * p[0], 4 * p[0], 2 * p[2]], rel=1e-4)  # Holm
+
+
+def test_the_interval_of_wrong_classes_is_wilsons() -> None:
+    frame = polars.DataFrame({"x": np.arange(300) % 7, "town": ["Bern", "Chur", "Genf"] * 100})
+    y = np.where(np.arange(300) % 2, "yes", "no")
+    model = mn.train(frame, y, mn.MLP(hidden=()), mn.Recipe(epochs=1), progress=False)
+    wrong = np.where(model.predict(frame) == "yes", "no", "yes")
+    other = np.where((frame["town"] == "Chur").to_numpy(), wrong, model.predict(frame))
+    first = worst_slices(model, frame, other)[0]
+    assert (first.group, first.loss) == ("Chur", 1.0)
+    low = binomtest(100, 100).proportion_ci(method="wilson").low
+    assert (first.low, first.high) == (pytest.approx(low, rel=1e-4), pytest.approx(1.0))
 
 
 def test_no_group_is_named_where_all_are_alike() -> None:
@@ -116,6 +148,19 @@ def test_mistakes_in_y_weights_and_counts() -> None:
         mn.explain.partial_dependence(model, x, "x0", sample_weight=np.ones(50))
     with pytest.raises(OptionError, match=r"n_grid is 2\.5, but must be a whole number of at least 2"):
         mn.explain.partial_dependence(model, x, "x0", n_grid=2.5)  # type: ignore[arg-type]
+
+
+def test_seeds_that_are_none() -> None:
+    x = np.linspace(-1, 1, 60, dtype=np.float32)[:, None]
+    model = mn.train(x, x[:, 0], mn.MLP(hidden=()), mn.Recipe(epochs=1), scaling=False, progress=False)
+    for seed in (-1, 1.5, 2**32, True):
+        for explain in (
+            lambda seed: mn.explain.permutation_importance(model, x, x[:, 0], seed=seed),
+            lambda seed: mn.explain.partial_dependence(model, x, "x0", seed=seed),
+            lambda seed: mn.explain.contributions(model, x, seed=seed),
+        ):
+            with pytest.raises(OptionError, match=f"seed is {seed}, but must be a whole number from 0 to 4294967295"):
+                explain(seed)
 
 
 def test_errors_by_prediction_and_column() -> None:

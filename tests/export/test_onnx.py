@@ -208,3 +208,38 @@ def test_what_cannot_be_expressed_is_named(tmp_path: Path) -> None:
         to_onnx(periodic, tmp_path / "m.onnx")
     with pytest.raises(OptionError, match=r"ends in \.onnx"):
         to_onnx(model, tmp_path / "m.txt")
+
+
+@pytest.mark.parametrize("name", ["label", "probabilities", "::1", ""])
+def test_names_that_onnx_cannot_have(name: str, tmp_path: Path) -> None:
+    frame = polars.DataFrame({name: np.arange(60) / 7.0, "x": np.arange(60) % 11})
+    model = fitted(frame, np.where(np.arange(60) % 2, "yes", "no"))
+    with pytest.raises(OptionError, match=f"a column is called '{name}'"):
+        to_onnx(model, tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("sold", "2001-02-03 12:00:00"),
+        ("sold", "2001-02-03T12:00:00+05:00"),
+        ("sold", "2001-02-03T12:00Z"),
+        ("sold", "2001-02-32"),
+        ("sold", "2001-02-03T99:00:00"),
+        ("sold", "3.2.2001"),
+        ("sold", "never"),
+        ("opens", "25:00:00"),
+        ("opens", "7"),
+    ],
+)
+def test_dates_that_could_be_misread_are_refused(name: str, cell: str, tmp_path: Path) -> None:
+    frame = wide_table()
+    model = fitted(frame, target(frame))
+    to_onnx(model, tmp_path / "m.onnx", X=frame)
+    inputs = model_inputs(model, frame[:2])
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
+    assert session.run(["prediction"], inputs)[0].shape == (2,)
+    what = "a date such as 2024-12-31" if name == "sold" else "a time of day such as 23:59:00"
+    with pytest.raises(Exception, match=f"{name} must hold {what}"):  # the runtime has exceptions of its own
+        session.run(["prediction"], inputs | {name: np.array([[cell], [cell]], dtype=object)})

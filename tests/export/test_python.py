@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import importlib.util
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +17,11 @@ import pytest
 
 import manynets as mn
 from manynets.errors import OptionError
-from manynets.export import model_inputs, to_python
+from manynets.export import model_inputs, standalone, to_python
 from manynets.spec import Activation, PiecewiseLinear
 from manynets.tables import fit_encoder, understand
+from manynets.tables.cells import NUMBER
+from manynets.tables.missing import MISSING_TOKENS, TEXT_MISSING
 from manynets.tables.parts import PARTS_OF_CODES
 from tests.export.tables import fitted, model_of_task, target, wide_table
 from tests.tolerances import assert_close
@@ -185,6 +188,128 @@ def test_wrong_rows_are_refused(tmp_path: Path) -> None:
         module.predict([row | {"sold": "3.2.2001"}])
     with pytest.raises(ValueError, match="column 'town' has 1 cells, but there are 2 rows"):
         module.predict([row, {name: None for name in frame.columns if name != "town"}])
+
+
+def test_what_is_missing_is_that_of_the_model() -> None:
+    assert frozenset(MISSING_TOKENS) == standalone.NO_NUMBER
+    assert set(TEXT_MISSING) == standalone.MISSING
+    assert f"^{standalone.NUMBER.pattern}$" == NUMBER
+
+
+def hostile_table() -> polars.DataFrame:
+    """Return columns whose cells mean something else where they are read in another way."""
+    k = np.arange(120)
+    noon = datetime.datetime(2024, 1, 1, 12)
+    return polars.DataFrame(
+        {
+            "": k / 7.0,
+            "euros": [f"{i % 9 + 1}.{i:03d},50" for i in k],
+            "took": [f"{i % 30} days 04:00:00" for i in k],
+            "at": [f"2024-01-{1 + i % 28:02}T{i % 24:02}:00+05:00" for i in k],
+            "here": polars.Series([noon + datetime.timedelta(hours=37 * int(i)) for i in k]).dt.replace_time_zone("Europe/Berlin"),
+            "seconds": [1_700_000_000 + 2_000_000 * int(i) for i in k],
+            "compact": [20240101 + int(i) % 28 for i in k],
+            "opens": [f"{i % 24:02}:00:00" for i in k],
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> tuple[mn.Model, Any]:
+    frame, path = hostile_table(), tmp_path_factory.mktemp("m") / "m.py"
+    model = fitted(frame, np.random.default_rng(0).normal(size=120))
+    to_python(model, path, X=frame)
+    return model, module_in(path)
+
+
+ORDINARY = {"": 3.0, "euros": 5_060.5, "took": 14_400.0, "at": "2024-01-05T06:00", "here": "2024-03-01T12:00", "seconds": "2024-01-01",
+            "compact": 20240107, "opens": "07:00"}  # fmt: skip
+UTC_NOON = datetime.datetime(2024, 3, 1, 12, tzinfo=datetime.UTC)
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "same"),
+    [
+        ("", "NA", None),
+        ("", " 3.0 ", 3.0),
+        ("at", "2024-01-05T06:00+03:00", "2024-01-05T08:00"),
+        ("at", "2024-01-05T06:00Z", "2024-01-05T11:00"),
+        ("at", datetime.datetime(2024, 1, 5, 6), "2024-01-05T06:00"),
+        ("at", datetime.date(2024, 1, 5), "2024-01-05"),
+        ("at", " 2024-01-05 06:00 ", "2024-01-05T06:00"),
+        ("at", "n/a", None),
+        ("here", UTC_NOON, "2024-03-01T13:00"),
+        ("here", np.datetime64("2024-03-01T12:00"), "2024-03-01T12:00"),
+        ("seconds", 1_709_290_800, "2024-03-01T11:00"),
+        ("compact", 20240109.0, "2024-01-09"),
+        ("opens", datetime.time(7), "07:00:00"),
+    ],
+)  # fmt: skip
+def test_cells_mean_what_they_mean_to_the_model(name: str, cell: Any, same: Any, hostile: tuple[mn.Model, Any]) -> None:
+    model, module = hostile
+    found = module.predict([ORDINARY | {name: cell}])
+    assert_close(found, module.predict([ORDINARY | {name: same}]), "float32")
+    if type(cell) in (str, int, datetime.datetime, datetime.date):
+        written = {"euros": "5.060,50", "took": "0 days 04:00:00", "seconds": 1_704_067_200} | {name: cell}
+        assert_close(found, model.predict(polars.DataFrame([ORDINARY | written])), "float32")
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        *(("", cell) for cell in (math.inf, -math.inf, "inf", "1e999", "1_000", "1,5", [1])),
+        pytest.param("", 10**400, id="a large number"),
+        ("euros", "2.345"),
+        ("took", "3"),
+        ("at", "2024-W10-2"),
+        ("at", "2024-02-30"),
+        ("at", 20240301),
+        ("at", "1011121310151"),
+        ("compact", 20240230),
+        ("opens", "25:00"),
+    ],
+)
+def test_cells_that_could_be_misread_are_refused(name: str, cell: Any, hostile: tuple[mn.Model, Any]) -> None:
+    with pytest.raises(ValueError, match=rf"column '{name}' (should hold numbers|holds .* but must hold)"):
+        hostile[1].predict([ORDINARY | {name: cell}])
+
+
+def test_rows_in_any_form(hostile: tuple[mn.Model, Any]) -> None:
+    model, module = hostile
+    frame = hostile_table()[:6].with_columns(
+        polars.Series("euros", [1000.5, 2001.5, 3002.5, 4003.5, 5004.5, 6005.5]),
+        polars.Series("took", [86_400.0 * i + 14_400 for i in range(6)]),
+    )
+    wanted = model.predict(hostile_table()[:6])
+    for rows in (frame, frame.to_pandas(), (row for row in frame.to_dicts()), {name: frame[name] for name in frame.columns}):
+        assert_close(module.predict(rows), wanted, "float32")
+    for nothing in ([], {name: [] for name in frame.columns}):
+        with pytest.raises(ValueError, match="there are no rows"):
+            module.predict(nothing)
+    with pytest.raises(ValueError, match="column '' is missing; give None"):
+        module.predict({})
+    for wrong in ("abc", None, [None], [[1, 2]]):
+        with pytest.raises(ValueError, match="must be a list of dicts, a dict of columns, or a frame"):
+            module.predict(wrong)
+
+
+@pytest.mark.parametrize("scaling", ["standard", False])
+def test_arrays_that_do_not_fit_are_refused(scaling: Any, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    model = mn.train(
+        x, np.digitize(x[:, 0], [-0.5, 0.5]), mn.MLP(hidden=(4,)), mn.Recipe(epochs=2), scaling=scaling, progress=False
+    )
+    to_python(model, tmp_path / "m.py", X=x)
+    module = module_in(tmp_path / "m.py")
+    assert (module.predict(x) == model.predict(x)).all()
+    for wrong in ([1, 2, 3], [[1, 2]], [[1, 2, 3, 4]], np.zeros((0, 3)), np.zeros((1, 1, 3))):
+        with pytest.raises(ValueError, match=r"have shape .* but must be \(N, 3\)"):
+            module.predict(wrong)
+    with pytest.raises(ValueError, match=r"should hold numbers, but holds inf|missing or too large"):
+        module.predict([[1, 2, math.inf]])
+    if scaling is False:
+        with pytest.raises(ValueError, match=r"row 1 .* missing or too large"):
+            module.predict([[1, 2, 3], [1, math.nan, 3]])
 
 
 def test_the_name_of_a_module(tmp_path: Path) -> None:

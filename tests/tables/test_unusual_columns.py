@@ -197,6 +197,10 @@ def test_zones_are_one_clock() -> None:
     fixed = fit_encoder(polars.DataFrame({"a": ["2024-01-01T10:00+02:00", "2024-01-01T14:00+02:00"]}))
     utc = polars.DataFrame({"a": moments}).with_columns(polars.col("a").dt.replace_time_zone("UTC"))
     assert fixed.transform(utc)[0, 0] == 1.0  # 14 o'clock there
+    assert (
+        fixed.transform(naive).tobytes()
+        == fixed.transform(polars.DataFrame({"a": ["2024-01-01T12:00", "2024-07-01T12:00"]})).tobytes()
+    )
 
 
 def test_another_unit_at_prediction_is_reported() -> None:

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pandas
 import pytest
+from sklearn.metrics import accuracy_score, f1_score
 
 import manynets as mn
 from manynets.errors import DataError, OptionError
 from manynets.saved_model import read_saved_model
 from manynets.tasks import task_from_json
-from manynets.tasks.thresholds import best_threshold, threshold_of
+from manynets.tasks.thresholds import best_threshold, threshold_of, with_threshold
 from tests.cli.conftest import Call, call
 from tests.tolerances import assert_close
 
@@ -45,6 +46,29 @@ def test_the_best_threshold_is_that_of_a_search(metric: str, seed: int) -> None:
 
     best = max(map(score, np.arange(0.005, 1, 0.01)))
     assert score(best_threshold(share, positive, weight, metric=metric)) == pytest.approx(best)
+
+
+@pytest.mark.parametrize("metric", ["f1", "accuracy"])
+@pytest.mark.parametrize("size", [1.0, 1e-5])
+def test_no_other_threshold_is_better(metric: str, size: float) -> None:
+    score_of = {"f1": f1_score, "accuracy": accuracy_score}[metric]
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        share = size * random.uniform(0.01, 0.99, random.integers(2, 30)).round(seed % 7 + 2)
+        positive = random.random(len(share)) < random.choice([0.1, 0.5])
+        positive[0] = True
+        best = max(score_of(positive, share > threshold) for threshold in (0.0, *share))
+        assert score_of(positive, share > best_threshold(share, positive, metric=metric)) == pytest.approx(best)
+
+
+def test_rows_without_the_second_class() -> None:
+    share, none = np.array([0.3, 0.6]), np.zeros(2, dtype=bool)
+    assert best_threshold(share, none) == 0.5
+    assert best_threshold(share, none, metric="accuracy") == 0.8
+    with pytest.raises(DataError, match="y holds no 'yes' that counts"):
+        with_threshold(mn.Binary(("no", "yes")), "f1", share, none)
+    with pytest.raises(DataError, match="y holds no 'yes' that counts"):
+        with_threshold(mn.Binary(("no", "yes")), "f1", share, ~none, np.zeros(2))
 
 
 def test_a_model_predicts_by_it() -> None:

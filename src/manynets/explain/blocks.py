@@ -14,12 +14,14 @@ from manynets.errors import DataError, OptionError, one_of
 from manynets.model import Model
 from manynets.tables import Table
 
-__all__ = ["CELLS_AT_ONCE", "SourceRows", "check_count", "encoded_target", "source_rows"]
+__all__ = ["CELLS_AT_ONCE", "SourceRows", "check_count", "check_seed", "encoded_target", "source_rows"]
 
 Array: TypeAlias = NDArray[Any]
 
 CELLS_AT_ONCE = 1 << 23
 """Numbers of the rows that are predicted together."""
+LARGEST_SEED = 2**32 - 1
+"""Of NumPy's older generator, which scikit-learn shuffles with."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -66,3 +68,9 @@ def check_count(value: object, *, what: str, least: int = 1) -> None:
     """Raise OptionError for what is no whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise OptionError(f"{what} is {value!r}, but must be a whole number of at least {least}")
+
+
+def check_seed(value: object) -> None:
+    """Raise OptionError for what is no seed."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= int(value) <= LARGEST_SEED:
+        raise OptionError(f"seed is {value!r}, but must be a whole number from 0 to {LARGEST_SEED}")

@@ -16,9 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.display import html_table, number_text
+from manynets.errors import DataError
 from manynets.explain.blocks import check_count
 
 __all__ = ["Calibration", "calibration"]
+
+
+ROUNDING = 1e-6
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -54,12 +58,15 @@ class Calibration:
 def calibration(probabilities: Any, truth: Any, *, bins: int = 15) -> Calibration:
     """Return how far probabilities (N, C) are from the observed frequencies. truth: class codes (N,). bins: of equal width.
 
+    Errors: DataError for what are no probabilities, and for labels in place of codes.
+
     >>> found = calibration([[0.25, 0.75]] * 4, [1, 1, 1, 0])
     >>> found.error, found.count.tolist()
     (0.0, [4])
     """
     check_count(bins, what="bins")
     shares = np.asarray(probabilities, dtype=np.float64)
+    _check(shares, np.asarray(truth))
     predicted = shares.argmax(axis=1)
     confidence, right = shares[np.arange(len(shares)), predicted], predicted == np.asarray(truth)
     bin_of = np.minimum((confidence * bins).astype(np.int64), bins - 1)
@@ -68,3 +75,22 @@ def calibration(probabilities: Any, truth: Any, *, bins: int = 15) -> Calibratio
     mean = np.bincount(bin_of, weights=confidence, minlength=bins)[used] / count[used]
     share = np.bincount(bin_of, weights=right, minlength=bins)[used] / count[used]
     return Calibration(mean, share, count[used], float((count[used] * np.abs(share - mean)).sum() / len(shares)))
+
+
+def _check(shares: NDArray[np.float64], codes: NDArray[Any]) -> None:
+    """Raise DataError for what are no probabilities (N, C) and class codes (N,)."""
+    if shares.ndim != 2 or not shares.size:
+        raise DataError(f"probabilities have shape {shares.shape}, but must be (rows, classes), as predict_proba gives them")
+    strange = shares[~((shares >= -ROUNDING) & (shares <= 1 + ROUNDING))]
+    if strange.size:
+        raise DataError(f"probabilities hold {strange[0]:g}, but must be from 0 to 1")
+    if codes.shape != (len(shares),):
+        raise DataError(
+            f"truth has shape {codes.shape}, but must be ({len(shares)},), one class code for each row of probabilities"
+        )
+    known = np.isin(codes, np.arange(shares.shape[1])) if codes.dtype.kind in "biuf" else np.zeros(len(codes), dtype=bool)
+    if not known.all():
+        raise DataError(
+            f"truth holds {codes[~known][0].item()!r}, but must be class codes, from 0 to {shares.shape[1] - 1} in the order of the columns of"
+            " probabilities; of labels y they are np.searchsorted(model.classes_, y)"
+        )

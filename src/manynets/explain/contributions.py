@@ -2,9 +2,14 @@
 
 The prediction with only the columns of a set S known is the mean over background rows b of prediction(x on S, b elsewhere). The contribution of a
 column is how much that changes when the column joins those before it, in the mean over all orders of the columns; here over some orders, each
-with its reverse, and a background row for each. The contributions of a row and the base add up to its prediction, whatever the orders are:
+with its reverse, and a background row b for each. The contributions of a row and the base add up to its prediction, whatever the orders are:
 
     base + sum over columns of contribution = prediction
+
+The changes d_b of one order add up to prediction - prediction(b), and the mean prediction of all background rows is known. So what the mean
+prediction of the rows drawn lacks of it is given to the contributions in the shares of a regression, which add up to -1 (a control variate):
+
+    contribution = mean of d_b + slope (mean prediction of all - of those drawn),   slope = cov(d_b, prediction(b)) / var(prediction(b))
 
 Of a network without hidden layers on numbers they are exact: weight times (x - mean of the background), summed over the numbers that a column is encoded as.
 
@@ -21,7 +26,7 @@ from numpy.typing import NDArray
 
 from manynets.display import html_table, number_text
 from manynets.explain.background import background_rows
-from manynets.explain.blocks import check_count, source_rows
+from manynets.explain.blocks import check_count, check_seed, source_rows
 from manynets.explain.changed import output_names, outputs_of
 from manynets.model import Model
 from manynets.spec import Periodic
@@ -32,6 +37,8 @@ __all__ = ["Contributions", "contributions"]
 Array: TypeAlias = NDArray[Any]
 
 ROWS_AT_ONCE = 1 << 15
+FEWEST_FITTED = 8
+"""Orders from which on the slope is fitted; of fewer, each column takes the same share."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -97,6 +104,7 @@ def contributions(model: Model, X: Any, *, background: Any = None, n_orders: int
     True
     """
     check_count(n_orders, what="n_orders")
+    check_seed(seed)
     rows = source_rows(model, X)
     others = background_rows(model, background)
     prediction = outputs_of(model, rows.matrix)
@@ -144,10 +152,11 @@ def _sampled(
 ) -> tuple[Array, Array, Array]:
     """Return values (N, D, C), their standard errors, and the base (C,), from orders of the columns and their reverses."""
     orders = np.stack([random.permutation(len(blocks)) for _ in range(n_orders)])
-    chosen = others[random.permutation(len(others))[np.arange(n_orders) % len(others)]]
-    base = outputs_of(model, chosen).mean(axis=0)
+    drawn = random.permutation(len(others))[np.arange(n_orders) % len(others)]
+    chosen, predicted = others[drawn], outputs_of(model, others)
+    base, away = predicted.mean(axis=0), predicted[drawn] - predicted[drawn].mean(axis=0)
     values = np.zeros((len(x), len(blocks), len(base)))
-    squares = np.zeros_like(values)
+    squares, products = np.zeros_like(values), np.zeros_like(values)
     rows_at_once = max(1, ROWS_AT_ONCE // (2 * len(blocks) + 2))
     for start in range(0, len(x), rows_at_once):
         some = slice(start, start + rows_at_once)
@@ -159,9 +168,14 @@ def _sampled(
             both = (change[0::2] + change[1::2]) / 2
             values[some] += both.sum(axis=0)
             squares[some] += (both**2).sum(axis=0)
+            products[some] += (both * away[first : first + step, None, None]).sum(axis=0)
     values /= n_orders
-    variance = np.maximum(squares / n_orders - values**2, 0.0)
-    return values, np.sqrt(variance / max(1, n_orders - 1)), base
+    spread = (away**2).mean(axis=0)  # of the predictions of the rows drawn
+    varied = (spread > 1e-12 * base**2) & (n_orders >= FEWEST_FITTED)
+    slope = np.where(varied, products / n_orders / np.where(varied, spread, 1.0), -1.0 / len(blocks))
+    variance = np.maximum(squares / n_orders - values**2 - slope**2 * spread, 0.0)
+    values += slope * (base - predicted[drawn].mean(axis=0))
+    return values, np.sqrt(variance / max(1, n_orders - 2)), base
 
 
 def _along(model: Model, x: Array, others: Array, blocks: list[slice], orders: Array) -> Array:

@@ -19,7 +19,7 @@ from scipy.stats.mstats import mquantiles
 from manynets.data.check import as_weights
 from manynets.display import html_table
 from manynets.errors import DataError, OptionError
-from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, check_count, source_rows
+from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, check_count, check_seed, source_rows
 from manynets.explain.changed import ChangedRows, output_names
 from manynets.explain.values import columns_of
 from manynets.model import Model
@@ -197,6 +197,7 @@ def partial_dependence(
         raise OptionError(f"columns is {columns!r}, but must be the name of one column, or two different ones")
     check_count(n_grid, what="n_grid", least=2)
     check_count(n_rows, what="n_rows", least=0)
+    check_seed(seed)
     rows = source_rows(model, X)
     weight = as_weights(sample_weight, len(rows.matrix))
     grids, encoded = zip(*(_grid(model, X, rows, name, n_grid) for name in names), strict=True)
@@ -288,7 +289,7 @@ def _encoded(column: Any, name: str, cells: Any) -> Array:
         cells = [text[11:] for text in np.datetime_as_string(cells).tolist()]
     elif isinstance(column, DateColumn):
         cells = cells.astype("datetime64[us]")
-    table = open_table(polars.DataFrame([polars.Series(name, cells)]))
+    table = open_table(polars.DataFrame({name: polars.Series(cells)}))  # of a list, polars would rename a column without a name
     out = np.zeros((table.rows, len(column.features)), dtype=np.float32)
     column.fill_in(table, out, strict=False)
     return out

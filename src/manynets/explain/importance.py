@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from manynets.data.check import as_weights
 from manynets.display import HEADINGS, counted, html_table, mean_texts
 from manynets.errors import DataError, one_of
-from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, check_count, encoded_target, source_rows
+from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, check_count, check_seed, encoded_target, source_rows
 from manynets.explain.changed import ChangedRows
 from manynets.model import Model
 from manynets.spec import LOWER_IS_BETTER
@@ -127,6 +127,7 @@ def permutation_importance(
     ['x0', 'x1']
     """
     check_count(n_repeats, what="n_repeats")
+    check_seed(seed)
     rows = source_rows(model, X)
     target = encoded_target(model, y, rows=len(rows.matrix))
     weight = as_weights(sample_weight, len(target))

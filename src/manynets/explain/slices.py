@@ -18,8 +18,9 @@ from scipy import stats
 from manynets.display import Records
 from manynets.explain.blocks import check_count, encoded_target, source_rows
 from manynets.explain.values import CategoryValues, column_values
+from manynets.metrics import wilson_interval
 from manynets.model import Model
-from manynets.tasks import Regression
+from manynets.tasks import Binary, Multiclass, Regression
 
 __all__ = ["Slice", "groups_of", "row_losses", "worst_slices"]
 
@@ -36,7 +37,7 @@ class Slice:
     """A group of rows that is served worse than the others.
 
     column, group: which rows, such as "age" and "61 to 80". rows: how many. loss, other_loss: the mean loss of these rows, and of all others: wrong
-    predictions of classes, absolute errors of numbers. low, high: a 95 % interval of `loss`. p: corrected for all groups that were looked at.
+    predictions of classes, absolute errors of numbers. low, high: a 95 % interval of `loss`, of classes Wilson's. p: corrected for all groups that were looked at.
 
     >>> one = Slice(column="town", group="Chur", rows=40, loss=0.9, other_loss=0.3, low=0.2, high=1.0, p=0.001)
     >>> round(one.loss / one.other_loss, 1)
@@ -89,9 +90,13 @@ def worst_slices(model: Model, X: Any, y: Any, *, most: int = 10) -> list[Slice]
             if both_constant
             else float(stats.ttest_ind(one, other, equal_var=False, alternative="greater").pvalue)
         )
-        half = 1.96 * float(one.std(ddof=1)) / len(one) ** 0.5
         mean = float(one.mean())
-        found.append(Slice(name, group, len(one), mean, float(other.mean()), mean - half, mean + half, p))
+        if isinstance(model.task, Binary | Multiclass):
+            low, high = map(float, wilson_interval(one.sum(), len(one)))
+        else:
+            half = 1.96 * float(one.std(ddof=1)) / len(one) ** 0.5
+            low, high = mean - half, mean + half
+        found.append(Slice(name, group, len(one), mean, float(other.mean()), low, high, p))
     return Records([one for one in _corrected(found) if one.p <= LARGEST_P][:most])
 
 

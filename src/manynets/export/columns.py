@@ -30,6 +30,9 @@ __all__ = ["encoded", "refuse_text"]
 
 NO_WORD = r"[^\pL\pN]"
 """A sign that is part of no word, in the regular expressions of ONNX."""
+DAY = r"\s*[0-9]{4,}-(0?[1-9]|1[0-2])-(0?[1-9]|[12][0-9]|3[01])"
+CLOCK = r"([01]?[0-9]|2[0-3]):[0-5]?[0-9](:[0-5]?[0-9](\.[0-9]*)?)?"
+"""Dates and times, in the regular expressions of ONNX."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,11 +82,12 @@ def _input(graph: Graph, column: Any) -> str:
         unit = f" in {column.reading.unit}" if column.reading.unit else ""
         return graph.input(column.name, np.float64, f"a number{unit}; NaN if missing")
     if isinstance(column, DateColumn):
-        what = (
-            "a time of day such as 23:59:00" if column.form.order == "time" else "a date such as 2024-12-31 or 2024-12-31T23:59:00"
-        )
-        return graph.input(column.name, np.str_, f"{what}; empty if missing")
+        return graph.input(column.name, np.str_, f"{_example(column)}; empty if missing")
     return graph.input(column.name, np.str_, "a category; empty if missing")
+
+
+def _example(column: DateColumn) -> str:
+    return "a time of day such as 23:59:00" if column.form.order == "time" else "a date such as 2024-12-31 or 2024-12-31T23:59:00"
 
 
 # ---------------------------------------------------------------------------------------------------------------- numbers
@@ -236,6 +240,7 @@ def _date(graph: Graph, column: DateColumn, x: str, start: int) -> _Part:
     time = column.form.order == "time"
     gone = graph.cast(_looked_up(graph, x, dict.fromkeys(_in_any_case(MISSING_TOKENS), 1), default=0), np.bool_)
     x = graph.node("Where", gone, graph.constant(["00:00:00" if time else "1970-01-01"]), x)
+    x = _checked(graph, x, CLOCK if time else f"{DAY}(T{CLOCK})?", f"{column.name} must hold {_example(column)}, or be empty")
     if time:
         x = graph.node("StringConcat", graph.constant(["1970-01-01T"]), x)
     parts = _date_parts(graph, x)
@@ -249,6 +254,14 @@ def _date(graph: Graph, column: DateColumn, x: str, start: int) -> _Part:
     if column.gaps:
         columns.append(graph.cast(gone, np.float64))
     return _Part(graph.cast(graph.joined(columns), np.float32), range(start, start + len(columns)))
+
+
+def _checked(graph: Graph, x: str, pattern: str, must: str) -> str:
+    """Return texts (N, 1) that match a pattern as they are. For others the graph fails, in a node that is called as what must be."""
+    other = graph.cast(graph.node("Not", graph.node("RegexFullMatch", x, pattern=pattern)), np.int64)
+    return graph.node(
+        "StringConcat", x, graph.node("Gather", graph.constant([""]), other, name=must)
+    )  # a list of one has no second
 
 
 def _date_parts(graph: Graph, x: str) -> dict[str, str]:

@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from manynets.errors import require_packages
+from manynets.errors import OptionError, require_packages
 
 __all__ = ["Graph", "require_onnx"]
 
 OPSET, ML_OPSET = 20, 3
 """Operator sets: 20 is the first that splits and joins texts."""
 IR_VERSION = 9
+OWN = "::"
+"""How the names of values begin that are neither inputs nor outputs."""
+RENAME = "rename it before training, or export a Python module"
 
 
 def require_onnx() -> None:
@@ -40,12 +43,14 @@ class Graph:
 
     def _name(self) -> str:
         self._count += 1
-        return f"::{self._count}"  # no column of a table is likely to be called so
+        return f"{OWN}{self._count}"  # no column of a table is likely to be called so
 
     def input(self, name: str, kind: Any, about: str, width: int = 1) -> str:
-        """Add an input (N, width) of a NumPy type; `np.str_` for texts."""
+        """Add an input (N, width) of a NumPy type; `np.str_` for texts. Errors: OptionError for a name that ONNX cannot have."""
         from onnx import helper
 
+        if not name or name.startswith(OWN):
+            raise OptionError(f"a column is called {name!r}, but in ONNX a name must not be empty or begin with {OWN}; {RENAME}")
         self._inputs.append(helper.make_tensor_value_info(name, _type(kind), ["N", width], about))
         return name
 
@@ -59,7 +64,7 @@ class Graph:
         return name
 
     def node(self, operator: str, *inputs: str, outputs: int = 1, domain: str = "", **attributes: Any) -> str:
-        """Add a node, and return the name of its first output."""
+        """Add a node, and return the name of its first output. attributes: of the operator; `name`: that of the node, which errors show."""
         from onnx import helper
 
         names = [self._name() for _ in range(outputs)]
@@ -67,9 +72,11 @@ class Graph:
         return names[0]
 
     def output(self, value: str, name: str, kind: Any, shape: list[int | None]) -> None:
-        """Name a value as an output; None is the number of rows."""
+        """Name a value as an output; None is the number of rows. Errors: OptionError where an input has this name."""
         from onnx import helper
 
+        if any(one.name == name for one in self._inputs):
+            raise OptionError(f"a column is called {name!r}, as is an output of the ONNX graph; {RENAME}")
         self._nodes.append(helper.make_node("Identity", [value], [name]))
         sizes = ["N" if size is None else size for size in shape]
         self._outputs.append(helper.make_tensor_value_info(name, _type(kind), sizes))

@@ -41,8 +41,8 @@ def to_python(model: Model, path: str | os.PathLike[str], *, X: Any = None, over
     """Write a model as one Python module, compared with the model on X before the file is there.
 
     The module needs NumPy only. Its functions `predict`, `predict_proba` (for classes), `predict_interval` (for numbers, where the model
-    stores errors on held-out rows) and `predict_quantiles` (of a model of several quantiles) take rows as a list of dicts or as a dict of columns, with
-    numbers, texts, dates as ISO texts or datetimes, and None where a value is missing; of a model that was trained on an array, an array (N, D).
+    stores errors on held-out rows) and `predict_quantiles` (of a model of several quantiles) take rows as a list of dicts, a dict of columns or a frame,
+    with numbers, texts, dates as ISO texts or datetimes, and None where a value is missing; of a model that was trained on an array, an array (N, D).
 
     X, the return value and the errors are those of `to_onnx`.
 
@@ -102,7 +102,7 @@ def _state(model: Model) -> dict[str, Any]:
         "classes": list(getattr(model.task, "classes", [])),
         "threshold": getattr(model.task, "threshold", 0.5),
         "costs": getattr(model.task, "costs", None),
-        "inputs": model.in_features,
+        "array_width": model.in_features if encoder is None else len(encoder.columns) + len(encoder.dropped),
         "positional": encoder is not None and encoder.positional,
         "columns": None if encoder is None else [_column(column) for column in encoder.columns],
         "networks": model.size,
@@ -128,10 +128,14 @@ def _column(column: Any) -> dict[str, Any]:
     state: dict[str, Any] = {"name": column.name, "kind": column.kind, "gaps": column.gaps}
     if isinstance(column, NumericColumn):
         limits = None if column.limits is None else list(column.limits)
-        return state | {"fill": column.fill, "limits": limits} | _spread(column.spread) | _pieces(column.pieces)
+        texts = column.reading.decimal == "." and not (
+            column.reading.duration or column.reading.digits
+        )  # of numbers have one meaning
+        return state | {"fill": column.fill, "limits": limits, "texts": texts} | _spread(column.spread) | _pieces(column.pieces)
     if isinstance(column, DateColumn):
         parts = [{"part": part, "fill": fill} | _spread(spread) for part, spread, fill in column.parts]
-        return state | {"time": column.form.order == "time", "parts": parts}
+        unit = {"seconds": 1, "milliseconds": 1000}.get(column.form.order, 0)
+        return state | {"order": column.form.order, "unit": unit, "zone": column.form.zone, "parts": parts}
     assert isinstance(column, CategoricalColumn)
     means = [
         {"values": list(one.values), "missing": one.missing, "prior": one.prior} | _spread(one.spread) | _pieces(one.pieces)

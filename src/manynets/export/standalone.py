@@ -10,62 +10,109 @@ import datetime
 import json
 import math
 import re
+import zoneinfo
 
 import numpy as np
 
 # ------------------------------------------------------------------------------------------------------------ from cells to numbers
 
 MISSING = {"", "#n/a", "#value!", "#ref!", "#div/0!", "#num!", "#name?", "#null!", "(blank)"}  # in a column of categories
+NO_NUMBER = MISSING | {  # in a column of numbers or dates
+    "na", "n/a", "#na", "n.a.", "n.a", "<na>", "nan", "-nan", "nat", "null", "(null)", "nil", "none", "missing", "-",
+    "--", "---", "–", "—", ".", "..", "...", "?", "??", "blank", "unknown", "undefined", "not available",
+    "not applicable", "tbd", "0000-00-00", "0000-00-00 00:00:00",
+}  # fmt: skip
+NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].*)?|[0-9]{8}", re.ASCII)
+EPOCH = datetime.datetime(1970, 1, 1)
 CYCLES = {"month": 12.0, "weekday": 7.0, "hour": 24.0}
 WORDS = re.compile(r"[^\W_]+")
 
 
-def is_missing(cell):
-    """Return whether a cell has no value: None, NaN, or a text such as "#N/A"."""
+def is_missing(cell, texts=MISSING):
+    """Return whether a cell has no value: None, NaN, NaT, NA, or a text such as "#N/A"."""
     if isinstance(cell, str):
-        return cell.strip().lower() in MISSING
-    return cell is None or cell != cell
+        return cell.strip().lower() in texts
+    return cell is None or type(cell).__name__ == "NAType" or bool(cell != cell)
 
 
 def encode(model, rows):
-    """Return the matrix (N, D), float32, of a list of dicts, a dict of columns, or for a model of an array that array (N, D)."""
+    """Return the matrix (N, D), float32, of a list of dicts, a dict of columns, a frame, or for a model of an array that array (N, D)."""
     if model["columns"] is None:
-        x = np.asarray(rows, dtype=np.float32)
-        if x.ndim != 2 or x.shape[1] != model["inputs"]:
-            raise ValueError(f"the rows have shape {x.shape}, but must be (N, {model['inputs']})")
-        return x
+        return finite(matrix_of(model, rows).astype(model["dtype"]))
     table = columns_of(model, rows)
     blocks = [ENCODERS[column["kind"]](column, table[column["name"]]) for column in model["columns"]]
-    return np.concatenate(blocks, axis=1).astype(np.float32)
+    with np.errstate(over="ignore"):
+        return finite(np.concatenate(blocks, axis=1).astype(np.float32))
+
+
+def finite(x):
+    """Return a matrix (N, D). Errors: ValueError where a number in it is missing, infinite, or too large for its type."""
+    if not np.isfinite(x).all():
+        row = int(np.flatnonzero(~np.isfinite(x).all(axis=1))[0])
+        raise ValueError(f"row {row} (counted from 0) holds a number that is missing or too large for this model")
+    return x
+
+
+def matrix_of(model, rows):
+    """Return an array of numbers (N, D) as float64."""
+    x = np.asarray(rows, dtype=np.float64)
+    if x.ndim != 2 or not len(x) or x.shape[1] != model["array_width"]:
+        raise ValueError(f"the rows have shape {x.shape}, but must be (N, {model['array_width']}), with N at least 1")
+    return x
 
 
 def columns_of(model, rows):
     """Return the columns of the rows, each a list of cells, by name."""
     names = [column["name"] for column in model["columns"]]
     if model["positional"]:
-        return {f"x{j}": cells.tolist() for j, cells in enumerate(np.asarray(rows, dtype=np.float64).T)}
+        return {f"x{j}": cells.tolist() for j, cells in enumerate(matrix_of(model, rows).T)}
+    if hasattr(rows, "columns"):  # a frame
+        rows = {name: rows[name] for name in rows.columns}
     if isinstance(rows, dict):
-        rows = {
+        table = {
             name: [cells] if isinstance(cells, str) or not hasattr(cells, "__len__") else list(cells)
             for name, cells in rows.items()
         }
+        absent = [name for name in names if name not in table]
+        if absent:
+            raise ValueError(f"column {absent[0]!r} is missing; give None where a value is missing")
+        count = len(table[names[0]])
     else:
-        rows = {name: [row[name] for row in rows if name in row] for name in names} | {"": rows}
-    count = len(rows.pop("", rows.get(names[0], [])))
+        rows = list(rows) if hasattr(rows, "__iter__") else [rows]
+        if not all(isinstance(row, dict) for row in rows):
+            raise ValueError("the rows must be a list of dicts, a dict of columns, or a frame")
+        table = {name: [row[name] for row in rows if name in row] for name in names}
+        count = len(rows)
+    if not count:
+        raise ValueError("there are no rows")
     for name in names:
-        if len(rows.get(name, [])) != count:
+        if len(table[name]) != count:
             raise ValueError(
-                f"column {name!r} has {len(rows.get(name, []))} cells, but there are {count} rows; give None where one is missing"
+                f"column {name!r} has {len(table[name])} cells, but there are {count} rows; give None where one is missing"
             )
-    return rows
+    return table
+
+
+def number_of(column, cell):
+    """Return a number, NaN where it is missing; a text only where it can mean but one number."""
+    if is_missing(cell, NO_NUMBER):
+        return math.nan
+    try:
+        x = float(cell) if not isinstance(cell, str) or (column["texts"] and NUMBER.fullmatch(cell.strip())) else math.inf
+    except (TypeError, ValueError, OverflowError):
+        x = math.inf
+    if math.isinf(x):
+        kind = "numbers" if column["texts"] else "numbers (no texts)"
+        raise ValueError(
+            f"column {column['name']!r} should hold {kind}, but holds {repr(cell)[:40]}; give None where one is missing"
+        )
+    return x
 
 
 def numbers(column, cells):
     """A number, scaled; 1 where it was missing; how far it is through each of some ranges."""
-    try:
-        x = np.array([math.nan if is_missing(cell) else float(cell) for cell in cells])
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"column {column['name']!r} should hold numbers: {error}") from None
+    x = np.array([number_of(column, cell) for cell in cells])
     if column["fill"] is None:  # a column without a value in training says nothing
         return np.zeros((len(x), 1))
     gone = np.isnan(x)
@@ -142,8 +189,8 @@ def part_of(label, part):
 
 def dates(column, cells):
     """The parts of a date, scaled, with sine and cosine where they come round; 1 where it was missing."""
-    gone = np.array([is_missing(cell) for cell in cells], dtype=bool)
-    moments = [moment_of(column, "1970-01-01" if none else cell) for cell, none in zip(cells, gone, strict=True)]
+    gone = np.array([is_missing(cell, NO_NUMBER) for cell in cells], dtype=bool)
+    moments = [EPOCH if none else moment_of(column, cell) for cell, none in zip(cells, gone, strict=True)]
     parts = []
     for part in column["parts"]:
         name = part["part"]
@@ -157,14 +204,36 @@ def dates(column, cells):
 
 
 def moment_of(column, cell):
-    """Return a datetime of a date, a datetime, or an ISO text; of a time of day one of 1970-01-01."""
-    if isinstance(cell, datetime.date):
-        return cell if isinstance(cell, datetime.datetime) else datetime.datetime(cell.year, cell.month, cell.day)
-    text = str(cell)
+    """Return a datetime, on the clock of the column, of a date, a datetime, an ISO text, or a number where training had such; of a time one of 1970."""
+    time, unit = column["order"] == "time", column["unit"]
+    text = str(cell).strip()
     try:
-        return datetime.datetime.fromisoformat(f"1970-01-01T{text}" if column["time"] and "-" not in text else text)
-    except ValueError:
-        raise ValueError(f"column {column['name']!r} holds {text!r}, but must hold ISO dates such as 2024-12-31T23:59:00") from None
+        if isinstance(cell, datetime.date):
+            moment = cell if isinstance(cell, datetime.datetime) else datetime.datetime(cell.year, cell.month, cell.day)
+        elif unit and NUMBER.fullmatch(text):
+            return EPOCH + datetime.timedelta(seconds=math.floor(float(text) / unit))
+        elif column["order"] == "compact" and NUMBER.fullmatch(text):
+            return datetime.datetime.strptime(str(int(float(text))), "%Y%m%d")
+        elif time and "-" not in text:
+            moment = datetime.datetime.fromisoformat(f"1970-01-01T{text}")
+        elif isinstance(cell, (int, float)) or not DATE.fullmatch(text):
+            raise ValueError
+        else:
+            moment = datetime.datetime.fromisoformat(text)
+        return on_clock(moment, column["zone"])
+    except (ValueError, OverflowError):
+        example = "times such as 23:59:00" if time else "ISO dates such as 2024-12-31T23:59:00"
+        raise ValueError(f"column {column['name']!r} holds {text[:40]!r}, but must hold {example}") from None
+
+
+def on_clock(moment, zone):
+    """Return a datetime on the clock of a zone: "UTC", an offset such as "+02:00", a name; "" leaves it as it stands, as does one without a zone."""
+    if moment.tzinfo is None or not zone:
+        return moment
+    if zone[0] in "+-":
+        minutes = int(zone[1:3]) * 60 + int(zone[4:])
+        return moment.astimezone(datetime.timezone(datetime.timedelta(minutes=-minutes if zone[0] == "-" else minutes)))
+    return moment.astimezone(zoneinfo.ZoneInfo(zone) if zone != "UTC" else datetime.UTC)
 
 
 ENCODERS = {"numeric": numbers, "categorical": categories, "date": dates}
@@ -290,7 +359,7 @@ def limits(model, scores, coverage):
 
 
 def predict(rows):
-    """Return labels or numbers, (N,) or (N, O), for rows: a list of dicts, or a dict of columns; of a model of an array, (N, D)."""
+    """Return labels or numbers, (N,) or (N, O), for rows: a list of dicts, a dict of columns or a frame; of a model of an array, (N, D)."""
     scores = logits(MODEL, encode(MODEL, rows))
     if MODEL["task"] == "regression":
         y = values(MODEL, scores)

@@ -8,6 +8,8 @@ import math
 import urllib.parse
 from typing import Any
 
+import numpy as np
+
 from manynets.errors import ManynetsError, one_of
 from manynets.explain.contributions import contributions
 from manynets.serve.rows import BadRequest
@@ -62,10 +64,18 @@ def extras_of(query: bytes) -> Extras:
 def limits_of(question: Question, answer: Answer, coverage: float) -> dict[str, Any]:
     """Return coverage, and the lower and upper limits of each row. Errors: BadRequest for a model that has none."""
     try:
-        limits = question.loaded.model.interval(answer.logits, coverage)
+        with np.errstate(over="ignore", invalid="ignore"):
+            limits = question.loaded.model.interval(answer.logits, coverage)
     except ManynetsError as error:
         raise BadRequest(422, f"interval: {error}") from None
+    _refuse_infinite(limits, what="interval: a limit")
     return {"coverage": coverage, "lower": limits[..., 0].tolist(), "upper": limits[..., 1].tolist()}
+
+
+def _refuse_infinite(values: Any, *, what: str) -> None:
+    """Raise BadRequest for numbers that JSON does not have."""
+    if not np.isfinite(values).all():
+        raise BadRequest(422, f"{what} is not finite, because the cells are too far from those of training")
 
 
 def rows_to_explain(loaded: Loaded) -> int:
@@ -79,5 +89,8 @@ def rows_to_explain(loaded: Loaded) -> int:
 def contributions_of(question: Question) -> dict[str, Any]:
     """Return columns, outputs, the base, and for each row the values by column (of classes by column and class)."""
     model = question.loaded.model
-    found = contributions(model, rows_as_frame(model, [question.rows]), n_orders=N_ORDERS).to_json()
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = contributions(model, rows_as_frame(model, [question.rows]), n_orders=N_ORDERS)
+    _refuse_infinite(result.values, what="contributions: a value")
+    found = result.to_json()
     return {name: found[name] for name in ("columns", "outputs", "base", "values")}

@@ -185,12 +185,13 @@ def _together(questions: Sequence[Question]) -> list[Answer]:
 
 
 def _answers(model: Model, requests: Sequence[RequestRows]) -> list[Answer]:
-    logits = model.logits(rows_as_frame(model, requests))
-    found = model.predicted(logits)
-    if found.dtype.kind == "f" and not np.isfinite(found).all():
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
+        logits = model.logits(rows_as_frame(model, requests))
+        found = model.predicted(logits)
+        chances = None if model.task.name == "regression" else model.probabilities(logits)
+    if any(values is not None and values.dtype.kind == "f" and not np.isfinite(values).all() for values in (found, chances)):
         raise DataError("a prediction is not finite, because the cells are too far from those of training")
-    predictions = found.tolist()
-    shares = None if model.task.name == "regression" else model.probabilities(logits).tolist()
+    predictions, shares = found.tolist(), None if chances is None else chances.tolist()
     out, at = [], 0
     for rows in requests:
         part = slice(at, at + rows.count)
@@ -209,12 +210,12 @@ def rows_as_frame(model: Model, requests: Sequence[RequestRows]) -> Any:
     import polars
 
     columns = {column.name: column for column in encoder.columns}
-    series = []
+    series = {}
     for name in names:
         column = columns[name]
         numbers = isinstance(column, NumericColumn) or (isinstance(column, DateColumn) and not column.form.as_written)
-        series.append(polars.Series(name, cells[name], dtype=polars.Float64 if numbers else polars.String))
-    return polars.DataFrame(series)
+        series[name] = polars.Series(cells[name], dtype=polars.Float64 if numbers else polars.String)
+    return polars.DataFrame(series)  # of a list, polars would rename a column without a name
 
 
 def _located(question: Question, error: Exception) -> BadRequest:

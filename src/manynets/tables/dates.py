@@ -210,12 +210,14 @@ def date_cells(table: Table, name: str, form: DateForm) -> Seconds:
 def _stored_dates(series: nw.Series[Any], form: DateForm) -> Seconds:
     import narwhals as nw
 
+    later = 0  # minutes; moments without a zone are on the clock of the column
     if series.dtype == nw.Datetime and getattr(series.dtype, "time_zone", None):
         if form.zone:
             series = series.dt.convert_time_zone("UTC" if _OFFSET.fullmatch(form.zone) else form.zone)
+            later = _fixed_offset(form.zone)
         series = series.dt.replace_time_zone(None)
     moments = np.asarray(series.cast(nw.Datetime("us")).to_numpy()).astype("datetime64[s]")
-    return (moments + np.timedelta64(_fixed_offset(form.zone), "m")).astype("datetime64[s]")
+    return (moments + np.timedelta64(later, "m")).astype("datetime64[s]")
 
 
 def _dates_of_numbers(table: Table, name: str, form: DateForm) -> Seconds:

@@ -124,6 +124,20 @@ class Regression(Task):
             out = np.clip(logits, low, high)
         return self._joined(np.sort(self._split(out), axis=-1)) if self.quantiles else out
 
+    def mean_logits(self, logits: Values) -> Values:
+        """Return, of logits (K, ..., O) of several networks, those (..., O) of the mean of what they predict, which is no mean of logarithms.
+
+        >>> task = Regression((0.0,), (1.0,), transform="log")
+        >>> task.predict(task.mean_logits(np.log([[[1.0]], [[3.0]]]))).round(6).tolist()
+        [2.0]
+        """
+        each = self.clamped(logits)
+        if self.transform != "log":
+            return np.asarray(each.mean(axis=0))
+        scale, largest = np.repeat(self.scale, max(1, len(self.quantiles))), each.max(axis=0)
+        shares = np.exp((each - largest) * scale)  # of the largest prediction
+        return np.asarray(largest + np.log(shares.mean(axis=0)) / scale).astype(logits.dtype, copy=False)
+
     def _split(self, values: Values) -> Values:
         """Return values (..., O) by target and quantile, (..., T, J)."""
         return values.reshape(*values.shape[:-1], self.targets, len(self.quantiles))

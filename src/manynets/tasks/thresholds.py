@@ -23,11 +23,13 @@ Array: TypeAlias = NDArray[Any]
 
 THRESHOLD_METRICS = ("f1", "accuracy")
 """What a threshold can be best for."""
+SMALLEST = 1e-12
+"""The smallest threshold that is found, and how far the largest is from 1."""
 
 
 def best_threshold(probability: Array, positive: Array, weight: Array | None = None, *, metric: str = "f1") -> float:
     """Return the threshold with the highest F1 or accuracy, for probabilities (N,) of rows that are positive (N,) or not: halfway between
-    two of them.
+    two of them, or above all; 0.5 for the F1 of rows of which none is positive.
 
     >>> best_threshold(np.array([0.1, 0.2, 0.4, 0.9]), np.array([False, False, True, True]))
     0.3
@@ -36,12 +38,17 @@ def best_threshold(probability: Array, positive: Array, weight: Array | None = N
     values, which = np.unique(probability, return_inverse=True)
     found = np.bincount(which, weights=count * positive)[::-1].cumsum()[::-1]  # positives at or above each value
     claimed = np.bincount(which, weights=count)[::-1].cumsum()[::-1]
-    score = (
-        2 * found / (found[0] + claimed) if metric == "f1" else 2 * found - claimed
-    )  # of accuracy, what depends on the threshold
+    if metric == "f1" and not found[0]:
+        return 0.5
+    # of accuracy, what depends on the threshold
+    score = 2 * found / (found[0] + claimed) if metric == "f1" else 2 * found - claimed
     best = int(score.argmax())
-    below = values[best - 1] if best else 0.0
-    return float(np.clip(round((below + values[best]) / 2, 6), 1e-6, 1 - 1e-6))
+    below, above = (float(values[best - 1]) if best else 0.0), float(values[best])
+    if metric == "accuracy" and score[best] < 0 and values[-1] < 1:  # no row is best taken for positive
+        below, above = float(values[-1]), 1.0
+    middle = (below + above) / 2
+    short = round(middle, 6)
+    return float(np.clip(short if below <= short < above else middle, SMALLEST, 1 - SMALLEST))
 
 
 def cost_matrix(costs: Any, count: int) -> tuple[tuple[float, ...], ...]:
@@ -129,6 +136,10 @@ def with_threshold(
     if isinstance(task, Binary | Multiclass):
         wanted = _in_order(wanted, task.classes)
     if isinstance(task, Binary):
+        if isinstance(wanted, str) and wanted == "f1" and positive is not None and len(positive):
+            counted = positive if weight is None else positive & (np.asarray(weight) > 0)
+            if not counted.any():
+                raise DataError(f"y holds no {task.classes[1]!r} that counts, which F1 is about; give rows of both classes")
         return dataclasses.replace(task, threshold=threshold_of(wanted, probability, positive, weight))
     if not isinstance(task, Multiclass):
         raise OptionError(f"threshold is {wanted!r}, but is for classes, one a row, and this is a {task.name} model")

@@ -1,0 +1,50 @@
+"""Models and cells that the server must take as they are: numbers far away, columns without a name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars
+import pytest
+
+import manynets as mn
+from tests.export.tables import fitted
+from tests.tolerances import assert_close
+
+pytest.importorskip("fastapi", reason="needs the extra serve")
+
+from manynets.serve import ServeSettings
+from tests.serve.test_app import client_of
+
+
+@pytest.mark.parametrize(
+    ("target", "options", "query"),
+    [("classes", {}, ""), ("classes", {}, "?contributions=true"), ("numbers", {"target_transform": "log"}, "?interval=0.5")],
+)
+def test_cells_too_far_away_are_refused(target: str, options: dict[str, Any], query: str, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    y = np.digitize(x[:, 0], [-0.5, 0.5]) if target == "classes" else np.exp(x[:, 0])
+    model = mn.train(x, y, mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), scaling=False, validation=0.3, progress=False, **options)
+    model.save(tmp_path / "m.safetensors")
+    with client_of(ServeSettings(models={"m": str(tmp_path / "m.safetensors")})) as client:
+        answers = [client.post(f"/v1/models/m:predict{query}", json=[[3e38, sign * 3e38]]) for sign in (-1, 1)]
+        assert client.post(f"/v1/models/m:predict{query}", json=[[1, 2]]).status_code == 200
+    assert {answer.status_code for answer in answers} <= {200, 422}
+    assert any(
+        "is not finite, because the cells are too far" in answer.json().get("error", {}).get("message", "") for answer in answers
+    )
+
+
+def test_a_column_without_a_name(tmp_path: Path) -> None:
+    frame = polars.DataFrame({"": np.arange(60) / 7, "x": np.arange(60) % 11})
+    model = fitted(frame, np.arange(60) % 5 + 0.5)
+    model.save(tmp_path / "m.safetensors")
+    with client_of(ServeSettings(models={"m": str(tmp_path / "m.safetensors")})) as client:
+        answer = client.post("/v1/models/m:predict", json=frame[:3].to_dicts())
+    assert_close(np.array(answer.json()["predictions"]), model.predict(frame[:3]), "float32")
+    dependence = mn.explain.partial_dependence(model, frame, "", n_grid=3)
+    assert dependence.mean[0] == pytest.approx(
+        float(model.predict(frame.with_columns(polars.lit(dependence.grid[0][0]).alias(""))).mean())
+    )
