@@ -163,7 +163,7 @@ def test_a_candidate_that_cannot_be_is_named(call: Call) -> None:
     rows = {(row["lr"], row["dropout"]): row for row in results()}
     assert rows["0.1", "0"]["stopped"] == "done"
     assert "dropout" in rows["0.1", "2"]["error"]
-    assert rows["0.1", "2"]["stopped"] == "failed"
+    assert (rows["0.1", "2"]["stopped"], rows["0.1", "2"]["score"]) == ("failed", "-inf")
     assert "failed or diverged" in done.out
     assert rows["1e+30", "0"]["stopped"] == "diverged"
     assert "at learning rate" in rows["1e+30", "0"]["error"]
@@ -199,6 +199,7 @@ def test_candidates_that_diverge_come_last(call: Call, noise: Path, words: tuple
     for row in rows:
         assert (row["score"] == "-inf") == (row["stopped"] == "diverged")
         assert np.isfinite(float(row["loss"]))
+        assert row["error"].endswith("use a smaller --lr or --clip-norm 1") == (row["stopped"] == "diverged")
     if "--halving" in words:
         longest = max((row.get("epochs_allowed") or row.get("steps_allowed") for row in rows), key=lambda text: int(text or 0))
         assert "1e+30" not in {row["lr"] for row in rows if longest in (row.get("epochs_allowed"), row.get("steps_allowed"))}

@@ -31,8 +31,8 @@ from manynets.prepare import (
     prepare,
 )
 from manynets.results import system_of
-from manynets.search.processes import Results, Scores, count_processes, held_out_scores, pieces_of, train_pieces
-from manynets.search.result import NO_SCORES, Result, result_of, warn_of_interrupted
+from manynets.search.processes import HeldOut, Results, Scores, count_processes, held_out_scores, pieces_of, train_pieces
+from manynets.search.result import NO_SCORES, Result, judged, result_of, warn_of_interrupted
 from manynets.search.stacks import stacked
 from manynets.search.streamed import train_many_streamed
 from manynets.spec import MLP, PiecewiseLinear, Recipe
@@ -229,9 +229,8 @@ def plan_candidates(
                 own_spec = embedded_columns(spec, group.data.encoder)
                 initial = starting_parameters(own_spec, recipe, group.data, split.train, weight)
             except (ManynetsError, MemoryError) as error:
-                planned.failed.append(
-                    Result(candidate=c, fold=f, spec=own_spec, recipe=recipe, task=target.task, stopped="failed", error=error)
-                )
+                result = Result(candidate=c, fold=f, spec=own_spec, recipe=recipe, task=target.task, stopped="failed", error=error)
+                planned.failed.append(judged(result, fold.held_out))
             else:
                 member = Member(c * len(folds) + f, own_spec, recipe, initial, split.train, split.held_out, weight=weight)
                 planned.plan.add(group, Trial(c, f), member, held_out=fold.held_out)
@@ -371,8 +370,9 @@ def train_plan(
     halt, networks = Halt(), planned.plan.networks
     known = [number for number, (trial, *_) in networks.items() if (trial.candidate, trial.fold) in finished]
 
-    def results_of(found: Results, scores: Scores) -> list[Result]:
-        return [result_of(one, networks[one.number], scores=scores.get(one.number, NO_SCORES)) for one in found]
+    def results_of(found: Results, scores: Scores, held_out: HeldOut) -> list[Result]:
+        results = {one.number: result_of(one, networks[one.number], scores=scores.get(one.number, NO_SCORES)) for one in found}
+        return [judged(result, held_out[number]) for number, result in results.items()]
 
     def train_group(group: TrialGroup, listeners: Sequence[Callback]) -> None:
         problem, members, held_out = group.data.problem, group.members, group.held_out
@@ -387,7 +387,7 @@ def train_plan(
                     callbacks=listeners,
                     memory_limit=memory_limit,
                     at_most=max_networks,
-                    told=lambda found: collect(results_of(found, held_out_scores(problem, members, held_out, found))),
+                    told=lambda found: collect(results_of(found, held_out_scores(problem, members, held_out, found), held_out)),
                     halt=halt,
                     parts=parts,
                     system=system_of(group.data),
@@ -400,7 +400,7 @@ def train_plan(
                 for found, scores in train_pieces(
                     problem, pieces, n_jobs=n_jobs, callbacks=listeners, memory_limit=memory_limit, held_out=held_out
                 ):
-                    collect(results_of(found, scores))
+                    collect(results_of(found, scores, held_out))
             except KeyboardInterrupt:
                 halt.asked = True
 
