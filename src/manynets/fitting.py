@@ -21,22 +21,13 @@ from manynets.given import declared_columns, read_given
 from manynets.model import Model
 from manynets.nn.shape import Shape
 from manynets.plan import ensemble
-from manynets.prepare import (
-    ClassWeight,
-    Split,
-    SplitBy,
-    TrainingData,
-    copies_held_out,
-    find_target,
-    network_splits,
-    prepare,
-    split_by,
-)
+from manynets.prepare import Split, SplitBy, TrainingData, copies_held_out, network_splits, prepare, split_by
 from manynets.results import checkpoints_of, model_of, with_residuals
 from manynets.spec import METRICS, MLP, MetricName, Recipe
 from manynets.spec.lessons import with_advice
 from manynets.streaming import files_to_stream, open_ensemble, open_stream, share_of, train_stream, train_stream_ensemble
 from manynets.tabular import PresetName, train_tabular
+from manynets.targets import ClassWeight, find_target
 from manynets.tasks import Regression, Task
 from manynets.tasks.find import with_positive
 from manynets.tasks.losses import levels_of

@@ -15,8 +15,9 @@ from torch import nn
 
 from manynets.data.check import rows_with_weight
 from manynets.nn.initial import initial_parameters
-from manynets.prepare import RowNumbers, Split, SplitBy, Target, TrainingData, holdout
+from manynets.prepare import RowNumbers, Split, SplitBy, TrainingData, holdout
 from manynets.spec import MLP, Recipe
+from manynets.targets import Target
 from manynets.tasks.prior import prior_scores
 from manynets.training.events import Callback, Relay
 from manynets.training.groups import check_fits

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 import manynets as mn
 from manynets.datasets import load
-from manynets.prepare import cv_splits, find_target
+from manynets.prepare import cv_splits
 from manynets.search.candidates import Result
+from manynets.targets import find_target
 from manynets.training import groups as training
 from manynets.training.events import Advanced, Evaluated, Event, Finished, Started
 from tests.candidates import train_candidates

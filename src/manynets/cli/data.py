@@ -405,7 +405,8 @@ def _task(y: Any, name: str | None, positive: str | None = None) -> Any:
 
 def _split(whole: Part, origin: Mapping[str, Any], task: Any, fraction: float) -> tuple[Part, Part | None, Any, tuple[str, ...]]:
     """Return the rows to train and to test on (of each class its share), the numbers of the former, and notes; None for no test rows."""
-    from manynets.prepare import find_target, holdout
+    from manynets.prepare import holdout
+    from manynets.targets import find_target
 
     if not fraction:
         return whole, None, None, ()

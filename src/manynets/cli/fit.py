@@ -34,8 +34,9 @@ from manynets.datasets import with_shifts
 from manynets.display import counted
 from manynets.engines import ENGINES
 from manynets.errors import OptionError, one_of
-from manynets.prepare import cv_splits, encode_table, find_target, holdout, row_weights
+from manynets.prepare import cv_splits, encode_table, holdout
 from manynets.spec import PiecewiseLinear, Recipe
+from manynets.targets import find_target, row_weights
 from manynets.tasks.thresholds import threshold_of
 from manynets.training.torch_settings import find_device
 

@@ -20,10 +20,11 @@ from manynets.cli.sweep_results import Key, Row, SweepCandidate, SweepResults
 from manynets.data.check import rows_with_weight
 from manynets.display import counted
 from manynets.errors import ManynetsError, OptionError
-from manynets.prepare import Split, encode_table, find_target, holdout, row_weights
+from manynets.prepare import Split, encode_table, holdout
 from manynets.search.candidates import CandidatePlan, Result, plan_candidates, train_plan
 from manynets.search.workers import worker_count
 from manynets.spec import EPOCHS, MLP, Recipe
+from manynets.targets import find_target, row_weights
 from manynets.tasks import Regression, Task
 
 __all__ = ["NetworkPlan"]

@@ -22,8 +22,9 @@ from manynets.cli.sweep_results import Key, Row, SweepCandidate, SweepResults, o
 from manynets.cli.sweep_storage import SharedStudy, train_shared
 from manynets.cli.wording import in_flags
 from manynets.errors import OptionError
-from manynets.prepare import Split, cv_splits, find_target
+from manynets.prepare import Split, cv_splits
 from manynets.search.workers import worker_count
+from manynets.targets import find_target
 from manynets.training.checkpoint import Checkpoint
 from manynets.training.trial import Divergence
 

@@ -18,10 +18,11 @@ from manynets.encoding import column_options, embedded_columns, needs_encoder
 from manynets.errors import DataError, warn_user
 from manynets.estimators import inputs, settings
 from manynets.nn.initial import layer_sizes
-from manynets.prepare import RowNumbers, SplitBy, Target, TrainingData, encode_table, holdout, prepare, row_weights
+from manynets.prepare import RowNumbers, SplitBy, TrainingData, encode_table, holdout, prepare
 from manynets.rng import Shuffles
 from manynets.spec import MLP, DType, PiecewiseLinear, Recipe
 from manynets.tables import TableEncoder
+from manynets.targets import Target, row_weights
 from manynets.tasks import Task
 from manynets.tasks.prior import prior_scores
 from manynets.training.trial import FitState, Member

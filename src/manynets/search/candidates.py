@@ -20,22 +20,14 @@ from manynets.encoding import array_scaling, embedded_columns, is_recorded, need
 from manynets.errors import DataError, ManynetsError, OptionError, short, warned_once
 from manynets.given import check_lengths, own_validation, read_given
 from manynets.plan import FoldRows, Plan, Trial, TrialGroup, starting_parameters
-from manynets.prepare import (
-    RowNumbers,
-    Split,
-    SplitBy,
-    TrainingData,
-    copies_held_out,
-    cv_splits,
-    find_target,
-    prepare,
-)
+from manynets.prepare import RowNumbers, Split, SplitBy, TrainingData, copies_held_out, cv_splits, prepare
 from manynets.results import system_of
 from manynets.search.processes import HeldOut, Results, Scores, count_processes, held_out_scores, pieces_of, train_pieces
 from manynets.search.result import NO_SCORES, Result, judged, result_of, warn_of_interrupted
 from manynets.search.stacks import stacked
 from manynets.search.streamed import train_many_streamed
 from manynets.spec import MLP, PiecewiseLinear, Recipe
+from manynets.targets import find_target
 from manynets.tasks import Regression, Task
 from manynets.training.checkpoint import Checkpoint, GroupCheckpoints
 from manynets.training.events import Callback
