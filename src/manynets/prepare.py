@@ -200,8 +200,7 @@ def holdout(
     by = (by or AT_RANDOM) if rows is None else (by or AT_RANDOM).take(rows)
     names = target.class_names if by.strata is None else None
     by = by.with_classes(target.task.strata(encoded))
-    train, held_out = split_rows(len(encoded), fraction, by=by, seed=seed, names=names, unseen=unseen)
-    return Split(train, held_out) if rows is None else Split(rows[train], rows[held_out])
+    return _among(rows, [split_rows(len(encoded), fraction, by=by, seed=seed, names=names, unseen=unseen)])[0]
 
 
 def cv_splits(
@@ -212,21 +211,23 @@ def cv_splits(
     y: Any = None,
     groups: Any = None,
     by: SplitBy | None = None,
+    weight: NDArray[np.float64] | None = None,
     seed: int = 0,
     what: str = "cv",
 ) -> list[Split]:
     """Return the folds: for None one of all rows without a test; a number deals the rows at random, each class evenly, with
     `groups` or as `by` says (see `holdout`); otherwise those of a splitter, which is given X, y and groups, or of pairs of row numbers or masks.
 
-    Rows stay in their order, and may occur twice in training (a bootstrap).
+    Rows stay in their order, and may occur twice in training (a bootstrap). weight: of the rows (N,); a number deals none of weight 0.
     """
     total = len(target)
     if cv is None:
         return [Split(None, None)]
     if isinstance(cv, int | np.integer):
-        by = SplitBy.of(total, groups=groups) if by is None else by
-        dealt = deal_rows(total, int(cv), by=by.with_classes(target.task.strata(target.encoded)), seed=seed, what=what)
-        return [Split(*pair) for pair in dealt]
+        by, counted = SplitBy.of(total, groups=groups) if by is None else by, rows_with_weight(None, weight)
+        encoded, by = (target.encoded, by) if counted is None else (target.encoded[counted], by.take(counted))
+        dealt = deal_rows(len(encoded), int(cv), by=by.with_classes(target.task.strata(encoded)), seed=seed, what=what)
+        return _among(counted, dealt)
     if hasattr(cv, "split") and not isinstance(cv, str):
         cv = _split_by(cv, X, y, groups)
     if not isinstance(cv, Iterable) or isinstance(cv, str | bytes):
@@ -275,12 +276,13 @@ def network_splits(
         strata = np.lexsort(target.T).argsort() // n_networks
     by = by.with_classes(strata)
     if by.times is not None:
-        out = [Split(*split_rows(len(target), 1.0 / n_networks, by=by))] * n_networks
-    else:
-        out = [Split(*pair) for pair in even_folds(len(target), n_networks, by=by, seed=seed)]
-    if counted is not None:
-        out = [Split(*(counted[part] for part in split)) for split in out]
-    return out
+        return _among(counted, [split_rows(len(target), 1.0 / n_networks, by=by)]) * n_networks
+    return _among(counted, even_folds(len(target), n_networks, by=by, seed=seed))
+
+
+def _among(rows: RowNumbers | None, dealt: Iterable[tuple[RowNumbers, RowNumbers]]) -> list[Split]:
+    """Return pairs of numbers of some of the rows (None: of all) as splits of all."""
+    return [Split(*pair) if rows is None else Split(*(rows[part] for part in pair)) for pair in dealt]
 
 
 def counted_rows(problem: Problem, rows: RowNumbers | None = None) -> RowNumbers | None:

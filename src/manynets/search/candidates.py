@@ -16,7 +16,7 @@ from manynets.data.batches import row_weights
 from manynets.data.check import as_matrix, as_weights, is_frame
 from manynets.data.duplicates import report_copies
 from manynets.data.stream.limit import memory_bytes
-from manynets.encoding import array_scaling, embedded_columns, is_recorded, needs_encoder
+from manynets.encoding import are_recorded, array_scaling, embedded_columns, is_recorded, needs_encoder
 from manynets.errors import DataError, ManynetsError, OptionError, short, warned_once
 from manynets.given import check_lengths, own_validation, read_given
 from manynets.plan import FoldRows, Plan, Trial, TrialGroup, starting_parameters
@@ -27,7 +27,7 @@ from manynets.search.result import NO_SCORES, Result, judged, result_of, warn_of
 from manynets.search.stacks import stacked
 from manynets.search.streamed import train_many_streamed
 from manynets.spec import MLP, PiecewiseLinear, Recipe
-from manynets.targets import find_target
+from manynets.targets import Target, find_target
 from manynets.tasks import Regression, Task
 from manynets.training.checkpoint import Checkpoint, GroupCheckpoints
 from manynets.training.events import Callback
@@ -181,9 +181,8 @@ def plan_candidates(
         standardise_by_all = standardise_by_all or is_recorded(target.task, resume)
     own, fraction = _own_or_fraction(validation)
     by = _checked_split(len(X), cv, fraction, groups=groups, times=times, stratify=stratify)
-    folds = cv_splits(target, cv, X=X, y=y, groups=groups, by=by)
     common, each = _weights(sample_weight, len(X), len(pairs))
-    rows = FoldRows(folds, target, fraction=fraction, by=by, weight=common)
+    folds, rows = _folds(target, cv, fraction, by, common, resume, X=X, y=y, groups=groups)
     of_numbers = isinstance(target.task, Regression) and not isinstance(task, Task)  # standardised by the rows that are trained on
     planned = CandidatePlan(Plan(), pairs, folds, [])
     groups_of_data: dict[tuple[Any, ...], TrialGroup | ManynetsError] = {}
@@ -230,6 +229,24 @@ def plan_candidates(
         raise next(error for error in groups_of_data.values() if isinstance(error, ManynetsError))
     _warn_of_copies(planned)
     return planned
+
+
+def _folds(
+    target: Target,
+    cv: Any,
+    fraction: float | None,
+    by: SplitBy | None,
+    weight: NDArray[np.float64] | None,
+    resume: Any,
+    **options: Any,
+) -> tuple[list[Split], FoldRows]:
+    """Return the folds, and the rows that each trains and validates on, without those of weight 0."""
+    folds = cv_splits(target, cv, by=by, weight=weight, **options)
+    if resume is not None and weight is not None and not weight.all():
+        older = cv_splits(target, cv, by=by, **options) if isinstance(cv, int | np.integer) else folds
+        if any(are_recorded(fold.train, resume) for fold in older):
+            folds, weight = older, None
+    return folds, FoldRows(folds, target, fraction=fraction, by=by, weight=weight)
 
 
 def _own_or_fraction(validation: Any) -> tuple[tuple[Any, ...] | None, float | None]:
