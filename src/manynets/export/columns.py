@@ -77,7 +77,8 @@ def encoded(graph: Graph, encoder: TableEncoder) -> str:
 def _input(graph: Graph, column: Any) -> str:
     if isinstance(column, NumericColumn):
         unit = f" in {column.reading.unit}" if column.reading.unit else ""
-        return graph.input(column.name, np.float64, f"a number{unit}; NaN if missing")
+        what = "the last digits of a code, as a number" if column.reading.digits else f"a number{unit}"
+        return graph.input(column.name, np.float64, f"{what}; NaN if missing")
     if isinstance(column, DateColumn):
         what = (
             "a time of day such as 23:59:00" if column.form.order == "time" else "a date such as 2024-12-31 or 2024-12-31T23:59:00"
