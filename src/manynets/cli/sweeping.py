@@ -14,10 +14,11 @@ from typing import Any
 from manynets import runs
 from manynets.cli.bounded import scalars
 from manynets.cli.checkpoints import DATA_PATHS, can_resume, checkpoint_interval, portable_options
-from manynets.cli.data import DataSource, from_standard_input, load_source, origin_of, stem_of, with_notes
+from manynets.cli.data import DataSource, load_source
 from manynets.cli.fit import fit
 from manynets.cli.grid import grid_of
 from manynets.cli.options import OF_A_SWEEP, left_out
+from manynets.cli.origin import from_standard_input, origin_of, stem_of, with_notes
 from manynets.cli.preset import PLAIN, check_preset, plain_options
 from manynets.cli.random_search import DRAWN
 from manynets.cli.recipe import flag_of
