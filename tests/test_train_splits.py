@@ -10,7 +10,8 @@ import pytest
 
 import manynets as mn
 from manynets.data.split import SplitBy
-from manynets.prepare import Split, copies_held_out, cv_splits, find_target, holdout, network_splits, prepare
+from manynets.prepare import Split, copies_held_out, cv_splits, holdout, network_splits, prepare
+from manynets.targets import find_target
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(120, 3))

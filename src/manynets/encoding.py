@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from manynets.tables.scaling import Scaling
 
 __all__ = [
-    "array_scaling", "column_options", "embedded_columns", "encoded_array", "is_recorded", "needs_encoder", "read_validation_set",
+    "are_recorded", "array_scaling", "column_options", "embedded_columns", "encoded_array", "is_recorded", "needs_encoder", "read_validation_set",
     "validation_matrix", "warn_of_encoded",
 ]  # fmt: skip
 
@@ -125,6 +125,16 @@ def is_recorded(task: Task, resume: str | os.PathLike[str]) -> bool:
     Version 0.1 standardised a regression target by all rows, not only by those that were trained on, and such a training goes on so.
     """
     return any(identity.get("task") == task.to_json() for identity in recorded_identities(resume))
+
+
+def are_recorded(rows: NDArray[np.int64] | None, resume: str | os.PathLike[str]) -> bool:
+    """Return whether the checkpoints of a training recorded a network that trains on these very rows (None: on all).
+
+    Version 0.1 trained on rows of weight 0, too, and such a training goes on so.
+    """
+    wanted = Digests()(rows)
+    networks = (network for identity in recorded_identities(resume) for network in identity.get("networks", {}).values())
+    return any(network.get("rows") == wanted for network in networks)
 
 
 def needs_encoder(X: Any, encoder: TableEncoder | None, embedding: Embedding | None, *, scaling: Scaling | None = None) -> bool:

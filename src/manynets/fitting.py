@@ -14,29 +14,20 @@ from torch import nn
 from manynets.data.check import target_names
 from manynets.data.duplicates import report_copies
 from manynets.distributed import current_ranks
-from manynets.encoding import array_scaling, embedded_columns, is_recorded
+from manynets.encoding import are_recorded, array_scaling, embedded_columns, is_recorded
 from manynets.engines import EngineName
 from manynets.errors import OptionError, one_of
 from manynets.given import declared_columns, read_given
 from manynets.model import Model
 from manynets.nn.shape import Shape
 from manynets.plan import ensemble
-from manynets.prepare import (
-    ClassWeight,
-    Split,
-    SplitBy,
-    TrainingData,
-    copies_held_out,
-    find_target,
-    network_splits,
-    prepare,
-    split_by,
-)
+from manynets.prepare import Split, SplitBy, TrainingData, copies_held_out, counted_rows, network_splits, prepare, split_by
 from manynets.results import checkpoints_of, model_of, with_residuals
 from manynets.spec import METRICS, MLP, MetricName, Recipe
 from manynets.spec.lessons import with_advice
 from manynets.streaming import files_to_stream, open_ensemble, open_stream, share_of, train_stream, train_stream_ensemble
 from manynets.tabular import PresetName, train_tabular
+from manynets.targets import ClassWeight, find_target
 from manynets.tasks import Regression, Task
 from manynets.tasks.find import with_positive
 from manynets.tasks.losses import levels_of
@@ -205,7 +196,7 @@ def train(
     common |= {"validation": None if by_fold else validation, "by": by, "category_means": category_means}
     where = recipe if engine == "torch" else dataclasses.replace(recipe, device="cpu")
     data = prepare(X, y, where, embedding=getattr(spec, "embedding", None), scaling=scaling or None, **common)
-    spec, data = _ready(spec, recipe, data, initial, n_networks=n_networks, by_fold=by_fold)
+    spec, data = _ready(spec, recipe, data, initial, resume, n_networks=n_networks, by_fold=by_fold)
     splits = _splits(data, n_networks, recipe.seed, by_fold=by_fold, by=by)
     members = ensemble(spec, recipe, data, n_networks, splits=splits, initial=initial)
     return _named(_trained(engine, spec, recipe, data, members, [*progress_callbacks(progress), *callbacks], keeping), y, target)
@@ -255,13 +246,15 @@ def _by_fold(validation: Any, n_networks: int) -> bool:
 
 
 def _ready(
-    spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, initial: Any, *, n_networks: int, by_fold: bool
+    spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, initial: Any, resume: Any, *, n_networks: int, by_fold: bool
 ) -> tuple[MLP | nn.Module, TrainingData]:
-    """Return the network with the columns that it embeds, and the data as it takes them.
+    """Return the network with the columns that it embeds, and the data as it takes them, without training rows of weight 0.
 
     OptionError for what does not fit: initial parameters, what to watch, networks that no memory holds.
     """
     _check_watch(recipe, data, by_fold=by_fold)
+    if resume is None or not are_recorded(data.rows, resume):
+        data = dataclasses.replace(data, rows=counted_rows(data.problem, data.rows))
     if isinstance(spec, nn.Module):
         return spec, dataclasses.replace(data, problem=ready_for(spec, data.problem, seed=recipe.seed))
     spec = embedded_columns(spec, data.encoder)

@@ -15,8 +15,9 @@ from torch import nn
 
 from manynets.data.check import rows_with_weight
 from manynets.nn.initial import initial_parameters
-from manynets.prepare import RowNumbers, Split, SplitBy, Target, TrainingData, holdout
+from manynets.prepare import RowNumbers, Split, SplitBy, TrainingData, holdout
 from manynets.spec import MLP, Recipe
+from manynets.targets import Target
 from manynets.tasks.prior import prior_scores
 from manynets.training.events import Callback, Relay
 from manynets.training.groups import check_fits
@@ -89,7 +90,7 @@ class FoldRows:
     """The training and validation rows of each fold and seed; trials with the same rows share the arrays.
 
     fraction: of the training rows of a fold, to validate on; None for no validation. by: how they are split, see `holdout`. weight: of all rows (N,);
-    where a fraction is held out, rows of weight 0 are in neither part.
+    rows of weight 0 are in neither part.
     """
 
     def __init__(
@@ -106,13 +107,13 @@ class FoldRows:
 
     def of(self, fold: int, seed: int) -> Split:
         """Return the rows to train and to validate on."""
-        train = self.folds[fold].train
-        if self.fraction is None:
-            return Split(train, None)
-        if (fold, seed) not in self._splits:
-            counted = rows_with_weight(train, self.weight)
-            self._splits[fold, seed] = holdout(self.target, self.fraction, seed=seed, rows=counted, by=self.by)
-        return self._splits[fold, seed]
+        key = fold, 0 if self.fraction is None else seed
+        if key not in self._splits:
+            split = Split(rows_with_weight(self.folds[fold].train, self.weight), None)
+            if self.fraction is not None:
+                split = holdout(self.target, self.fraction, seed=seed, rows=split.train, by=self.by)
+            self._splits[key] = split
+        return self._splits[key]
 
 
 def starting_parameters(

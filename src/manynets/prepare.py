@@ -24,9 +24,7 @@ from manynets.data.check import (
     as_matrix,
     as_numpy,
     as_row_numbers,
-    as_weights,
     is_frame,
-    moderate_weights,
     rows_with_weight,
 )
 from manynets.data.duplicates import count_held_out, count_shared
@@ -36,8 +34,9 @@ from manynets.encoding import column_options, encoded_array, needs_encoder, read
 from manynets.errors import DataError, OptionError, short
 from manynets.given import VALIDATION, check_lengths, own_validation
 from manynets.spec import Embedding, Recipe
-from manynets.tasks import Regression, Task, find_task, with_quantiles
-from manynets.tasks.base import as_array, as_target
+from manynets.targets import ClassWeight, Target, find_target, row_weights, standardised_by
+from manynets.tasks import Task
+from manynets.tasks.base import as_array
 from manynets.training.torch_settings import find_device
 from manynets.training.trial import Problem
 
@@ -46,27 +45,21 @@ if TYPE_CHECKING:
     from manynets.tables.scaling import Scaling
 
 __all__ = [
-    "ClassWeight",
     "Split",
     "SplitBy",
-    "Target",
     "TrainingData",
     "copies_held_out",
     "counted_rows",
     "cv_splits",
     "encode_table",
-    "find_target",
     "holdout",
     "network_splits",
     "prepare",
-    "row_weights",
     "split_by",
-    "standardised_by",
     "validation_split",
 ]
 
 RowNumbers: TypeAlias = NDArray[np.int64]
-ClassWeight: TypeAlias = Literal["balanced"] | Mapping[Any, float] | None
 
 
 class Split(NamedTuple):
@@ -74,22 +67,6 @@ class Split(NamedTuple):
 
     train: RowNumbers | None
     held_out: RowNumbers | None
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Target:
-    """What y means, and y as the task encodes it, (N,) or (N, O)."""
-
-    task: Task
-    encoded: NDArray[Any]
-
-    def __len__(self) -> int:
-        return len(self.encoded)
-
-    @property
-    def class_names(self) -> tuple[Any, ...] | None:
-        """The classes, or None."""
-        return getattr(self.task, "classes", None)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -167,77 +144,6 @@ def prepare(
     return TrainingData(problem, matrix.shape[1], split.train, split.held_out, encoder)
 
 
-# -------------------------------------------------------------------------------------------------------- target and weights
-
-
-def find_target(
-    y: Any,
-    task: str | Task | None,
-    *,
-    loss: str | None = None,
-    target_transform: Literal["log", "auto"] | None = None,
-    quantiles: tuple[float, ...] = (),
-) -> Target:
-    """Return y encoded for its task, which is found from y where it is not given; `loss` and `quantiles` are the recipe's."""
-    if target_transform is not None and (isinstance(task, Task) or loss == "poisson"):
-        other = f"loss={loss!r}, whose scores are log-rates" if loss == "poisson" else f"a task of its own, {task!r}"
-        raise OptionError(f"target_transform is {target_transform!r}, but does not go with {other}; leave it out")
-    if not isinstance(task, Task):
-        task = find_task(y, name=task, target_transform=target_transform)
-        if isinstance(task, Regression) and loss == "poisson":
-            task = Regression.of(y, standardise=False)
-    task = with_quantiles(task, quantiles)
-    encoded = task.encode(y)
-    if loss == "poisson" and (encoded < 0).any():
-        raise DataError(f"y holds {encoded.min():g}, but loss='poisson' is for counts and rates, which are not negative")
-    return Target(task, encoded)
-
-
-def standardised_by(target: Target, y: Any, rows: RowNumbers | None, *, loss: str | None = None) -> Target:
-    """Return a regression target with the mean and standard deviation of some rows only (None: of all, as it is); any other as it is."""
-    if rows is None or loss == "poisson" or not isinstance(target.task, Regression):
-        return target
-    own = Regression.of(as_target(y)[rows], transform=target.task.transform)
-    task = dataclasses.replace(target.task, center=own.center, scale=own.scale)
-    return Target(task, task.encode(y))
-
-
-def row_weights(
-    task: Task, encoded: NDArray[Any], rows: int, sample_weight: Any, class_weight: str | Mapping[Any, float] | None
-) -> NDArray[np.float64] | None:
-    """Return the weights (N,) of the rows times those of their classes; None where all rows count the same."""
-    weight = as_weights(sample_weight, rows)
-    if class_weight is None:
-        return weight
-    codes = task.strata(encoded)
-    if codes is None:
-        raise OptionError(
-            f"class_weight is {class_weight!r}, but the task {task.name!r} has no single class per row; use sample_weight"
-        )
-    classes: tuple[Any, ...] = task.classes  # type: ignore[attr-defined]
-    if class_weight == "balanced":
-        counts = np.bincount(codes, weights=weight, minlength=len(classes))
-        by_class = counts.sum() / (len(classes) * np.where(counts > 0, counts, 1))
-    elif isinstance(class_weight, Mapping):
-        by_class = _class_weights(class_weight, classes)
-    else:
-        raise OptionError(f"class_weight is {class_weight!r}, but must be 'balanced' or a dict from class to weight")
-    return as_weights(by_class[codes] * (1.0 if weight is None else weight), rows)
-
-
-def _class_weights(given: Mapping[Any, float], classes: tuple[Any, ...]) -> NDArray[np.float64]:
-    unknown = [label for label in given if label not in classes]
-    if unknown:
-        raise OptionError(f"class_weight names {unknown[0]!r}, but the classes are {', '.join(map(repr, classes))}")
-    strange = [value for value in given.values() if not isinstance(value, numbers.Real)]
-    if strange:
-        raise OptionError(f"class_weight is {dict(given)!r}, but {strange[0]!r} is not a number")
-    weights = np.array([float(given.get(label, 1.0)) for label in classes])
-    if not np.isfinite(weights).all() or (weights < 0).any():
-        raise OptionError(f"class_weight is {dict(given)!r}, but weights must be finite and not negative")
-    return moderate_weights(weights)
-
-
 # ------------------------------------------------------------------------------------------------------------------- splits
 
 
@@ -294,8 +200,7 @@ def holdout(
     by = (by or AT_RANDOM) if rows is None else (by or AT_RANDOM).take(rows)
     names = target.class_names if by.strata is None else None
     by = by.with_classes(target.task.strata(encoded))
-    train, held_out = split_rows(len(encoded), fraction, by=by, seed=seed, names=names, unseen=unseen)
-    return Split(train, held_out) if rows is None else Split(rows[train], rows[held_out])
+    return _among(rows, [split_rows(len(encoded), fraction, by=by, seed=seed, names=names, unseen=unseen)])[0]
 
 
 def cv_splits(
@@ -306,21 +211,23 @@ def cv_splits(
     y: Any = None,
     groups: Any = None,
     by: SplitBy | None = None,
+    weight: NDArray[np.float64] | None = None,
     seed: int = 0,
     what: str = "cv",
 ) -> list[Split]:
     """Return the folds: for None one of all rows without a test; a number deals the rows at random, each class evenly, with
     `groups` or as `by` says (see `holdout`); otherwise those of a splitter, which is given X, y and groups, or of pairs of row numbers or masks.
 
-    Rows stay in their order, and may occur twice in training (a bootstrap).
+    Rows stay in their order, and may occur twice in training (a bootstrap). weight: of the rows (N,); a number deals none of weight 0.
     """
     total = len(target)
     if cv is None:
         return [Split(None, None)]
     if isinstance(cv, int | np.integer):
-        by = SplitBy.of(total, groups=groups) if by is None else by
-        dealt = deal_rows(total, int(cv), by=by.with_classes(target.task.strata(target.encoded)), seed=seed, what=what)
-        return [Split(*pair) for pair in dealt]
+        by, counted = SplitBy.of(total, groups=groups) if by is None else by, rows_with_weight(None, weight)
+        encoded, by = (target.encoded, by) if counted is None else (target.encoded[counted], by.take(counted))
+        dealt = deal_rows(len(encoded), int(cv), by=by.with_classes(target.task.strata(encoded)), seed=seed, what=what)
+        return _among(counted, dealt)
     if hasattr(cv, "split") and not isinstance(cv, str):
         cv = _split_by(cv, X, y, groups)
     if not isinstance(cv, Iterable) or isinstance(cv, str | bytes):
@@ -369,12 +276,13 @@ def network_splits(
         strata = np.lexsort(target.T).argsort() // n_networks
     by = by.with_classes(strata)
     if by.times is not None:
-        out = [Split(*split_rows(len(target), 1.0 / n_networks, by=by))] * n_networks
-    else:
-        out = [Split(*pair) for pair in even_folds(len(target), n_networks, by=by, seed=seed)]
-    if counted is not None:
-        out = [Split(*(counted[part] for part in split)) for split in out]
-    return out
+        return _among(counted, [split_rows(len(target), 1.0 / n_networks, by=by)]) * n_networks
+    return _among(counted, even_folds(len(target), n_networks, by=by, seed=seed))
+
+
+def _among(rows: RowNumbers | None, dealt: Iterable[tuple[RowNumbers, RowNumbers]]) -> list[Split]:
+    """Return pairs of numbers of some of the rows (None: of all) as splits of all."""
+    return [Split(*pair) if rows is None else Split(*(rows[part] for part in pair)) for pair in dealt]
 
 
 def counted_rows(problem: Problem, rows: RowNumbers | None = None) -> RowNumbers | None:

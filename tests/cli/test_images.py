@@ -11,8 +11,9 @@ import pytest
 
 import manynets as mn
 from manynets.datasets import load, with_shifts
-from manynets.prepare import find_target, holdout
+from manynets.prepare import holdout
 from manynets.spec import from_json
+from manynets.targets import find_target
 from tests.cli.conftest import Call
 from tests.datasets.small_mnist import FILES, as_idx
 from tests.tolerances import assert_close

@@ -16,8 +16,9 @@ from manynets.cli.data import load_source
 from manynets.cli.grid import SEARCHED
 from manynets.cli.random_search import DRAWN, default_values, drawn_candidates
 from manynets.cli.sweep_progress import SweepProgress
-from manynets.prepare import cv_splits, find_target
+from manynets.prepare import cv_splits
 from manynets.spec.options import OPTIONS
+from manynets.targets import find_target
 from manynets.training.events import Advanced, Evaluated, Started
 from tests.cli.conftest import Call
 from tests.tolerances import assert_close

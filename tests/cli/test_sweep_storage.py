@@ -217,6 +217,16 @@ def test_options_of_several_processes_that_contradict_each_other(options: tuple[
     assert not Path("refused").exists()
 
 
+@pytest.mark.parametrize("option", ["--storage", "--scheduler"])
+def test_what_cannot_be_reached_is_told_before_the_data_are_read(option: str, call: Call) -> None:
+    pytest.importorskip("distributed")
+    Path("t.csv").write_text("a,y\n1,2\n")
+    done = call("sweep", "t.csv", "--target", "missing", option, "nothing://host:1", "-q", "--out", "refused")
+    assert done.code == 2
+    assert done.err.startswith(f"error: {option} is 'nothing://host:1', ")
+    assert not Path("refused").exists()
+
+
 @pytest.mark.parametrize("url", ["nothing://zoe:se/cr@et@host:5432/sweeps", "postgresql://ann:se%20cr@et@127.0.0.1:1/sweeps"])
 def test_an_error_keeps_the_password_of_a_storage(url: str) -> None:
     with pytest.raises(OptionError, match=r"--storage is '\w+://\*\*\*@[\w.:]+/sweeps', which cannot be opened") as caught:

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 import manynets as mn
-from manynets.cli.data import kind_of, stem_of
+from manynets.cli.origin import kind_of, stem_of
 from manynets.errors import DataError
 from manynets.tables import read_table
 from tests.cli.conftest import TABLE, Call, Called

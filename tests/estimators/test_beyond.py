@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 import manynets as mn
-from manynets.estimators import MLPClassifier, MLPRegressor
+from manynets.estimators import MLPClassifier, MLPRegressor, inputs, plan
 from manynets.training.events import Advanced, Evaluated, Finished, Started
 
 pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer", "ignore:lbfgs failed")
@@ -94,6 +94,31 @@ def test_standardised_targets(wanted: Any, inside: bool) -> None:
     if inside:
         assert model.predict(X).mean() == pytest.approx(1000, rel=0.01)
         assert model.loss_ == pytest.approx(0.5 * np.mean((model.predict(X) - y) ** 2), rel=0.3)  # in y's unit
+
+
+def test_a_target_is_standardised_by_the_rows_that_train(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Not by those that are stopped by; but a training that version 0.1 began, which did so, goes on."""
+    y, held_out = 1000 + 50 * X[:, 0], np.arange(0, 200, 4)
+    y[held_out] = -1e4
+    train = np.setdiff1d(np.arange(200), held_out)
+    monkeypatch.setattr(inputs, "split_for_stopping", lambda *_, **__: (train, held_out))
+    options: dict[str, Any] = {**FAST, "early_stopping": True, "clamp": True, "standardise_target": True}
+    task = MLPRegressor(**options).fit(X, y).model_.task
+    assert (task.center, task.scale) == ((pytest.approx(y[train].mean()),), (pytest.approx(y[train].std()),))
+    assert task.limits[0] == pytest.approx(tuple((np.array([y[train].min(), y[train].max()]) - y[train].mean()) / y[train].std()))
+
+    def stop(event: Any) -> None:
+        if isinstance(event, Evaluated) and event.step > 10:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(plan, "is_recorded", lambda *_: True)
+        whole = MLPRegressor(**options, checkpoint=tmp_path / "whole").fit(X, y)
+        with pytest.raises(KeyboardInterrupt):
+            MLPRegressor(**options, checkpoint=tmp_path / "run", callbacks=[stop]).fit(X, y)
+    resumed = MLPRegressor(**options, checkpoint=tmp_path / "run").fit(X, y)
+    assert resumed.model_.task == whole.model_.task != task
+    assert all((a == b).all() for a, b in zip(resumed.coefs_, whole.coefs_, strict=True))
 
 
 def test_a_validation_set_of_your_own() -> None:

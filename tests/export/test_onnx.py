@@ -17,9 +17,11 @@ from manynets.export import model_inputs, to_onnx
 from manynets.spec import Activation, PiecewiseLinear
 from manynets.tables import fit_encoder, understand
 from manynets.tables.parts import PARTS_OF_CODES
+from manynets.tables.written import Reading
 from tests.export.tables import ROWS, fitted, model_of_task, target, wide_table
 from tests.tolerances import assert_close
 
+onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 
 
@@ -167,6 +169,18 @@ def test_an_array_with_gaps(tmp_path: Path) -> None:
     model = mn.TabularRegressor(preset="fast", n_networks=2).fit(x, x[:, 0]).model_
     assert to_onnx(model, tmp_path / "m.onnx", X=x).largest < 1e-5
     assert list(model_inputs(model, x)) == ["X"]
+
+
+def test_the_number_in_a_code_is_an_input(tmp_path: Path) -> None:
+    frame = polars.DataFrame({"code": [f"{'AB' if i % 3 else 'C'}-{1000 + i}" for i in range(200)]})
+    schema = [dataclasses.replace(understand(frame)[0], kind="numeric", form=Reading(digits=True))]
+    model = fitted(frame, np.arange(200.0), encoder=fit_encoder(frame, schema=schema))
+    to_onnx(model, tmp_path / "m.onnx", X=frame)
+    [given] = onnx.load(tmp_path / "m.onnx").graph.input
+    assert given.doc_string == "the last digits of a code, as a number; NaN if missing"
+    new = polars.DataFrame({"code": ["AB-1234", "C-7", "Z_1003.9", "x", None]})
+    found = run(tmp_path / "m.onnx", {"code": np.array([[1234.0], [7.0], [9.0], [np.nan], [np.nan]])})["prediction"]
+    assert_close(found, model.predict(new), "float32")
 
 
 def test_the_file_says_what_it_is(tmp_path: Path) -> None:

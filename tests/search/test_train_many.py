@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 import manynets as mn
 from manynets.datasets import load
-from manynets.prepare import cv_splits, find_target
+from manynets.prepare import cv_splits
 from manynets.search.candidates import Result
+from manynets.targets import find_target
 from manynets.training import groups as training
 from manynets.training.events import Advanced, Evaluated, Event, Finished, Started
 from tests.candidates import train_candidates
@@ -221,6 +222,9 @@ def test_what_fails_is_named_and_the_rest_is_complete(monkeypatch: pytest.Monkey
     assert "huber" in str(by_candidate[3][0].error)
     assert isinstance(by_candidate[4][0].error, MemoryError)
     assert by_candidate[4][0].model is None
+    assert [result.score for pair in by_candidate[1:5] for result in pair] == [-np.inf] * 8
+    assert max(results, key=lambda result: result.score).stopped == "done"
+    assert all(np.isnan(result.score) for result in mn.train_many(DATA, CLASSES, tries, scaling=False, progress=False))
     expected = mn.train_many(DATA, CLASSES, [good], cv=2, scaling=False, progress=False)
     for pair in (by_candidate[0], by_candidate[5]):
         assert [result.loss for result in pair] == pytest.approx([result.loss for result in expected], rel=1e-12)

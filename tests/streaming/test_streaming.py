@@ -98,6 +98,32 @@ def test_all_steppers_see_the_same_windows(path: Path, gradient: Any) -> None:
     assert_close(histories[1].members[0]["output.weight"], histories[0].members[0]["output.weight"], "float64_run")
 
 
+def test_rows_of_weight_0_are_as_if_they_were_not_there(frame: polars.DataFrame, path: Path, tmp_path: Path) -> None:
+    """Neither columns nor target are scaled by them, and no batch has them; but they are tested, and may be all that has a class."""
+    wild = frame.with_row_index().with_columns(
+        weight=polars.when(polars.col("index") % 3 > 0).then(1).otherwise(0),
+        y=polars.when(polars.col("index") % 3 > 0).then(polars.col("y")).otherwise(1e4),
+        x0=polars.when(polars.col("index") % 3 > 0).then(polars.col("x0")).otherwise(-1e4),
+        **{"class": polars.when(polars.col("index") == 0).then(polars.lit("none")).otherwise(polars.col("class"))},
+    )
+    wild.drop("index").write_parquet(tmp_path / "wild.parquet", row_group_size=300)
+    options: dict[str, Any] = {"drop": ("class",), "weight": "weight", "validation": 0.05, "test": 0.2}
+    stream = opened(tmp_path / "wild.parquet", **options)
+    parts = stream.table.split.parts(wild, 0)
+    train = wild.filter((parts == 0) & (wild["weight"] > 0).to_numpy())
+    task, column = stream.data.problem.task, stream.encoder.columns[0]
+    assert_close([*task.center, *task.scale], [train["y"].mean(), train["y"].std(ddof=0)], "float32")  # type: ignore[attr-defined]
+    assert abs(column.limits[0]) < 10  # type: ignore[union-attr, index]
+    assert stream.rows.layout.total == train.height
+    assert stream.validation is not None
+    assert abs(stream.validation.y).max() < 1e4
+    found = stream.evaluate(train_stream(stream, SPEC, RECIPE))
+    assert found is not None
+    assert found["rows"] == int((parts == 2).sum())
+    classes = opened(tmp_path / "wild.parquet", target="class", drop=("y",), weight="weight").data.problem.task
+    assert classes.classes == ("down", "none", "up")  # type: ignore[attr-defined]
+
+
 def test_networks_on_one_stream_equal_each_alone(path: Path) -> None:
     from manynets.plan import ensemble
     from manynets.training.groups import train_members

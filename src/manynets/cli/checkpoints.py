@@ -62,7 +62,7 @@ def checkpoint_interval(text: str | None) -> dict[str, Any]:
 
 def portable_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options as JSON that means the same in any folder."""
-    from manynets.cli.data import absolute, is_file_name
+    from manynets.cli.origin import absolute, is_file_name
 
     out = {name: value for name, value in options.items() if name not in _WITH_RESUME | {"out", "overwrite"}}
     for name in DATA_PATHS:
@@ -179,7 +179,7 @@ class _PartFolder:
     """
 
     def __init__(self, run: str | os.PathLike[str], options: Mapping[str, Any], every: Mapping[str, Any]) -> None:
-        from manynets.cli.data import from_standard_input
+        from manynets.cli.origin import from_standard_input
 
         self.run, self.options, self.every = Path(run), options, every
         self.path = part_folder(run)

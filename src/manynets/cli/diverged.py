@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from manynets import runs
+from manynets.cli.wording import in_flags
 from manynets.errors import DivergenceError, DivergenceWarning
 
 __all__ = ["diverged_words", "refuse_diverged", "refuse_untrained"]
@@ -34,7 +35,7 @@ def refuse_untrained(model: Any, metrics: Mapping[str, Any], caught: Iterable[An
     where, _, rest = (texts or ["the loss was not finite; training stopped; use a smaller learning rate"])[0].partition(
         "; training stopped"
     )
-    remedy = rest.rpartition("; ")[2].replace("clip_norm=1.0", "--clip-norm 1").replace("a smaller learning rate", "a smaller --lr")
+    remedy = in_flags(rest.rpartition("; ")[2])
     raise DivergenceError(f"{where}; no epoch before was better than the initial weights, so no model is written; {remedy}")
 
 

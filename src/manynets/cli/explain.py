@@ -134,7 +134,7 @@ def _check_rows(numbers: Iterable[int], count: int, of: str) -> None:
 
 def _whole(run: SavedRun, data: str | None, X: Any, name: str) -> tuple[Any, str]:
     """Return the table that some rows were taken of, or these, and a name for what the rows are numbered in."""
-    from manynets.cli.data import name_of
+    from manynets.cli.origin import name_of
     from manynets.tables import Table
 
     if not isinstance(X, Table) or X.taken is None:

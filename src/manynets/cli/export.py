@@ -69,7 +69,8 @@ def export(
 
 def _own_rows(run: SavedRun) -> tuple[Any, str]:
     """Return training rows of a run, or None and why there are none."""
-    from manynets.cli.data import from_standard_input, load_source
+    from manynets.cli.data import load_source
+    from manynets.cli.origin import from_standard_input
     from manynets.cli.saved_runs import ALONE
     from manynets.errors import ManynetsError
     from manynets.tables import Table

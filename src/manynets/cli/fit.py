@@ -19,8 +19,9 @@ from manynets import runs
 from manynets.cli import checkpoints, defaults, html_report, images
 from manynets.cli.baselines import baselines_of
 from manynets.cli.bounded import bounded
-from manynets.cli.data import DataSource, Part, load_source, origin_of, stem_of, taken, with_weight
+from manynets.cli.data import DataSource, Part, load_source, taken, with_weight
 from manynets.cli.diverged import refuse_untrained
+from manynets.cli.origin import origin_of, stem_of
 from manynets.cli.preset import PLAIN, EncodedSource, changes_of, check_preset, plain_note, preset_of, takes_shifts, train_preset
 from manynets.cli.recipe import flag_of, network_of, quantiles_of, recipe_of
 from manynets.cli.report import console_for, describe, note, print_layers, print_schema
@@ -34,8 +35,9 @@ from manynets.datasets import with_shifts
 from manynets.display import counted
 from manynets.engines import ENGINES
 from manynets.errors import OptionError, one_of
-from manynets.prepare import cv_splits, encode_table, find_target, holdout, row_weights
+from manynets.prepare import cv_splits, encode_table, holdout
 from manynets.spec import PiecewiseLinear, Recipe
+from manynets.targets import find_target, row_weights
 from manynets.tasks.thresholds import threshold_of
 from manynets.training.torch_settings import find_device
 

@@ -74,7 +74,7 @@ def _inspect(
     json_line: bool,
 ) -> None:
     """Read a table, print what is in it, and draw it into the file `plot`."""
-    from manynets.cli.data import absolute, name_of, open_data
+    from manynets.cli.origin import absolute, name_of, open_data
     from manynets.cli.report import console_for, note
     from manynets.cli.table_columns import columns_named
     from manynets.tables import inspect_table

@@ -7,18 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from manynets.cli.data import (
-    Part,
-    from_standard_input,
-    kind_of,
-    load_source,
-    name_of,
-    read_arrays,
-    read_frame,
-    test_part,
-    text_options_of,
-)
+from manynets.cli.data import Part, load_source, read_arrays, read_frame, test_part
 from manynets.cli.fingerprint import same_data
+from manynets.cli.origin import from_standard_input, kind_of, name_of, text_options_of
 from manynets.cli.saved_runs import ALONE
 from manynets.cli.streamed_rows import streamed_test_rows
 from manynets.errors import DataError, ModelFileError, OptionError

@@ -28,7 +28,7 @@ def playground(
     from manynets.playground import require_playground
 
     require_playground()
-    from manynets.cli.data import with_notes
+    from manynets.cli.origin import with_notes
     from manynets.cli.report import console_for, note
     from manynets.playground.app import free_port, run_playground
     from manynets.playground.files import Files

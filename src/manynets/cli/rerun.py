@@ -28,9 +28,9 @@ def rerun(
     from pathlib import Path
 
     from manynets import runs
-    from manynets.cli.data import from_standard_input
     from manynets.cli.fit import fit
     from manynets.cli.options import left_out, stored_shape
+    from manynets.cli.origin import from_standard_input
     from manynets.cli.saved_runs import open_run
     from manynets.errors import ModelFileError, OptionError
     from manynets.jsonfiles import check_shape

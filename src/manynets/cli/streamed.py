@@ -12,8 +12,9 @@ from typing import Any
 from manynets.cli import defaults
 from manynets.cli.baselines import baselines_of
 from manynets.cli.bounded import bounded
-from manynets.cli.data import Part, name_of, stem_of
+from manynets.cli.data import Part
 from manynets.cli.diverged import refuse_untrained
+from manynets.cli.origin import name_of, stem_of
 from manynets.cli.preset import changes_of, preset_of_table
 from manynets.cli.recipe import flag_of, network_of, recipe_of
 from manynets.cli.report import describe, note, print_layers, print_schema

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from manynets.cli.bounded import bounded
-from manynets.cli.data import Part, name_of
+from manynets.cli.data import Part
+from manynets.cli.origin import name_of
 from manynets.errors import DataError, OptionError
 from manynets.runs import SavedRun
 

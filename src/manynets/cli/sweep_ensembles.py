@@ -19,7 +19,7 @@ from manynets.cli.fit import encode_source, metrics_of, validation_metrics
 from manynets.cli.preset import EncodedSource, changes_of, refuse_plain, train_preset
 from manynets.cli.random_search import DRAWN, default_values
 from manynets.cli.report import console_for
-from manynets.cli.sweep_plan import SweepPlan, failed_row, lengths_by_round
+from manynets.cli.sweep_plan import SweepPlan, failed_row, lengths_by_round, why_diverged
 from manynets.cli.sweep_progress import SweepProgress
 from manynets.cli.sweep_results import Key, Row, SweepCandidate, SweepResults
 from manynets.display import counted
@@ -218,6 +218,6 @@ def _trained(task: EnsembleTask, begin: Mapping[str, Any]) -> tuple[Row, list[fl
         "epochs": round(history["epoch"][-1], 2) if history.get("epoch") else 0,
         "stopped": "diverged" if "diverged" in stopped else "early" if "early" in stopped else "done",
         "seconds": round(time.perf_counter() - began, 3),
-        "error": None,
+        "error": why_diverged(fit.divergence, fit.model.encoder.feature_names),
     }
     return found, history.get("loss", [])

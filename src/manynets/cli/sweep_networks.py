@@ -14,16 +14,17 @@ from manynets.cli.data import DataSource, Part, taken
 from manynets.cli.fit import check_transform, encoding, validation_share
 from manynets.cli.random_search import DRAWN, default_values
 from manynets.cli.recipe import network_of, recipe_of
-from manynets.cli.sweep_plan import SweepPlan, failed_row, lengths_by_round
+from manynets.cli.sweep_plan import SweepPlan, failed_row, lengths_by_round, why_diverged
 from manynets.cli.sweep_progress import SweepProgress
 from manynets.cli.sweep_results import Key, Row, SweepCandidate, SweepResults
 from manynets.data.check import rows_with_weight
 from manynets.display import counted
 from manynets.errors import ManynetsError, OptionError
-from manynets.prepare import Split, encode_table, find_target, holdout, row_weights
+from manynets.prepare import Split, encode_table, holdout
 from manynets.search.candidates import CandidatePlan, Result, plan_candidates, train_plan
 from manynets.search.workers import worker_count
 from manynets.spec import EPOCHS, MLP, Recipe
+from manynets.targets import find_target, row_weights
 from manynets.tasks import Regression, Task
 
 __all__ = ["NetworkPlan"]
@@ -218,9 +219,6 @@ class NetworkPlan(SweepPlan):
         c, _, fold, _ = key
         if result.error is not None:
             return self.row(self.changes[c], failed_row(result.error))
-        error, epochs = None, result.history.get("epoch", [])
-        if result.divergence is not None:
-            columns = self.columns.get(fold)
-            error = f"{result.divergence.where(columns)}; {result.divergence.remedy(columns)}"
+        error, epochs = why_diverged(result.divergence, self.columns.get(fold)), result.history.get("epoch", [])
         found = {"score": result.score, "loss": result.loss, "epochs": epochs[-1] if epochs else 0, "stopped": result.stopped}
         return self.row(self.changes[c], {**found, "seconds": round(result.seconds, 3), "error": error})

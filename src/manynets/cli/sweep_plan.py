@@ -22,11 +22,13 @@ from manynets.cli.sweep_results import Key, Row, SweepCandidate, SweepResults, o
 from manynets.cli.sweep_storage import SharedStudy, train_shared
 from manynets.cli.wording import in_flags
 from manynets.errors import OptionError
-from manynets.prepare import Split, cv_splits, find_target
+from manynets.prepare import Split, cv_splits
 from manynets.search.workers import worker_count
+from manynets.targets import find_target
 from manynets.training.checkpoint import Checkpoint
+from manynets.training.trial import Divergence
 
-__all__ = ["SweepPlan", "failed_row", "lengths_by_round", "survivors", "train_sweep"]
+__all__ = ["SweepPlan", "failed_row", "lengths_by_round", "survivors", "train_sweep", "why_diverged"]
 
 FACTOR = 3  # of a halving
 
@@ -124,6 +126,11 @@ class SweepPlan(abc.ABC):
 def failed_row(error: object) -> Row:
     """Return the result of a candidate that cannot be trained."""
     return {"score": math.nan, "loss": math.nan, "epochs": 0, "stopped": "failed", "seconds": 0.0, "error": in_flags(str(error))}
+
+
+def why_diverged(divergence: Divergence | None, columns: Sequence[str] | None) -> str | None:
+    """Return why a training diverged and what to do, None where it did not. columns: names of the encoded ones."""
+    return None if divergence is None else in_flags(f"{divergence.where(columns)}; {divergence.remedy(columns)}")
 
 
 def train_sweep(plan: SweepPlan, results: SweepResults, progress: SweepProgress, *, study: SharedStudy | None = None) -> int | None:

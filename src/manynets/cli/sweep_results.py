@@ -29,7 +29,7 @@ from manynets.display import number_text
 from manynets.errors import ModelFileError, OptionError
 from manynets.jsonfiles import read_json
 from manynets.renames import LATER, renamed_options
-from manynets.spec import LOWER_IS_BETTER
+from manynets.spec import LOWER_IS_BETTER, score_or_worst
 
 __all__ = [
     "CURVES_PICTURE", "PARALLEL_PICTURE", "RESULTS", "Key", "Ranked", "Row", "SweepCandidate", "SweepResults", "check_same",
@@ -175,16 +175,13 @@ class SweepResults:
         return "loss" if self.by_loss else "score"
 
     def measured(self, row: Mapping[str, Any]) -> float:
-        """Return what a row is ranked by: the worst possible value where the training diverged."""
-        if row["stopped"] == "diverged":
-            return math.inf if self.less_is_better else -math.inf
-        return float(row[self._measure])
+        """Return what a row is ranked by: the worst possible value where the training failed or diverged."""
+        metric = "log_loss" if self.by_loss else self.metric
+        return score_or_worst(float(row[self._measure]), metric=metric, stopped=row["stopped"])
 
     def _judged(self, row: Row) -> Row:
-        """Return a row; one of a training that diverged gets the worst possible score, whatever its last finite weights give."""
-        if row["stopped"] != "diverged":
-            return row
-        return {**row, "score": math.inf if self.metric in LOWER_IS_BETTER else -math.inf}
+        """Return a row; one of a training that failed or diverged gets the worst possible score."""
+        return {**row, "score": score_or_worst(row["score"], metric=self.metric, stopped=row["stopped"])}
 
     def ranking(self, length: int | None = None) -> list[Ranked]:
         """Return the candidates of the round of this length, the best first, then those that diverged; without those of which another result is not finite.

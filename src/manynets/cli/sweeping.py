@@ -14,10 +14,11 @@ from typing import Any
 from manynets import runs
 from manynets.cli.bounded import scalars
 from manynets.cli.checkpoints import DATA_PATHS, can_resume, checkpoint_interval, portable_options
-from manynets.cli.data import DataSource, from_standard_input, load_source, origin_of, stem_of, with_notes
+from manynets.cli.data import DataSource, load_source
 from manynets.cli.fit import fit
 from manynets.cli.grid import grid_of
 from manynets.cli.options import OF_A_SWEEP, left_out
+from manynets.cli.origin import from_standard_input, origin_of, stem_of, with_notes
 from manynets.cli.preset import PLAIN, check_preset, plain_options
 from manynets.cli.random_search import DRAWN
 from manynets.cli.recipe import flag_of
@@ -69,10 +70,13 @@ def run_sweep(options: Mapping[str, Any]) -> None:
 
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(runs.claimed_folder(base["out"], f"{stem_of(origin)}-sweep", check=results_in))
-        results, trackers = results_in(folder), stack.enter_context(tracking(options["track"], folder))
+        results = results_in(folder)
+        storage = None if own["storage"] is None else open_storage(own["storage"])  # before the data are read
+        stack.enter_context(workers_of(own["scheduler"]))
+        trackers = stack.enter_context(tracking(options["track"], folder))
         for tracker in trackers:
             tracker.start({name: value for name, value in swept["options"].items() if value is not None})
-        _sweep(results, base, own, load_source(origin), console)
+        _sweep(results, base, own, load_source(origin), console, storage)
         for tracker in trackers:
             log_sweep(tracker, results)
 
@@ -110,8 +114,10 @@ def _search(own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
     return found | ({} if own["grid"] else {"drawn": list(DRAWN), "n_candidates": count})
 
 
-def _sweep(results: SweepResults, base: Mapping[str, Any], own: Mapping[str, Any], source: DataSource, console: Any) -> None:
-    """Train, rank and draw the networks of a sweep whose folder is claimed."""
+def _sweep(
+    results: SweepResults, base: Mapping[str, Any], own: Mapping[str, Any], source: DataSource, console: Any, storage: Any
+) -> None:
+    """Train, rank and draw the networks of a sweep whose folder is claimed. storage: shared with other processes, or None."""
     folder = results.folder
     if results.version is None and source.schema is None and source.scaling is None:
         raise OptionError(
@@ -136,9 +142,9 @@ def _sweep(results: SweepResults, base: Mapping[str, Any], own: Mapping[str, Any
         results.memory = memory_at_hand(find_device(base["device"] or "auto"))
     if own["halving"]:
         plan.lengths(1)  # what cannot be halved is an error before the folder is made
-    study = _shared_study(own, results, source)
+    study = None if storage is None else _shared_study(storage, own["study_name"], results, source)
     results.open()
-    with _resumable(results), workers_of(own["scheduler"]):
+    with _resumable(results):
         best = _trained(plan, results, console, study)
         draw(results, best=best)
         if best is None:
@@ -159,15 +165,12 @@ def _sweep(results: SweepResults, base: Mapping[str, Any], own: Mapping[str, Any
         print_json(result)
 
 
-def _shared_study(own: Mapping[str, Any], results: SweepResults, source: DataSource) -> SharedStudy | None:
+def _shared_study(storage: Any, name: str | None, results: SweepResults, source: DataSource) -> SharedStudy:
     """Return the study of --storage, which knows the data by their contents, as each machine may have them in another folder."""
-    if own["storage"] is None:
-        return None
     options = {name: value for name, value in results.config["options"].items() if name not in DATA_PATHS}
     config = json.loads(json.dumps(results.config | {"options": options, "data": dict(source.fingerprint)}))
-    name = own["study_name"] or f"{source.name}-sweep"
     by = {"by_loss": results.by_loss, "minimize": results.less_is_better}
-    return SharedStudy(open_storage(own["storage"]), name, config=config, **by)
+    return SharedStudy(storage, name or f"{source.name}-sweep", config=config, **by)
 
 
 def _complete(plan: SweepPlan, results: SweepResults) -> str:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from manynets.cli.checkpoints import can_resume, holds_training
-from manynets.cli.data import from_standard_input, origin_of, stem_of
 from manynets.cli.diverged import refuse_diverged
 from manynets.cli.fit import fit, trained
 from manynets.cli.options import left_out
+from manynets.cli.origin import from_standard_input, origin_of, stem_of
 from manynets.cli.report import console_for
 from manynets.cli.streamed import follow_stream, stream_of
 from manynets.distributed import joined, restarts, restarts_left

@@ -66,6 +66,7 @@ def in_flags(text: str) -> str:
     line = re.sub(r"^(groups|times) is ", lambda found: f"{_COLUMN_OPTIONS[found[1]]} is ", line)
     line = re.sub(r"^sample_weight is |(?<=use )sample_weight$", lambda found: found[0].replace("sample_weight", "--weight"), line)
     line = line.replace("give another loss, or a network and a recipe", "give another loss, or --preset plain")
+    line = line.replace("a smaller learning rate or clip_norm=1.0", "a smaller --lr or --clip-norm 1")
     line = line.replace("or give the right delimiter", "or give the right --delimiter")
     line = line.replace("with drop_missing_target", "with --drop-missing-target")
     return line.replace(": header=False is", ": --no-header is")

@@ -73,8 +73,12 @@ class BaseMLP(BaseEstimator):
         """Return y checked; set the classes."""
 
     @abstractmethod
-    def _task(self, y: NDArray[Any], weight: NDArray[np.float64] | None) -> Task:
-        """Return the task for y and row weights."""
+    def _task(self, y: NDArray[Any]) -> Task:
+        """Return the task for y."""
+
+    def _standardised(self, task: Task, y: NDArray[Any], weight: NDArray[np.float64] | None) -> Task:
+        """Return the task of a first fit; one of numbers by the mean and standard deviation of y and row weights, if that is asked for."""
+        return task
 
     @abstractmethod
     def _recipe_fields(self) -> dict[str, Any]:

@@ -232,7 +232,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             raise DataError(f"`y` has classes not in `self.classes_`: {shown}; the known ones are {self.classes_.tolist()}")
         return found
 
-    def _task(self, y: NDArray[Any], weight: NDArray[np.float64] | None) -> Task:
+    def _task(self, y: NDArray[Any]) -> Task:
         if y.ndim == 2:
             return Multilabel(y.shape[1])
         classes = tuple(plain(label) for label in self.classes_)

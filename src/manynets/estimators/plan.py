@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 
 from manynets import rng
 from manynets.data.check import is_frame
-from manynets.encoding import column_options, embedded_columns, needs_encoder
+from manynets.encoding import column_options, embedded_columns, is_recorded, needs_encoder
 from manynets.errors import DataError, warn_user
 from manynets.estimators import inputs, settings
 from manynets.nn.initial import layer_sizes
-from manynets.prepare import RowNumbers, SplitBy, Target, TrainingData, encode_table, holdout, prepare, row_weights
+from manynets.prepare import RowNumbers, SplitBy, TrainingData, encode_table, holdout, prepare
 from manynets.rng import Shuffles
 from manynets.spec import MLP, DType, PiecewiseLinear, Recipe
 from manynets.tables import TableEncoder
+from manynets.targets import Target, row_weights
 from manynets.tasks import Task
 from manynets.tasks.prior import prior_scores
 from manynets.training.trial import FitState, Member
@@ -130,10 +131,14 @@ def plan_fit(
     frame = is_frame(data.x)
     if not frame:
         data.x = inputs.dense(data.x)
-    task = _settle_task(e, data, encoded=frame)
+    first = getattr(e, "_task_", None) is None  # later fits (warm_start, partial_fit) keep it
+    if first:
+        e._encodes, e._task_ = frame, e._task(data.y)
+    task: Task = e._task_
     encodes = needs_encoder(data.x, None, e.embedding, scaling=e.scaling)
     if encodes:
         _hold_out(e, data, task, random, X_val is not None)
+        task = _standardised(e, data, task) if first else task
         data.x = _encoded(e, data, task)
     network = embedded_columns(settings.network_of(e), e.encoder_)
     # the draws of one network with a seed and without held-out rows are known: fits of the same rows make them once
@@ -148,6 +153,8 @@ def plan_fit(
         draws = initial, *_orders(e, random)
         if again:
             data.known[key] = draws
+    if first and not encodes:
+        task = _standardised(e, data, task)
     if X_val is not None:
         data.validation_set = _read_validation(e, X_val, y_val)
     if e.batch_norm or np.any(e.dropout) or e.input_dropout:
@@ -155,13 +162,16 @@ def plan_fit(
     return _members(e, network, data, task, draws, random, rows_of, fresh=fresh, incremental=incremental)
 
 
-def _settle_task(e: Any, data: FitData, *, encoded: bool) -> Task:
-    """Return the task of the first fit; later ones (warm_start, partial_fit) keep it."""
-    task = getattr(e, "_task_", None)
-    if task is None:
-        e._encodes = encoded
-        e._task_ = task = e._task(data.y, data.weight)
-    return task
+def _standardised(e: Any, data: FitData, task: Task) -> Task:
+    """Return the task of a first fit, one of numbers standardised by its training rows.
+
+    A training that version 0.1 began, which standardised by all rows, goes on so.
+    """
+    whole, checkpoint = e._standardised(task, data.y, data.weight), settings.checkpoint_of(e)
+    e._task_ = whole
+    if data.train is not None and not (checkpoint is not None and is_recorded(whole, checkpoint.folder)):
+        e._task_ = e._standardised(task, data.y[data.train], None if data.weight is None else data.weight[data.train])
+    return e._task_
 
 
 def _encoded(e: Any, data: FitData, task: Task) -> NDArray[Any]:

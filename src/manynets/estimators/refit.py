@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from manynets.data.check import as_weights, rows_with_weight
 from manynets.errors import OptionError
 from manynets.estimators.from_model import preset_of
 from manynets.fitting import train
@@ -13,6 +14,7 @@ from manynets.spec import Periodic
 from manynets.tables.columns import has_means, scaling_of
 from manynets.tabular import train_tabular
 from manynets.tasks import Binary, Regression
+from manynets.tasks.base import as_target
 from manynets.tasks.find import with_positive
 
 __all__ = ["refit"]
@@ -28,7 +30,9 @@ def refit(model: Model, X: Any, y: Any, *, sample_weight: Any = None) -> Model:
     task: Any = model.task.name if positive is None else with_positive(y, positive)
     if isinstance(model.task, Regression):
         clamp = model.task.limits is not None
-        task = Regression.of(y, standardise=recipe.loss != "poisson", transform=model.task.transform, clamp=clamp)
+        rows = rows_with_weight(None, as_weights(sample_weight, len(y)))
+        own = y if rows is None else as_target(y)[rows]
+        task = Regression.of(own, standardise=recipe.loss != "poisson", transform=model.task.transform, clamp=clamp)
     options: dict[str, Any] = {"task": task, "sample_weight": sample_weight, "n_networks": model.size, "progress": False}
     if "temperature" in model.info:  # the default for tables, whose recipe follows from the rows
         changes = {

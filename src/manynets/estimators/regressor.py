@@ -88,8 +88,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         parameters is an OptionError. In a search only the final fit, of the best candidate, writes one.
     quantile: what loss="quantile" predicts, in (0, 1), or several in increasing order, such as (0.05, 0.5, 0.95): `predict` then returns the
         median, and `predict_quantiles` all of them. delta: where loss="huber" turns from squared to absolute.
-    standardise_target: train on (y - mean) / standard deviation and return predictions in y's own unit. True, False, or "auto":
-        where the estimator encodes a table by itself. loss="poisson" never does.
+    standardise_target: train on (y - mean) / standard deviation, of the rows that are trained on, and return predictions in y's own unit.
+        True, False, or "auto": where the estimator encodes a table by itself. loss="poisson" never does.
 
     Fitted attributes:
 
@@ -213,7 +213,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _read_target(self, y: Any, x: Any, *, first: bool, incremental: bool) -> NDArray[Any]:
         return inputs.numbers(self, y, x)
 
-    def _task(self, y: NDArray[Any], weight: NDArray[np.float64] | None) -> Task:
+    def _task(self, y: NDArray[Any]) -> Task:
         if isinstance(self.loss, tuple | list | int):
             names = ", ".join(LOSSES)
             raise OptionError(f"loss is {self.loss!r}, but must be one of {names}; did you mean hidden_layer_sizes={self.loss!r}?")
@@ -223,10 +223,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         wanted = self.standardise_target
         if wanted not in (True, False, "auto"):
             raise OptionError(f"standardise_target is {wanted!r}, but must be True, False or 'auto'")
-        task: Any = Regression.of(y, standardise=False)
+        task = Regression.of(y, standardise=False)
         if isinstance(self.quantile, tuple | list) and len(self.quantile) > 1:
-            task = task.with_quantiles(tuple(map(float, self.quantile)))
-        if self.loss != "poisson" and (self._encodes if wanted == "auto" else wanted):
+            return task.with_quantiles(tuple(map(float, self.quantile)))
+        return task
+
+    def _standardised(self, task: Any, y: NDArray[Any], weight: NDArray[np.float64] | None) -> Task:
+        wanted = self._encodes if self.standardise_target == "auto" else self.standardise_target
+        if wanted and self.loss != "poisson":
             columns = y.reshape(len(y), -1)
             center = np.average(columns, axis=0, weights=weight)
             spread = np.sqrt(np.average((columns - center) ** 2, axis=0, weights=weight))

@@ -38,7 +38,7 @@ class _Tabular(BaseEstimator):
     oof_prediction_: NDArray[Any] | None
 
     def _fit(
-        self, X: Any, y: Any, task: Task, sample_weight: Any, groups: Any, X_val: Any, y_val: Any, **options: Any
+        self, X: Any, y: Any, task: str | Task, sample_weight: Any, groups: Any, X_val: Any, y_val: Any, **options: Any
     ) -> TabularFit:
         """Train on what was read, and set the fitted attributes."""
         inputs.check_validation(X_val, y_val, groups)
@@ -229,7 +229,7 @@ class TabularRegressor(RegressorMixin, _Tabular):
         """
         X = self._read(X, reset=True)
         target = inputs.numbers(self, y, X)
-        fit = self._fit(X, target, Regression.of(target), sample_weight, groups, X_val, y_val)
+        fit = self._fit(X, target, "regression", sample_weight, groups, X_val, y_val)
         task = fit.model.task
         self.oof_prediction_ = None if fit.out_of_fold is None else task.predict(fit.out_of_fold)
         return self

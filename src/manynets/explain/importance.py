@@ -113,7 +113,8 @@ def permutation_importance(
 ) -> Importance:
     """Return how much worse the model predicts rows X (N, D), or a frame, when a column is shuffled among them.
 
-    metric: "accuracy", "f1", "log_loss" or "roc_auc" (two classes), of numbers "r2", "rmse" or "mae"; None: accuracy or r2. n_repeats: shuffles of
+    metric: "accuracy", "f1", "log_loss" or "roc_auc" (two classes), of numbers "r2", "rmse" or "mae"; None: accuracy or r2. It is that of
+    `Model.evaluate`: of several targets in different units take r2, in which each counts the same. n_repeats: shuffles of
     each column. group_alike: shuffle columns together whose rank correlation is above 0.9, and columns of more than two categories that determine
     each other, as each alone would seem unimportant. seed: of the shuffles, which are those of scikit-learn's `permutation_importance` with this
     random_state.

@@ -80,7 +80,8 @@ def encoded(graph: Graph, encoder: TableEncoder) -> str:
 def _input(graph: Graph, column: Any) -> str:
     if isinstance(column, NumericColumn):
         unit = f" in {column.reading.unit}" if column.reading.unit else ""
-        return graph.input(column.name, np.float64, f"a number{unit}; NaN if missing")
+        what = "the last digits of a code, as a number" if column.reading.digits else f"a number{unit}"
+        return graph.input(column.name, np.float64, f"{what}; NaN if missing")
     if isinstance(column, DateColumn):
         return graph.input(column.name, np.str_, f"{_example(column)}; empty if missing")
     return graph.input(column.name, np.str_, "a category; empty if missing")

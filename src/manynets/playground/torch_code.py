@@ -130,7 +130,11 @@ def _data(experiment: Experiment, lines: list[str], xy: str, validation: str, re
     if isinstance(setup.data, Toy):
         out.append(f"X_validation, y_validation = {validation[1:-1]}")
     elif validation != "None":
-        out += ["from manynets.prepare import find_target, validation_split  # the rows that the page trains on", ""]
+        out += [
+            "from manynets.prepare import validation_split  # the rows that the page trains on",
+            "from manynets.targets import find_target",
+            "",
+        ]
         out += [f"split = validation_split(find_target(y, {experiment.source.task!r}), {validation}, seed={recipe.seed})"]
         if isinstance(setup.data, TableChoice):
             out.append("X = mn.tables.fit_encoder(X, rows=split.train, y=y).transform(X)")

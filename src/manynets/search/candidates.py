@@ -16,26 +16,18 @@ from manynets.data.batches import row_weights
 from manynets.data.check import as_matrix, as_weights, is_frame
 from manynets.data.duplicates import report_copies
 from manynets.data.stream.limit import memory_bytes
-from manynets.encoding import array_scaling, embedded_columns, is_recorded, needs_encoder
+from manynets.encoding import are_recorded, array_scaling, embedded_columns, is_recorded, needs_encoder
 from manynets.errors import DataError, ManynetsError, OptionError, short, warned_once
 from manynets.given import check_lengths, own_validation, read_given
 from manynets.plan import FoldRows, Plan, Trial, TrialGroup, starting_parameters
-from manynets.prepare import (
-    RowNumbers,
-    Split,
-    SplitBy,
-    TrainingData,
-    copies_held_out,
-    cv_splits,
-    find_target,
-    prepare,
-)
+from manynets.prepare import RowNumbers, Split, SplitBy, TrainingData, copies_held_out, cv_splits, prepare
 from manynets.results import system_of
-from manynets.search.processes import Results, Scores, count_processes, held_out_scores, pieces_of, train_pieces
-from manynets.search.result import NO_SCORES, Result, result_of, warn_of_interrupted
+from manynets.search.processes import HeldOut, Results, Scores, count_processes, held_out_scores, pieces_of, train_pieces
+from manynets.search.result import NO_SCORES, Result, judged, result_of, warn_of_interrupted
 from manynets.search.stacks import stacked
 from manynets.search.streamed import train_many_streamed
 from manynets.spec import MLP, PiecewiseLinear, Recipe
+from manynets.targets import Target, find_target
 from manynets.tasks import Regression, Task
 from manynets.training.checkpoint import Checkpoint, GroupCheckpoints
 from manynets.training.events import Callback
@@ -189,9 +181,8 @@ def plan_candidates(
         standardise_by_all = standardise_by_all or is_recorded(target.task, resume)
     own, fraction = _own_or_fraction(validation)
     by = _checked_split(len(X), cv, fraction, groups=groups, times=times, stratify=stratify)
-    folds = cv_splits(target, cv, X=X, y=y, groups=groups, by=by)
     common, each = _weights(sample_weight, len(X), len(pairs))
-    rows = FoldRows(folds, target, fraction=fraction, by=by, weight=common)
+    folds, rows = _folds(target, cv, fraction, by, common, resume, X=X, y=y, groups=groups)
     of_numbers = isinstance(target.task, Regression) and not isinstance(task, Task)  # standardised by the rows that are trained on
     planned = CandidatePlan(Plan(), pairs, folds, [])
     groups_of_data: dict[tuple[Any, ...], TrialGroup | ManynetsError] = {}
@@ -229,9 +220,8 @@ def plan_candidates(
                 own_spec = embedded_columns(spec, group.data.encoder)
                 initial = starting_parameters(own_spec, recipe, group.data, split.train, weight)
             except (ManynetsError, MemoryError) as error:
-                planned.failed.append(
-                    Result(candidate=c, fold=f, spec=own_spec, recipe=recipe, task=target.task, stopped="failed", error=error)
-                )
+                result = Result(candidate=c, fold=f, spec=own_spec, recipe=recipe, task=target.task, stopped="failed", error=error)
+                planned.failed.append(judged(result, fold.held_out))
             else:
                 member = Member(c * len(folds) + f, own_spec, recipe, initial, split.train, split.held_out, weight=weight)
                 planned.plan.add(group, Trial(c, f), member, held_out=fold.held_out)
@@ -239,6 +229,24 @@ def plan_candidates(
         raise next(error for error in groups_of_data.values() if isinstance(error, ManynetsError))
     _warn_of_copies(planned)
     return planned
+
+
+def _folds(
+    target: Target,
+    cv: Any,
+    fraction: float | None,
+    by: SplitBy | None,
+    weight: NDArray[np.float64] | None,
+    resume: Any,
+    **options: Any,
+) -> tuple[list[Split], FoldRows]:
+    """Return the folds, and the rows that each trains and validates on, without those of weight 0."""
+    folds = cv_splits(target, cv, by=by, weight=weight, **options)
+    if resume is not None and weight is not None and not weight.all():
+        older = cv_splits(target, cv, by=by, **options) if isinstance(cv, int | np.integer) else folds
+        if any(are_recorded(fold.train, resume) for fold in older):
+            folds, weight = older, None
+    return folds, FoldRows(folds, target, fraction=fraction, by=by, weight=weight)
 
 
 def _own_or_fraction(validation: Any) -> tuple[tuple[Any, ...] | None, float | None]:
@@ -371,8 +379,9 @@ def train_plan(
     halt, networks = Halt(), planned.plan.networks
     known = [number for number, (trial, *_) in networks.items() if (trial.candidate, trial.fold) in finished]
 
-    def results_of(found: Results, scores: Scores) -> list[Result]:
-        return [result_of(one, networks[one.number], scores=scores.get(one.number, NO_SCORES)) for one in found]
+    def results_of(found: Results, scores: Scores, held_out: HeldOut) -> list[Result]:
+        results = {one.number: result_of(one, networks[one.number], scores=scores.get(one.number, NO_SCORES)) for one in found}
+        return [judged(result, held_out[number]) for number, result in results.items()]
 
     def train_group(group: TrialGroup, listeners: Sequence[Callback]) -> None:
         problem, members, held_out = group.data.problem, group.members, group.held_out
@@ -387,7 +396,7 @@ def train_plan(
                     callbacks=listeners,
                     memory_limit=memory_limit,
                     at_most=max_networks,
-                    told=lambda found: collect(results_of(found, held_out_scores(problem, members, held_out, found))),
+                    told=lambda found: collect(results_of(found, held_out_scores(problem, members, held_out, found), held_out)),
                     halt=halt,
                     parts=parts,
                     system=system_of(group.data),
@@ -400,7 +409,7 @@ def train_plan(
                 for found, scores in train_pieces(
                     problem, pieces, n_jobs=n_jobs, callbacks=listeners, memory_limit=memory_limit, held_out=held_out
                 ):
-                    collect(results_of(found, scores))
+                    collect(results_of(found, scores, held_out))
             except KeyboardInterrupt:
                 halt.asked = True
 

@@ -21,10 +21,11 @@ from manynets.estimators import MLPClassifier, MLPRegressor, settings
 from manynets.estimators.fitted import accept, check_finite
 from manynets.estimators.plan import FitData, FitPlan, FitRows, plan_fit
 from manynets.plan import Plan, Trial, TrialGroup
-from manynets.prepare import RowNumbers, TrainingData, row_weights
+from manynets.prepare import RowNumbers, TrainingData
 from manynets.search.folds import FoldData, SearchFolds, SharedRows
 from manynets.search.processes import train_in_processes
 from manynets.spec import Constant, Exponential, InverseScaling, PiecewiseConstant, Recipe, StepDecay, Warmup
+from manynets.targets import row_weights
 from manynets.tasks import Task
 from manynets.training.events import Callback
 from manynets.training.groups import Failure

@@ -29,6 +29,7 @@ from manynets.training.trial import Member, Outcome, Problem
 from manynets.training.validation import Validation
 
 __all__ = [
+    "HeldOut",
     "Results",
     "Scores",
     "count_processes",

@@ -14,8 +14,9 @@ from manynets.display import html_table, layers_text, number_text
 from manynets.errors import InterruptedWarning, warn_user
 from manynets.model import Model
 from manynets.plan import PlannedNetwork
+from manynets.prepare import RowNumbers
 from manynets.results import versions
-from manynets.spec import LOWER_IS_BETTER, METRICS, MLP, Recipe
+from manynets.spec import METRICS, MLP, Recipe, score_or_worst
 from manynets.tasks import Task
 from manynets.training.groups import Failure
 from manynets.training.torch_settings import find_device
@@ -24,7 +25,7 @@ from manynets.training.trial import Divergence, Outcome
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
 
-__all__ = ["NO_SCORES", "Result", "result_of", "warn_of_interrupted"]
+__all__ = ["NO_SCORES", "Result", "judged", "result_of", "warn_of_interrupted"]
 
 NO_SCORES = math.nan, math.nan
 
@@ -35,8 +36,8 @@ class Result:
 
     stopped: "done", "early", "diverged", "interrupted", or "failed" with the `error`. history: columns, an entry for each
     evaluation; best: the index of the entry whose weights these are. loss, score: on the fold's test rows (NaN without), where
-    `score` is the `metric` that the recipe watches by its name, else the task's. The score of one that diverged is the worst possible: -inf,
-    or inf for a metric of which less is better. seconds: until its training ended, including the networks trained together with it.
+    `score` is the `metric` that the recipe watches by its name, else the task's. The score of one that failed or diverged is the worst
+    possible: -inf, or inf for a metric of which less is better. seconds: until its training ended, including the networks trained together with it.
 
     >>> import manynets as mn
     >>> data = mn.datasets.load("moons", points=400, seed=0)
@@ -116,10 +117,14 @@ def result_of(found: Outcome | Failure | None, network: PlannedNetwork, *, score
         more = {name: getattr(found, name) for name in ("stopped", "parameters", "history", "best", "divergence", "seconds")}
         more |= {"loss": scores[0], "score": scores[1], "in_features": data.in_features, "encoder": data.encoder}
     own: dict[str, Any] = {"spec": member.spec, "recipe": member.recipe, "task": data.problem.task}
-    result = Result(candidate=trial.candidate, fold=trial.fold, **own, **more)
-    if result.stopped == "diverged" and scores is not NO_SCORES:  # its last finite weights must not win
-        return dataclasses.replace(result, score=math.inf if result.metric in LOWER_IS_BETTER else -math.inf)
-    return result
+    return Result(candidate=trial.candidate, fold=trial.fold, **own, **more)
+
+
+def judged(result: Result, held_out: RowNumbers | None) -> Result:
+    """Return a result with the worst possible score if its training failed or diverged. held_out: its test rows, None for none."""
+    if held_out is None:
+        return result
+    return dataclasses.replace(result, score=score_or_worst(result.score, metric=result.metric, stopped=result.stopped))
 
 
 def warn_of_interrupted(results: Collection[Result]) -> None:

@@ -20,6 +20,7 @@ from manynets.spec.recipe import (
     ParameterGroup,
     Precision,
     Recipe,
+    score_or_worst,
 )
 from manynets.spec.schedules import (
     SCHEDULES,
@@ -42,5 +43,5 @@ __all__ = [
     "Adam", "AdamW", "BinsBy", "Constant", "Cosine", "DType", "EarlyStopping", "Embedding", "Exponential", "GradientName", "Init",
     "InverseScaling", "Lion", "LossName", "MetricName", "NAdam", "OneCycle", "Optimizer", "ParameterGroup", "Periodic", "PiecewiseConstant", "PiecewiseLinear",
     "Precision", "RMSprop", "Recipe", "ReduceOnPlateau", "Schedule", "SklearnAdam", "SklearnInverseScaling", "SklearnSGD", "StepDecay",
-    "Warmup", "from_json", "to_json",
+    "Warmup", "from_json", "score_or_worst", "to_json",
 ]  # fmt: skip

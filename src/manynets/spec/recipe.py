@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import Literal, TypeAlias, get_args
@@ -39,6 +40,7 @@ __all__ = [
     "ParameterGroup",
     "Precision",
     "Recipe",
+    "score_or_worst",
 ]
 
 LossName: TypeAlias = Literal[
@@ -53,6 +55,18 @@ METRICS = get_args(MetricName)
 """The metrics that a training can watch (`Recipe.watch`); `Task.measure` computes them."""
 LOWER_IS_BETTER = ("log_loss", "rmse", "mae")
 """Those for which lower is better."""
+
+
+def score_or_worst(score: float, *, metric: str, stopped: str) -> float:
+    """Return a score by a metric; of a training that failed or diverged the worst possible one, so that its last finite weights do not win.
+
+    >>> score_or_worst(0.5, metric="r2", stopped="done"), score_or_worst(0.5, metric="r2", stopped="diverged")
+    (0.5, -inf)
+    """
+    if stopped not in ("failed", "diverged"):
+        return score
+    return math.inf if metric in LOWER_IS_BETTER else -math.inf
+
 
 EPOCHS = 20
 """The epochs of a recipe that gives neither epochs nor iterations."""

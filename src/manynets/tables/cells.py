@@ -7,6 +7,7 @@ A numeric column may be written as text: a cell is then a number in the `Reading
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ GROUPED = r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$"
 FEW_ROWS = 4096
 """A dict numbers so many texts in less time than a frame's library."""
 NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
+_NUMBER = re.compile(NUMBER)
 
 
 def text_cells(table: Table, name: str) -> nw.Series[Any]:
@@ -76,7 +78,7 @@ def listed(cells: nw.Series[Any]) -> list[str | None]:
 
 def blank_cells(cells: nw.Series[Any]) -> nw.Series[Any]:
     """Return which cells of a column of text are missing."""
-    blank = cells.is_null() | (cells == "").fill_null(True)
+    blank = cells.is_null() | (cells == "")
     if not cells.str.contains("^[#(]").any():  # as all other ones begin
         return blank
     return blank | cells.str.to_lowercase().is_in(list(TEXT_MISSING)).fill_null(True)
@@ -87,6 +89,9 @@ def bad_number(cells: nw.Series[Any], reading: Reading | None = None) -> tuple[i
 
     Without a reading a number is one that needs none: digits, perhaps with a sign, a point and an exponent.
     """
+    first = cells[0] if reading is None and len(cells) else None
+    if isinstance(first, str) and not _NUMBER.fullmatch(first) and not is_missing(first):  # as in most columns of words
+        return 0, first
     fine = cells.is_null() | cells.str.contains(NUMBER).fill_null(True)
     if not fine.all():
         fine = fine | cells.str.to_lowercase().is_in(list(MISSING_TOKENS)).fill_null(True)

@@ -53,6 +53,7 @@ _WIDE_BLANKS = (b"\xc2\x85", b"\xc2\xa0", b"\xe1\x9a\x80", b"\xe2\x80", b"\xe2\x
 
 
 _DIGIT = re.compile("[0-9]")
+_POWER = re.compile(r"(?:(?<=[a-z])[23]|(?<=[A-Za-z])(?:[-\u2212][1-4]|\^[-\u2212]?[0-9]))(?![^\W_])")  # of a unit: m2, s-1, cm^3
 
 
 class TextTable(NamedTuple):
@@ -209,7 +210,7 @@ def is_second_header(frame: polars.DataFrame, texts: polars.DataFrame, delimiter
     if frame.height < 2 or any(cells[0] is not None for cells in frame if cells.name not in texts.columns):
         return False
     first = [cell for cell in texts.row(0) if cell is not None]
-    if len(first) < 2 or any(is_missing(cell) or _DIGIT.search(cell) for cell in first):
+    if len(first) < 2 or any(is_missing(cell) or _DIGIT.search(_POWER.sub("", cell)) for cell in first):
         return False
     named = [cells for cells in texts if cells[0] is not None]
     others = [cells for cells in named if not holds_numbers(cells[1:], delimiter)]

@@ -20,7 +20,7 @@ from manynets.tabular.calibration import fit_temperature, log_losses
 from manynets.tasks import Binary, Regression, Task
 from manynets.tasks.losses import loss_for
 from manynets.tasks.thresholds import best_threshold
-from manynets.training.trial import Member, Outcome
+from manynets.training.trial import Divergence, Member, Outcome
 
 __all__ = ["TabularFit", "cooled", "finish", "temperature_of"]
 
@@ -35,12 +35,13 @@ class TabularFit:
     """A trained ensemble.
 
     out_of_fold: the scores (N, O) of the training rows, each by the networks that did not train on it; None with a validation set.
-    temperature: what the networks' scores were divided by, in the best setting; 1 for numbers.
+    temperature: what the networks' scores were divided by, in the best setting; 1 for numbers. divergence: of the first network that diverged, None for none.
     """
 
     model: Model
     out_of_fold: Array | None
     temperature: float
+    divergence: Divergence | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -86,7 +87,8 @@ def finish(
     data = dataclasses.replace(data, problem=dataclasses.replace(problem, task=task))
     first, spec = settings[0], settings[0].members[0].spec
     assert isinstance(spec, MLP)
-    model = model_of(spec, first.members[0].recipe, data, [outcome for setting in settings for outcome in setting.outcomes])
+    ended = [outcome for setting in settings for outcome in setting.outcomes]
+    model = model_of(spec, first.members[0].recipe, data, ended)
     model.info["temperature"] = first.temperature
     with_residuals(model, data, [member for setting in settings for member in setting.members])
     known = [setting.scores for setting in settings if setting.scores is not None]
@@ -94,7 +96,8 @@ def finish(
     if metric == "f1" and isinstance(task, Binary) and out_of_fold is not None:
         share = task.proba(out_of_fold[seen])[:, 1]
         model.task = dataclasses.replace(task, threshold=best_threshold(share, target[seen, 0] > 0.5, weight))
-    return TabularFit(model, out_of_fold, first.temperature)
+    diverged = [outcome.divergence for outcome in ended if outcome.divergence is not None]
+    return TabularFit(model, out_of_fold, first.temperature, next(iter(diverged), None))
 
 
 def _calibrated(setting: _Setting, task: Task, target: Array, seen: Array, weight: Array | None) -> _Setting:

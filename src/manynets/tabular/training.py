@@ -17,18 +17,14 @@ from manynets.encoding import validation_matrix
 from manynets.errors import OptionError, one_of
 from manynets.given import check_lengths, own_validation
 from manynets.prepare import (
-    ClassWeight,
     Split,
     SplitBy,
     TrainingData,
     copies_held_out,
     counted_rows,
     encode_table,
-    find_target,
     network_splits,
     prepare,
-    row_weights,
-    standardised_by,
     validation_split,
 )
 from manynets.results import checkpoints_of
@@ -48,6 +44,7 @@ from manynets.tabular.recipe import (
     varied,
 )
 from manynets.tabular.timing import within
+from manynets.targets import ClassWeight, find_target, row_weights, standardised_by
 from manynets.tasks import Task, with_quantiles
 from manynets.training.checkpoint import Checkpoint
 from manynets.training.events import Callback

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Description", "RowsTable", "blocks_of_part", "describe"]
 
-LEFT_OUT = -1
+NO_TARGET, NO_WEIGHT = -1, -2  # in place of the part of a row that is left out
 MOST_CLASSES = 10_000
 """Different values of a target that are counted at most; with more, numbers are a regression target."""
 
@@ -71,7 +71,7 @@ class RowsTable:
         return [*self.features, *dict.fromkeys(others)]
 
     def read(self, block: RowBlock) -> tuple[polars.DataFrame, NDArray[np.int8]]:
-        """Return the rows of a block, and the part (N,) of each, LEFT_OUT for one without a target."""
+        """Return the rows of a block, and the part (N,) of each, NO_TARGET or NO_WEIGHT (of those not to test on) for one left out."""
         frame = self.files.read(block, self.columns)
         parts = self.split.parts(frame, block.first)
         missing = missing_cells(frame, self.target)
@@ -81,7 +81,10 @@ class RowsTable:
                     f"target {self.target!r} is missing in {int(missing.sum()):,} rows of one row group, the first in row"
                     f" {block.first + int(np.argmax(missing)):,} (counted from 0); fill them, or leave them out with drop_missing_target"
                 )
-            parts[missing] = LEFT_OUT
+            parts[missing] = NO_TARGET
+        weight = self.weights_of(frame)
+        if weight is not None:  # weightless rows are as if they were not there, as in memory
+            parts[(weight == 0) & np.isin(parts, (TRAIN, VALIDATION))] = NO_WEIGHT
         return frame, parts
 
     def read_part(self, block: RowBlock, part: int) -> polars.DataFrame:
@@ -166,16 +169,16 @@ def describe(table: RowsTable, *, sample_rows: int, categorical: Sequence[str] =
         train = parts == TRAIN
         rows = frame if train.all() else frame.filter(train)
         facts.add(rows[list(types)])
-        table.weights_of(frame)
         sample.add(rows, words[train])
         if counts[number, VALIDATION]:
             held.append(frame.filter(parts == VALIDATION))
         if values is not None:
-            known = frame if (parts >= 0).all() else frame.filter(parts >= 0)
+            known = frame.filter(parts != NO_TARGET)
             values |= set(np.unique(table.target_of(known)).tolist()) if known.height else set()
             values = values if len(values) <= MOST_CLASSES else None
     if not counts[:, TRAIN].sum():
-        raise DataError("no row is left to train on; use smaller shares for validation and test")
+        weighted = "" if table.weight is None else f" with a {table.weight!r} above 0"
+        raise DataError(f"no row{weighted} is left to train on; use smaller shares for validation and test")
     empty = table.files.read(table.files.blocks[0], table.columns).clear()
     found = None if values is None else np.array(sorted(values))
     chosen = sample.frame()
