@@ -77,6 +77,7 @@ def with_residuals(model: Model, data: TrainingData, members: Sequence[Member]) 
             held_out[k, member.validation_rows] = True
         numbers = np.flatnonzero(held_out.any(axis=0))
         held_out = held_out[:, numbers]
+        numbers = None if len(numbers) == len(rows) else numbers  # all of them are not copied
     taken = slice(None) if numbers is None else torch.from_numpy(numbers).to(rows.x.device)
     target = rows.target[taken].double().cpu().numpy()
     weight = None if rows.weight is None else rows.weight[taken].double().cpu().numpy()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -53,6 +55,20 @@ def test_large_data_have_no_linear_model(monkeypatch: pytest.MonkeyPatch) -> Non
     found, note = baselines.baselines_of(mn.Regression.of(train.y), train, tested)
     assert list(found) == ["predict the mean"]
     assert note == "no linear model to compare with, as the data are large"
+
+
+def test_large_data_are_not_copied() -> None:
+    x = np.random.default_rng(0).normal(size=(250_000, 20)).astype(np.float32)
+    assert x.size > baselines.MOST_CELLS
+    train, tested = Part(X=x, y=x[:, 0]), Part(X=x[:100], y=x[:100, 0])
+    task, encoder = mn.Regression.of(train.y), SimpleNamespace(piecewise=np.zeros(20, dtype=bool))
+    tracemalloc.start()
+    try:
+        baselines.baselines_of(task, train, tested, encoder)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < x.nbytes / 2
 
 
 def test_train_and_show_print_them(call: Call, table: Path) -> None:

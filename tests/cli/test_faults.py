@@ -9,6 +9,7 @@ import resource
 import stat
 import threading
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from manynets.claims import claim
+from manynets.cli.seen import row_hashes
 from manynets.modelfile import read_model_file
 from manynets.runs import read_run
 from tests.cli.conftest import KIND, SMALL, Call
@@ -292,6 +294,17 @@ def test_damaged_hashes_of_rows(call: Call, run: Path, table: Path, damage: byte
     done = call("evaluate", "run", table)
     assert done.code == 2
     assert "seen_rows.npy is damaged" in done.err
+
+
+def test_hashes_of_rows_take_little_memory() -> None:
+    x = np.zeros((100_000, 50), dtype=np.float32)
+    tracemalloc.start()
+    try:
+        row_hashes(x, x[:, 0])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < x.nbytes / 2
 
 
 def test_all_rows_seen(call: Call, table: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -10,10 +12,11 @@ from hypothesis import strategies as st
 
 import manynets as mn
 from manynets import rng
+from manynets.data import tensors
 from manynets.data.batches import Batches, Rows, steps_per_epoch
 from manynets.data.check import as_matrix, as_row_numbers, as_weights
 from manynets.data.split import SplitBy, deal_rows, even_folds, split_rows
-from manynets.data.tensors import to_tensor
+from manynets.data.tensors import column_variances, to_tensor
 from tests.tolerances import assert_close
 
 
@@ -138,3 +141,23 @@ def test_folds_by_class_have_even_shares_of_each(counts: list[int], folds: int, 
         shares = [int((codes[test] == code).sum()) for _, test in dealt]
         assert sum(shares) == count
         assert max(shares) - min(shares) <= 1
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 7, 100])
+def test_variances_of_a_few_columns_at_a_time_are_those_of_all_at_once(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tensors, "VARIED", 100)
+    x = torch.from_numpy(np.random.default_rng(1).normal(3, 1, size=(997, width)).astype(np.float32))
+    for rows in (None, np.arange(0, 997, 3)):
+        expected = (x if rows is None else x[rows]).double().var(0, unbiased=False).numpy()
+        assert_close(column_variances(x, rows), expected, "bits")
+
+
+def test_variances_take_little_memory() -> None:
+    x = torch.ones(20_000, 100)
+    tracemalloc.start()
+    try:
+        column_variances(x, None)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < x.nbytes

@@ -30,12 +30,12 @@ def baselines_of(task: Task, train: Part, tested: Part, encoder: Any = None) -> 
         return {}, None
     numbers = isinstance(task, Regression)
     plain = slice(None) if encoder is None else ~encoder.piecewise
-    x, x_test = (np.asarray(part.X, dtype=np.float32)[:, plain] for part in (train, tested))
     y, weight = np.asarray(train.y) if numbers else task.encode(train.y).reshape(-1).astype(np.int64), train.weight
     trivial = "predict the mean" if numbers else "predict the class shares"
-    found = {trivial: _trivial(task, y, weight, len(x_test))}
+    found = {trivial: _trivial(task, y, weight, tested.rows)}
     note = None
-    if x.size * task.outputs <= MOST_CELLS:
+    if train.rows * np.asarray(train.X[:1])[:, plain].size * task.outputs <= MOST_CELLS:  # else no column is copied
+        x, x_test = (np.asarray(part.X, dtype=np.float32)[:, plain] for part in (train, tested))
         found["linear model"] = _linear(task, x, y, weight, x_test)
     else:
         note = "no linear model to compare with, as the data are large"

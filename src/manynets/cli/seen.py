@@ -14,7 +14,8 @@ __all__ = ["hashes_of_parts", "parts_by_seen", "row_hashes"]
 
 MOST_ROWS = 1_000_000
 """Of more rows, no hashes are stored: 8 bytes each."""
-CHUNK = 1 << 16
+CELLS = 1 << 18
+"""Hashed at a time, so that the work space takes little memory."""
 
 
 def row_hashes(X: Any, target: Any) -> NDArray[np.uint64]:
@@ -31,8 +32,9 @@ def row_hashes(X: Any, target: Any) -> NDArray[np.uint64]:
     words = inputs.shape[1] + 2 * targets.shape[1]
     factors = np.random.default_rng(0).integers(0, 1 << 63, words, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     out = np.zeros(len(inputs), dtype=np.uint64)
-    for start in range(0, len(inputs), CHUNK):
-        rows = slice(start, start + CHUNK)
+    step = max(1024, CELLS // words)  # of fewer rows, a column takes longer
+    for start in range(0, len(inputs), step):
+        rows = slice(start, start + step)
         floats = np.ascontiguousarray(inputs[rows], dtype=np.float32) + np.float32(0)  # -0 is 0
         bits = np.concatenate([floats.view(np.uint32), (targets[rows] + 0.0).view(np.uint32)], axis=1)
         for column, factor in zip(bits.T, factors, strict=True):

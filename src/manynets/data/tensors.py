@@ -13,10 +13,11 @@ from torch import Tensor
 from manynets.data.check import refuse_overflow
 from manynets.errors import DataScaleWarning, warn_user
 
-__all__ = ["SEEN", "to_tensor", "warn_of_lost_digits"]
+__all__ = ["SEEN", "column_variances", "to_tensor", "warn_of_lost_digits"]
 
 _PART = 1 << 20  # numbers checked at a time
 SEEN = 64  # rows in which most columns differ
+VARIED = 1 << 18  # numbers whose variances are computed at a time
 
 
 def to_tensor(x: NDArray[Any] | Tensor, *, device: torch.device, dtype: torch.dtype, what: str = "X") -> Tensor:
@@ -60,6 +61,20 @@ def warn_of_lost_digits(x: NDArray[Any] | Tensor, cast: Tensor, *, what: str = "
             f" float32{more}; scale them, or use dtype='float64'",
             DataScaleWarning,
         )
+
+
+def column_variances(x: Tensor, rows: NDArray[np.int64] | None) -> NDArray[np.float64]:
+    """Return the variances (D,) of the columns of x (N, D) over these rows (None: all).
+
+    On the CPU, where the order in which a column is added up does not depend on the others, a few are copied to float64 at a time; at least
+    two, as a single one is added up in another order. NumPy makes the copies: torch's, which are aligned, do not reuse each other's memory.
+    """
+    if x.device.type != "cpu":
+        return (x if rows is None else x[rows]).double().var(0, unbiased=False).cpu().numpy()
+    count, width = len(x) if rows is None else len(rows), x.shape[1]
+    blocks = max(1, min(count * width // VARIED, width // 2))
+    parts = (part if rows is None else part[rows] for part in np.array_split(x.numpy(), blocks, axis=1))
+    return np.concatenate([torch.from_numpy(part.astype(np.float64, order="C")).var(0, unbiased=False).numpy() for part in parts])
 
 
 def _all_finite(x: Tensor) -> bool:

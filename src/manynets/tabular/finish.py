@@ -178,14 +178,16 @@ def _out_of_fold(data: TrainingData, members: Sequence[Member], outcomes: Sequen
         return None
     x, shape = data.problem.rows.x, Shape.of(spec, data.in_features, data.problem.task.outputs)
     sums, counts = np.zeros((len(x), shape.out_features)), np.zeros((len(x), 1))
+    taken = x.new_empty(min(PREDICTED_ROWS, len(x)), x.shape[1])  # once, as torch would not reuse the memory of smaller parts
     for member, outcome in zip(members, outcomes, strict=True):
         held_out = member.validation_rows
         assert held_out is not None
         population = Population.start(shape, [outcome.parameters], device=x.device, dtype=x.dtype)
         for start in range(0, len(held_out), PREDICTED_ROWS):
             rows = held_out[start : start + PREDICTED_ROWS]
+            part = torch.index_select(x, 0, torch.from_numpy(rows).to(x.device), out=taken[: len(rows)])
             scores = x.new_empty(1, len(rows), shape.out_features)
-            population.write_scores(x[torch.from_numpy(rows).to(x.device)], scores, len(rows))
+            population.write_scores(part, scores, len(rows))
             sums[rows] += scores[0].double().cpu().numpy()
             counts[rows] += 1
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)

@@ -12,6 +12,7 @@ import numpy as np
 
 from manynets.data.check import as_numpy, is_frame, rows_with_weight
 from manynets.data.duplicates import report_copies
+from manynets.data.tensors import column_variances
 from manynets.distributed import current_ranks
 from manynets.encoding import validation_matrix
 from manynets.errors import OptionError, one_of
@@ -189,7 +190,7 @@ def _members(
     rows, task = data.problem.rows, data.problem.task
     total = len(rows) if rows.weight is None else int(rows.weight.count_nonzero())
     trained = slice(None) if data.rows is None else data.rows
-    variances = rows.x[trained].double().var(0, unbiased=False).cpu().numpy()
+    variances = column_variances(rows.x, data.rows)
     weight = None if rows.weight is None else rows.weight.double().cpu().numpy()[trained]
     prior = prior_scores(task, rows.target.cpu().numpy()[trained], weight)
     assert data.encoder is not None
