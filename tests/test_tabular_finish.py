@@ -101,3 +101,13 @@ def test_rows_count_by_their_weight_in_the_temperature(task: Any) -> None:
     count = np.where(right, 1, 3)  # the wrong rows more often
     repeated = fit_temperature(np.repeat(scores, count, axis=0), np.repeat(target, count, axis=0), task)
     assert fit_temperature(scores, target, task, count.astype(float)) == repeated != fit_temperature(scores, target, task)
+
+
+@pytest.mark.parametrize("task", [mn.Binary((0, 1)), mn.Multiclass((0, 1, 2))], ids=lambda task: task.name)
+def test_rows_that_are_wrong_by_far_have_a_loss_in_the_temperature(task: Any) -> None:
+    scores = np.full((200, task.outputs), -30.0)
+    scores[:, 0] = 30.0
+    target = np.where(np.arange(200) < 20, 0, 1) if task.name == "binary" else (np.arange(200) < 20).astype(int)
+    target = target[:, None].astype(float) if task.name == "binary" else target
+    found = fit_temperature(scores, target, task)
+    assert fit_temperature(scores.astype(np.float32), target, task) == found > 10
