@@ -215,6 +215,12 @@ FAULTS = (
     Fault("stream", "data/stream/rows.py", "layout.steps - self._first_step if last else layout", "layout"),
     Fault("stream", "streaming/opening.py", "+ 1 > 2 * max(", "+ 1 > max("),
     Fault("stream", "streaming/opening.py", "deviation / task.scale[0]) ** 2", "deviation / task.scale[0])"),
+    Fault("stream", "streaming/ensemble.py", "model.mean_logits(scores / found)", "model.mean_logits(scores)"),
+    Fault("stream", "streaming/ensemble.py", "np.array([facts.low, facts.high])", "np.array([facts.low, facts.mean])"),
+    Fault("stream", "streaming/columns.py", "files.rows * (8 * width + 32)", "files.rows * 8"),
+    Fault("stream", "streaming/opening.py", "min(VALIDATION, most / rows)", "max(VALIDATION, most / rows)"),
+    Fault("stream", "streaming/opening.py", "1.0 if flat else facts.deviation", "facts.deviation if flat else 1.0"),
+    Fault("stream", "tables/facts.py", "step**2 * self.present * share", "step**2 * self.present"),
     # -------------------------------------------------------------------------------------------------------------- engines
     Fault("engines", "engines/loop.py", "at = first + int(np.argmin(sound))", "at = int(np.argmin(sound))"),
     Fault("engines", "engines/optimizers.py", '(1 - c["shrink"]) * lr * decay', '(1 - c["shrink"]) * lr'),
