@@ -23,7 +23,9 @@ APART = np.array([0.5, -0.5, 0.25])
 """How far the weights of the two networks of a setting are from their mean."""
 
 
-def finished(settings: Any, y: Any, *, weight: Any = None, task: Any = UNIT, metric: str | None = None) -> TabularFit:
+def finished(
+    settings: Any, y: Any, *, weight: Any = None, task: Any = UNIT, metric: str | None = None, calibrate: bool = False
+) -> TabularFit:
     """Return the fit of linear networks, two for the weights (3,) of each setting, which are validated on all rows."""
     data = prepare(X, y, RECIPE, task=task, sample_weight=weight, scaling=False)
     members: list[Member] = []
@@ -33,7 +35,7 @@ def finished(settings: Any, y: Any, *, weight: Any = None, task: Any = UNIT, met
             parameters = {"output.weight": np.array([weights + sign * APART])}
             members.append(Member(len(members), LINEAR, RECIPE, parameters, validation_rows=np.arange(ROWS)))
             outcomes.append(Outcome(len(outcomes), parameters, {}, 0, "done", None, 0.0))
-    return finish(data, members, outcomes, n_networks=2, calibrate=False, metric=metric)
+    return finish(data, members, outcomes, n_networks=2, calibrate=calibrate, metric=metric)
 
 
 def kept(fit: TabularFit) -> list[list[float]]:
@@ -72,9 +74,20 @@ def test_the_mean_of_several_networks_gets_a_lower_temperature_than_one() -> Non
     scores = random.standard_normal((400, 1)) * 3
     target = (random.random((400, 1)) < task.proba(scores / 2)[:, 1:]).astype(float)
     found, one = temperature_of([scores], target, task, None)
+    assert found == pytest.approx(2.0, rel=0.4)
     assert one == found == fit_temperature(scores, target, task)
     assert temperature_of([scores], target, task, None, networks=8) == (found, found * TEMPERATURE_OF_MEAN)
     assert temperature_of([scores, scores], target, task, None) == (found, found * TEMPERATURE_OF_MEAN)
+
+
+def test_scores_out_of_fold_are_divided_by_their_own_temperature_and_the_model_by_that_of_the_mean() -> None:
+    y = random.random(ROWS) < mn.Binary((0, 1)).proba(X @ np.array([GOOD]).T / 2)[:, 1]
+    plain, cool = (finished([GOOD], y, task=None, calibrate=calibrate) for calibrate in (False, True))
+    assert plain.out_of_fold is not None
+    found = fit_temperature(plain.out_of_fold, y[:, None].astype(float), mn.Binary((0, 1)))
+    assert cool.temperature == found * TEMPERATURE_OF_MEAN != plain.temperature == 1.0
+    assert_close(cool.out_of_fold, plain.out_of_fold / found, "float64")
+    assert_close(cool.model.logits(X), plain.model.logits(X) / cool.temperature, "float64")
 
 
 @pytest.mark.parametrize("task", [mn.Binary((0, 1)), mn.Multiclass((0, 1, 2))], ids=lambda task: task.name)
@@ -88,3 +101,13 @@ def test_rows_count_by_their_weight_in_the_temperature(task: Any) -> None:
     count = np.where(right, 1, 3)  # the wrong rows more often
     repeated = fit_temperature(np.repeat(scores, count, axis=0), np.repeat(target, count, axis=0), task)
     assert fit_temperature(scores, target, task, count.astype(float)) == repeated != fit_temperature(scores, target, task)
+
+
+@pytest.mark.parametrize("task", [mn.Binary((0, 1)), mn.Multiclass((0, 1, 2))], ids=lambda task: task.name)
+def test_rows_that_are_wrong_by_far_have_a_loss_in_the_temperature(task: Any) -> None:
+    scores = np.full((200, task.outputs), -30.0)
+    scores[:, 0] = 30.0
+    target = np.where(np.arange(200) < 20, 0, 1) if task.name == "binary" else (np.arange(200) < 20).astype(int)
+    target = target[:, None].astype(float) if task.name == "binary" else target
+    found = fit_temperature(scores, target, task)
+    assert fit_temperature(scores.astype(np.float32), target, task) == found > 10

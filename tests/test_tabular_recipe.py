@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import manynets as mn
-from manynets.tabular import encoder_options, tabular_network
+from manynets.tabular import encoder_options, tabular_network, train_tabular
 from manynets.tabular.recipe import initial_weights, tabular_recipe
+from manynets.training.trial import Member
 from tests.tolerances import assert_close
 
 NUMBERS, TWO, THREE = mn.Regression((0.0,), (1.0,)), mn.Binary((0, 1)), mn.Multiclass((0, 1, 2))
@@ -68,3 +69,22 @@ def test_initial_weights_have_the_spread_that_is_described() -> None:
 
 def test_rare_categories_share_a_column_from_200_rows_on() -> None:
     assert [encoder_options(rows, 5)["min_count"] for rows in (199, 200)] == [1, 3]
+
+
+def test_each_network_has_a_fold_and_a_seed_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    members: list[Member] = []
+
+    def stop(_problem: Any, planned: list[Member], **_options: Any) -> None:
+        members.extend(planned)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("manynets.tabular.training.train_members", stop)
+    X, y, networks = np.arange(12.0).reshape(6, 2), np.arange(6.0), 5
+    with pytest.raises(KeyboardInterrupt):
+        train_tabular(X, y, n_networks=networks, seed=20, progress=False)
+    assert [member.recipe.seed for member in members] == list(range(20, 20 + networks))
+    held_out = [set(np.asarray(member.validation_rows).tolist()) for member in members]
+    assert sorted(row for rows in held_out[:3] for row in rows) == list(range(6))  # 3 folds, as each has 2 rows at least
+    assert held_out[3:] == held_out[:2]
+    for member, rows in zip(members, held_out, strict=True):
+        assert set(np.asarray(member.rows).tolist()) == set(range(6)) - rows

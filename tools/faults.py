@@ -38,7 +38,12 @@ TESTS = {
         "tests/training/test_searches.py",
         "tests/reliability/test_resume.py",
     ),
-    "core": ("tests/training/test_core.py", "tests/training/test_core_bits.py", "tests/training/test_groups.py"),
+    "core": (
+        "tests/nn/test_core_scores.py",
+        "tests/training/test_core.py",
+        "tests/training/test_core_bits.py",
+        "tests/training/test_groups.py",
+    ),
     "tables": ("tests/tables",),
     "tasks": ("tests/tasks", "tests/test_metrics.py"),
     "data": ("tests/data",),
@@ -52,6 +57,7 @@ TESTS = {
     "tabular": ("tests/test_tabular_recipe.py", "tests/test_tabular_finish.py", "tests/training/test_deadline.py"),
     "intervals": ("tests/test_intervals.py", "tests/test_quantiles.py"),
     "search": ("tests/search/test_cv.py",),
+    "export": ("tests/export/test_onnx.py", "tests/export/test_python.py"),
 }
 """The tests of each package, the quick ones first."""
 
@@ -60,7 +66,8 @@ _HISTORY, _STOPPING, _LOOP = "training/history.py", "early_stopping.py", "traini
 _CLOSED, _STATE, _COLUMNS = "training/steppers/closed_form.py", "training/state.py", "tables/columns.py"
 _IMPORTANCE, _CONTRIBUTIONS, _CHARTS = "explain/importance.py", "explain/contributions.py", "report/charts.py"
 _PREDICTING, _FINISH, _TIMING = "serve/predicting.py", "tabular/finish.py", "tabular/timing.py"
-_RESIDUALS = "tasks/residuals.py"
+_RESIDUALS, _SCORES, _DATES = "tasks/residuals.py", "nn/core_scores.py", "tables/dates.py"
+_EXPORTED, _STANDALONE, _PARITY = "export/columns.py", "export/standalone.py", "export/parity.py"
 
 FAULTS = (
     # ---------------------------------------------------------------------------------------------------------------- optim
@@ -143,6 +150,12 @@ FAULTS = (
     Fault("core", _CORE, "bytes[j] >= level", "bytes[j] > level"),
     Fault("core", _CORE, "end = p == job.parts - 1 ? n : job.part_ends[p];", "end = n;"),
     Fault("core", _CORE, "l1 * size + 0.5 * l2 * sum_of<double>", "l1 * size + l2 * sum_of<double>"),
+    Fault("core", _SCORES, "x.is_contiguous() and max(matrices) <= LARGEST", "x.is_contiguous()"),
+    Fault("core", _SCORES, "rows * population.size * sum(matrices)", "rows * sum(matrices)"),
+    Fault("core", _SCORES, "min(torch.get_num_threads(), core.usable_threads())", "torch.get_num_threads()"),
+    Fault("core", _SCORES, "scores_stride=out.stride(0)", "scores_stride=rows * shape.out_features"),
+    Fault("core", _CORE, "k * job.scores_stride + start * outputs", "k * job.count * outputs + start * outputs"),
+    Fault("core", _CORE, "(job.count + EVALUATED - 1) / EVALUATED : 1", "job.count / EVALUATED : 1"),
     # --------------------------------------------------------------------------------------------------------------- tables
     Fault("tables", _COLUMNS, "np.where(missing, self.fill, values)", "np.where(missing, 0.0, values)"),
     Fault("tables", _COLUMNS, "out[:, 1] = missing", "out[:, 1] = ~missing"),
@@ -159,6 +172,15 @@ FAULTS = (
     Fault("tables", "tables/columns.py", "rows < 200 else", "rows <= 200 else"),
     Fault("tables", "tables/piecewise.py", "- self.centers) * SIZE", "+ self.centers) * SIZE"),
     Fault("tables", "tables/association.py", "sums.sum(axis=1, keepdims=True) - sums", "sums.sum(axis=1, keepdims=True)"),
+    Fault("tables", _DATES, "astype(np.int64) + 3) % 7", "astype(np.int64) + 4) % 7"),
+    Fault("tables", _DATES, "utc = moment.when - timedelta", "utc = moment.when + timedelta"),
+    Fault("tables", _DATES, "np.unique(present).size < 5", "np.unique(present).size <= 5"),
+    Fault("tables", "tables/moments.py", "int(year) < 69", "int(year) <= 69"),
+    Fault("tables", "tables/means.py", "/ (counts + PRIOR_ROWS), prior", "/ np.maximum(counts, 1), prior"),
+    Fault("tables", "tables/means.py", "_means(codes[~own], target[~own], levels)", "_means(codes, target, levels)"),
+    Fault("tables", _COLUMNS, "[*one.values, one.missing, one.prior]", "[*one.values, one.prior, one.missing]"),
+    Fault("tables", _COLUMNS, "number.get(label, len(number) + 1)", "number.get(label, len(number))"),
+    Fault("tables", _COLUMNS, "min(high + more, most)", "min(high, most)"),
     # ---------------------------------------------------------------------------------------------------------------- tasks
     Fault("tasks", "tasks/classification.py", "[_sigmoid(-logits), _sigmoid(logits)]", "[_sigmoid(logits), _sigmoid(-logits)]"),
     Fault("tasks", "tasks/classification.py", "raised.sum(axis=-1, keepdims=True)", "raised.sum(axis=0, keepdims=True)"),
@@ -193,6 +215,12 @@ FAULTS = (
     Fault("stream", "data/stream/rows.py", "layout.steps - self._first_step if last else layout", "layout"),
     Fault("stream", "streaming/opening.py", "+ 1 > 2 * max(", "+ 1 > max("),
     Fault("stream", "streaming/opening.py", "deviation / task.scale[0]) ** 2", "deviation / task.scale[0])"),
+    Fault("stream", "streaming/ensemble.py", "model.mean_logits(scores / found)", "model.mean_logits(scores)"),
+    Fault("stream", "streaming/ensemble.py", "np.array([facts.low, facts.high])", "np.array([facts.low, facts.mean])"),
+    Fault("stream", "streaming/columns.py", "files.rows * (8 * width + 32)", "files.rows * 8"),
+    Fault("stream", "streaming/opening.py", "min(VALIDATION, most / rows)", "max(VALIDATION, most / rows)"),
+    Fault("stream", "streaming/opening.py", "1.0 if flat else facts.deviation", "facts.deviation if flat else 1.0"),
+    Fault("stream", "tables/facts.py", "step**2 * self.present * share", "step**2 * self.present"),
     # -------------------------------------------------------------------------------------------------------------- engines
     Fault("engines", "engines/loop.py", "at = first + int(np.argmin(sound))", "at = int(np.argmin(sound))"),
     Fault("engines", "engines/optimizers.py", '(1 - c["shrink"]) * lr * decay', '(1 - c["shrink"]) * lr'),
@@ -213,6 +241,8 @@ FAULTS = (
     Fault("plots", "plots/plane.py", "rows[:, 0],\n            rows[:, 1],\n", "rows[:, 1],\n            rows[:, 0],\n"),
     Fault("plots", "plots/images.py", "tiles = tiles.mean(axis=3)", "tiles = tiles.max(axis=3)"),
     Fault("plots", "plots/diagram.py", "(share[:, None] >= 0, blue, orange)", "(share[:, None] < 0, blue, orange)"),
+    Fault("plots", "plots/explained.py", "ax.imshow(means.T,", "ax.imshow(means,"),
+    Fault("plots", "plots/explained.py", "len(at), -1)[..., output]", "len(at), -1)[..., 0]"),
     # -------------------------------------------------------------------------------------------------------------- explain
     Fault("explain", _IMPORTANCE, "np.abs(unit @ unit.T)", "(unit @ unit.T)"),
     Fault("explain", _IMPORTANCE, "group_of = [new if group == old else group for group in group_of]", "group_of[j] = new"),
@@ -272,6 +302,11 @@ FAULTS = (
     Fault("tabular", "tabular/recipe.py", "MOST_GROWTH**2", "MOST_GROWTH"),
     Fault("tabular", "tabular/recipe.py", "weight[:, ~plain] = 0.0", "weight[:, plain] = 0.0"),
     Fault("tabular", "tabular/recipe.py", "math.sqrt(FULL_ROWS / rows)", "math.sqrt(rows / FULL_ROWS)"),
+    Fault("tabular", _FINISH, "scores=setting.scores / found,", "scores=setting.scores / temperature,"),
+    Fault("tabular", "tabular/calibration.py", "task.proba(scores / temperature)", "task.proba(scores * temperature)"),
+    Fault("tabular", "tabular/calibration.py", "scores = scores.astype(np.float64)", "scores = scores"),
+    Fault("tabular", "tabular/training.py", "splits[k % len(splits)]", "splits[0]"),
+    Fault("tabular", "tabular/training.py", "base.seed + len(members)", "base.seed"),
     # ------------------------------------------------------------------------------------------------------------ intervals
     Fault("intervals", _RESIDUALS, "(self.rows + 1) - 1) / (self.rows - 1)", "(self.rows + 1)) / (self.rows - 1)"),
     Fault("intervals", _RESIDUALS, "np.interp([low, 1 - low],", "np.interp([1 - low, low],"),
@@ -285,4 +320,16 @@ FAULTS = (
     Fault("search", "search/scoring.py", "(sign * judge(task, raw, y, loss))", "(judge(task, raw, y, loss))"),
     Fault("search", "search/halving.py", "np.roll(np.argsort(scores), np.count_nonzero(np.isnan(scores)))", "np.argsort(scores)"),
     Fault("search", "search/cv.py", "else np.nanargmax(scores)]", "else len(scores) - 1 - np.nanargmax(scores[::-1])]"),
+    # --------------------------------------------------------------------------------------------------------------- export
+    Fault("export", _EXPORTED, "starts[columns[j].name] + 1 for j in gaps", "starts[columns[j].name] for j in gaps"),
+    Fault("export", _EXPORTED, "days, graph.constant(6))", "days, graph.constant(5))"),
+    Fault("export", _EXPORTED, "starts[column.name] + 1 + column.gaps", "starts[column.name] + 1"),
+    Fault("export", _EXPORTED, "missing = width - 1 if column.gaps else other", "missing = width - 1"),
+    Fault("export", "export/quantiles.py", "model.residuals[j::several]", "model.residuals[::several]"),
+    Fault("export", "export/intervals.py", "graph.constant(lines[:, 0, end])", "graph.constant(lines[:, 0, 1])"),
+    Fault("export", _STANDALONE, "(shares @ np.array(costs))", "(shares @ np.array(costs).T)"),
+    Fault("export", _STANDALONE, "1.0 + np.vectorize(math.erf", "1.0 - np.vectorize(math.erf"),
+    Fault("export", _STANDALONE, 'y * model["scale"] + model["center"]', 'y * model["scale"]'),
+    Fault("export", _PARITY, "expected[..., end]) for end in (0, 1)]", "expected[..., end]) for end in (0,)]"),
+    Fault("export", _PARITY, "if largest > TOLERANCE:", "if largest > 1e3 * TOLERANCE:"),
 )

@@ -145,6 +145,18 @@ def test_intervals_of_several_targets(tmp_path: Path) -> None:
         to_onnx(model, tmp_path / "n.onnx", coverage=0.9999)
 
 
+def test_quantiles_of_several_targets(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=(200, 3)).astype(np.float32)
+    y = x[:, :2] + np.array([0.1, 10.0]) * random.normal(size=(200, 2))
+    recipe = mn.Recipe(epochs=2, loss="quantile", quantile=(0.1, 0.5, 0.9))
+    model = mn.train(x, y, mn.MLP(hidden=(6,)), recipe, n_networks=2, validation="folds", progress=False)
+    to_onnx(model, tmp_path / "m.onnx", X=x)
+    found = run(tmp_path / "m.onnx", model_inputs(model, x))
+    assert_close(found["quantiles"], model.predict_quantiles(x), "float32_run")
+    assert_close(np.stack([found["lower"], found["upper"]], axis=-1), model.predict_interval(x), "float32_run")
+
+
 def test_a_threshold_of_its_own(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(90, 3)).astype(np.float32)
     model = mn.train(x, x[:, 0] > 0, mn.MLP(hidden=(6,)), mn.Recipe(epochs=2), n_networks=2, progress=False)
@@ -195,12 +207,14 @@ def test_the_file_says_what_it_is(tmp_path: Path) -> None:
     assert [value.name for value in session.get_inputs()] == list(frame.columns)
 
 
-@pytest.mark.parametrize("method", ["predicted", "interval"])
-def test_a_difference_leaves_no_file(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("method", "away"), [("predicted", 1e-3), ("interval", [1e-3, 0.0]), ("interval", [0.0, 1e-3])], ids=["value", "lower", "upper"]
+)
+def test_a_difference_leaves_no_file(method: str, away: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
     model = mn.train(x, x[:, 0], mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), validation=0.5, progress=False)
     true = getattr(model, method)
-    monkeypatch.setattr(model, method, lambda *rows: true(*rows) + 1e-3)
+    monkeypatch.setattr(model, method, lambda *rows: true(*rows) + away)
     with pytest.raises(OptionError, match=r"differs from the model by .*no file was written"):
         to_onnx(model, tmp_path / "m.onnx")
     assert list(tmp_path.iterdir()) == []

@@ -11,6 +11,7 @@ from torch import Tensor
 
 import manynets as mn
 from manynets import core
+from manynets.nn import core_scores as core_scores_module
 from manynets.nn.core_scores import takes_scores, write_core_scores
 from manynets.nn.initial import initial_parameters
 from manynets.nn.population import Population
@@ -106,3 +107,38 @@ def test_what_goes_to_the_core(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not takes_scores(population_of(mn.MLP(hidden=(8,), embedding=mn.Periodic()), 30, 1), rows_of(1000, 30))
     monkeypatch.setattr(core, "has_wide_vectors", lambda: False)
     assert not takes_scores(population, rows_of(1000, 30))
+
+
+def test_the_size_decides_what_goes_to_the_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core, "has_wide_vectors", lambda: True)
+    population, rows = population_of(mn.MLP(hidden=(16, 8)), 10, 1, networks=3), rows_of(core_scores_module.FEWEST_ROWS, 10)
+    monkeypatch.setattr(core_scores_module, "FEWEST", 3 * len(rows) * (10 * 16 + 16 * 8 + 8))
+    assert takes_scores(population, rows)
+    assert not takes_scores(population, rows[1:])
+    assert not takes_scores(population_of(mn.MLP(hidden=(16, 8)), 10, 1, networks=2), rows)
+    for largest, takes in ((10 * 16, True), (10 * 16 - 1, False)):
+        monkeypatch.setattr(core_scores_module, "LARGEST", largest)
+        assert takes_scores(population, rows) == takes
+
+
+@pytest.mark.parametrize(("of_torch", "usable", "expected"), [(4, 2, 2), (3, 8, 3), (0, 8, 1)])
+def test_no_more_threads_than_torch_has_and_than_are_usable(
+    monkeypatch: pytest.MonkeyPatch, of_torch: int, usable: int, expected: int
+) -> None:
+    jobs: list[core.Job] = []
+    monkeypatch.setattr(core, "evaluate", jobs.append)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: of_torch)
+    monkeypatch.setattr(core, "usable_threads", lambda: usable)
+    core_scores(population_of(mn.MLP(hidden=(4,)), 3, 1), rows_of(70, 3))
+    assert [job.threads for job in jobs] == [expected]
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_rows_of_a_larger_array(outputs: int) -> None:
+    """As where the scores of all rows are written in parts."""
+    population, x = population_of(mn.MLP(hidden=(9,)), 5, outputs, networks=3), rows_of(300, 5)
+    whole = torch.full((3, 400, outputs), np.nan, dtype=torch.float64)
+    write_core_scores(population, x, whole[:, 50:350])
+    assert_close(whole[:, 50:350], population.scores(x), "float64")
+    assert torch.isnan(whole[:, :50]).all()
+    assert torch.isnan(whole[:, 350:]).all()

@@ -13,7 +13,7 @@ import pytest
 import manynets as mn
 from manynets import core
 from manynets.errors import DataError, OptionError
-from manynets.streaming import Columns, Stream, open_stream, train_candidates, train_stream
+from manynets.streaming import Columns, Stream, bytes_in_memory, open_stream, train_candidates, train_stream
 from manynets.tables.converted import converted
 from manynets.tables.rowgroups import BlockFiles
 from manynets.training.checkpoint import Checkpoint
@@ -288,6 +288,8 @@ def test_validation_rows_are_as_many_as_the_encoded_columns_allow(tmp_path: Path
     stream = open_stream(files, columns, RECIPE, memory_limit="4MB", spec=SPEC)
     stream.close()
     assert stream.encoder.width > 150
+    size = 4 * stream.encoder.width * ROWS  # of the encoded rows, which stand beside the cells
+    assert size < bytes_in_memory(files, columns) < 3 * size
     assert stream.validation is not None
     assert 0 < stream.validation.x.nbytes < 4_000_000 / 8
 

@@ -41,6 +41,17 @@ def test_the_means_are_those_of_plain_torch_and_unseen_levels_have_that_of_all_r
     assert_close(encoder.transform(new)[:, at], expected.astype(np.float32), "float32")
 
 
+def test_gaps_have_their_own_mean() -> None:
+    gap = np.arange(1200) % 4 == 0
+    y = np.where(gap, 5.0, Y)
+    shops = polars.Series([None if gap[i] else f"s{code}" for i, code in enumerate(CODES)])
+    encoder = fit_encoder(FRAME.with_columns(shop=shops), target=y, **OPTIONS)
+    at = encoder.feature_names.index("shop, mean of the target")
+    found = encoder.transform(polars.DataFrame({"shop": [None, "never seen"], "size": [0.0] * 2}))[:, at]
+    expected = [(300 * 5.0 + 10 * y.mean()) / (300 + 10), y.mean()]
+    assert_close(found, np.array(expected, dtype=np.float32), "float32")
+
+
 def test_rows_that_are_trained_on_do_not_see_their_own_target() -> None:
     y = Y.copy()
     y[5] = 1e6

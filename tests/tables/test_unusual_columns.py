@@ -15,6 +15,7 @@ import pytest
 
 from manynets.errors import DataError
 from manynets.tables import Column, TableEncoder, fit_encoder, open_table, split_target, understand
+from manynets.tables.dates import date_parts
 from tests.tolerances import assert_close
 
 DAY = datetime.timedelta(days=1)
@@ -255,6 +256,21 @@ def test_dates_as_numbers() -> None:
     assert understand(stamps, numeric=["stamp"])[0].kind == "numeric"
     assert understand(polars.DataFrame({"population": [1_100_000_000, 1_400_000_000]}))[0].kind == "numeric"
     assert understand(polars.DataFrame({"price": [20_240_131, 20_250_000]}))[0].kind == "numeric"
+
+
+def test_numbers_are_days_where_five_differ_or_the_name_is_that_of_a_date() -> None:
+    days = [20240101, 20240215, 20231130, 20240704, 20221225]
+    for name, different, kind in (("b", 5, "date"), ("b", 4, "numeric"), ("when", 4, "date")):
+        assert understand(polars.DataFrame({name: days[:different] * 8}))[0].kind == kind
+
+
+def test_the_parts_of_a_date_are_those_of_the_standard_library() -> None:
+    moments = ["1899-12-31T00:00:01", "1969-12-31T23:59:59", "1970-01-01", "2000-02-29T12:30", "2024-12-31T23:00:58"]
+    found = date_parts(np.array(moments, dtype="datetime64[s]"))
+    expected = [datetime.datetime.fromisoformat(moment) for moment in moments]
+    for part in ("year", "month", "day", "hour", "minute", "second"):
+        assert found[part].tolist() == [getattr(moment, part) for moment in expected]
+    assert found["weekday"].tolist() == [moment.weekday() for moment in expected]
 
 
 def test_a_schema_written_by_hand_finds_the_form_of_dates() -> None:

@@ -26,6 +26,7 @@ def log_losses(probability: Array, target: Array, task: Task) -> Array:
 
 def fit_temperature(scores: Array, target: Array, task: Task, weight: Array | None = None) -> float:
     """Return the T that minimises the (weighted) mean log loss of scores / T, for scores (N, O) of rows that were not trained on."""
+    scores = scores.astype(np.float64)  # in float32, the probability of a class is 0 where its score is 17 behind
 
     def loss(temperature: float) -> float:
         return float(np.average(log_losses(task.proba(scores / temperature), target, task), weights=weight))
