@@ -249,7 +249,7 @@ FAULTS = (
     Fault("explain", _IMPORTANCE, "= min(_lambda(codes[one]", "= max(_lambda(codes[one]"),
     Fault("explain", _IMPORTANCE, "sign * (score - _measured", "(score - _measured"),
     Fault("explain", _CONTRIBUTIONS, " * np.array(model.task.scale)[:, None]", ""),
-    Fault("explain", _CONTRIBUTIONS, "variance / max(1, n_orders - 2)", "variance"),
+    Fault("explain", _CONTRIBUTIONS, "variance / np.maximum(1, n_orders - 1 - varied)", "variance"),
     Fault("explain", _CONTRIBUTIONS, "np.stack([forth, forth[:, ::-1]]", "np.stack([forth, forth]"),
     Fault("explain", _CONTRIBUTIONS, "np.repeat(other, 2, axis=0)", "np.tile(other, (2, 1))"),
     Fault("explain", _CONTRIBUTIONS, "one[known:, :, blocks[number]]", "one[known - 1 :, :, blocks[number]]"),

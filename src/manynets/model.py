@@ -215,6 +215,7 @@ class Model(ModelTools):
                 return self._population.row_scores(x.numpy()[0])[None, None]
             if not takes_scores(self._population, x):
                 return self._population.scores(x).cpu().numpy()
+            matrix = x
         out = torch.empty(self.size, rows, self.task.outputs, dtype=self._dtype, device=CPU)
         if device.type != "cpu":
             for start in range(0, rows, self._chunk):

@@ -284,6 +284,15 @@ def test_the_base_is_the_mean_of_all_background_rows(n_orders: int, model: Model
     assert_close(found.base + found.values.sum(axis=1), model.predict(x[:3]), "float32_run")
 
 
+@pytest.mark.parametrize("n_orders", [2, 4, 8])
+def test_a_column_that_changes_nothing_contributes_nothing(n_orders: int, model: Model) -> None:
+    x = arrays()[0].copy()
+    x[:, 2] = x[0, 2]
+    found = contributions(model, x[:3], background=x[10:60], n_orders=n_orders)
+    np.testing.assert_array_equal(found.values[:, 2], 0.0)
+    np.testing.assert_array_equal(found.error[:, 2], 0.0)
+
+
 def test_contributions_are_right_within_their_error(model: Model) -> None:
     x, _ = arrays()
     wanted = np.stack([shapley_by_hand(model, row, x[10:60]) for row in x[:3]])

@@ -57,7 +57,7 @@ def test_a_table_of_all_kinds(scaling: Any, embedding: Any, tmp_path: Path) -> N
     row_too = row | {"sold": datetime.date(2001, 2, 3), "opens": datetime.datetime(1970, 1, 1, 7, 8)}
     wanted = model.predict(polars.DataFrame([row | {"weight": "60.5 kg"}]))
     module = module_in(tmp_path / "m.py")
-    for rows in ([row], [row_too], {name: [cell] for name, cell in row.items()}):
+    for rows in ([row], [row_too], {name: [cell] for name, cell in row.items()}, polars.DataFrame([row]).to_arrow()):
         assert_close(module.predict(rows), wanted, "float32")
 
 

@@ -127,6 +127,9 @@ def test_threads_of_this_process_do_what_the_core_trains(monkeypatch: pytest.Mon
     problem, members = problem_and_members([mn.MLP(hidden=(4,))] * 2, [mn.Recipe(epochs=2)] * 2)
     assert count_processes(problem, members, 2) == 0
     assert count_processes(problem, members, 3) == 3  # more than there are threads
+    monkeypatch.setattr("manynets.search.processes.most_threads", lambda: 4)
+    assert count_processes(problem, members, 2) == 2  # so many, and no more, were asked for
+    monkeypatch.setattr("manynets.search.processes.most_threads", lambda: 2)
     other = dataclasses.replace(members[0], recipe=mn.Recipe(epochs=2, gradient="autograd"))
     assert count_processes(problem, [members[1], other], 2) == 2
     core_only = dataclasses.replace(members[0], spec=mn.MLP(embedding=mn.Periodic()), recipe=mn.Recipe(gradient="compiled"))

@@ -61,6 +61,15 @@ def test_no_other_threshold_is_better(metric: str, size: float) -> None:
         assert score_of(positive, share > best_threshold(share, positive, metric=metric)) == pytest.approx(best)
 
 
+def test_a_threshold_is_between_two_probabilities_also_where_they_are_near() -> None:
+    for place in range(200):
+        share = np.array([place / 1000 + 0.4, place / 1000 + 0.4 + 4e-7])
+        assert share[0] < best_threshold(share, np.array([False, True])) < share[1]
+    share, positive = np.array([0.0, 0.3, 0.7, 0.9, 0.6]), np.array([True, False, True, False, True])
+    weight = np.array([2.0, 2, 1, 1, 2])
+    assert 0.3 < best_threshold(share, positive, weight, metric="accuracy") < 0.6  # none is below 0
+
+
 def test_rows_without_the_second_class() -> None:
     share, none = np.array([0.3, 0.6]), np.zeros(2, dtype=bool)
     assert best_threshold(share, none) == 0.5

@@ -38,7 +38,7 @@ Array: TypeAlias = NDArray[Any]
 
 ROWS_AT_ONCE = 1 << 15
 FEWEST_FITTED = 8
-"""Orders from which on the slope is fitted; of fewer, each column takes the same share."""
+"""Fewest orders to which the slope is fitted; of fewer, the columns share by the mean of their squares."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -172,10 +172,12 @@ def _sampled(
     values /= n_orders
     spread = (away**2).mean(axis=0)  # of the predictions of the rows drawn
     varied = (spread > 1e-12 * base**2) & (n_orders >= FEWEST_FITTED)
-    slope = np.where(varied, products / n_orders / np.where(varied, spread, 1.0), -1.0 / len(blocks))
-    variance = np.maximum(squares / n_orders - values**2 - slope**2 * spread, 0.0)
+    total = squares.sum(axis=1, keepdims=True)
+    shares = np.where(total > 0, squares / np.where(total > 0, total, 1.0), 1.0 / len(blocks))
+    slope = np.where(varied, products / n_orders / np.where(varied, spread, 1.0), -shares)
+    variance = np.maximum(squares / n_orders - values**2 - 2 * slope * products / n_orders + slope**2 * spread, 0.0)
     values += slope * (base - predicted[drawn].mean(axis=0))
-    return values, np.sqrt(variance / max(1, n_orders - 2)), base
+    return values, np.sqrt(variance / np.maximum(1, n_orders - 1 - varied)), base
 
 
 def _along(model: Model, x: Array, others: Array, blocks: list[slice], orders: Array) -> Array:

@@ -67,7 +67,9 @@ def columns_of(model, rows):
     names = [column["name"] for column in model["columns"]]
     if model["positional"]:
         return {f"x{j}": cells.tolist() for j, cells in enumerate(matrix_of(model, rows).T)}
-    if hasattr(rows, "columns"):  # a frame
+    if hasattr(rows, "to_pydict"):  # an Arrow table
+        rows = rows.to_pydict()
+    elif hasattr(rows, "columns"):  # a frame
         rows = {name: rows[name] for name in rows.columns}
     if isinstance(rows, dict):
         table = {

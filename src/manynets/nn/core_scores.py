@@ -53,7 +53,7 @@ def write_core_scores(population: Population, x: Tensor, out: Tensor) -> None:
             batch_norm=shape.batch_norm,
             input_scale=shape.input_scale,
             x=x.data_ptr(),
-            sums=x.stride(0) if x.ndim == 3 else 0,
+            sums=x.shape[1] * x.shape[2] if x.ndim == 3 else 0,
             counts=counts.ctypes.data,
             which=which.ctypes.data,
             steps_per_epoch=1,

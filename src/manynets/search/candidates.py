@@ -80,9 +80,9 @@ def train_many(
         share of each value of stratify, in place of each class.
     sample_weight: (N,), how much each row counts, or (C, N) for weights by candidate.
     validation: None; a fraction of each fold's training rows, split by the recipe's seed; or a set (X, y) or (X, y, sample_weight).
-    n_jobs: processes of joblib's backend among which the networks are divided, as for `MLPSearchCV`; within
-        `joblib.parallel_config("dask")` the workers of a cluster. Then progress advances when a group of networks is finished, and
-        there are no checkpoints.
+    n_jobs: processes of joblib's backend among which the networks are divided, or the threads of this one, as for `MLPSearchCV`; within
+        `joblib.parallel_config("dask")` the workers of a cluster. With processes, progress advances when a group of networks is
+        finished, and there are no checkpoints.
     memory_limit: bytes, or such as "2GB"; networks that would take more are trained in parts, one after the other. Where X is the path of
         a table whose rows would take more, they are streamed, as in `manynets.train`: the networks of one shape share a stream, without
         cv, n_jobs, checkpoint and resume, and validation is a fraction of the rows, the same ones for all candidates.

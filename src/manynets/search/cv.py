@@ -50,7 +50,7 @@ class MLPSearchCV(BaseSearchCV):
     scoring, refit, cv, error_score, return_train_score, verbose, pre_dispatch: as in GridSearchCV.
     n_jobs: processes of joblib's backend among which the networks are divided in groups (None: this one; -1: one for each core); within
         `joblib.parallel_config("dask")` all workers of the cluster. Groups of a process that dies are trained again. Networks that
-        the compiled core trains stay in this process where it has as many threads, which divide them without sending anything. On
+        the compiled core trains stay in this process where it has just as many threads, which divide them without sending anything. On
         a GPU one process trains all.
     strategy: "full", or "halving": all candidates get a little of the resource, the best 1 / factor of them more, and so on.
     resource, factor, min_resources, max_resources, aggressive_elimination: as in HalvingGridSearchCV; the resource is "max_iter"

@@ -68,13 +68,13 @@ def train_in_processes(
 def count_processes(problem: Problem, members: Sequence[Member], n_jobs: int | None) -> int:
     """Return how many processes train the members; 0 for this one, as for networks on a GPU.
 
-    Networks that the compiled core trains are divided among the threads of this process, where it may have as many as it would start
-    processes on this machine: nothing has to be sent.
+    Networks that the compiled core trains are divided among the threads of this process, where these are as many as the processes that
+    would be started on this machine: nothing has to be sent.
     """
     if not members or problem.rows.x.device.type != "cpu":
         return 0
     jobs = worker_count(n_jobs)
-    threads_do = jobs <= most_threads() and on_this_machine() and all(_in_core(problem, member) for member in members)
+    threads_do = jobs == most_threads() and on_this_machine() and all(_in_core(problem, member) for member in members)
     return 0 if threads_do else jobs
 
 

@@ -22,7 +22,7 @@ from manynets.nn.population import Population
 from manynets.nn.shape import Shape
 from manynets.search.fits import CandidateFit
 from manynets.search.folds import SearchFolds
-from manynets.tasks import Task
+from manynets.tasks import Regression, Task
 from manynets.training.threads import most_threads
 from manynets.training.torch_settings import torch_settings
 
@@ -52,7 +52,7 @@ def _log_loss(task: Task, scores: Array, y: Array, _loss: str | None) -> Array:
     return np.asarray(-np.log(proba[:, np.arange(len(y)), codes]).mean(axis=1))
 
 
-def _by_column(metric: Callable[..., Array], task: Any, scores: Array, y: Array, loss: str | None) -> Array:
+def _by_column(metric: Callable[..., Array], task: Regression, scores: Array, y: Array, loss: str | None) -> Array:
     """Return a metric of numbers for all networks from one call, in which the outputs of each are columns."""
     each = [task.in_type_of(scores, task.predict(one, loss=loss)).reshape(len(y), -1) for one in scores]
     truth = np.tile(y.reshape(len(y), -1), len(each))

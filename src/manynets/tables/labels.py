@@ -9,7 +9,7 @@ __all__ = ["in_known_spelling", "shown_unseen", "spelled_alike"]
 
 _BETWEEN_WORDS = re.compile(r"(?<=[^\W\d_])[\s_-]+(?=[^\W\d_])")
 _WORD = re.compile(r"[^\W\d_]{2}")
-_DECIMAL = re.compile(r"[+-]?[0-9]+\.[0-9]*")
+_WHOLE = re.compile(r"([+-]?[0-9]+)\.0*")
 _BOOLS = {"0": "False", "1": "True"}
 
 
@@ -33,21 +33,24 @@ def spelled_alike(labels: Iterable[str]) -> list[list[str]]:
 def in_known_spelling(labels: list[str], known: Sequence[str]) -> list[str]:
     """Return labels, with one that stands for the same value as a known one in its spelling: the number 1 for 1.0, or for True.
 
-    >>> in_known_spelling(["1", "2.50", "3"], ["1.0", "2.5"]), in_known_spelling(["1", "0"], ["False", "True"])
-    (['1.0', '2.5', '3'], ['True', 'False'])
+    Other decimals may be codes: of a program, version 3.10 is not 3.1.
+
+    >>> in_known_spelling(["1", "3.10"], ["1.0", "3.1"]), in_known_spelling(["1", "0"], ["False", "True"])
+    (['1.0', '3.10'], ['True', 'False'])
     """
     seen = set(known)
     if seen.issuperset(labels):
         return labels
-    if seen <= {"False", "True"}:
+    if seen and seen <= {"False", "True"}:
         return [_BOOLS.get(_number(label), label) for label in labels]
     by_number = {_number(label): label for label in known}
     return [label if label in seen else by_number.get(_number(label), label) for label in labels]
 
 
 def _number(label: str) -> str:
-    """Return a number with a decimal point as Python writes it, whole ones without the point."""
-    return f"{float(label)!r}".removesuffix(".0") if _DECIMAL.fullmatch(label) else label
+    """Return a whole number without its decimal point."""
+    whole = _WHOLE.fullmatch(label)
+    return whole[1] if whole else label
 
 
 def shown_unseen(unseen: Iterable[str], known: Sequence[str], *, most: int = 5) -> str:

@@ -42,13 +42,15 @@ def best_threshold(probability: Array, positive: Array, weight: Array | None = N
         return 0.5
     # of accuracy, what depends on the threshold
     score = 2 * found / (found[0] + claimed) if metric == "f1" else 2 * found - claimed
+    if values[0] <= SMALLEST and len(values) > 1:  # no threshold is below it
+        score[0] = -np.inf
     best = int(score.argmax())
     below, above = (float(values[best - 1]) if best else 0.0), float(values[best])
     if metric == "accuracy" and score[best] < 0 and values[-1] < 1:  # no row is best taken for positive
         below, above = float(values[-1]), 1.0
     middle = (below + above) / 2
     short = round(middle, 6)
-    return float(np.clip(short if below <= short < above else middle, SMALLEST, 1 - SMALLEST))
+    return float(np.clip(short if below < short < above else middle, SMALLEST, 1 - SMALLEST))
 
 
 def cost_matrix(costs: Any, count: int) -> tuple[tuple[float, ...], ...]:
