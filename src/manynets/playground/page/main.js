@@ -50,6 +50,7 @@ const tabs = new Tabs(byId("tabs"), store, about, {
 });
 
 function sendSetup() {
+  timer = 0;
   wantsPlay = wantsPlay || state === "running";
   link.send("setup", { setup: store.setup });
   if (wantsPlay) link.send("play"); // in this order, so that it plays whatever else comes between
@@ -109,7 +110,7 @@ function draw() {
   const { header } = frame;
   if (header.state !== state) announce(header);
   state = header.state;
-  if (state === "running") wantsPlay = false;
+  if (state === "running" && !timer) wantsPlay = false; // not by the training that a setup is about to replace
   live = header.live_step;
   plane.setFrame(frame);
   diagram.setFrame(frame);
