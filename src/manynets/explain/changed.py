@@ -25,6 +25,8 @@ COPIED_CELLS = 1 << 18
 """Numbers of the rows that are copied, changed and predicted together, and of their scores; they stay in the cache of a core."""
 MOST_SUMS = 1 << 26
 """Numbers of the first layer's sums that are held."""
+SUMS_AT_ONCE = 4
+"""Times as many rows as a prediction takes at once: each call of the core copies the weights."""
 
 
 def _as_slice(block: Array) -> Array | slice:
@@ -68,7 +70,7 @@ class ChangedRows:
             units = population.size * population.shape.hidden[0]
             if len(matrix) * units <= MOST_SUMS:
                 self.sums = population.first_sums(self._tensor(matrix))
-                self.step = max(1, 4 * ROWS_AT_ONCE[model.device.type] // units)
+                self.step = max(1, SUMS_AT_ONCE * ROWS_AT_ONCE[model.device.type] // units)
 
     def _tensor(self, values: Array) -> Tensor:
         assert self.model.population is not None
