@@ -99,7 +99,7 @@ constexpr double BATCH_NORM_MOMENTUM = 0.1;
 constexpr double CLIP_EPS = 1e-6;
 constexpr int64_t EVALUATED = 128;  // rows that are evaluated at a time
 
-// Return in how many parts, for different threads, the rows of a network are taken.
+// Return into how many parts the rows of a network are divided among threads.
 int64_t parts_of(const Job& job) { return job.scores ? (job.count + EVALUATED - 1) / EVALUATED : 1; }
 
 // --- vector types and math --------------------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ INLINE int64_t padded(int64_t n) {
   return (n + LANES<T> - 1) / LANES<T> * LANES<T>;
 }
 
-// The same for a matrix, but not a stride at which the rows share few places of a cache.
+// The same for a matrix, but no stride at which many rows fall into the same places of a cache.
 template <class T>
 INLINE int64_t spread(int64_t n) {
   constexpr int64_t APART = 1024;  // bytes
@@ -170,7 +170,7 @@ INLINE void store(T* to, typename Vector<T>::type v) {
   *reinterpret_cast<typename Vector<T>::anywhere*>(to) = v;
 }
 
-// Copy n numbers, the last of them twice rather than one by one.
+// Copy n numbers by whole vectors, of which the last may overlap the one before.
 template <class T>
 INLINE void copy(int64_t n, const T* from, T* to) {
   if (n < LANES<T>) {
@@ -1183,8 +1183,8 @@ const Kernels& find_kernels() {
 
 const Kernels& KERNELS = find_kernels();  // once, as a virtual machine takes microseconds to answer cpuid
 
-// Return whether this is a processor for which torch's library of products, MKL, keeps to half as wide vectors as it has: one of AMD's,
-// from Zen 5 on.
+// Return whether the core multiplies much faster than torch here: on AMD's processors from Zen 5 on, torch's library, MKL, uses only half
+// of the width of their vectors.
 bool outruns_torch() {
 #ifdef MANYNETS_ALL_SETS
   constexpr unsigned AUTHENTIC_AMD = 0x68747541, ZEN5 = 0x1a;  // the first four letters; the family
@@ -1286,7 +1286,7 @@ EXPORT int64_t manynets_run(const Job* job, int64_t training) {
   for (int64_t k = 0; k < job->networks; k++) networks += job->active[k] != 0;
   const double rows = static_cast<double>(training ? job->count * job->batch_size : job->count);
   const double steps = training ? static_cast<double>(job->count) : rows / EVALUATED;
-  const double flops = (training ? 6 : 1) * rows * static_cast<double>(job->parameters);  // forward alone is quicker than rough
+  const double flops = (training ? 6 : 1) * rows * static_cast<double>(job->parameters);  // a forward pass alone is faster than the rough rate
   const double seconds = flops / FLOPS_PER_SECOND + steps * SECONDS_PER_STEP;
   std::atomic<bool> has_memory{false};  // of any thread, which takes the networks of those that have none
   on_threads(job->threads, networks * parts_of(*job), seconds * static_cast<double>(networks), [&]() noexcept {

@@ -33,7 +33,7 @@ def spelled_alike(labels: Iterable[str]) -> list[list[str]]:
 def in_known_spelling(labels: list[str], known: Sequence[str]) -> list[str]:
     """Return labels, with one that stands for the same value as a known one in its spelling: the number 1 for 1.0, or for True.
 
-    Other decimals may be codes: of a program, version 3.10 is not 3.1.
+    Other decimals may be codes: version 3.10 of a program is not version 3.1.
 
     >>> in_known_spelling(["1", "3.10"], ["1.0", "3.1"]), in_known_spelling(["1", "0"], ["False", "True"])
     (['1.0', '3.10'], ['True', 'False'])

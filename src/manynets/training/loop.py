@@ -221,7 +221,7 @@ class TrainingRun:
         return time.perf_counter() - self.asked > CALL_SECONDS
 
     def _remember(self) -> None:
-        """Keep the stepper's state, in the memory of the last one where it fits: new memory takes longer than the copy."""
+        """Keep the stepper's state, in the memory of the last one where it fits: allocating new memory takes longer than the copy."""
         for name, tensor in self.stepper.capture().items():
             state, kept = tensor.detach().cpu().numpy(), self.before.get(name)
             if kept is None or kept.shape != state.shape:
