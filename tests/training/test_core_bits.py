@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import dataclasses
 import gc
@@ -9,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,38 @@ def test_a_forked_child_trains() -> None:
         same = np.array_equal(run(case, threads=2).flat, expected.flat)
         os._exit(0 if same else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux is told where threads run")
+def test_all_processors_stay_allowed() -> None:
+    """New threads are moved away from the processor of the first one, but only to begin with."""
+    allowed, before = os.sched_getaffinity(0), {int(name) for name in os.listdir("/proc/self/task")}
+    seen: dict[int, list[set[int]]] = {}
+    case = dataclasses.replace(RICH, hidden=(256, 256), rows=1000, counts=(1000,) * NETWORKS, batch=10)
+    running = threading.Thread(target=lambda: run(case, threads=2))
+    running.start()
+    while running.is_alive():
+        for thread in {int(name) for name in os.listdir("/proc/self/task")} - before:
+            with contextlib.suppress(OSError):  # it has ended
+                seen.setdefault(thread, []).append(os.sched_getaffinity(thread))
+    running.join()
+    assert len(seen) == 2  # the one that calls, and the one that helps
+    assert all(each[len(each) // 2 :].count(allowed) > len(each) / 4 for each in seen.values())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux is told where threads run")
+def test_one_processor() -> None:
+    allowed, case = (
+        os.sched_getaffinity(0),
+        dataclasses.replace(RICH, hidden=(64, 64), rows=1000, counts=(1000,) * NETWORKS, batch=10),
+    )
+    expected = run(case, threads=2)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert np.array_equal(run(case, threads=2).flat, expected.flat)
+        assert os.sched_getaffinity(0) == {min(allowed)}
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def test_global_state_stays() -> None:

@@ -1145,6 +1145,11 @@ const Kernels MANYNETS_KERNELS = {SET.name, run};
 
 #ifdef MANYNETS_DRIVER
 
+#ifdef __linux__
+#include <pthread.h>
+#include <sched.h>
+#endif
+
 #include <atomic>
 #include <thread>
 #include <vector>
@@ -1217,6 +1222,22 @@ uint64_t get_mode() { return 0; }
 void set_mode(uint64_t) {}
 #endif
 
+// Move a new thread away from the processor of this one. If this one has slept, Linux starts others beside it for some time, as it seems to
+// need so little, and they would wait for each other while further processors are idle.
+#ifdef __linux__
+void move_away(std::thread& other) {
+  cpu_set_t allowed, rest;
+  if (sched_getaffinity(0, sizeof allowed, &allowed)) return;
+  rest = allowed;
+  CPU_CLR(sched_getcpu(), &rest);
+  if (CPU_COUNT(&rest) == 0) return;
+  pthread_setaffinity_np(other.native_handle(), sizeof rest, &rest);
+  pthread_setaffinity_np(other.native_handle(), sizeof allowed, &allowed);  // it stays there, but may be moved
+}
+#else
+void move_away(std::thread&) {}
+#endif
+
 // Call work() on this thread and on others: at most `most` in all, no more than there are tasks, and no more than pay for work that
 // takes so many seconds on one thread. There is no pool: nothing idles, and a forked child is safe.
 template <class F>
@@ -1224,7 +1245,10 @@ void on_threads(int64_t most, int64_t tasks, double seconds, F work) {
   const int64_t useful = static_cast<int64_t>(seconds / SECONDS_PER_THREAD);
   std::vector<std::thread> others;
   try {
-    for (int64_t i = 1; i < most && i < tasks && i < useful; i++) others.emplace_back(work);
+    for (int64_t i = 1; i < most && i < tasks && i < useful; i++) {
+      others.emplace_back(work);
+      move_away(others.back());
+    }
   } catch (...) {  // fewer threads, then
   }
   work();
