@@ -218,7 +218,7 @@ class Predictor(abc.ABC):
 
     def probabilities(self, logits: Array) -> Array:
         """Return the probabilities of logits (K, N, O) that are there already; see `predict_proba`."""
-        return np.mean([self.task.proba(one) for one in logits], axis=0)
+        return self.task.proba(logits).mean(axis=0)
 
     def mean_logits(self, logits: Array) -> Array:
         """Return, of logits (K, N, O), those (N, O) that predict the mean of what the networks predict (probabilities, for classes)."""
@@ -227,7 +227,7 @@ class Predictor(abc.ABC):
         if isinstance(self.task, Regression):
             poisson = self.recipe.loss == "poisson"  # logits are log-rates
             return np.log(np.exp(logits).mean(axis=0)) if poisson else self.task.mean_logits(logits)
-        mean = np.mean([self.task.proba(one) for one in logits], axis=0)
+        mean = self.task.proba(logits).mean(axis=0)
         tiny = np.finfo(mean.dtype).tiny
         if self.task.name == "multiclass":
             return np.log(np.maximum(mean, tiny))
