@@ -21,6 +21,8 @@ from tests.tolerances import assert_close
 DAY = datetime.timedelta(days=1)
 EXPECTED = [[-1.0], [1.0]]
 
+BEYOND_FLOAT64 = [2**60 + 3, None, -(2**61), 5] * 3
+
 
 def column(values: Any, frame: Any = pandas.DataFrame) -> Any:
     """Make a frame of one column."""
@@ -287,3 +289,23 @@ def test_weights_as_written() -> None:
     weights = split_target(frame, "y", weight="w")[2]
     assert weights is not None
     assert weights.tolist() == [1.5, 2.25]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        polars.Series(BEYOND_FLOAT64),
+        pyarrow.array(BEYOND_FLOAT64),
+        pandas.array(BEYOND_FLOAT64, dtype="Int64"),
+        pandas.array(BEYOND_FLOAT64, dtype="int64[pyarrow]"),
+    ],
+    ids=["polars", "pyarrow", "pandas Int64", "pandas int64[pyarrow]"],
+)
+def test_large_whole_numbers_with_gaps(cells: Any) -> None:
+    """PyArrow refuses to cast those that float64 would round."""
+    make: Any = {"polars": polars.DataFrame, "pyarrow": pyarrow.table, "pandas": pandas.DataFrame}[
+        type(cells).__module__.split(".")[0]
+    ]
+    frame = make({"n": cells})
+    expected = fit_encoder(polars.DataFrame({"n": np.array(BEYOND_FLOAT64, dtype=np.float64)}))
+    assert fit_encoder(frame).transform(frame).tobytes() == expected.transform(frame).tobytes()

@@ -140,9 +140,9 @@ def _numbers(table: Table, name: str, reading: Reading) -> NDArray[np.float64]:
     storage = table.storage(name)
     series = table.series(name)
     if storage in ("number", "bool"):
-        if storage == "bool" or series.dtype == nw.Decimal or series.null_count():
+        if storage == "bool" or series.dtype == nw.Decimal:
             series = series.cast(nw.Float64)
-        return np.asarray(series.to_numpy(), dtype=np.float64)
+        return np.asarray(series.to_numpy(), dtype=np.float64)  # whole numbers with gaps as well: PyArrow does not cast them beyond 2^53
     if storage == "empty":
         return np.full(table.rows, math.nan)
     if storage == "duration":
