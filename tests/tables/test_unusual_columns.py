@@ -111,6 +111,19 @@ def test_a_type_that_cannot_be_used_is_named_without_advice(values: Any) -> None
         fit_encoder(frame)
 
 
+@pytest.mark.parametrize("fitted", ["float32", "float64"])
+def test_a_category_is_found_in_float32_and_in_float64(fitted: str) -> None:
+    values = np.array([0.1, 1234567.9, 1e-5, 0.5] * 5)
+    frame = pandas.DataFrame({"a": values})
+    encoder = fit_encoder(frame.astype(fitted), categorical=["a"])
+    wanted = encoder.transform(frame.astype(fitted), strict=True)
+    assert wanted.sum(axis=1).tolist() == [1.0] * 20
+    for other in (frame, frame.astype("float32"), frame.astype("float32").astype("float64"), frame.astype(str)):
+        assert encoder.transform(other, strict=True).tolist() == wanted.tolist()
+    near = encoder.transform(pandas.DataFrame({"a": [0.1000000001, 0.10000001, 0.5000000001, 1.5e300]}))
+    assert not near.any()
+
+
 def test_a_category_is_found_in_another_spelling_of_its_value() -> None:
     sizes = fit_encoder(pandas.DataFrame({"a": pandas.Categorical([1.0, 2.5])}))
     for values in ([1.0, 2.5], [1, 2.5], ["1.00", "2.5"], pandas.Categorical([1.0, 2.5])):
