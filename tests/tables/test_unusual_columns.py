@@ -65,6 +65,42 @@ def test_durations_are_in_seconds_whatever_their_form() -> None:
     assert y.tolist() == [86400.0, 259200.0]
 
 
+HOURS = [1.5, None, 20.0, 0.25]
+DURATIONS = [None if hours is None else datetime.timedelta(hours=hours) for hours in HOURS]
+SHORT: dict[str, Any] = {
+    "timedelta64": column(pandas.to_timedelta(DURATIONS)),
+    "objects": column(pandas.Series(DURATIONS, dtype=object)),
+    "NumPy objects": column(pandas.Series([None if one is None else np.timedelta64(one) for one in DURATIONS], dtype=object)),
+    "polars": column(DURATIONS, polars.DataFrame),
+    "polars objects": polars.DataFrame({"a": polars.Series(DURATIONS, dtype=polars.Object)}),
+    "arrow": column(DURATIONS, pyarrow.table),
+}
+
+
+@pytest.mark.parametrize("kind", SHORT)
+def test_durations_under_a_day_are_no_times_of_day(kind: str) -> None:
+    assert understand(SHORT[kind])[0].note == "durations, read in seconds"
+    encoder = fit_encoder(SHORT["timedelta64"])
+    assert fit_encoder(SHORT[kind]).to_json() == encoder.to_json()
+    assert encoder.transform(SHORT[kind]).tolist() == encoder.transform(SHORT["timedelta64"]).tolist()
+    mixed = column(pandas.Series([*DURATIONS, "soon"], dtype=object))
+    with pytest.raises(DataError, match="holds 'soon'"):
+        encoder.transform(mixed)
+
+
+def test_durations_in_a_column_of_another_unit_or_of_times_of_day() -> None:
+    minutes = fit_encoder(column([None if hours is None else f"{60 * hours:g} min" for hours in HOURS]))
+    wanted = minutes.transform(column([None if hours is None else 60 * hours for hours in HOURS]))
+    assert minutes.transform(SHORT["timedelta64"]).tolist() == wanted.tolist()
+    with pytest.raises(DataError, match="column 'a' is in 'kg', but holds durations; convert it to 'kg'"):
+        fit_encoder(column(["2 kg", "5 kg"])).transform(SHORT["polars"])
+    times = column([datetime.time(1, 30), None, datetime.time(20), datetime.time(0, 15)])
+    clock = fit_encoder(times)
+    assert clock.transform(SHORT["objects"]).tolist() == clock.transform(times).tolist()
+    with pytest.raises(DataError, match=r"should hold times of day, but row 1 .* holds 72 hours"):
+        clock.transform(column([DAY / 2, 3 * DAY]))
+
+
 def test_periods_are_the_moment_at_which_they_start() -> None:
     frame = column(pandas.PeriodIndex(["2024-01", "2024-03"], freq="M"))
     assert (understand(frame)[0].kind, understand(frame)[0].example) == ("date", "2024-01-01")
