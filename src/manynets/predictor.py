@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -26,12 +27,20 @@ if TYPE_CHECKING:
 __all__ = ["Predictor"]
 
 Array: TypeAlias = NDArray[Any]
+FEW_NUMBERS = 16
+"""A list of so many numbers is checked in less time than an array."""
 
 
 def _shown(encoder: TableEncoder) -> str:
     """Return the names of the first columns of a table."""
     names = encoder.column_names
     return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+
+
+def _all_finite(numbers: Array) -> bool:
+    if numbers.size > FEW_NUMBERS:
+        return bool(np.isfinite(numbers).all())
+    return all(map(math.isfinite, numbers.ravel().tolist()))
 
 
 def _refuse_empty(x: Any) -> None:
@@ -138,12 +147,14 @@ class Predictor(abc.ABC):
     def predict(self, x: Any) -> Array:
         """Return predictions for X (N, D): labels, or numbers in the target's own unit, (N,) or (N, O).
 
-        Of a frame that holds categories not seen in training, a UserWarning names them, once for each column.
+        Of a frame that holds categories not seen in training, a UserWarning names them, once for each column. Errors: DataError for rows of
+        which no class can be told, as their numbers are too large for the networks.
         """
         return self.predicted(self.logits(self.encoded(x)))
 
     def predicted(self, logits: Array) -> Array:
         """Return the predictions of logits (K, N, O) that are there already; see `predict`."""
+        self.refuse_lost(logits)
         if self.size == 1:
             return self.task.predict(logits[0], loss=self.recipe.loss)
         if isinstance(self.task, Regression):
@@ -218,7 +229,20 @@ class Predictor(abc.ABC):
 
     def probabilities(self, logits: Array) -> Array:
         """Return the probabilities of logits (K, N, O) that are there already; see `predict_proba`."""
+        self.refuse_lost(logits)
         return np.mean([self.task.proba(one) for one in logits], axis=0)
+
+    def refuse_lost(self, logits: Array) -> None:
+        """Raise DataError where scores (K, N, O) have overflowed, so that a class has no probability. Predicted numbers show it themselves."""
+        if isinstance(self.task, Regression) or _all_finite(logits):
+            return
+        with np.errstate(over="ignore", invalid="ignore"):
+            lost = np.asarray(np.isnan(self.task.proba(logits)).any(axis=(0, 2)))
+        if lost.any():
+            raise DataError(
+                f"{lost.sum():,} of {len(lost):,} rows of X have no prediction, the first row {lost.argmax()} (counted from 0): their numbers are"
+                f" so large that scores leave {logits.dtype}; correct them, or train on scaled columns, or with dtype='float64'"
+            )
 
     def mean_logits(self, logits: Array) -> Array:
         """Return, of logits (K, N, O), those (N, O) that predict the mean of what the networks predict (probabilities, for classes)."""

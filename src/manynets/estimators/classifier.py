@@ -199,6 +199,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._predicted(X, self._mean_proba)
 
     def _mean_proba(self, scores: NDArray[Any]) -> NDArray[Any]:
+        self.model_.refuse_lost(scores)
         task = self.model_.task
         return task.proba(scores[0]) if len(scores) == 1 else np.mean([task.proba(one) for one in scores], axis=0)
 
