@@ -158,15 +158,15 @@ class Predictor(abc.ABC):
         if self.size == 1:
             return self.task.predict(logits[0], loss=self.recipe.loss)
         if isinstance(self.task, Regression):
-            return np.mean([self.task.predict(one, loss=self.recipe.loss) for one in logits], axis=0)
+            return self.task.predict_mean(logits, loss=self.recipe.loss)
         return self.task.predict(self.mean_logits(logits))
 
     def predict_quantiles(self, x: Any) -> Array:
         """Return the quantiles (N, J) for X (N, D) that a model trained with loss="quantile" predicts, in increasing order and in the target's own
         unit; of several targets (N, T, J). J is the number of levels in `Recipe.quantile`; of several networks it is the mean of each quantile.
 
-        `predict` returns the median: where 0.5 is none of the levels, a point between the two quantiles around it, in proportion to the levels, or the
-        quantile that is nearest to it.
+        `predict` returns the median: where 0.5 is none of the levels, a point between the two quantiles around it, in proportion to the levels (of
+        their logarithms, with target_transform="log"), or the quantile that is nearest to it.
 
         Errors: DataError for a model that was trained with another loss.
 
