@@ -260,7 +260,7 @@ FAULTS = (
     Fault(
         "explain",
         "explain/calibration.py",
-        "(count[used] * np.abs(share - mean)).sum() / len(shares)",
+        "(total * np.abs(share - mean)).sum() / total.sum()",
         "np.abs(share - mean).mean()",
     ),
     Fault("explain", "explain/background.py", "column.spread.center, column.spread.scale", "column.spread.center, 1.0"),

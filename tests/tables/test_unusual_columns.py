@@ -67,6 +67,42 @@ def test_durations_are_in_seconds_whatever_their_form() -> None:
     assert y.tolist() == [86400.0, 259200.0]
 
 
+HOURS = [1.5, None, 20.0, 0.25]
+DURATIONS = [None if hours is None else datetime.timedelta(hours=hours) for hours in HOURS]
+SHORT: dict[str, Any] = {
+    "timedelta64": column(pandas.to_timedelta(DURATIONS)),
+    "objects": column(pandas.Series(DURATIONS, dtype=object)),
+    "NumPy objects": column(pandas.Series([None if one is None else np.timedelta64(one) for one in DURATIONS], dtype=object)),
+    "polars": column(DURATIONS, polars.DataFrame),
+    "polars objects": polars.DataFrame({"a": polars.Series(DURATIONS, dtype=polars.Object)}),
+    "arrow": column(DURATIONS, pyarrow.table),
+}
+
+
+@pytest.mark.parametrize("kind", SHORT)
+def test_durations_under_a_day_are_no_times_of_day(kind: str) -> None:
+    assert understand(SHORT[kind])[0].note == "durations, read in seconds"
+    encoder = fit_encoder(SHORT["timedelta64"])
+    assert fit_encoder(SHORT[kind]).to_json() == encoder.to_json()
+    assert encoder.transform(SHORT[kind]).tolist() == encoder.transform(SHORT["timedelta64"]).tolist()
+    mixed = column(pandas.Series([*DURATIONS, "soon"], dtype=object))
+    with pytest.raises(DataError, match="holds 'soon'"):
+        encoder.transform(mixed)
+
+
+def test_durations_in_a_column_of_another_unit_or_of_times_of_day() -> None:
+    minutes = fit_encoder(column([None if hours is None else f"{60 * hours:g} min" for hours in HOURS]))
+    wanted = minutes.transform(column([None if hours is None else 60 * hours for hours in HOURS]))
+    assert minutes.transform(SHORT["timedelta64"]).tolist() == wanted.tolist()
+    with pytest.raises(DataError, match="column 'a' is in 'kg', but holds durations; convert it to 'kg'"):
+        fit_encoder(column(["2 kg", "5 kg"])).transform(SHORT["polars"])
+    times = column([datetime.time(1, 30), None, datetime.time(20), datetime.time(0, 15)])
+    clock = fit_encoder(times)
+    assert clock.transform(SHORT["objects"]).tolist() == clock.transform(times).tolist()
+    with pytest.raises(DataError, match=r"should hold times of day, but row 1 .* holds 72 hours"):
+        clock.transform(column([DAY / 2, 3 * DAY]))
+
+
 def test_periods_are_the_moment_at_which_they_start() -> None:
     frame = column(pandas.PeriodIndex(["2024-01", "2024-03"], freq="M"))
     assert (understand(frame)[0].kind, understand(frame)[0].example) == ("date", "2024-01-01")
@@ -111,6 +147,19 @@ def test_a_type_that_cannot_be_used_is_named_without_advice(values: Any) -> None
     kind = "complex128" if isinstance(values, np.ndarray) else r"Struct\(.*\)"
     with pytest.warns(UserWarning, match=rf"left out: a \(values of type {kind} cannot be used\)$"):
         fit_encoder(frame)
+
+
+@pytest.mark.parametrize("fitted", ["float32", "float64"])
+def test_a_category_is_found_in_float32_and_in_float64(fitted: str) -> None:
+    values = np.array([0.1, 1234567.9, 1e-5, 0.5] * 5)
+    frame = pandas.DataFrame({"a": values})
+    encoder = fit_encoder(frame.astype(fitted), categorical=["a"])
+    wanted = encoder.transform(frame.astype(fitted), strict=True)
+    assert wanted.sum(axis=1).tolist() == [1.0] * 20
+    for other in (frame, frame.astype("float32"), frame.astype("float32").astype("float64"), frame.astype(str)):
+        assert encoder.transform(other, strict=True).tolist() == wanted.tolist()
+    near = encoder.transform(pandas.DataFrame({"a": [0.1000000001, 0.10000001, 0.5000000001, 1.5e300]}))
+    assert not near.any()
 
 
 def test_a_category_is_found_in_another_spelling_of_its_value() -> None:

@@ -196,7 +196,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         if return_members:
             return self._predicted(X, self.model_.task.proba, axis=1)
-        return self._predicted(X, lambda scores: self.model_.task.proba(scores).mean(axis=0))
+        return self._predicted(X, self.model_.probabilities)
 
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """Return the logarithm of `predict_proba`."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ def plain_columns(frame: Any) -> Any:
     - Numbers in the byte order of another machine: in that of this one.
     - Whole numbers of 128 bits: those of 64 bits, or floats where they are larger.
     - Arrow's views and run-end encoded columns: the same values, plainly stored.
+    - Objects that are all durations: in microseconds.
     - Lists and arrays of numbers, all of one length n: n columns called `name[0]`, `name[1]`, ...
     """
     kind = type(frame).__module__.split(".")[0]
@@ -53,6 +55,8 @@ def _plain_pandas(frame: Any) -> Any:
             changed[name] = {name: column.array.mid if dates else _middles(column)}
         elif (lists := _lists(column)) is not None:
             changed[name] = {f"{name}[{j}]": values for j, values in enumerate(lists.T)}
+        elif (durations := _durations(column)) is not None:
+            changed[name] = {name: durations}
     if not changed:
         return frame
     import pandas
@@ -81,6 +85,17 @@ def _lists(column: Any) -> np.ndarray[Any, Any] | None:
     return _matrix(list(column))
 
 
+def _durations(cells: Iterable[Any]) -> np.ndarray[Any, Any] | None:
+    """Return durations (N,) in microseconds, NaT where missing, or None where other objects are among the cells."""
+    found = []
+    for cell in cells:
+        missing = is_missing_value(cell)
+        if not missing and not isinstance(cell, datetime.timedelta | np.timedelta64):
+            return None
+        found.append(None if missing else cell)
+    return np.array(found, dtype="timedelta64[us]") if any(cell is not None for cell in found) else None
+
+
 def _matrix(cells: Sequence[Any]) -> np.ndarray[Any, Any] | None:
     sizes = {len(cell) for cell in cells if isinstance(cell, list | tuple | np.ndarray)}
     if len(sizes) != 1 or not (size := sizes.pop()):
@@ -97,6 +112,9 @@ def _plain_polars(frame: Any) -> Any:
     import polars
 
     frame = usual_integers(frame)
+    for name in [name for name, dtype in frame.schema.items() if dtype == polars.Object]:
+        if (durations := _durations(frame.get_column(name).to_list())) is not None:
+            frame = frame.with_columns(polars.Series(name, durations))
     if not any(isinstance(dtype, polars.List | polars.Array) for dtype in frame.dtypes):
         return frame
     columns: list[Any] = []
