@@ -195,8 +195,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return_members: return those of each network, (K, N, C) or (K, N, L), instead.
         """
         if return_members:
-            return self._predicted(X, self.model_.task.proba, axis=1)
-        return self._predicted(X, self.model_.probabilities)
+            return self._predicted(X, lambda scores: self.model_.task.proba(scores), axis=1)
+        return self._predicted(X, lambda scores: self.model_.probabilities(scores))
 
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """Return the logarithm of `predict_proba`."""
