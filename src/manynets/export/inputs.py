@@ -13,8 +13,9 @@ from manynets.export.network import float_type
 from manynets.model import Model
 from manynets.tables import Table, TableEncoder, open_table
 from manynets.tables.cells import factorise, number_cells
-from manynets.tables.columns import DateColumn, NumericColumn
+from manynets.tables.columns import CategoricalColumn, DateColumn, NumericColumn
 from manynets.tables.dates import date_cells
+from manynets.tables.labels import in_known_spelling
 
 __all__ = ["model_inputs"]
 
@@ -57,6 +58,8 @@ def _cells(encoder: TableEncoder, X: Any) -> dict[str, Array]:
                 cells = np.array([text[11:] for text in cells], dtype=object)
         else:
             labels, codes = factorise(table, column.name)
+            if isinstance(column, CategoricalColumn) and not column.part:
+                labels = in_known_spelling(labels, column.known)
             cells = np.array([*labels, ""], dtype=object)[codes]
         found[column.name] = cells[:, None]
     return found
