@@ -26,6 +26,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {  # parameter
     "weights": ({}, {"sample_weight": "w"}, r"sample_weight must be \(24,\) numbers, one for each row"),
     "lazy y": ({}, {"y": FRAME.lazy()}, r"y is .*LazyFrame.*; give y.collect\(\)"),
     "y a number": ({}, {"y": 3.0}, "y is 3.0, but must be the values to predict, one for each row of X"),
+    "y a name": ({}, {"y": "price"}, "y is 'price', but must be the values to predict, one for each row of X"),
     "no columns": ({}, {"X": pd.DataFrame(X)[[]]}, "the table .*no columns"),
     "text": ({}, {"X": TEXT}, r"X holds text, .* give a frame, such as pandas.DataFrame\(X\), whose columns of text are encoded"),
     "records": ({}, {"X": np.zeros(24, dtype="f8,f8")}, r"X is a structured array, .*; make it a frame, pandas.DataFrame\(X\)"),

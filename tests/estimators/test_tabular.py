@@ -137,3 +137,5 @@ def test_refusals() -> None:
         _fast(mn.TabularClassifier).fit(FRAME, ["yes"] * 120)
     with pytest.raises(mn.OptionError, match="calibrate is 'isotonic', but must be 'auto' or None"):
         mn.TabularClassifier(calibrate="isotonic").fit(FRAME, LABELS)
+    with pytest.raises(mn.OptionError, match="time_limit is '5', but must be a number of seconds above 0, or None"):
+        mn.TabularClassifier(time_limit="5").fit(FRAME, LABELS)  # type: ignore[arg-type]
