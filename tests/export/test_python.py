@@ -132,6 +132,17 @@ def test_intervals(options: dict[str, Any], tmp_path: Path) -> None:
         module.predict_interval([row], 0.9999)
 
 
+def test_rounding_far_from_the_target_is_no_difference(tmp_path: Path) -> None:
+    """Dates of other centuries, which are compared too, lead to limits of hundreds of spreads, of which float32 has seven digits."""
+    days = np.arange(200) % 3 * 400
+    frame = polars.DataFrame({"a": np.random.default_rng(0).normal(size=200), "d": np.datetime64("2020-01-01") + days})
+    recipe = {"epochs": 5, "loss": "quantile", "quantile": (0.1, 0.5, 0.9)}
+    model = mn.train(
+        frame, np.exp(frame["a"]), mn.MLP(hidden=(16,)), mn.Recipe(**recipe), n_networks=2, validation=0.3, progress=False
+    )
+    assert to_python(model, tmp_path / "m.py", X=frame).largest < 1e-5
+
+
 def test_intervals_of_several_targets(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
     model = mn.train(
