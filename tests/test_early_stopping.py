@@ -38,6 +38,27 @@ def test_patience_by_hand() -> None:
     assert patience.exhausted.tolist() == [False, True]
 
 
+def test_several_evaluations_at_once_as_one_by_one() -> None:
+    """As long as only the last ends a patience."""
+    patient = [mn.Recipe(stopping=mn.EarlyStopping(patience=9, min_delta=0.1, inclusive=inclusive)) for inclusive in (False, True)]
+    plateau = mn.Recipe(schedule=mn.ReduceOnPlateau(factor=0.5, patience=9, min_delta=0.1))
+    values = np.round(np.random.default_rng(0).uniform(0, 1, (40, 4)), 1)
+    values[[3, 17], [0, 1]] = np.nan, np.inf
+    one_by_one, at_once = Patience([mn.Recipe(), *patient, plateau]), Patience([mn.Recipe(), *patient, plateau])
+    for start in range(0, len(values), 5):
+        better = [one_by_one.judge(one) for one in values[start : start + 5]]
+        np.testing.assert_array_equal(at_once.judge(values[start : start + 5]), better[-1])
+        for name, value in vars(one_by_one).items():
+            np.testing.assert_array_equal(getattr(at_once, name), value, err_msg=name)
+
+
+def test_a_value_that_is_not_a_number_is_passed_over() -> None:
+    patience = Patience([mn.Recipe()])
+    assert patience.judge(np.array([[1.0], [np.nan], [0.5]])).all()
+    assert not patience.judge(np.array([[0.75], [np.nan]])).any()
+    assert (patience.best_figure.tolist(), patience.bad.tolist()) == ([0.5], [2])
+
+
 def test_what_is_watched() -> None:
     columns = {"loss": np.array([[1.0, 1.0, 1.0]]), "accuracy": np.array([[0.5, 0.5, 0.5]]), "penalty": np.array([[0.2, 0.2, 0.2]])}
     patience = Patience([mn.Recipe(), mn.Recipe(watch="metric"), mn.Recipe(watch="objective")])

@@ -201,3 +201,17 @@ def test_a_model_goes_to_a_device(make: Any) -> None:
     with pytest.raises(mn.OptionError, match=f"device is '{missing}', but torch finds"):
         model.to(missing)
     assert np.array_equal(model.logits(x), before)
+
+
+@pytest.mark.parametrize("networks", [1, 3])
+def test_scores_beyond_float32_are_no_class(networks: int) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    y = np.digitize(x[:, 0], [-0.5, 0.5])
+    members = mn.train(x, y, mn.MLP(hidden=(8,)), mn.Recipe(epochs=30), n_networks=networks, scaling=False, progress=False)
+    largest = np.finfo(np.float32).max
+    rows = np.array([[1, 0], [largest, -largest], [0, 1]])
+    assert set(members.predict(rows / largest)) <= {0, 1, 2}
+    for model in (members, mn.estimator(members)):
+        for predict in (model.predict, model.predict_proba):
+            with pytest.raises(mn.DataError, match=r"1 of 3 rows of X have no prediction, the first row 1 .* scores leave float32"):
+                predict(rows)

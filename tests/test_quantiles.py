@@ -12,6 +12,7 @@ import polars
 import pytest
 import torch
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import mean_absolute_error, r2_score
 
 import manynets as mn
 from manynets.errors import DataError, ModelFileError, OptionError
@@ -150,6 +151,26 @@ def test_several_networks_predict_the_mean_of_each_quantile(ensemble: mn.Model) 
     assert_close(ensemble.predict(x), found[..., 1], "float64_run")
     mean = ensemble.task.predict_quantiles(ensemble.mean_logits(each))  # type: ignore[attr-defined]
     assert_close(mean, found, "float32_run")
+
+
+@pytest.mark.parametrize("levels", [(0.1, 0.9), (0.1, 0.4, 0.9), (0.1, 0.5, 0.9), (0.6, 0.9)])
+def test_metrics_of_several_networks_on_a_logarithm_are_those_of_their_predictions(
+    levels: tuple[float, ...], tmp_path: Path
+) -> None:
+    x, y = rows(200, seed=5)
+    y = np.exp(y / 10 - 5)
+    recipe = mn.Recipe(loss="quantile", quantile=levels, epochs=20)
+    options: dict[str, Any] = {"n_networks": 3, "validation": "folds", "target_transform": "log", "progress": False}
+    model = mn.train(x, y, mn.MLP(hidden=(4,)), recipe, **options)
+    found, quantiles, shares = model.predict(x), model.predict_quantiles(x), model.task.point_weights  # type: ignore[attr-defined]
+    assert_close(found, np.exp(np.log(quantiles) @ shares), "float32_run")
+    truth = {"r2": r2_score(y, found), "mae": mean_absolute_error(y, found)}
+    for name, value in truth.items():
+        assert model.evaluate(x, y)[name] == pytest.approx(value, rel=1e-5)
+    limits = model.predict_interval(x)
+    assert ((limits[:, 0] <= found) & (found <= limits[:, 1])).all()
+    for path in ("m.py", "m.onnx"):  # which compare what they predict
+        (model.to_python if path == "m.py" else model.to_onnx)(tmp_path / path, X=x)
 
 
 def test_intervals_are_conformal_around_the_quantiles(model: mn.Model, ensemble: mn.Model) -> None:

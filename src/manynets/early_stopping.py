@@ -55,26 +55,34 @@ class Patience:
         choices = columns[prefix + "loss"], -columns[prefix + metric], objective  # in the order of WATCHED
         return np.asarray(np.choose(self.watched, choices))
 
-    def judge(self, value: Host) -> NDArray[np.bool_]:
-        """Take the watched values (K,) of an evaluation, and return whose is a new best."""
-        better = value < self.best_figure
-        bound = self.best_figure - self.gain
-        enough = np.where(self.inclusive, value <= bound, value < bound)
-        self.bad = np.where(enough, 0, self.bad + 1)
+    def judge(self, values: Host) -> NDArray[np.bool_]:
+        """Take the watched values of an evaluation, (K,), or of several, (E, K), of which only the last may end a patience.
+
+        Return whose last value is a new best, (K,).
+        """
+        values = np.atleast_2d(values)
+        lowest = np.fmin.accumulate([self.best_figure, *values])
+        best, self.best_figure = lowest[:-1], lowest[-1]
+        bound = best - self.gain
+        enough = np.where(self.inclusive, values <= bound, values < bound)
+        self.bad = np.where(enough.any(0), enough[::-1].argmax(0), self.bad + len(values))
         if self.slows:
             slower = self.exhausted & (self.stop_factor < 1) & (self.lr * self.factor > self.stop_lr)
             self.factor = np.where(slower, self.factor * self.stop_factor, self.factor)
             self.bad = np.where(slower, 0, self.bad)
-        self.best_figure = np.where(better, value, self.best_figure)
         if self.has_plateau:
-            lower = value < self.plateau_best - self.plateau_gain
-            self.plateau_best = np.where(lower, value, self.plateau_best)
-            self.plateau_bad = np.where(lower, 0, self.plateau_bad + 1)
-            flat = self.plateau_bad > self.plateau_patience
-            lowered = np.maximum(self.factor * self.plateau_factor, self.plateau_least)
-            self.factor = np.where(flat, np.minimum(lowered, self.factor), self.factor)
-            self.plateau_bad = np.where(flat, 0, self.plateau_bad)
-        return better
+            for value in values:
+                self._judge_plateau(value)
+        return np.asarray(values[-1] < best[-1])
+
+    def _judge_plateau(self, value: Host) -> None:
+        lower = value < self.plateau_best - self.plateau_gain
+        self.plateau_best = np.where(lower, value, self.plateau_best)
+        self.plateau_bad = np.where(lower, 0, self.plateau_bad + 1)
+        flat = self.plateau_bad > self.plateau_patience
+        lowered = np.maximum(self.factor * self.plateau_factor, self.plateau_least)
+        self.factor = np.where(flat, np.minimum(lowered, self.factor), self.factor)
+        self.plateau_bad = np.where(flat, 0, self.plateau_bad)
 
     @property
     def exhausted(self) -> NDArray[np.bool_]:

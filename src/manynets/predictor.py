@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -26,12 +27,20 @@ if TYPE_CHECKING:
 __all__ = ["Predictor"]
 
 Array: TypeAlias = NDArray[Any]
+FEW_NUMBERS = 16
+"""A list of so many numbers is checked in less time than an array."""
 
 
 def _shown(encoder: TableEncoder) -> str:
     """Return the names of the first columns of a table."""
     names = encoder.column_names
     return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+
+
+def _all_finite(numbers: Array) -> bool:
+    if numbers.size > FEW_NUMBERS:
+        return bool(np.isfinite(numbers).all())
+    return all(map(math.isfinite, numbers.ravel().tolist()))
 
 
 def _refuse_empty(x: Any) -> None:
@@ -138,24 +147,26 @@ class Predictor(abc.ABC):
     def predict(self, x: Any) -> Array:
         """Return predictions for X (N, D): labels, or numbers in the target's own unit, (N,) or (N, O).
 
-        Of a frame that holds categories not seen in training, a UserWarning names them, once for each column.
+        Of a frame that holds categories not seen in training, a UserWarning names them, once for each column. Errors: DataError for rows of
+        which no class can be told, as their numbers are too large for the networks.
         """
         return self.predicted(self.logits(self.encoded(x)))
 
     def predicted(self, logits: Array) -> Array:
         """Return the predictions of logits (K, N, O) that are there already; see `predict`."""
+        self.refuse_lost(logits)
         if self.size == 1:
             return self.task.predict(logits[0], loss=self.recipe.loss)
         if isinstance(self.task, Regression):
-            return np.mean([self.task.predict(one, loss=self.recipe.loss) for one in logits], axis=0)
+            return self.task.predict_mean(logits, loss=self.recipe.loss)
         return self.task.predict(self.mean_logits(logits))
 
     def predict_quantiles(self, x: Any) -> Array:
         """Return the quantiles (N, J) for X (N, D) that a model trained with loss="quantile" predicts, in increasing order and in the target's own
         unit; of several targets (N, T, J). J is the number of levels in `Recipe.quantile`; of several networks it is the mean of each quantile.
 
-        `predict` returns the median: where 0.5 is none of the levels, a point between the two quantiles around it, in proportion to the levels, or the
-        quantile that is nearest to it.
+        `predict` returns the median: where 0.5 is none of the levels, a point between the two quantiles around it, in proportion to the levels (of
+        their logarithms, with target_transform="log"), or the quantile that is nearest to it.
 
         Errors: DataError for a model that was trained with another loss.
 
@@ -218,7 +229,20 @@ class Predictor(abc.ABC):
 
     def probabilities(self, logits: Array) -> Array:
         """Return the probabilities of logits (K, N, O) that are there already; see `predict_proba`."""
-        return np.mean([self.task.proba(one) for one in logits], axis=0)
+        self.refuse_lost(logits)
+        return self.task.proba(logits).mean(axis=0)
+
+    def refuse_lost(self, logits: Array) -> None:
+        """Raise DataError where scores (K, N, O) have overflowed, so that a class has no probability. Predicted numbers show it themselves."""
+        if isinstance(self.task, Regression) or _all_finite(logits):
+            return
+        with np.errstate(over="ignore", invalid="ignore"):
+            lost = np.asarray(np.isnan(self.task.proba(logits)).any(axis=(0, 2)))
+        if lost.any():
+            raise DataError(
+                f"{lost.sum():,} of {len(lost):,} rows of X have no prediction, the first row {lost.argmax()} (counted from 0): their numbers are"
+                f" so large that scores leave {logits.dtype}; correct them, or train on scaled columns, or with dtype='float64'"
+            )
 
     def mean_logits(self, logits: Array) -> Array:
         """Return, of logits (K, N, O), those (N, O) that predict the mean of what the networks predict (probabilities, for classes)."""
@@ -227,7 +251,7 @@ class Predictor(abc.ABC):
         if isinstance(self.task, Regression):
             poisson = self.recipe.loss == "poisson"  # logits are log-rates
             return np.log(np.exp(logits).mean(axis=0)) if poisson else self.task.mean_logits(logits)
-        mean = np.mean([self.task.proba(one) for one in logits], axis=0)
+        mean = self.task.proba(logits).mean(axis=0)
         tiny = np.finfo(mean.dtype).tiny
         if self.task.name == "multiclass":
             return np.log(np.maximum(mean, tiny))

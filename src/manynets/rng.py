@@ -146,9 +146,8 @@ class Shuffles:
             self._random.set_state({"bit_generator": "MT19937", "state": {"key": np.frombuffer(key, np.uint32), "pos": position}})
             self._epoch, self._order = -1, np.arange(rows)
         while self._epoch < epoch:
-            shuffled = np.arange(rows)
-            self._random.shuffle(shuffled)
-            self._order = self._order[shuffled]
+            self._order = self._order.copy()
+            self._random.shuffle(self._order)
             self._epoch += 1
         return self._order
 

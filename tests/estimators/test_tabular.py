@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas
 import pytest
+from scipy import sparse
 from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -26,7 +27,7 @@ def _fast(kind: type) -> Any:
 def _expected(estimator: Any) -> dict[str, str]:
     """The checks that scikit-learn lists as failing for estimators that visit rows in a random order."""
     why = "rows are visited in a random order, and fall into folds"
-    return {"check_sample_weight_equivalence_on_dense_data": why}
+    return {f"check_sample_weight_equivalence_on_{kind}_data": why for kind in ("dense", "sparse")}
 
 
 @parametrize_with_checks([_fast(mn.TabularClassifier), _fast(mn.TabularRegressor)], expected_failed_checks=_expected)
@@ -128,6 +129,16 @@ def test_class_weights() -> None:
 
 def test_it_works_in_scikit_learns_tools() -> None:
     assert cross_val_score(_fast(mn.TabularClassifier), FRAME, LABELS, cv=3).mean() > 0.75
+
+
+@pytest.mark.parametrize("make", [sparse.csr_array, sparse.csc_matrix, sparse.coo_array])
+def test_sparse_input_gives_the_same(make: Any) -> None:
+    x = X * (np.abs(X) > 0.7)
+    dense = _fast(mn.TabularClassifier).fit(x, LABELS, X_val=x, y_val=LABELS)
+    thin = _fast(mn.TabularClassifier).fit(make(x), LABELS, X_val=make(x), y_val=LABELS)
+    assert_close(thin.predict_proba(make(x)), dense.predict_proba(x), "bits")
+    with pytest.raises(ValueError, match="infinity"):
+        thin.predict(make(np.where(x == 0, 0, np.inf)))
 
 
 def test_refusals() -> None:

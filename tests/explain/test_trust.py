@@ -28,6 +28,14 @@ def test_calibration_by_hand() -> None:
     five = calibration(shares, np.array([0, 1, 1, 0]), bins=5)
     assert five.count.tolist() == [1, 1, 2]
     assert five.error == pytest.approx((abs(1 - 0.55) + 0.7 + 2 * abs(0.5 - 0.85)) / 4)
+    double = calibration(shares[[0, 1, 1, 2, 3]], np.array([0, 1, 1, 1, 0]), bins=5)
+    weighted = calibration(shares, np.array([0, 1, 1, 0]), bins=5, sample_weight=[1.0, 2.0, 1.0, 1.0])
+    assert_close(weighted.probability, double.probability, "float64")
+    assert_close(weighted.right, double.right, "float64")
+    assert (weighted.error, weighted.count.tolist()) == (pytest.approx(double.error), [1, 1, 2])
+    assert calibration(shares, np.array([0, 1, 1, 0]), bins=5, sample_weight=[1, 1, 0, 1]).count.tolist() == [1, 2]
+    with pytest.raises(DataError, match="sample_weight holds -1"):
+        calibration(shares, np.array([0, 1, 1, 0]), sample_weight=[1, 1, -1, 1])
     with pytest.raises(OptionError, match="bins is 0"):
         calibration(shares, [0, 0, 0, 0], bins=0)
 

@@ -234,6 +234,11 @@ def test_what_cannot_be_expressed_is_named(tmp_path: Path) -> None:
         to_onnx(model, tmp_path / "m.onnx")
     x = random.normal(size=20)
     periodic = mn.train(x[:, None], x, mn.MLP(embedding=mn.Periodic()), mn.Recipe(epochs=1), progress=False)
+    frame = polars.DataFrame({"empty": polars.Series([None] * 20, dtype=polars.Float64)})
+    with pytest.warns(UserWarning, match="all values are missing in empty"):
+        nothing = mn.train(frame, np.arange(20) % 2, mn.MLP(hidden=()), mn.Recipe(epochs=1), progress=False)
+    with pytest.raises(OptionError, match="no column had a value when the model was trained"):
+        to_onnx(nothing, tmp_path / "n.onnx")
     with pytest.raises(OptionError, match="a network with a Periodic embedding cannot be exported"):
         to_onnx(periodic, tmp_path / "m.onnx")
     with pytest.raises(OptionError, match=r"ends in \.onnx"):

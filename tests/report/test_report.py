@@ -245,6 +245,18 @@ def test_intervals_of_metrics_are_of_95_percent() -> None:
     assert (high - low) / 2 == pytest.approx(1.96 * away.std() / len(away) ** 0.5, rel=0.08)
 
 
+def test_calibration_counts_rows_by_their_weights(tmp_path: Path) -> None:
+    frame, random = wide_table(), np.random.default_rng(0)
+    y, weight = np.where(target(frame) + 40 * random.normal(size=len(frame)) > 160, "dear", "cheap"), random.random(len(frame))
+    model = fitted(frame, y)
+    pages = []
+    for given in (None, weight):
+        pages.append(written(model, frame, y, tmp_path, weight=given)[0])
+        found = mn.explain.calibration(model.predict_proba(frame), np.where(y == "dear", 1, 0), sample_weight=given)
+        assert f"Expected calibration error: {found.error:.4f}" in pages[-1]
+    assert ["all else counts each row once" in page for page in pages] == [False, True]
+
+
 def test_many_classes_are_not_resampled() -> None:
     """A report on thousands of classes would take minutes."""
     X, y = np.random.default_rng(0).normal(size=(600, 2)), np.arange(600) % 300

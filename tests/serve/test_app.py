@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import threading
 import tracemalloc
@@ -340,7 +341,8 @@ def test_who_is_answered(classifier: tuple[Path, Model]) -> None:
     settings = ServeSettings(models=models, host="0.0.0.0", token=TOKEN, allowed_hosts=("models.example",))
     with client_of(settings, host="models.example") as client:
         assert client.get("/healthz").status_code == 200
-        for path in ("/v1/models", "/metrics", "/docs", "/openapi.json"):
+        assert client.get("/docs").status_code == 200  # it asks for the token
+        for path in ("/v1/models", "/metrics", "/openapi.json"):
             assert client.get(path).status_code == 401
             assert client.get(path, headers={"authorization": f"Bearer {TOKEN}x"}).status_code == 401
             assert client.get(path, headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
@@ -397,6 +399,24 @@ def test_pages_metrics_and_errors(client: TestClient) -> None:
     gone = client.get("/v1/models/nothing")
     assert (gone.status_code, gone.json()) == (404, {"error": {"message": "Not Found"}})
     assert client.get("/v1/models/houses:predict").status_code == 405
+
+
+def test_head_answers_as_get_without_the_body(client: TestClient) -> None:
+    for path in ("/healthz", "/readyz", "/metrics", "/", "/docs", "/v1/models", "/v1/models/houses", "/openapi.json", "/nothing"):
+        head, get = client.head(path), client.get(path)
+        assert (head.status_code, head.content) == (get.status_code, b"")
+        if path != "/metrics":  # which counts its own requests
+            assert head.headers["content-length"] == get.headers["content-length"]
+    assert client.head("/v1/models/houses:predict").status_code == 405
+
+
+def test_pages_load_nothing_from_elsewhere(client: TestClient) -> None:
+    for path in ("/", "/docs"):
+        page = client.get(path)
+        assert page.headers["content-security-policy"].startswith("default-src 'none'")
+        for found in re.findall(r'(?:src|href)="([^"]*)"', page.text):
+            assert found.startswith("/")
+            assert client.get(found).status_code == 200
 
 
 def test_an_error_of_the_server_shows_nothing(classifier: tuple[Path, Model], monkeypatch: pytest.MonkeyPatch) -> None:

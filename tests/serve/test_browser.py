@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,6 +67,42 @@ def test_the_form_predicts(page: Any, server: tuple[Server, Any], tmp_path: Path
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     assert page.locator("input:not([id])").count() == 0  # each has its label
     print(tmp_path / "form.png")
+
+
+def test_the_page_of_the_api_sends_requests(page: Any, server: tuple[Server, Any], tmp_path: Path) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"http://127.0.0.1:{server[0].port}/docs")
+    first = page.locator("section").first
+    first.locator("textarea").wait_for()
+    assert first.locator("h2").inner_text() == "POST /v1/models/m:predict"
+    assert all(url.startswith(f"http://127.0.0.1:{server[0].port}/") for url in asked)
+    first.get_by_role("button", name="Send").click()
+    first.locator("div strong").wait_for()
+    assert first.locator("div strong").inner_text() == "200"
+    example = json.loads(first.locator("textarea").input_value())
+    assert json.loads(first.locator("div pre").inner_text())["predictions"] == server[0].predict(example)
+    page.screenshot(path=tmp_path / "api.png")
+    page.set_viewport_size({"width": 400, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    print(tmp_path / "api.png")
+
+
+def test_the_page_of_the_api_asks_for_the_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MANYNETS_TOKEN", "a-token-of-many-characters")
+    frame = wide_table()
+    fitted(frame, target(frame)).save(tmp_path / "m.safetensors")
+    server = Server(tmp_path / "m.safetensors")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{server.port}/docs")
+        page.get_by_label("Token of this server").fill("a-token-of-many-characters")
+        page.get_by_role("button", name="Continue").click()
+        page.locator("section").first.wait_for()
+        assert not page.get_by_label("Token of this server").is_visible()
+        browser.close()
+    server.end()
 
 
 def test_the_form_shows_what_is_wrong(server: tuple[Server, Any]) -> None:

@@ -15,6 +15,7 @@ import polars
 import pyarrow  # type: ignore[import-untyped]
 import pytest
 import torch
+from sklearn.preprocessing import FunctionTransformer
 
 from manynets.errors import DataError
 from manynets.tables import TableEncoder, fit_encoder, plain, read_table, split_target, understand
@@ -68,6 +69,16 @@ def test_blocks_lead_back_to_the_columns() -> None:
     ]
     assert encoder.feature_names[encoder.blocks[2].slice] == ("color=blue", "color=red", "color=(missing)")
     assert encoder.width == 16
+
+
+def test_names_of_the_output_for_scikit_learn() -> None:
+    frame = pandas.DataFrame(MIXED)
+    encoder = fit_encoder(frame)
+    assert encoder.get_feature_names_out().tolist() == list(encoder.feature_names)
+    step = FunctionTransformer(encoder.transform, feature_names_out=lambda _, names: encoder.get_feature_names_out(names))
+    found = step.set_output(transform="pandas").fit_transform(frame)
+    assert list(found.columns) == list(encoder.feature_names)
+    assert found.to_numpy().tobytes() == encoder.transform(frame).tobytes()
 
 
 def test_generated_names_never_clash() -> None:

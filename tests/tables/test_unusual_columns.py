@@ -21,6 +21,8 @@ from tests.tolerances import assert_close
 DAY = datetime.timedelta(days=1)
 EXPECTED = [[-1.0], [1.0]]
 
+BEYOND_FLOAT64 = [2**60 + 3, None, -(2**61), 5] * 3
+
 
 def column(values: Any, frame: Any = pandas.DataFrame) -> Any:
     """Make a frame of one column."""
@@ -63,6 +65,42 @@ def test_durations_are_in_seconds_whatever_their_form() -> None:
     assert fit_encoder(gaps).transform(gaps).tolist() == [[-1, 0], [0, 1], [1, 0]]
     y = split_target(pandas.DataFrame({"x": [1, 2], "y": pandas.to_timedelta(["1 days", "3 days"])}), "y")[1]
     assert y.tolist() == [86400.0, 259200.0]
+
+
+HOURS = [1.5, None, 20.0, 0.25]
+DURATIONS = [None if hours is None else datetime.timedelta(hours=hours) for hours in HOURS]
+SHORT: dict[str, Any] = {
+    "timedelta64": column(pandas.to_timedelta(DURATIONS)),
+    "objects": column(pandas.Series(DURATIONS, dtype=object)),
+    "NumPy objects": column(pandas.Series([None if one is None else np.timedelta64(one) for one in DURATIONS], dtype=object)),
+    "polars": column(DURATIONS, polars.DataFrame),
+    "polars objects": polars.DataFrame({"a": polars.Series(DURATIONS, dtype=polars.Object)}),
+    "arrow": column(DURATIONS, pyarrow.table),
+}
+
+
+@pytest.mark.parametrize("kind", SHORT)
+def test_durations_under_a_day_are_no_times_of_day(kind: str) -> None:
+    assert understand(SHORT[kind])[0].note == "durations, read in seconds"
+    encoder = fit_encoder(SHORT["timedelta64"])
+    assert fit_encoder(SHORT[kind]).to_json() == encoder.to_json()
+    assert encoder.transform(SHORT[kind]).tolist() == encoder.transform(SHORT["timedelta64"]).tolist()
+    mixed = column(pandas.Series([*DURATIONS, "soon"], dtype=object))
+    with pytest.raises(DataError, match="holds 'soon'"):
+        encoder.transform(mixed)
+
+
+def test_durations_in_a_column_of_another_unit_or_of_times_of_day() -> None:
+    minutes = fit_encoder(column([None if hours is None else f"{60 * hours:g} min" for hours in HOURS]))
+    wanted = minutes.transform(column([None if hours is None else 60 * hours for hours in HOURS]))
+    assert minutes.transform(SHORT["timedelta64"]).tolist() == wanted.tolist()
+    with pytest.raises(DataError, match="column 'a' is in 'kg', but holds durations; convert it to 'kg'"):
+        fit_encoder(column(["2 kg", "5 kg"])).transform(SHORT["polars"])
+    times = column([datetime.time(1, 30), None, datetime.time(20), datetime.time(0, 15)])
+    clock = fit_encoder(times)
+    assert clock.transform(SHORT["objects"]).tolist() == clock.transform(times).tolist()
+    with pytest.raises(DataError, match=r"should hold times of day, but row 1 .* holds 72 hours"):
+        clock.transform(column([DAY / 2, 3 * DAY]))
 
 
 def test_periods_are_the_moment_at_which_they_start() -> None:
@@ -109,6 +147,19 @@ def test_a_type_that_cannot_be_used_is_named_without_advice(values: Any) -> None
     kind = "complex128" if isinstance(values, np.ndarray) else r"Struct\(.*\)"
     with pytest.warns(UserWarning, match=rf"left out: a \(values of type {kind} cannot be used\)$"):
         fit_encoder(frame)
+
+
+@pytest.mark.parametrize("fitted", ["float32", "float64"])
+def test_a_category_is_found_in_float32_and_in_float64(fitted: str) -> None:
+    values = np.array([0.1, 1234567.9, 1e-5, 0.5] * 5)
+    frame = pandas.DataFrame({"a": values})
+    encoder = fit_encoder(frame.astype(fitted), categorical=["a"])
+    wanted = encoder.transform(frame.astype(fitted), strict=True)
+    assert wanted.sum(axis=1).tolist() == [1.0] * 20
+    for other in (frame, frame.astype("float32"), frame.astype("float32").astype("float64"), frame.astype(str)):
+        assert encoder.transform(other, strict=True).tolist() == wanted.tolist()
+    near = encoder.transform(pandas.DataFrame({"a": [0.1000000001, 0.10000001, 0.5000000001, 1.5e300]}))
+    assert not near.any()
 
 
 def test_a_category_is_found_in_another_spelling_of_its_value() -> None:
@@ -303,3 +354,23 @@ def test_a_row_of_lists_that_were_categories_in_training() -> None:
     frame = pandas.DataFrame({"a": [[1.0], [1.0, 2.0], [1.0], [1.0, 2.0]], "b": [1.0, 2.0, 3.0, 4.0]})
     encoder = fit_encoder(frame)
     assert_close(encoder.transform(frame[1:2]), encoder.transform(frame)[1:2], "bits")
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        polars.Series(BEYOND_FLOAT64),
+        pyarrow.array(BEYOND_FLOAT64),
+        pandas.array(BEYOND_FLOAT64, dtype="Int64"),
+        pandas.array(BEYOND_FLOAT64, dtype="int64[pyarrow]"),
+    ],
+    ids=["polars", "pyarrow", "pandas Int64", "pandas int64[pyarrow]"],
+)
+def test_large_whole_numbers_with_gaps(cells: Any) -> None:
+    """PyArrow refuses to cast those that float64 would round."""
+    make: Any = {"polars": polars.DataFrame, "pyarrow": pyarrow.table, "pandas": pandas.DataFrame}[
+        type(cells).__module__.split(".")[0]
+    ]
+    frame = make({"n": cells})
+    expected = fit_encoder(polars.DataFrame({"n": np.array(BEYOND_FLOAT64, dtype=np.float64)}))
+    assert fit_encoder(frame).transform(frame).tobytes() == expected.transform(frame).tobytes()

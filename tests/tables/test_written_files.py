@@ -170,6 +170,7 @@ FILES: list[tuple[str, str | bytes, dict[str, list[Any]], list[str]]] = [
     ("unknown among numbers", "a,b\nunknown,2\n3,TBD\nNot available,4\n", {"a": [N, 3, N], "b": [2, N, 4]}, []),
     # a second header
     ("units below the header", "a,b\nkg,cm\n1,2\n3,4\n", TWO, ["line below the header ('kg', 'cm') holds no numbers"]),
+    ("a first row of empty cells", "a,b\n,\n1,2\n3,4\n", {"a": [None, 1, 3], "b": [None, 2, 4]}, []),
     ("units with powers", "a,b\nm2,kg/m3\n1,2\n3,4\n", TWO, ["line below the header ('m2', 'kg/m3') holds no numbers"]),
     ("units with other powers", "a,b\nm^2 s-1,W/(m2 K)\n1,2\n3,4\n", TWO, ["line below the header"]),
     ("codes are no units", "a,b\nA2,km1\n1,2\n3,4\n", {"a": ["A2", "1", "3"], "b": ["km1", "2", "4"]}, []),

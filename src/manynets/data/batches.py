@@ -120,21 +120,19 @@ class Batches:
         return self.orders(epoch, 1)[0]
 
     def _drawn(self, epochs: range) -> Index:
-        if not self.most:  # of the last window of a stream, where other processes have its rows
-            return np.empty((len(epochs), len(self.counts), 0), dtype=np.int64)
-        if self._seeds is not None:
+        if self._seeds is not None and self.most:
             return permutations(self._seeds, epochs, self.most, threads=self.threads)
-        return np.stack([self._drawn_once(epoch) for epoch in epochs])
-
-    def _drawn_once(self, epoch: int) -> Index:
-        out = np.zeros((len(self.counts), self.most), dtype=np.int64)
+        out = np.empty((len(epochs), len(self.counts), self.most), dtype=np.int64)
+        if not self.most:  # of the last window of a stream, where other processes have its rows
+            return out
         for count in set(self.counts.tolist()):
-            which = np.flatnonzero(self.counts == count)
-            orders = orders_of([self.by[u] for u in which], epoch, count, threads=self.threads)
-            for u, order in zip(which, orders, strict=True):
-                mine = self.own[u]
-                out[u, :count] = order if mine is None else mine[order]
-                out[u, count:] = out[u, 0]
+            which = np.flatnonzero(self.counts == count).tolist()
+            for e, epoch in enumerate(epochs):
+                orders = orders_of([self.by[u] for u in which], epoch, count, threads=self.threads)
+                for u, order in zip(which, orders, strict=True):
+                    mine = self.own[u]
+                    out[e, u, :count] = order if mine is None else mine[order]
+            out[:, which, count:] = out[:, which, :1]
         return out
 
     def span(self, step: int) -> tuple[int, int]:

@@ -195,12 +195,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return_members: return those of each network, (K, N, C) or (K, N, L), instead.
         """
         if return_members:
-            return self._predicted(X, lambda scores: np.stack([self.model_.task.proba(one) for one in scores]), axis=1)
-        return self._predicted(X, self._mean_proba)
-
-    def _mean_proba(self, scores: NDArray[Any]) -> NDArray[Any]:
-        task = self.model_.task
-        return task.proba(scores[0]) if len(scores) == 1 else np.mean([task.proba(one) for one in scores], axis=0)
+            return self._predicted(X, lambda scores: self.model_.task.proba(scores), axis=1)
+        return self._predicted(X, lambda scores: self.model_.probabilities(scores))
 
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """Return the logarithm of `predict_proba`."""

@@ -69,15 +69,17 @@ class _Tabular(BaseEstimator):
         return fit
 
     def _read(self, X: Any, *, reset: bool, fitted: bool = True) -> Any:
-        """Return a frame as it is, anything else as an array (N, D) in which NaN is a gap; for an estimator that was fitted to a table, as a frame."""
+        """Return a frame as it is, anything else (sparse matrices, too) as an array (N, D) in which NaN is a gap; for an estimator that was
+        fitted to a table, as a frame.
+        """
         if is_frame(X):
             open_table(X)  # refuses names that occur twice
             return validate_data(self, X, reset=reset, skip_check_array=True)
         if X is not None:  # of which scikit-learn has its own error
             check_container(X)
         named = fitted and not reset and inputs.by_name(self)
-        rows = 2 if reset else 1
-        X = inputs.numeric_rows(self, X, reset=reset, ensure_all_finite="allow-nan", ensure_min_samples=rows)
+        options = {"accept_sparse": ["csr", "csc"], "ensure_all_finite": "allow-nan", "ensure_min_samples": 2 if reset else 1}
+        X = inputs.dense(inputs.numeric_rows(self, X, reset=reset, **options))
         return inputs.with_names(self, X) if named else X
 
     def _seed(self) -> int:
@@ -91,7 +93,7 @@ class _Tabular(BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
+        tags.input_tags.allow_nan = tags.input_tags.sparse = True
         tags.input_tags.string = tags.input_tags.categorical = True
         return tags
 
@@ -99,7 +101,8 @@ class _Tabular(BaseEstimator):
 class TabularClassifier(ClassifierMixin, _Tabular):
     """The best default for classes: an ensemble of small networks on any frame or array (N, D).
 
-    Frames (pandas, polars, pyarrow) may hold text, categories, dates and gaps. Numbers need no scaling, and in arrays NaN is a gap.
+    Frames (pandas, polars, pyarrow) may hold text, categories, dates and gaps. Numbers need no scaling, and in arrays NaN is a gap. Sparse
+    matrices are made dense.
 
     n_networks: members of the ensemble; each validates on another fold of the rows.
     preset: "default"; "fast", which takes a quarter of its steps; or "best", which trains this many networks in each of three settings and

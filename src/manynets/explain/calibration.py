@@ -4,6 +4,8 @@ Rows are put into bins by the probability of the predicted class. In each bin th
 
     expected calibration error = sum over bins of (rows in the bin / rows) * |share right - mean probability|
 
+Rows that have weights count by these in shares, means and error.
+
 Source: Guo et al. 2017, "On Calibration of Modern Neural Networks".
 """
 
@@ -15,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from manynets.data.check import as_weights
 from manynets.display import html_table, number_text
 from manynets.errors import DataError
 from manynets.explain.blocks import check_count
@@ -55,10 +58,11 @@ class Calibration:
         return html_table(["mean probability", "share right", "rows"], lines, title=title)
 
 
-def calibration(probabilities: Any, truth: Any, *, bins: int = 15) -> Calibration:
-    """Return how far probabilities (N, C) are from the observed frequencies. truth: class codes (N,). bins: of equal width.
+def calibration(probabilities: Any, truth: Any, *, bins: int = 15, sample_weight: Any = None) -> Calibration:
+    """Return how far probabilities (N, C) are from the observed frequencies. truth: class codes (N,). bins: of equal width. sample_weight: of
+    each row (N,).
 
-    Errors: DataError for what are no probabilities, and for labels in place of codes.
+    Errors: DataError for what are no probabilities, for labels in place of codes, and for weights that are negative or not one for each row.
 
     >>> found = calibration([[0.25, 0.75]] * 4, [1, 1, 1, 0])
     >>> found.error, found.count.tolist()
@@ -70,11 +74,14 @@ def calibration(probabilities: Any, truth: Any, *, bins: int = 15) -> Calibratio
     predicted = shares.argmax(axis=1)
     confidence, right = shares[np.arange(len(shares)), predicted], predicted == np.asarray(truth)
     bin_of = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    count = np.bincount(bin_of, minlength=bins)
-    used = count > 0
-    mean = np.bincount(bin_of, weights=confidence, minlength=bins)[used] / count[used]
-    share = np.bincount(bin_of, weights=right, minlength=bins)[used] / count[used]
-    return Calibration(mean, share, count[used], float((count[used] * np.abs(share - mean)).sum() / len(shares)))
+    given = as_weights(sample_weight, len(shares))
+    weight = np.ones(len(shares)) if given is None else given
+    total = np.bincount(bin_of, weights=weight, minlength=bins)
+    used = total > 0
+    total, count = total[used], np.bincount(bin_of, minlength=bins)[used]
+    mean = np.bincount(bin_of, weights=weight * confidence, minlength=bins)[used] / total
+    share = np.bincount(bin_of, weights=weight * right, minlength=bins)[used] / total
+    return Calibration(mean, share, count, float((total * np.abs(share - mean)).sum() / total.sum()))
 
 
 def _check(shares: NDArray[np.float64], codes: NDArray[Any]) -> None:

@@ -69,6 +69,10 @@ def encoded(graph: Graph, encoder: TableEncoder) -> str:
             parts += _categories(graph, column, inputs[column.name], starts[column.name])
         elif isinstance(column, DateColumn):
             parts.append(_date(graph, column, inputs[column.name], starts[column.name]))
+    if not parts:
+        raise OptionError(
+            "no column had a value when the model was trained, so its answer is always the same; there is no graph to write"
+        )
     order = np.concatenate([np.asarray(part.columns) for part in parts])
     place = np.full(encoder.width, len(order))  # columns without any value at fit are 0
     place[order[order >= 0]] = np.flatnonzero(order >= 0)

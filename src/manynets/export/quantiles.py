@@ -23,12 +23,16 @@ def quantile_outputs(graph: Graph, model: Model, value: str, coverage: float | N
     several, rows = len(task.quantiles), [0, 0] if model.size > 1 else [0]
     split = graph.node("Reshape", value, graph.constant([*rows, task.targets, several]))
     ordered = graph.node("TopK", split, graph.constant([several]), outputs=2, axis=-1, largest=0, sorted=1)  # (K, N, T, J)
-    point = own_unit(graph, task, graph.node("MatMul", ordered, graph.constant(task.point_weights)))
-    predicted = mean_over_networks(graph, point, model)
-    numbers_output(graph, task, predicted, "prediction")
     turn = [0, 1, 3, 2] if model.size > 1 else [0, 2, 1]
     own = mean_over_networks(graph, own_unit(graph, task, graph.node("Transpose", ordered, perm=turn)), model)  # (N, J, T)
     own = graph.node("Transpose", own, perm=[0, 2, 1])
+    around = np.flatnonzero(task.point_weights)
+    nearest, shares = graph.node("Gather", own, graph.constant(around), axis=2), graph.constant(task.point_weights[around])
+    if task.transform == "log":
+        predicted = graph.node("Exp", graph.node("MatMul", graph.node("Log", nearest), shares))
+    else:
+        predicted = graph.node("MatMul", nearest, shares)
+    numbers_output(graph, task, predicted, "prediction")
     if task.flat:
         own = graph.node("Reshape", own, graph.constant([-1, several]))
     graph.output(own, "quantiles", np.float64, [None, several] if task.flat else [None, task.targets, several])

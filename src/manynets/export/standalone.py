@@ -322,7 +322,11 @@ def values(model, scores):
     """Return the mean predictions (N, T) in the unit of the target; of several quantiles the median."""
     y = standardised(model, scores)
     if model["quantiles"]:
-        y = y.reshape(*y.shape[:2], -1, len(model["quantiles"])) @ model["point_weights"]
+        y = y.reshape(*y.shape[:2], -1, len(model["quantiles"]))
+        if model["log"]:  # the point between means of quantiles
+            scale, largest = np.array(model["scale"])[:, None], y.max(axis=0, keepdims=True)
+            y = largest + np.log(np.exp((y - largest) * scale).mean(axis=0, keepdims=True)) / scale
+        y = y @ model["point_weights"]
     return own_unit(model, y).mean(axis=0)
 
 

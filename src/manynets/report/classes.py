@@ -26,7 +26,7 @@ def classes_section(given: ReportInput, rows: LabelledRows) -> Section:
     if given.model.task.name == "multilabel":
         return _labels(held_out)
     task: Any = given.model.task
-    found = calibration(rows.probabilities, rows.codes)
+    found = calibration(rows.probabilities, rows.codes, sample_weight=rows.weight)
     words = f"Whether probabilities mean what they say, and which classes are taken for which. Expected calibration error: {found.error:.4f}, in 15 bins."
     if given.model.info.get("calibration"):
         words += f" The probabilities were calibrated with the temperature {given.model.info['calibration']:.4g}."

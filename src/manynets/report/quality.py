@@ -51,6 +51,9 @@ def metrics_section(given: ReportInput, rows: LabelledRows | None) -> Section:
     if rows is not None:
         words += " Intervals say how far chance in the choice of these rows may have moved a metric: they are from resampled rows (bootstrap)"
         words += ", that of the accuracy is Wilson's." if "accuracy" in names else "."
+        if rows.weight is not None:
+            words += " Rows count by their weights in the metrics, the calibration, ROC and precision-recall curves, the importance of columns and"
+            words += " their partial dependence; all else counts each row once."
     else:
         words += f" There are no rows to look at more closely: {given.without_rows}."
     return Section("Metrics", words, parts)

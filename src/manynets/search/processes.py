@@ -69,7 +69,7 @@ def count_processes(problem: Problem, members: Sequence[Member], n_jobs: int | N
     """Return how many processes train the members; 0 for this one, as for networks on a GPU.
 
     Networks that the compiled core trains are divided among the threads of this process, where these are as many as the processes that
-    would be started on this machine: nothing has to be sent.
+    would be started on this machine: nothing has to be sent. Where they are more, processes are started, as joblib gives each several of them.
     """
     if not members or problem.rows.x.device.type != "cpu":
         return 0

@@ -48,7 +48,7 @@ def _accuracy(task: Task, scores: Array, y: Array, _loss: str | None) -> Array:
 def _log_loss(task: Task, scores: Array, y: Array, _loss: str | None) -> Array:
     codes = np.searchsorted(np.array(task.classes), y)  # type: ignore[attr-defined]
     tiny = np.finfo(scores.dtype).eps
-    proba = np.clip(np.stack([task.proba(one) for one in scores]), tiny, 1 - tiny)
+    proba = np.clip(task.proba(scores), tiny, 1 - tiny)
     return np.asarray(-np.log(proba[:, np.arange(len(y)), codes]).mean(axis=1))
 
 

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from manynets import __version__
+from manynets.serve.asgi import head_as_get
 from manynets.serve.batching import Batcher
 from manynets.serve.guard import Guard
 from manynets.serve.metrics import ServeMetrics
@@ -31,7 +32,14 @@ LOG = logging.getLogger("manynets.serve")
 SETTINGS = "MANYNETS_SERVE"
 """The environment variable that holds the settings for a worker process."""
 RELOAD_SECONDS = 1.0
-PAGES = {"/": ("page.html", "text/html"), "/form.js": ("form.js", "text/javascript"), "/form.css": ("form.css", "text/css")}
+PAGES = {
+    "/": ("page.html", "text/html"),
+    "/docs": ("api.html", "text/html"),
+    "/common.js": ("common.js", "text/javascript"),
+    "/form.js": ("form.js", "text/javascript"),
+    "/api.js": ("api.js", "text/javascript"),
+    "/form.css": ("form.css", "text/css"),
+}
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
@@ -55,7 +63,7 @@ def create_app(settings: ServeSettings) -> Any:
         for batcher in batchers.values():
             batcher.close()
 
-    app: Any = FastAPI(title="manynets", version=__version__, lifespan=lifespan, redoc_url=None)
+    app: Any = FastAPI(title="manynets", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     _add_pages(app, served, metrics)
     _add_models(app, served)
     _add_errors(app)
@@ -64,7 +72,7 @@ def create_app(settings: ServeSettings) -> Any:
         predict_path(name): PredictRoute(model, batchers[name], settings, metrics=metrics, bodies=bodies)
         for name, model in served.items()
     }
-    return Guard(PredictRoutes(app, routes), settings)
+    return Guard(PredictRoutes(head_as_get(app), routes), settings)
 
 
 def predict_path(name: str) -> str:

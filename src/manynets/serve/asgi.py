@@ -6,7 +6,7 @@ import json
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
-__all__ = ["App", "Header", "Receive", "Scope", "Send", "send_json"]
+__all__ = ["App", "Header", "Receive", "Scope", "Send", "head_as_get", "send_json"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -27,3 +27,18 @@ async def send_json(send: Send, status: int, value: Any, headers: Sequence[Heade
         await send({"type": "http.response.body", "body": body, "more_body": True})
         body = b""  # the next message waits until the client has read
     await send({"type": "http.response.body", "body": body})
+
+
+def head_as_get(app: App) -> App:
+    """Return an application that answers HEAD as `app` answers GET, without the body."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_head(message: MutableMapping[str, Any]) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            await app({**scope, "method": "GET"}, receive, send_head)
+        else:
+            await app(scope, receive, send)
+
+    return answer

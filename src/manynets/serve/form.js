@@ -1,23 +1,6 @@
 // The form at /: it asks for the columns of a model and shows what it predicts.
 
-const byId = (id) => document.getElementById(id);
-let token = "";
 let about = {};
-
-async function ask(path, body) {
-  const headers = { "content-type": "application/json" };
-  if (token) headers.authorization = `Bearer ${token}`;
-  const answer = await fetch(path, body === undefined ? { headers } : { method: "POST", headers, body: JSON.stringify(body) });
-  const found = await answer.json();
-  if (!answer.ok) throw Object.assign(new Error(found.error.message), { status: answer.status, where: found.error });
-  return found;
-}
-
-function element(name, properties = {}, ...children) {
-  const node = Object.assign(document.createElement(name), properties);
-  node.append(...children);
-  return node;
-}
 
 function field(column, index) {
   const id = `column-${index}`;
@@ -44,15 +27,9 @@ async function choose() {
 }
 
 async function start() {
-  try {
-    const { models } = await ask("/v1/models");
-    byId("access").hidden = true;
-    byId("model").replaceChildren(...models.map((model) => element("option", {}, model.name)));
-    await choose();
-  } catch (error) {
-    if (error.status === 401) byId("access").hidden = false;
-    else show(error);
-  }
+  const { models } = await ask("/v1/models");
+  byId("model").replaceChildren(...models.map((model) => element("option", {}, model.name)));
+  await choose();
 }
 
 function show(error) {
@@ -112,9 +89,4 @@ async function predict(event) {
 
 byId("model").addEventListener("change", () => choose().catch(show));
 byId("row").addEventListener("submit", predict);
-byId("access").addEventListener("submit", (event) => {
-  event.preventDefault();
-  token = byId("token").value;
-  start();
-});
-start();
+begin(start, show);

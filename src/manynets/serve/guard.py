@@ -12,7 +12,7 @@ from manynets.serve.settings import ServeSettings, is_loopback
 
 __all__ = ["Guard"]
 
-OPEN = ("/healthz", "/readyz", "/", "/form.js", "/form.css")
+OPEN = ("/healthz", "/readyz", "/", "/docs", "/common.js", "/form.js", "/api.js", "/form.css")
 """Paths that need no token: they say nothing about a model."""
 SECURITY: list[Header] = [
     (b"x-content-type-options", b"nosniff"),

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError
+from manynets.tables.durations import duration_seconds
 from manynets.tables.missing import MISSING_TOKENS, TEXT_MISSING, is_missing, is_missing_text, is_missing_value
 from manynets.tables.table import Table, native_type, storage_of
 from manynets.tables.units import conversion, same_unit
@@ -140,13 +141,15 @@ def _numbers(table: Table, name: str, reading: Reading) -> NDArray[np.float64]:
     storage = table.storage(name)
     series = table.series(name)
     if storage in ("number", "bool"):
-        if storage == "bool" or series.dtype == nw.Decimal or series.null_count():
+        if storage == "bool" or series.dtype == nw.Decimal:
             series = series.cast(nw.Float64)
-        return np.asarray(series.to_numpy(), dtype=np.float64)
+        return np.asarray(
+            series.to_numpy(), dtype=np.float64
+        )  # whole numbers with gaps as well: PyArrow does not cast them beyond 2^53
     if storage == "empty":
         return np.full(table.rows, math.nan)
     if storage == "duration":
-        return _seconds(series)
+        return _durations(name, series, reading)
     if storage in ("date", "time", "other"):
         raise DataError(
             f"column {name!r} should hold numbers, but is of type {native_type(series)}; give numbers, or drop the column"
@@ -199,13 +202,16 @@ def units_converted(table: Table, name: str, reading: Reading) -> Counter[str]:
     return units
 
 
-def _seconds(series: nw.Series[Any]) -> NDArray[np.float64]:
-    """Return durations (N,) in seconds."""
+def _durations(name: str, series: nw.Series[Any], reading: Reading) -> NDArray[np.float64]:
+    """Return durations (N,) in the unit of the column, or where it has none in seconds."""
     import narwhals as nw
 
+    unit = duration_seconds(f"1 {reading.unit}") if reading.unit else 1.0
+    if unit is None:
+        raise DataError(f"column {name!r} is in {reading.unit!r}, but holds durations; convert it to {reading.unit!r}")
     missing = np.asarray(series.is_null().to_numpy(), dtype=bool)
     values = np.asarray(series.dt.total_microseconds().cast(nw.Float64).to_numpy(), dtype=np.float64) / 1e6
-    return np.where(missing, math.nan, values)
+    return np.where(missing, math.nan, values / unit)
 
 
 def _no_number(table: Table, name: str, index: int, value: str, reading: Reading) -> DataError:

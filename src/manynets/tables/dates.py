@@ -53,6 +53,7 @@ _ORDERS: tuple[tuple[DateOrder, ...], ...] = (("ymd",), ("dmy", "mdy"), ("time",
 
 Seconds = NDArray[np.datetime64]
 NAT = np.datetime64("NaT", "s")
+DAY_SECONDS = 86400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,6 +203,8 @@ def date_cells(table: Table, name: str, form: DateForm) -> Seconds:
         return _stored_dates(table.series(name), form)
     if form.order in ("compact", "seconds", "milliseconds"):
         return _dates_of_numbers(table, name, form)
+    if storage == "duration" and form.order == "time":  # the time since midnight, as some databases give it
+        return _since_midnight(table, name)
     if storage not in ("text", "category", "mixed", "time"):
         raise DataError(f"column {name!r} should hold dates, but holds numbers; give dates, or text such as 2024-12-31")
     return _dates_of_text(table, name, text_cells(table, name), form)
@@ -218,6 +221,17 @@ def _stored_dates(series: nw.Series[Any], form: DateForm) -> Seconds:
         series = series.dt.replace_time_zone(None)
     moments = np.asarray(series.cast(nw.Datetime("us")).to_numpy()).astype("datetime64[s]")
     return (moments + np.timedelta64(later, "m")).astype("datetime64[s]")
+
+
+def _since_midnight(table: Table, name: str) -> Seconds:
+    seconds = number_cells(table, name)
+    outside = (seconds < 0) | (seconds >= DAY_SECONDS)
+    if outside.any():
+        row = int(np.argmax(outside))
+        raise DataError(
+            f"column {name!r} should hold times of day, but {table.row(row)} holds {seconds[row] / 3600:g} hours; correct it"
+        )
+    return np.where(np.isnan(seconds), NAT, np.nan_to_num(seconds).astype(np.int64).astype("datetime64[s]"))
 
 
 def _dates_of_numbers(table: Table, name: str, form: DateForm) -> Seconds:
@@ -311,7 +325,7 @@ def date_parts(moments: Seconds) -> dict[str, NDArray[np.float64]]:
     gone = np.isnat(moments)
     filled = np.where(gone, np.datetime64(0, "s"), moments)
     days, months = filled.astype("datetime64[D]"), filled.astype("datetime64[M]")
-    seconds = filled.astype(np.int64) % 86400
+    seconds = filled.astype(np.int64) % DAY_SECONDS
     whole = {
         "year": filled.astype("datetime64[Y]").astype(np.int64) + 1970,
         "month": months.astype(np.int64) % 12 + 1,

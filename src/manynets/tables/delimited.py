@@ -207,7 +207,7 @@ def is_second_header(frame: polars.DataFrame, texts: polars.DataFrame, delimiter
 
     Some columns may hold other words, if that of the first row is not one of them and two columns hold numbers otherwise.
     """
-    if frame.height < 2 or any(cells[0] is not None for cells in frame if cells.name not in texts.columns):
+    if frame.height < 2 or not texts.width or any(cells[0] is not None for cells in frame if cells.name not in texts.columns):
         return False
     first = [cell for cell in texts.row(0) if cell is not None]
     if len(first) < 2 or any(is_missing(cell) or _DIGIT.search(_POWER.sub("", cell)) for cell in first):

@@ -108,6 +108,13 @@ class TableEncoder:
                 names.append(name)
         return tuple(names)
 
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Return `feature_names` as an array (D,), by the method that scikit-learn's tools call. input_features: ignored.
+
+        There is no `set_output`, as an encoder has no `fit`: `pandas.DataFrame(X, columns=encoder.get_feature_names_out())` is a frame.
+        """
+        return np.array(self.feature_names, dtype=object)
+
     @cached_property
     def piecewise(self) -> NDArray[np.bool_]:
         """Which output columns are piecewise-linear ones (`manynets.tables.piecewise`), (D,)."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 __all__ = ["in_known_spelling", "other_spellings", "shown_unseen", "spelled_alike"]
 
 _BETWEEN_WORDS = re.compile(r"(?<=[^\W\d_])[\s_-]+(?=[^\W\d_])")
 _WORD = re.compile(r"[^\W\d_]{2}")
 _WHOLE = re.compile(r"([+-]?[0-9]+)\.0*")
+_FRACTION = re.compile(r"-?[0-9]+\.[0-9]+(?:e[+-][0-9]+)?")
 _BOOLS = {"0": "False", "1": "True"}
 
 
@@ -31,12 +34,15 @@ def spelled_alike(labels: Iterable[str]) -> list[list[str]]:
 
 
 def in_known_spelling(labels: list[str], known: Sequence[str]) -> list[str]:
-    """Return labels, with one that stands for the same value as a known one in its spelling: the number 1 for 1.0, or for True.
+    """Return labels, with one that stands for the same value as a known one in its spelling: the number 1 for 1.0, or for True, and 0.1 for
+    the 0.10000000149011612 that a float32 makes of it.
 
     Other decimals may be codes: version 3.10 of a program is not version 3.1.
 
     >>> in_known_spelling(["1", "3.10"], ["1.0", "3.1"]), in_known_spelling(["1", "0"], ["False", "True"])
     (['1.0', '3.10'], ['True', 'False'])
+    >>> in_known_spelling(["0.1", "0.5"], ["0.10000000149011612"])
+    ['0.10000000149011612', '0.5']
     """
     seen = set(known)
     if seen.issuperset(labels):
@@ -60,9 +66,14 @@ def other_spellings(known: Sequence[str]) -> dict[str, str]:
 
 
 def _number(label: str) -> str:
-    """Return a whole number without its decimal point."""
-    whole = _WHOLE.fullmatch(label)
-    return whole[1] if whole else label
+    """Return a whole number without its decimal point, and one with all digits of a float32 with those that it needs."""
+    if whole := _WHOLE.fullmatch(label):
+        return whole[1]
+    if _FRACTION.fullmatch(label) and repr(value := float(label)) == label:
+        with np.errstate(over="ignore"):
+            short = np.float32(value)
+        return repr(float(str(short))) if float(short) == value else label
+    return label
 
 
 def shown_unseen(unseen: Iterable[str], known: Sequence[str], *, most: int = 5) -> str:

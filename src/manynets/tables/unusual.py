@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import itertools
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ def plain_columns(frame: Any, known: Collection[str] = ()) -> Any:
     - Numbers in the byte order of another machine: in that of this one.
     - Whole numbers of 128 bits: those of 64 bits, or floats where they are larger.
     - Arrow's views and run-end encoded columns: the same values, plainly stored.
+    - Objects that are all durations: in microseconds.
     - Lists and arrays of numbers, all of one length n: n columns called `name[0]`, `name[1]`, ...
 
     known: the columns that an encoder has. Lists become columns where they did when it was fitted, and must have the length that they had then.
@@ -58,6 +60,8 @@ def _plain_pandas(frame: Any, known: Collection[str]) -> Any:
             changed[name] = {name: column.array.mid if dates else _middles(column)}
         elif (lists := _lists(name, column, known)) is not None:
             changed[name] = {f"{name}[{j}]": values for j, values in enumerate(lists.T)}
+        elif (durations := _durations(column)) is not None:
+            changed[name] = {name: durations}
     if not changed:
         return frame
     import pandas
@@ -93,6 +97,17 @@ def _length(name: str, known: Collection[str]) -> int:
     return next(j for j in itertools.count() if f"{name}[{j}]" not in known)
 
 
+def _durations(cells: Iterable[Any]) -> np.ndarray[Any, Any] | None:
+    """Return durations (N,) in microseconds, NaT where missing, or None where other objects are among the cells."""
+    found = []
+    for cell in cells:
+        missing = is_missing_value(cell)
+        if not missing and not isinstance(cell, datetime.timedelta | np.timedelta64):
+            return None
+        found.append(None if missing else cell)
+    return np.array(found, dtype="timedelta64[us]") if any(cell is not None for cell in found) else None
+
+
 def _matrix(name: str, cells: Sequence[Any], known: Collection[str]) -> np.ndarray[Any, Any] | None:
     size = 0 if name in known else _length(name, known)
     lengths = [len(cell) if _is_list(cell) else None for cell in cells]
@@ -117,6 +132,9 @@ def _plain_polars(frame: Any, known: Collection[str]) -> Any:
     import polars
 
     frame = usual_integers(frame)
+    for name in [name for name, dtype in frame.schema.items() if dtype == polars.Object]:
+        if (durations := _durations(frame.get_column(name).to_list())) is not None:
+            frame = frame.with_columns(polars.Series(name, durations))
     lists_in = [
         name
         for name, dtype in frame.schema.items()

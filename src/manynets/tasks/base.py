@@ -56,7 +56,7 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def proba(self, logits: Values) -> Values:
-        """Return probabilities of the logits (raw scores) (N, O); raise DataError where there are none."""
+        """Return probabilities (..., N, C) of logits (raw scores) (..., N, O); raise DataError where there are none."""
 
     @abc.abstractmethod
     def predict(self, logits: Values, *, loss: str | None = None) -> Values:

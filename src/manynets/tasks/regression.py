@@ -204,6 +204,15 @@ class Regression(Task):
         values = np.exp(logits) if loss == "poisson" else self.clamped(logits)
         return self.own_unit(self._split(values) @ self.point_weights.astype(values.dtype) if self.quantiles else values)
 
+    def predict_mean(self, logits: Values, *, loss: str | None = None) -> Values:
+        """Return the mean of what several networks predict, for logits (K, ..., O).
+
+        Of quantiles without the median it is the point between the means of the two around it, on the logarithm if the target is on it.
+        """
+        if len(logits) > 1 and self.transform == "log" and self.quantiles and self.point_weights.max() < 1.0:
+            return self.predict(self.mean_logits(logits.astype(np.float64)), loss=loss)
+        return np.mean([self.predict(one, loss=loss) for one in logits], axis=0)
+
     def in_type_of(self, logits: Values, predictions: Values) -> Values:
         """Return predictions in the type in which a network computed the logits, or as they are where that would lose digits.
 

@@ -265,7 +265,7 @@ def interval_of(
         both = np.stack([one.limits(mean[:, j], spread[:, j], coverage) for j, one in enumerate(residuals)], axis=1)
     if loss == "poisson":
         both = np.maximum(both, 0.0)
-    predicted = np.mean([task.predict(one, loss=loss) for one in logits], axis=0)
+    predicted = task.predict_mean(logits, loss=loss)
     lower, upper = (task.own_unit(both[..., end]) for end in (0, 1))
     return np.stack([np.minimum(lower, predicted), np.maximum(upper, predicted)], axis=-1)
 

@@ -31,7 +31,7 @@ def best_temperature(task: Task, logits: Array, target: Array, weight: Array | N
     """
 
     def loss(temperature: float) -> float:
-        probability = np.mean([task.proba(one / temperature) for one in logits.astype(np.float64)], axis=0)
+        probability = task.proba(logits.astype(np.float64) / temperature).mean(axis=0)
         if isinstance(task, Multiclass):
             shares = probability[np.arange(len(target)), target]
         else:

@@ -111,16 +111,17 @@ class Tracks:
 
         finite: which networks are. metric: the task's. named: whether they are judged by another; where that is not defined, by the loss.
         """
-        losses = columns["val_loss" if named else "loss"]
-        for watched, loss in zip(np.where(finite, self.patience.values(columns, metric), np.inf), losses, strict=True):
-            if self.teams is not None:
-                counted = self.alive & finite & (watched < np.inf if named else True)
-                watched = _team_means(watched, self.teams, counted)
-            if named and (undefined := finite & (watched == np.inf)).any():
-                self._warn_of_undefined(undefined)
-                whole = loss if self.teams is None else _team_means(loss, self.teams, self.alive & finite)
-                watched = np.where(undefined, whole, watched)
-            better = self.patience.judge(watched)
+        watched = np.where(finite, self.patience.values(columns, metric), np.inf)
+        if named or self.teams is not None:
+            for values, loss in zip(watched, columns["val_loss" if named else "loss"], strict=True):
+                if self.teams is not None:
+                    counted = self.alive & finite & (values < np.inf if named else True)
+                    values[:] = _team_means(values, self.teams, counted)
+                if named and (undefined := finite & (values == np.inf)).any():
+                    self._warn_of_undefined(undefined)
+                    whole = loss if self.teams is None else _team_means(loss, self.teams, self.alive & finite)
+                    values[undefined] = whole[undefined]
+        better = self.patience.judge(watched)
         chosen = (better | self.keeps_last) & finite & self.alive
         self.best = np.where(chosen, self.entries - 1, self.best)
         return chosen
@@ -150,7 +151,7 @@ class Tracks:
 
     def histories(self, indices: Sequence[int]) -> list[dict[str, list[float]]]:
         """Return the histories of networks as columns; one without penalties has no column of them."""
-        columns = {name: np.stack([of_all[indices] for of_all in values], axis=1).tolist() for name, values in self.columns.items()}
+        columns = {name: np.array(values)[:, indices].T.tolist() for name, values in self.columns.items()}
         recipes = [self.members[k].recipe for k in indices]
         return [
             {name: column[i] for name, column in columns.items() if name != "penalty" or recipe.l1 or recipe.l2}
@@ -170,7 +171,7 @@ class Tracks:
             if isinstance(value, np.ndarray):
                 setattr(self, name, value[chosen])
         self.patience.take(chosen)
-        self.columns = {name: [values[chosen] for values in column] for name, column in self.columns.items()}
+        self.columns = {name: list(np.array(column)[:, chosen]) for name, column in self.columns.items()}
 
 
 class Sums:
