@@ -14,10 +14,12 @@ import pytest
 import torch
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.inspection import partial_dependence, permutation_importance
+from sklearn.metrics import get_scorer
 from sklearn.model_selection import cross_val_predict, cross_val_score
 
 import manynets as mn
 from manynets.plots.models import history_panels
+from manynets.tasks import Multiclass
 from tests.tolerances import assert_close
 
 X = np.random.default_rng(0).normal(size=(120, 3))
@@ -226,6 +228,32 @@ def test_the_estimator_of_the_default_for_tables() -> None:
     found: Any = mn.estimator(net.model_)
     assert found.get_params() == net.get_params() | {"calibrate": "auto"}
     assert np.array_equal(found.predict_proba(HOUSES), net.predict_proba(HOUSES))
+
+
+@pytest.mark.parametrize("default", [False, True])
+def test_scikit_learns_scorers_read_an_estimator_whose_classes_are_in_another_order(default: bool) -> None:
+    network = () if default else (mn.MLP(hidden=(8,)), mn.Recipe(epochs=20, optimizer=mn.Adam(lr=0.02)))
+    preset: Any = {"preset": "fast", "n_networks": 2} if default else {}
+    model = mn.train(X, LABELS, *network, positive="no", progress=False, **preset).with_threshold(0.3)
+    assert model.classes_.tolist() == ["yes", "no"]
+    found: Any = mn.estimator(model)
+    assert found.classes_.tolist() == ["no", "yes"]
+    assert found.predict(X).tolist() == model.predict(X).tolist()
+    assert_close(found.predict_proba(X)[:, ::-1], model.predict_proba(X), "float32")
+    assert get_scorer("roc_auc")(found, X, LABELS) == pytest.approx(model.evaluate(X, LABELS)["auc"])
+    assert get_scorer("neg_log_loss")(found, X, LABELS) == pytest.approx(-model.evaluate(X, LABELS)["log_loss"], rel=1e-4)
+    with pytest.raises(mn.OptionError, match=r"in the order 'yes', 'no', but .* give them mn.estimator\(model\)"):
+        cross_val_score(model, X, LABELS, scoring="roc_auc")
+
+
+def test_an_estimator_of_several_classes_in_another_order() -> None:
+    y = np.digitize(X[:, 0], [-0.5, 0.5])
+    model = mn.train(X, y, mn.MLP(hidden=(8,)), mn.Recipe(epochs=5), task=Multiclass((2, 0, 1)), progress=False)
+    for one in (model, model.with_threshold([[0, 1, 9], [1, 0, 1], [2, 1, 0]])):
+        found: Any = mn.estimator(one)
+        assert found.classes_.tolist() == [0, 1, 2]
+        assert found.predict(X).tolist() == one.predict(X).tolist()
+        assert_close(found.predict_proba(X)[:, [2, 0, 1]], one.predict_proba(X), "float32")
 
 
 def test_no_estimator_for_some_models() -> None:

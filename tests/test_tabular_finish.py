@@ -61,6 +61,13 @@ def test_settings_of_classes_are_kept_whose_mean_is_better(metric: Any) -> None:
     assert sorted(kept(fit)) == sorted([GOOD, FAIR])
 
 
+def test_where_the_metric_is_not_defined_settings_are_kept_by_the_loss() -> None:
+    by_loss, by_area = (
+        finished([BAD, GOOD], np.full(ROWS, 1), task=mn.Binary((0, 1)), metric=one) for one in ("log_loss", "roc_auc")
+    )
+    assert kept(by_area) == kept(by_loss) != [BAD]
+
+
 def test_rows_count_by_their_weight_where_settings_are_chosen() -> None:
     first, second = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]
     y = np.where(np.arange(ROWS) < ROWS // 2, X @ first, X @ second)

@@ -109,6 +109,7 @@ def train(
     target_transform: "log" trains on the logarithm of a positive target, "auto" does so where its tail is heavy; predictions are in
         its own unit. See `manynets.Regression`.
     positive: of two classes the one that precision, recall, F1 and threshold are about, and the last of `classes_`. None: the last when sorted.
+        scikit-learn's tools, which want sorted classes, take `mn.estimator(model)`.
     encoder: turns a frame into numbers; if left out, `manynets.tables.fit_encoder` fits one to the training rows. The model
         stores it, so that it predicts from frames too. An array given together with an encoder is taken as encoded already.
     scaling: of numeric columns, of a frame and of an array alike: "standard" (if left out: mean 0, standard deviation 1), "robust",

@@ -66,7 +66,7 @@ def check_target(y: Any) -> None:
     """Raise DataError for what holds no column of values."""
     if hasattr(y, "tocsr"):
         raise DataError(f"y is sparse ({type(y).__name__}); make it dense, with y.toarray()")
-    if not _has_rows(y) or isinstance(y, Mapping | Set | DataLoader | Dataset):
+    if not _has_rows(y) or isinstance(y, str | Mapping | Set | DataLoader | Dataset):
         collect = "; give y.collect()" if type(y).__name__ == "LazyFrame" else ""
         raise DataError(f"y is {short(y)}, but must be the values to predict, one for each row of X{collect}")
 

@@ -273,6 +273,11 @@ class ModelTools(Predictor):
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import ClassifierTags, InputTags, RegressorTags, Tags, TargetTags
 
+        if list(getattr(self.task, "classes", ())) != sorted(getattr(self.task, "classes", ())):
+            raise OptionError(
+                f"the classes of this model are in the order {', '.join(map(repr, self.task.classes))}, but scikit-learn's tools"  # type: ignore[attr-defined]
+                " read probabilities in sorted order; give them mn.estimator(model)"
+            )
         numbers = isinstance(self.task, Regression)
         frames = self.encoder is not None and not self.encoder.positional
         return Tags(

@@ -242,6 +242,15 @@ def test_a_candidate_that_cannot_be_trained_is_named(call: Call, table: Path) ->
     assert done.err.endswith("; none/results.csv has the reason of each\n")
 
 
+def test_a_metric_that_is_not_defined_on_the_scored_rows_is_named(call: Call, tmp_path: Path) -> None:
+    rows = [f"{2000 + i},{i * 7 % 11},{'yes' if i % 3 == 0 and i < 60 else 'no'}" for i in range(120)]
+    (tmp_path / "late.csv").write_text("\n".join(["year,x,y", *rows]))
+    words = ("--target", "y", "--time-column", "year", "--metric", "roc_auc", "--grid", "lr=0.01,0.05")
+    done = call("sweep", tmp_path / "late.csv", *words, *SMALL, "--out", "here")
+    assert done.code == 2
+    assert "error: no candidate can be ranked: roc_auc is not defined on the rows that are scored" in done.err
+
+
 def test_drawn_candidates() -> None:
     default = default_values(DRAWN, mn.MLP(hidden=(128, 128), dropout=0.1), mn.Recipe(batch_size=64))
     assert default["hidden"] == "128,128"

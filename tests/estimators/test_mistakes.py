@@ -26,9 +26,11 @@ MISTAKES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {  # parameter
     "weights": ({}, {"sample_weight": "w"}, r"sample_weight must be \(24,\) numbers, one for each row"),
     "lazy y": ({}, {"y": FRAME.lazy()}, r"y is .*LazyFrame.*; give y.collect\(\)"),
     "y a number": ({}, {"y": 3.0}, "y is 3.0, but must be the values to predict, one for each row of X"),
+    "y a name": ({}, {"y": "price"}, "y is 'price', but must be the values to predict, one for each row of X"),
     "no columns": ({}, {"X": pd.DataFrame(X)[[]]}, "the table .*no columns"),
     "text": ({}, {"X": TEXT}, r"X holds text, .* give a frame, such as pandas.DataFrame\(X\), whose columns of text are encoded"),
     "records": ({}, {"X": np.zeros(24, dtype="f8,f8")}, r"X is a structured array, .*; make it a frame, pandas.DataFrame\(X\)"),
+    "masked": ({}, {"X": np.ma.masked_greater(X, 1.5)}, r"X has \d+ masked values; fill them in, with X.filled\(value\)"),
     "batch": ({}, {"X": pyarrow.record_batch({"a": X[:, 0]})}, r"X is a RecordBatch, .*; give pyarrow.Table.from_batches\(\[X\]\)"),
     "validation columns": ({}, {"X_val": X[:, :2], "y_val": Y}, "X_val cannot be used: X has 2 features, but "),
     "lazy validation": ({}, {"X_val": FRAME.lazy(), "y_val": Y}, r"X_val cannot be used: X is a LazyFrame, .*; give X.collect\(\)"),
@@ -48,6 +50,7 @@ MONTHS = pd.PeriodIndex(np.where(Y, "2024-01", "2024-02"), freq="M")
 NO_LABELS: dict[str, tuple[Any, str]] = {
     "periods": (MONTHS, r"y holds Period\('2024-01', 'M'\) \(Period\), but labels are text, numbers or bools; make them text"),
     "bytes": (np.where(Y, b"a", b"b"), r"y holds b'a' \(bytes\), but labels are text, numbers or bools; make them text"),
+    "a missing date": (pd.Series(pd.to_datetime(["2024-01-01", None] * 12)), r"y is missing in 12 of 24 rows \(first: 1, 3"),
     "mixed columns": (
         pd.DataFrame({"a": ["x", "y"] * 12, "b": Y}),
         r"y has shape \(24, 2\), but must be one label a row, or a matrix of 0 and 1; fit one model for each column",
@@ -61,6 +64,16 @@ def test_what_is_no_label(case: str, kind: Any) -> None:
     y, message = NO_LABELS[case]
     with pytest.raises(mn.DataError, match=message):
         kind().fit(X, y)
+
+
+@pytest.mark.parametrize("kind", [mn.MLPClassifier, mn.TabularClassifier], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("labels", [Y > 0, Y, Y * 1.0], ids=["bools", "whole numbers", "floats"])
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_labels_of_a_column_that_once_had_gaps(labels: Any, kind: Any) -> None:
+    """pandas keeps them as objects when the rows with gaps are left out."""
+    net = kind(random_state=0).fit(X, pd.Series(labels.astype(object)))
+    assert net.classes_.dtype == labels.dtype
+    assert (net.predict(X) == kind(random_state=0).fit(X, labels).predict(X)).all()
 
 
 @pytest.mark.parametrize("kind", [mn.MLPRegressor, mn.TabularRegressor], ids=lambda kind: kind.__name__)

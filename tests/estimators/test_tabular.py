@@ -95,6 +95,14 @@ def test_a_validation_set_of_your_own() -> None:
     assert model.score(FRAME[90:], LABELS[90:]) > 0.8
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_rows_without_weight_have_no_prediction_out_of_fold(several: bool) -> None:
+    weight = np.arange(120) % 4 > 0
+    y = np.stack([LABELS == "yes", X[:, 1] > 0], axis=1).astype(int) if several else LABELS
+    model = _fast(mn.TabularClassifier).fit(FRAME[["b", "c", "d"]], y, sample_weight=weight)
+    assert (np.isnan(model.oof_prediction_).all(axis=1) == ~weight).all()
+
+
 def test_decision_functions() -> None:
     two = _fast(mn.TabularClassifier).set_params(metric="f1").fit(FRAME, LABELS)
     scores, share = two.decision_function(FRAME), two.predict_proba(FRAME)[:, 1]
@@ -140,3 +148,5 @@ def test_refusals() -> None:
         _fast(mn.TabularClassifier).fit(FRAME, ["yes"] * 120)
     with pytest.raises(mn.OptionError, match="calibrate is 'isotonic', but must be 'auto' or None"):
         mn.TabularClassifier(calibrate="isotonic").fit(FRAME, LABELS)
+    with pytest.raises(mn.OptionError, match="time_limit is '5', but must be a number of seconds above 0, or None"):
+        mn.TabularClassifier(time_limit="5").fit(FRAME, LABELS)  # type: ignore[arg-type]

@@ -57,10 +57,12 @@ def test_a_table_of_all_kinds(tmp_path: Path) -> None:
     assert_close(found["prediction"], model.predict(rows), "float32")
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("activation", get_args(Activation))
-def test_every_activation(activation: Activation, tmp_path: Path) -> None:
+def test_every_activation(activation: Activation, dtype: Any, tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
-    model = mn.train(x, x[:, 0] ** 2, mn.MLP(hidden=(6, 5), activation=activation), mn.Recipe(epochs=2), progress=False)
+    recipe = mn.Recipe(epochs=2, dtype=dtype)
+    model = mn.train(x, x[:, 0] ** 2, mn.MLP(hidden=(6, 5), activation=activation), recipe, progress=False)
     assert to_onnx(model, tmp_path / "m.onnx", X=x).largest < 1e-5
 
 

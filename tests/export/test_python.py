@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+import pandas
 import polars
 import pytest
 
@@ -129,6 +130,17 @@ def test_intervals(options: dict[str, Any], tmp_path: Path) -> None:
     assert_close(module.predict_interval([row], 0.5), wanted, "float32_run")
     with pytest.raises(ValueError, match="72 held-out rows, at most"):
         module.predict_interval([row], 0.9999)
+
+
+def test_rounding_far_from_the_target_is_no_difference(tmp_path: Path) -> None:
+    """Dates of other centuries, which are compared too, lead to limits of hundreds of spreads, of which float32 has seven digits."""
+    days = np.arange(200) % 3 * 400
+    frame = polars.DataFrame({"a": np.random.default_rng(0).normal(size=200), "d": np.datetime64("2020-01-01") + days})
+    recipe = {"epochs": 5, "loss": "quantile", "quantile": (0.1, 0.5, 0.9)}
+    model = mn.train(
+        frame, np.exp(frame["a"]), mn.MLP(hidden=(16,)), mn.Recipe(**recipe), n_networks=2, validation=0.3, progress=False
+    )
+    assert to_python(model, tmp_path / "m.py", X=frame).largest < 1e-5
 
 
 def test_intervals_of_several_targets(tmp_path: Path) -> None:
@@ -317,3 +329,34 @@ def test_the_name_of_a_module(tmp_path: Path) -> None:
     model = mn.train(x, [0, 1] * 4, mn.MLP(hidden=()), mn.Recipe(epochs=1), progress=False)
     with pytest.raises(OptionError, match=r"ends in \.py"):
         to_python(model, tmp_path / "m.txt")
+
+
+@pytest.mark.parametrize("means", [False, True])
+@pytest.mark.parametrize("kind", ["floats", "bools"])
+def test_categories_in_another_spelling(kind: str, means: bool, tmp_path: Path) -> None:
+    """Levels that are stored as 1.0, or as True, are found by the numbers 1.0 and 1, as the model finds them."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    number = np.arange(120) % (6 if kind == "floats" else 2)
+    cells = number * 0.5 if kind == "floats" else number == 1
+    y = number + np.arange(120) % 3 / 10.0
+    encoder = fit_encoder(pandas.DataFrame({"x": pandas.Categorical(cells)}), max_levels=1, **({"target": y} if means else {}))
+    model = fitted(pandas.DataFrame({"x": pandas.Categorical(cells)}), y, encoder=encoder)
+    to_python(model, tmp_path / "m.py")
+    module = module_in(tmp_path / "m.py")
+    model.to_onnx(tmp_path / "m.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"))
+    for written in (pandas.Categorical(cells), cells * 1.0, [str(cell * 1.0) for cell in cells]):
+        frame = pandas.DataFrame({"x": written})
+        wanted = model.predict(frame)
+        assert len(set(wanted)) > 1
+        assert_close(module.predict(frame), wanted, "float32")
+        assert_close(session.run(["prediction"], model_inputs(model, frame))[0], wanted, "float32")
+        texts = np.array([str(cell).removesuffix(".0") for cell in written], dtype=object)
+        assert_close(session.run(["prediction"], {"x": texts[:, None]})[0], wanted, "float32")
+
+
+def test_a_frame_whose_columns_have_numbers_as_names(tmp_path: Path) -> None:
+    frame = pandas.DataFrame(np.arange(24.0).reshape(12, 2) % 7)
+    model = fitted(frame, frame[0] * 2)
+    to_python(model, tmp_path / "m.py", X=frame)
+    assert_close(module_in(tmp_path / "m.py").predict(frame), model.predict(frame), "float32")

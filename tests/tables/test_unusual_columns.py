@@ -340,6 +340,22 @@ def test_weights_as_written() -> None:
     assert weights.tolist() == [1.5, 2.25]
 
 
+@pytest.mark.parametrize("frame_of", [pandas.DataFrame, polars.DataFrame, pyarrow.table])
+def test_lists_in_new_rows_are_read_as_those_of_training(frame_of: Any) -> None:
+    encoder = fit_encoder(frame_of({"a": [[1.0, 5.0], [3.0, 7.0], None], "b": [1.0, 2.0, 3.0]}))
+    for rows, wanted in (([None], [None]), ([None, [3.0, 7.0]], [None, [3.0, 7.0]])):
+        both = encoder.transform(frame_of({"a": rows, "b": [1.0] * len(rows)}))
+        assert_close(both[:1], encoder.transform(frame_of({"a": [[1.0, 5.0], *wanted], "b": [1.0] * (1 + len(rows))}))[1:2], "bits")
+    with pytest.raises(DataError, match=r"column 'a' held lists of 2 numbers in training, but row 1 .* holds one of 1;"):
+        encoder.transform(frame_of({"a": [[1.0, 5.0], [2.0]], "b": [1.0, 2.0]}))
+
+
+def test_a_row_of_lists_that_were_categories_in_training() -> None:
+    frame = pandas.DataFrame({"a": [[1.0], [1.0, 2.0], [1.0], [1.0, 2.0]], "b": [1.0, 2.0, 3.0, 4.0]})
+    encoder = fit_encoder(frame)
+    assert_close(encoder.transform(frame[1:2]), encoder.transform(frame)[1:2], "bits")
+
+
 @pytest.mark.parametrize(
     "cells",
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,31 @@ def test_an_undefined_figure_is_no_best() -> None:
     model = mn.train(x, y, mn.MLP(hidden=(8,)), recipe, n_networks=4, validation="folds", scaling=False, progress=False)
     assert len(set(model.info["best"])) == 1
     assert model.info["best"][0] >= 0
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_where_no_figure_is_defined_the_loss_decides(shared: bool) -> None:
+    """All validation rows are of one class: the networks are those of the best loss, not the random ones of the start."""
+    x, y = data_for("binary", 80, 4)
+    order = np.argsort(y, kind="stable")
+    stopping = mn.EarlyStopping(patience=50, shared=shared)
+    models = []
+    for watch in ("loss", "roc_auc"):
+        recipe = mn.Recipe(optimizer=mn.Adam(lr=0.05), epochs=8, watch=watch, stopping=stopping)  # type: ignore[arg-type]
+        options: dict[str, Any] = {"n_networks": 2, "times": np.arange(80), "validation": 0.2, "scaling": False, "progress": False}
+        with pytest.warns(UserWarning, match="roc_auc is not defined") if watch == "roc_auc" else contextlib.nullcontext():
+            models.append(mn.train(x[order], y[order], mn.MLP(hidden=(8,)), recipe, **options))
+    assert models[1].info["best"] == models[0].info["best"] != [-1, -1]
+    assert (models[1].predict_proba(x) == models[0].predict_proba(x)).all()
+
+
+def test_networks_whose_fold_is_of_one_class_are_trained() -> None:
+    x, y = data_for("binary", 80, 4)
+    y = (np.arange(80) < 2).astype(np.int64)
+    recipe = mn.Recipe(optimizer=mn.Adam(lr=0.05), epochs=4, watch="roc_auc")
+    with pytest.warns(UserWarning, match="roc_auc is not defined on the validation rows of 2 of 4 networks"):
+        model = mn.train(x, y, mn.MLP(hidden=(8,)), recipe, n_networks=4, validation="folds", scaling=False, progress=False)
+    assert min(model.info["best"]) >= 0
 
 
 def test_a_search_scores_by_it() -> None:

@@ -148,8 +148,7 @@ def _sweep(
         best = _trained(plan, results, console, study)
         draw(results, best=best)
         if best is None:
-            why = next((row["error"] for row in results.rows.values() if row["error"]), "no score is finite")
-            raise OptionError(f"no candidate could be trained: {why}; {folder / RESULTS} has the reason of each")
+            raise OptionError(_why_none(results, folder))
         changes = next(itertools.islice(plan.all_changes(), best, None))
         _fit_best(
             {**left_out(), **base, **changes, "out": str(folder / BEST), "overwrite": True, "quiet": True, "json_line": False}
@@ -163,6 +162,18 @@ def _sweep(
     if base["json_line"]:
         result = _json_line(plan, results, best, changes) | {"test": scalars(metrics.get("test"))}
         print_json(result)
+
+
+def _why_none(results: SweepResults, folder: Path) -> str:
+    """Say why no candidate is the best."""
+    rows = results.rows.values()
+    if not any(row["error"] or row["stopped"] == "diverged" for row in rows):
+        return (
+            f"no candidate can be ranked: {results.metric} is not defined on the rows that are scored, as where all are of one class;"
+            " split them in another way, or give another --metric"
+        )
+    why = next((row["error"] for row in rows if row["error"]), "no score is finite")
+    return f"no candidate could be trained: {why}; {folder / RESULTS} has the reason of each"
 
 
 def _shared_study(storage: Any, name: str | None, results: SweepResults, source: DataSource) -> SharedStudy:

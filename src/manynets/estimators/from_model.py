@@ -19,7 +19,7 @@ from manynets.estimators.tabular import TabularClassifier, TabularRegressor
 from manynets.model import Model
 from manynets.tables.columns import has_means, scaling_of
 from manynets.tabular import PRESETS, PresetName
-from manynets.tasks import Regression
+from manynets.tasks import Binary, Multiclass, Regression
 
 __all__ = ["estimator", "preset_of"]
 
@@ -34,7 +34,7 @@ def estimator(model: Model) -> BaseEstimator:
     """Return the fitted scikit-learn estimator of a model: it predicts the same, and `fit` trains anew with the model's settings.
 
     It is a TabularClassifier or TabularRegressor for a model of the default for tables, and an MLPClassifier or MLPRegressor for any
-    other. With warm_start=True, and with partial_fit, an MLP goes on from the model's weights.
+    other. With warm_start=True, and with partial_fit, an MLP goes on from the model's weights. Its classes_ are sorted, whatever the model's.
     Raises OptionError for a model with a setting that the estimators do not have, such as a module of your own.
 
     >>> import manynets as mn
@@ -45,14 +45,15 @@ def estimator(model: Model) -> BaseEstimator:
     """
     if not isinstance(model, Model):
         raise OptionError(f"model is a {type(model).__name__}, but must be a Model, such as mn.load('model.safetensors')")
-    if model.spec is None:
+    network = model.spec
+    if network is None:
         raise OptionError("the model is a module of your own, which no estimator describes; use the Model itself")
-    numbers = isinstance(model.task, Regression)
+    numbers, model = isinstance(model.task, Regression), _with_sorted_classes(model)
     if "temperature" in model.info:
         found = _tabular(model, numbers)
     else:
         kind: Any = MLPRegressor if numbers else MLPClassifier
-        found = kind(**_parameters(model, model.spec, kind.__name__))
+        found = kind(**_parameters(model, network, kind.__name__))
         _set_fitted(found, model)
     found.model_, found.encoder_ = model, model.encoder
     found.n_features_in_ = model.n_features_in_
@@ -61,6 +62,29 @@ def estimator(model: Model) -> BaseEstimator:
     if not numbers:
         found.classes_ = np.arange(model.task.outputs) if model.task.name == "multilabel" else model.classes_
     return found
+
+
+def _with_sorted_classes(model: Model) -> Model:
+    """Return the same model with its classes in order, in which scikit-learn's scorers read probabilities."""
+    task = model.task
+    if not isinstance(task, Binary | Multiclass) or (order := np.argsort(np.array(task.classes))).tolist() == sorted(order):
+        return model
+    build, (fields,) = model.__reduce__()
+    changed: dict[str, Any] = {"classes": tuple(task.classes[code] for code in order)}
+    if isinstance(task, Binary):
+        changed["threshold"] = 1 - task.threshold
+    elif task.costs is not None:
+        changed["costs"] = tuple(tuple(task.costs[true][chosen] for chosen in order) for true in order)
+    fields["task"] = dataclasses.replace(task, **changed)
+    fields["members"] = [
+        {
+            name: value if not name.startswith("output.") else -value if isinstance(task, Binary) else value[order]
+            for name, value in one.items()
+        }
+        for one in model.members
+    ]
+    out: Model = build(fields)
+    return out
 
 
 def preset_of(model: Model) -> PresetName:

@@ -50,8 +50,6 @@ def read_rows(estimator: Any, x: Any, *, reset: bool) -> Any:
     """
     if x is not None:  # of which scikit-learn has its own error
         check_container(x)
-    if isinstance(x, np.ma.MaskedArray):
-        x = as_matrix(x)  # rejects masked values, which scikit-learn would use
     if is_frame(x) and not x.shape[1]:
         raise DataError("the table has no columns")
     if is_frame(x) and not hasattr(x, "sparse"):  # pandas has that where all columns are sparse: numbers
@@ -78,6 +76,8 @@ def numeric_rows(estimator: Any, x: Any, **options: Any) -> Any:
     """Return X as scikit-learn's `validate_data` does, as floats."""
     if is_tensor(x):
         x = host_tensor(x)
+    if isinstance(x, np.ma.MaskedArray):
+        x = as_matrix(x, gaps=True)  # rejects masked values, which scikit-learn would use
     try:
         return validate_data(estimator, x, dtype=FLOATS, **options)
     except ValueError as error:
@@ -172,6 +172,8 @@ def labels(estimator: Any, y: Any, x: Any) -> NDArray[Any]:
     found = _present(estimator, y, x)
     if found.dtype.kind in "OS" and found.ndim == 1:
         plain_labels(labels_of(found))  # rejects labels of mixed or unusual types
+        values = np.array(found.tolist())
+        found = values if values.dtype.kind in "biuf" else found  # numbers or bools, in a column that once had gaps
     if found.dtype.kind == "f":
         finite_target(found)
     whole = found.dtype.kind in "biuU" or (found.dtype.kind == "f" and not np.any(found % 1))

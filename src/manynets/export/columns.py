@@ -21,6 +21,7 @@ from manynets.export.graph import Graph
 from manynets.tables import TableEncoder
 from manynets.tables.columns import CategoricalColumn, DateColumn, NumericColumn
 from manynets.tables.dates import CYCLES
+from manynets.tables.labels import other_spellings
 from manynets.tables.missing import MISSING_TOKENS, TEXT_MISSING
 from manynets.tables.parts import CodePart
 from manynets.tables.piecewise import SIZE
@@ -178,8 +179,9 @@ def _categories(graph: Graph, column: CategoricalColumn, x: str, start: int) -> 
         position = _positions_of_parts(graph, column, x, other=other, missing=missing)
     else:
         keys = dict(zip(column.levels, itertools.count())) | dict.fromkeys(column.rare, other)
-        keys |= {text: keys[label] for label in ("True", "False") if label in keys for text in (label.lower(), label.upper())}
-        position = _looked_up(graph, x, keys | dict.fromkeys(_in_any_case(TEXT_MISSING), missing), default=other)
+        position = _looked_up(
+            graph, x, _in_any_spelling(column, keys) | dict.fromkeys(_in_any_case(TEXT_MISSING), missing), default=other
+        )
     flat = graph.node("Reshape", position, graph.constant([-1]))
     one_hot = graph.node("OneHot", flat, graph.constant(width + 1), graph.constant(np.array([0, 1], dtype=np.float32)))
     parts = [_Part(one_hot, [*range(start, start + width), -1])]
@@ -190,8 +192,9 @@ def _means(graph: Graph, column: CategoricalColumn, x: str, start: int) -> list[
     """Return the means of the target over the levels of a column, scaled as numbers are."""
     keys = {level: number for number, level in enumerate((*column.levels, *column.rare))}
     levels = len(keys)
-    keys |= {text: keys[label] for label in ("True", "False") if label in keys for text in (label.lower(), label.upper())}
-    code = _looked_up(graph, x, keys | dict.fromkeys(_in_any_case(TEXT_MISSING), levels), default=levels + 1)
+    code = _looked_up(
+        graph, x, _in_any_spelling(column, keys) | dict.fromkeys(_in_any_case(TEXT_MISSING), levels), default=levels + 1
+    )
     flat = graph.node("Reshape", code, graph.constant([-1]))
     numbers, inputs, starts = [], {}, {}
     for i, one in enumerate(column.means):
@@ -201,6 +204,12 @@ def _means(graph: Graph, column: CategoricalColumn, x: str, start: int) -> list[
         inputs[name], starts[name] = graph.node("Gather", graph.constant(table), flat, axis=0), start
         start += one.width
     return _numbers(graph, numbers, inputs, starts)
+
+
+def _in_any_spelling(column: CategoricalColumn, keys: dict[str, int]) -> dict[str, int]:
+    """Return numbers by level with those of other spellings, such as true for True and 1 for 1.0."""
+    bools = {text: label for label in ("True", "False") if label in keys for text in (label.lower(), label.upper())}
+    return keys | {text: keys[label] for text, label in (bools | other_spellings(column.known)).items()}
 
 
 def _in_any_case(tokens: Sequence[str]) -> list[str]:

@@ -11,10 +11,11 @@ from manynets.data.check import as_matrix, is_frame
 from manynets.errors import DataError
 from manynets.export.network import float_type
 from manynets.model import Model
-from manynets.tables import Table, TableEncoder, open_table
+from manynets.tables import Table, TableEncoder
 from manynets.tables.cells import factorise, number_cells
-from manynets.tables.columns import DateColumn, NumericColumn
+from manynets.tables.columns import CategoricalColumn, DateColumn, NumericColumn
 from manynets.tables.dates import date_cells
+from manynets.tables.labels import in_known_spelling
 
 __all__ = ["model_inputs"]
 
@@ -43,8 +44,7 @@ def model_inputs(model: Model, X: Any) -> dict[str, Array]:
 
 
 def _cells(encoder: TableEncoder, X: Any) -> dict[str, Array]:
-    table = open_table(X)
-    table = table.loaded(encoder.column_names)
+    table = encoder.matched(X).loaded(encoder.column_names)
     found: dict[str, Array] = {}
     for column in encoder.columns:
         if isinstance(column, NumericColumn):
@@ -57,6 +57,8 @@ def _cells(encoder: TableEncoder, X: Any) -> dict[str, Array]:
                 cells = np.array([text[11:] for text in cells], dtype=object)
         else:
             labels, codes = factorise(table, column.name)
+            if isinstance(column, CategoricalColumn) and not column.part:
+                labels = in_known_spelling(labels, column.known)
             cells = np.array([*labels, ""], dtype=object)[codes]
         found[column.name] = cells[:, None]
     return found

@@ -70,7 +70,9 @@ def scores(graph: Graph, model: Model, x: str) -> str:
         weight, bias = (np.stack(values) if model.size > 1 else values[0] for values in (weights, biases))
         h = graph.node("Add", graph.node("MatMul", h, graph.constant(weight)), graph.constant(bias))
         if i < len(model.spec.hidden):
-            h = ACTIVATIONS[model.spec.activation](graph, h)
+            whole = dtype == np.float32 or model.spec.activation in IN_FLOAT64
+            h = ACTIVATIONS[model.spec.activation](graph, h if whole else graph.cast(h, np.float32))
+            h = h if whole else graph.cast(h, dtype)
     return h
 
 
@@ -92,6 +94,9 @@ ACTIVATIONS: dict[Activation, Callable[[Graph, str], str]] = {
     "softplus": _node("Softplus"),
     "hard_swish": _node("HardSwish"),
 }
+
+IN_FLOAT64: tuple[Activation, ...] = ("identity", "relu", "silu", "tanh", "sigmoid")
+"""The activations that onnxruntime computes in float64; it has the others in float32 only."""
 
 
 def outputs(graph: Graph, model: Model, logits: str, *, coverage: float | None = None) -> None:

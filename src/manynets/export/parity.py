@@ -169,14 +169,18 @@ def compare(model: Model, predict: Predict, parts: list[Any], what: str, *, cove
 
 
 def _by_spread(model: Model, task: Regression, found: Array, wanted: Array) -> float:
-    """Return the largest difference by the spread of the target, on the logarithm's scale where the target was fitted on that."""
+    """Return the largest difference by the spread of the target, on the logarithm's scale where the target was fitted on that.
+
+    Of a value farther from the target's centre it is that by its distance, as float32 has so many digits and no more.
+    """
     if task.transform == "log":
         found, wanted = np.log(found), np.log(wanted)
-    difference = np.abs(found - wanted).reshape(len(wanted), -1)
+    found, wanted = found.reshape(len(found), -1), wanted.reshape(len(wanted), -1)
     spread = np.array(task.scale)
     if model.recipe.loss == "poisson" or set(task.scale) == {1.0}:  # which need not be standardised
-        spread = np.maximum(wanted.reshape(len(wanted), -1).std(axis=0), 1e-9 * np.abs(wanted).max(initial=1.0))
-    return float((difference / spread).max(initial=0.0))
+        spread = np.maximum(wanted.std(axis=0), 1e-9 * np.abs(wanted).max(initial=1.0))
+    size = np.maximum(spread, np.abs(wanted - np.array(task.center)))
+    return float((np.abs(found - wanted) / size).max(initial=0.0))
 
 
 def _same_labels(task: Task, found: Array, wanted: Array, shares: Array) -> bool:

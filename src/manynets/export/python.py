@@ -24,6 +24,7 @@ from manynets.export.parity import ExportCheck, Exported, compare, rows_to_check
 from manynets.model import Model
 from manynets.modelfile import check_target, replacing
 from manynets.tables.columns import CategoricalColumn, DateColumn, NumericColumn
+from manynets.tables.labels import other_spellings
 from manynets.tables.piecewise import SIZE, Pieces
 from manynets.tables.scaling import CLIP, Spread
 from manynets.tasks import Regression
@@ -141,7 +142,8 @@ def _column(column: Any) -> dict[str, Any]:
         {"values": list(one.values), "missing": one.missing, "prior": one.prior} | _spread(one.spread) | _pieces(one.pieces)
         for one in column.means
     ]
-    return state | {"levels": list(column.levels), "rare": list(column.rare), "part": column.part, "means": means}
+    also = {} if column.part else other_spellings(column.known)
+    return state | {"levels": list(column.levels), "rare": list(column.rare), "also": also, "part": column.part, "means": means}
 
 
 def _pieces(pieces: Pieces | None) -> dict[str, Any]:

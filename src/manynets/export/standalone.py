@@ -70,7 +70,7 @@ def columns_of(model, rows):
     if hasattr(rows, "to_pydict"):  # an Arrow table
         rows = rows.to_pydict()
     elif hasattr(rows, "columns"):  # a frame
-        rows = {name: rows[name] for name in rows.columns}
+        rows = {str(name): rows[name] for name in rows.columns}
     if isinstance(rows, dict):
         table = {
             name: [cells] if isinstance(cells, str) or not hasattr(cells, "__len__") else list(cells)
@@ -147,17 +147,17 @@ def scaled(column, x):
 
 def categories(column, cells):
     """1 in the column of the category, 0 elsewhere; rare and new categories share a column where training had rare ones; means."""
-    levels, rare, gaps = column["levels"], column["rare"], column["gaps"]
+    levels, rare, gaps, also = column["levels"], column["rare"], column["gaps"], column["also"]
     shared = len(levels) if rare else -1
     place = {level: index for index, level in enumerate(levels)} | dict.fromkeys(rare, shared)
+    labels = [None if is_missing(cell) else part_of(label_of(cell), column["part"]) for cell in cells]
+    labels = [also.get(label, label) for label in labels]  # 1 is 1.0, or True
     out = np.zeros((len(cells), len(levels) + bool(rare) + gaps))
-    for row, cell in enumerate(cells):
-        missing = is_missing(cell)
-        at = (out.shape[1] - 1 if gaps else shared) if missing else place.get(part_of(label_of(cell), column["part"]), shared)
+    for row, label in enumerate(labels):
+        at = (out.shape[1] - 1 if gaps else shared) if label is None else place.get(label, shared)
         if at >= 0:
             out[row, at] = 1.0
     number = {level: index for index, level in enumerate([*levels, *rare])}
-    labels = [None if is_missing(cell) else label_of(cell) for cell in cells]
     parts = [out]
     for mean in column["means"]:  # of the target over the rows of a level
         of = {level: mean["values"][index] for level, index in number.items()}

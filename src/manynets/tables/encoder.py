@@ -252,7 +252,8 @@ class TableEncoder:
 
     def matched(self, frame: Any) -> Table:
         """Return a table that has the columns used at fit. Errors: DataError for columns that are missing."""
-        table = open_table(frame)
+        known = () if self.positional else {*self.column_names, *(name for name, _ in self.dropped)}
+        table = open_table(frame, known=known)
         if self.positional and table.array is None:
             table = _by_place(table)
         if not self.positional and table.array is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["frame_hashes", "open_table"]
 
 
-def open_table(data: Any) -> Table:
+def open_table(data: Any, *, known: Collection[str] = ()) -> Table:
     """Return the one view of a pandas, polars or pyarrow frame, or of an array (N, D) whose columns are named x0, x1, ...
 
-    A lazy frame is collected, and of a tensor that requires a gradient the values are taken.
+    A lazy frame is collected, and of a tensor that requires a gradient the values are taken. known: the columns of an encoder that is to read
+    the table, which say what lists in a column are.
 
     Errors: DataError for anything else, an array that is not 2-D or holds no numbers, no columns, and column names
     that occur twice.
@@ -50,7 +52,7 @@ def open_table(data: Any) -> Table:
             data = data.set_axis(labels, axis=1)
     elif hasattr(data, "column_names"):  # pyarrow allows a name twice
         refuse_duplicates([str(name) for name in data.column_names])
-    data = plain_columns(data)
+    data = plain_columns(data, known)
     try:
         frame: nw.DataFrame[Any] = nw.from_native(data, eager_only=True)
     except TypeError as error:

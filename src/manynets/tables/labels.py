@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-__all__ = ["in_known_spelling", "shown_unseen", "spelled_alike"]
+__all__ = ["in_known_spelling", "other_spellings", "shown_unseen", "spelled_alike"]
 
 _BETWEEN_WORDS = re.compile(r"(?<=[^\W\d_])[\s_-]+(?=[^\W\d_])")
 _WORD = re.compile(r"[^\W\d_]{2}")
@@ -51,6 +51,18 @@ def in_known_spelling(labels: list[str], known: Sequence[str]) -> list[str]:
         return [_BOOLS.get(_number(label), label) for label in labels]
     by_number = {_number(label): label for label in known}
     return [label if label in seen else by_number.get(_number(label), label) for label in labels]
+
+
+def other_spellings(known: Sequence[str]) -> dict[str, str]:
+    """Return how known labels may be written otherwise, each with the known one: what `in_known_spelling` does, as a table for exports.
+
+    >>> other_spellings(["1.0", "2", "red"]), other_spellings(["False"])
+    ({'1': '1.0', '2.0': '2'}, {'0': 'False', '0.0': 'False'})
+    """
+    bools = bool(known) and {"False", "True"}.issuperset(known)
+    numbers = _BOOLS if bools else {number: label for label in known if (number := _number(label)).lstrip("+-").isdecimal()}
+    wanted = ((text, label) for number, label in numbers.items() for text in (number, f"{number}.0"))
+    return {text: label for text, label in wanted if label in known and text not in known}
 
 
 def _number(label: str) -> str:

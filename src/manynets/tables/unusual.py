@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from manynets.display import counted
+from manynets.errors import DataError
 from manynets.tables.missing import is_missing_value
 
 __all__ = ["plain_columns", "usual_integers"]
 
 
-def plain_columns(frame: Any) -> Any:
+def plain_columns(frame: Any, known: Collection[str] = ()) -> Any:
     """Return a pandas, polars or pyarrow frame in which such columns are plain: the same object where there are none.
 
     - Sparse: the numbers.
@@ -25,18 +28,20 @@ def plain_columns(frame: Any) -> Any:
     - Arrow's views and run-end encoded columns: the same values, plainly stored.
     - Objects that are all durations: in microseconds.
     - Lists and arrays of numbers, all of one length n: n columns called `name[0]`, `name[1]`, ...
+
+    known: the columns that an encoder has. Lists become columns where they did when it was fitted, and must have the length that they had then.
     """
     kind = type(frame).__module__.split(".")[0]
     if kind == "pandas":
-        return _plain_pandas(frame)
+        return _plain_pandas(frame, known)
     if kind == "polars" and hasattr(frame, "get_columns"):
-        return _plain_polars(frame)
+        return _plain_polars(frame, known)
     if kind == "pyarrow" and hasattr(frame, "schema"):
-        return _plain_arrow(frame)
+        return _plain_arrow(frame, known)
     return frame
 
 
-def _plain_pandas(frame: Any) -> Any:
+def _plain_pandas(frame: Any, known: Collection[str]) -> Any:
     changed: dict[str, dict[str, Any]] = {}
     for index, (name, dtype) in enumerate(zip(frame.columns, frame.dtypes, strict=True)):
         kind, foreign = type(dtype).__name__, isinstance(dtype, np.dtype) and not dtype.isnative
@@ -53,7 +58,7 @@ def _plain_pandas(frame: Any) -> Any:
         elif kind == "IntervalDtype":
             dates = getattr(dtype.subtype, "kind", "") in "mM"
             changed[name] = {name: column.array.mid if dates else _middles(column)}
-        elif (lists := _lists(column)) is not None:
+        elif (lists := _lists(name, column, known)) is not None:
             changed[name] = {f"{name}[{j}]": values for j, values in enumerate(lists.T)}
         elif (durations := _durations(column)) is not None:
             changed[name] = {name: durations}
@@ -77,12 +82,19 @@ def _middles(column: Any) -> Any:
     return low / 2 + high / 2
 
 
-def _lists(column: Any) -> np.ndarray[Any, Any] | None:
+def _lists(name: str, column: Any, known: Collection[str]) -> np.ndarray[Any, Any] | None:
     """Return the numbers (N, n) in a column of lists or arrays of length n, NaN where missing, or None where it holds none."""
-    first = next((cell for cell in column if isinstance(cell, list | tuple | np.ndarray) or not is_missing_value(cell)), None)
-    if not isinstance(first, list | tuple | np.ndarray):
-        return None
-    return _matrix(list(column))
+    first = next((cell for cell in column if _is_list(cell) or not is_missing_value(cell)), None)
+    return _matrix(name, list(column), known) if _is_list(first) or (first is None and _length(name, known)) else None
+
+
+def _is_list(cell: Any) -> bool:
+    return isinstance(cell, list | tuple | np.ndarray)
+
+
+def _length(name: str, known: Collection[str]) -> int:
+    """Return of how many columns an encoder has read a column of lists, 0 for none."""
+    return next(j for j in itertools.count() if f"{name}[{j}]" not in known)
 
 
 def _durations(cells: Iterable[Any]) -> np.ndarray[Any, Any] | None:
@@ -96,30 +108,43 @@ def _durations(cells: Iterable[Any]) -> np.ndarray[Any, Any] | None:
     return np.array(found, dtype="timedelta64[us]") if any(cell is not None for cell in found) else None
 
 
-def _matrix(cells: Sequence[Any]) -> np.ndarray[Any, Any] | None:
-    sizes = {len(cell) for cell in cells if isinstance(cell, list | tuple | np.ndarray)}
-    if len(sizes) != 1 or not (size := sizes.pop()):
+def _matrix(name: str, cells: Sequence[Any], known: Collection[str]) -> np.ndarray[Any, Any] | None:
+    size = 0 if name in known else _length(name, known)
+    lengths = [len(cell) if _is_list(cell) else None for cell in cells]
+    other = next((row for row, length in enumerate(lengths) if length not in (None, size)), None) if size else None
+    if other is not None:
+        raise DataError(
+            f"column {name!r} held lists of {counted(size, 'number')} in training, but row {other} (counted from 0) holds one of {lengths[other]};"
+            " leave it empty to count as missing"
+        )
+    sizes = {length for length in lengths if length is not None}
+    size = sizes.pop() if not size and len(sizes) == 1 and name not in known else size
+    if not size:
         return None
-    empty = [math.nan] * size
     try:
-        values = np.array([cell if isinstance(cell, list | tuple | np.ndarray) else empty for cell in cells], dtype=np.float64)
+        values = np.array([cell if _is_list(cell) else [math.nan] * size for cell in cells], dtype=np.float64)
     except (TypeError, ValueError):
         return None
     return values if values.shape == (len(cells), size) else None
 
 
-def _plain_polars(frame: Any) -> Any:
+def _plain_polars(frame: Any, known: Collection[str]) -> Any:
     import polars
 
     frame = usual_integers(frame)
     for name in [name for name, dtype in frame.schema.items() if dtype == polars.Object]:
         if (durations := _durations(frame.get_column(name).to_list())) is not None:
             frame = frame.with_columns(polars.Series(name, durations))
-    if not any(isinstance(dtype, polars.List | polars.Array) for dtype in frame.dtypes):
+    lists_in = [
+        name
+        for name, dtype in frame.schema.items()
+        if isinstance(dtype, polars.List | polars.Array) or (dtype == polars.Null and _length(name, known))
+    ]
+    if not lists_in:
         return frame
     columns: list[Any] = []
     for series in frame.get_columns():
-        lists = _matrix(series.to_list()) if isinstance(series.dtype, polars.List | polars.Array) else None
+        lists = _matrix(series.name, series.to_list(), known) if series.name in lists_in else None
         columns += [series] if lists is None else [polars.Series(f"{series.name}[{j}]", row) for j, row in enumerate(lists.T)]
     columns = [
         series.fill_nan(None) if series.dtype == polars.Float64 and series.name not in frame.columns else series
@@ -142,19 +167,22 @@ def usual_integers(frame: Any) -> Any:
     return frame.with_columns(changed) if changed else frame
 
 
-def _plain_arrow(frame: Any) -> Any:
+def _plain_arrow(frame: Any, known: Collection[str]) -> Any:
     import pyarrow  # type: ignore[import-untyped]
 
-    frame = _with_usual_arrow_types(frame)
+    frame, types = _with_usual_arrow_types(frame), pyarrow.types
     listed = [
-        pyarrow.types.is_list(field.type) or pyarrow.types.is_large_list(field.type) or pyarrow.types.is_fixed_size_list(field.type)
+        types.is_list(field.type)
+        or types.is_large_list(field.type)
+        or types.is_fixed_size_list(field.type)
+        or (types.is_null(field.type) and _length(field.name, known))
         for field in frame.schema
     ]
     if not any(listed):
         return frame
     columns: dict[str, Any] = {}
     for name, column, is_list in zip(frame.column_names, frame.columns, listed, strict=True):
-        lists = _matrix(column.to_pylist()) if is_list else None
+        lists = _matrix(name, column.to_pylist(), known) if is_list else None
         columns |= {name: column} if lists is None else {f"{name}[{j}]": row for j, row in enumerate(lists.T)}
     return pyarrow.table(columns)
 

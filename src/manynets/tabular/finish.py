@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -131,7 +132,7 @@ def _chosen(
 ) -> list[_Setting]:
     """Return the best setting out of fold, and in the order of their own figures those that make the mean better.
 
-    The figure is the metric, or the log loss, squared error or loss of several quantiles where there is none.
+    The figure is the metric, or the log loss, squared error or loss of several quantiles where there is none, or it is not defined.
     """
     if len(settings) == 1:
         return list(settings)
@@ -155,6 +156,10 @@ def _chosen(
         value = task.measure(metric, mean, target[seen], weight=weight)
         return value if metric in LOWER_IS_BETTER else -value
 
+    if metric is not None and math.isnan(
+        figure(settings[:1])
+    ):  # not defined on these rows, such as the area where all are of one class
+        metric = None
     order = sorted(settings, key=lambda setting: figure([setting]))
     kept, best = order[:1], figure(order[:1])
     for setting in order[1:]:

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -143,7 +144,7 @@ def train_ensemble(
         raise OptionError(f"n_networks is {n_networks!r}, but must be a whole number of at least 1")
     if time_limit is not None and current_ranks().size > 1:
         raise OptionError(f"time_limit is {time_limit!r}, but {current_ranks().size} processes train together; leave it out")
-    if time_limit is not None and not time_limit > 0:
+    if time_limit is not None and not (isinstance(time_limit, Real) and time_limit > 0):
         raise OptionError(f"time_limit is {time_limit!r}, but must be a number of seconds above 0, or None")
     data = dataclasses.replace(data, rows=counted_rows(data.problem, data.rows))
     rows = len(data.problem.rows if data.rows is None else data.rows)

@@ -98,7 +98,7 @@ def as_target(y: Any) -> Values:
         raise DataError("y is empty: 0 rows")
     if array.dtype.kind == "c":
         raise DataError("y holds complex numbers; targets must be real numbers or labels")
-    if array.dtype.kind in "fO":
+    if array.dtype.kind in "fmMO":
         missing = missing_in(array)
         if missing.any():
             rows = np.flatnonzero(missing if missing.ndim == 1 else missing.any(axis=1))
@@ -152,13 +152,13 @@ def _is_several(value: object) -> bool:
 
 
 def missing_in(array: Values) -> NDArray[np.bool_]:
-    """Return which of floats or objects are missing.
+    """Return which of floats, dates, durations or objects are missing.
 
     >>> missing_in(np.array(["a", None, float("nan")], dtype=object)).tolist()
     [False, True, True]
     """
-    if array.dtype.kind == "f":
-        return np.isnan(array)
+    if array.dtype.kind in "fmM":
+        return np.isnan(array) if array.dtype.kind == "f" else np.isnat(array)
     flat = [value is None or value is getattr(value, "NA", _NEVER) or value != value for value in array.ravel().tolist()]
     return np.array([bool(item) if isinstance(item, bool | np.bool_) else True for item in flat]).reshape(array.shape)
 

@@ -23,7 +23,8 @@ LARGEST_CONFUSION = 1000
 
 
 def _sigmoid(logits: Values) -> Values:
-    out: Values = np.exp(-np.logaddexp(0.0, -logits))  # small probabilities keep their digits
+    with np.errstate(invalid="ignore"):  # NaN stays NaN: a row that no network held out
+        out: Values = np.exp(-np.logaddexp(0.0, -logits))  # small probabilities keep their digits
     return out
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.early_stopping import Patience
+from manynets.errors import warn_user
 from manynets.schedules import schedule_factors
 from manynets.spec import Constant, ReduceOnPlateau
 from manynets.steps import total_steps
@@ -108,17 +109,31 @@ class Tracks:
     def judge(self, columns: Mapping[str, Host], finite: NDArray[np.bool_], metric: str, *, named: bool) -> NDArray[np.bool_]:
         """Judge the entries just recorded; return whose weights are now the best so far (or the last, where these are wanted), (K,).
 
-        finite: which networks are. metric: the task's. named: whether they are judged by another, which may be undefined.
+        finite: which networks are. metric: the task's. named: whether they are judged by another; where that is not defined, by the loss.
         """
         watched = np.where(finite, self.patience.values(columns, metric), np.inf)
-        if self.teams is not None:
-            for values in watched:
-                counted = self.alive & finite & (values < np.inf if named else True)
-                values[:] = _team_means(values, self.teams, counted)
+        if named or self.teams is not None:
+            for values, loss in zip(watched, columns["val_loss" if named else "loss"], strict=True):
+                if self.teams is not None:
+                    counted = self.alive & finite & (values < np.inf if named else True)
+                    values[:] = _team_means(values, self.teams, counted)
+                if named and (undefined := finite & (values == np.inf)).any():
+                    self._warn_of_undefined(undefined)
+                    whole = loss if self.teams is None else _team_means(loss, self.teams, self.alive & finite)
+                    values[undefined] = whole[undefined]
         better = self.patience.judge(watched)
         chosen = (better | self.keeps_last) & finite & self.alive
         self.best = np.where(chosen, self.entries - 1, self.best)
         return chosen
+
+    def _warn_of_undefined(self, undefined: NDArray[np.bool_]) -> None:
+        """Say at the first entry that networks (K,) go by the loss, as their metric is not defined on their validation rows."""
+        if self.entries == 1:
+            which = "" if undefined.all() else f" of {int(undefined.sum())} of {len(self)} networks"
+            warn_user(
+                f"{self.patience.metric} is not defined on the validation rows{which}, which are all of one class: the loss decides"
+                " there which weights are best; validate on rows of both classes, or train by another metric"
+            )
 
     def best_entries(self, indices: NDArray[np.int64]) -> dict[str, Host]:
         """Return the columns (n,) of the best entries of these networks, NaN where one has none."""
