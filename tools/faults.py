@@ -152,7 +152,7 @@ FAULTS = (
     Fault("core", _CORE, "l1 * size + 0.5 * l2 * sum_of<double>", "l1 * size + l2 * sum_of<double>"),
     Fault("core", _SCORES, "x.is_contiguous() and max(matrices) <= LARGEST", "x.is_contiguous()"),
     Fault("core", _SCORES, "rows * population.size * sum(matrices)", "rows * sum(matrices)"),
-    Fault("core", _SCORES, "min(torch.get_num_threads(), core.usable_threads())", "torch.get_num_threads()"),
+    Fault("core", _SCORES, "core.usable_threads(torch.get_num_threads())", "torch.get_num_threads()"),
     Fault("core", _SCORES, "scores_stride=out.stride(0)", "scores_stride=rows * shape.out_features"),
     Fault("core", _CORE, "k * job.scores_stride + start * outputs", "k * job.count * outputs + start * outputs"),
     Fault("core", _CORE, "(job.count + EVALUATED - 1) / EVALUATED : 1", "job.count / EVALUATED : 1"),
