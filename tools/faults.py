@@ -190,7 +190,7 @@ FAULTS = (
     Fault("tasks", "tasks/losses.py", "level = 1 / self.outputs if", "level = 1.0 if"),
     Fault("tasks", "tasks/losses.py", "r2 = 1 - hits / spread", "r2 = hits / spread"),
     Fault("tasks", "tasks/objectives.py", "clamp_(-delta, delta)", "clamp_(-delta, 1.0)"),
-    Fault("tasks", "tasks/objectives.py", "out.add_(1 - 2 * levels(z))", "out.add_(2 * levels(z) - 1)"),
+    Fault("tasks", "tasks/objectives.py", ".add_(1 - 2 * levels(z))", ".add_(2 * levels(z) - 1)"),
     Fault("tasks", "tasks/objectives.py", "            out.div_(self.outputs)\n", "            pass\n"),
     Fault("tasks", "metrics.py", "* classes + predicted.astype(np.int64)", "+ classes * predicted.astype(np.int64)"),
     Fault(

@@ -23,8 +23,7 @@ LARGEST_CONFUSION = 1000
 
 
 def _sigmoid(logits: Values) -> Values:
-    out: Values = np.exp(-np.logaddexp(0.0, -logits))  # small probabilities keep their digits
-    return out
+    return np.exp(-np.logaddexp(0.0, -logits))  # small probabilities keep their digits
 
 
 def _softmax(logits: Values) -> Values:
