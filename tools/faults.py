@@ -21,6 +21,7 @@ TESTS = {
     "training": (
         "tests/test_early_stopping.py",
         "tests/training/test_progress.py",
+        "tests/training/test_pace.py",
         "tests/training/test_history.py",
         "tests/training/test_cool_down.py",
         "tests/training/test_epochs.py",
@@ -118,6 +119,8 @@ FAULTS = (
     Fault("training", _HISTORY, "(better | self.keeps_last) & finite &", "(better | self.keeps_last) &"),
     Fault("training", _LOOP, "first_bad, self.step - 1)", "first_bad, self.step)"),
     Fault("training", _HISTORY, "(tracks.exhausted[k] and run.step < tracks.totals[k])", "tracks.exhausted[k]"),
+    Fault("training", "training/signals.py", "max(self.taken, default=0.0)", "min(self.taken, default=0.0)"),
+    Fault("training", "training/signals.py", "self._seen = self._seen or time", "self._seen = time"),
     Fault("training", "training/validation.py", "raw * (columns < torch", "raw * (columns <= torch"),
     Fault("optim", "schedules.py", "share = (t - warm) /", "share = (t - warm + 1) /"),
     Fault("optim", "schedules.py", "top = schedule.rise * total - 1 ", "top = schedule.rise * total "),

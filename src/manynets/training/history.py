@@ -1,4 +1,4 @@
-"""What the host knows of K networks in training: histories, the best so far, learning rates. Vectors over K throughout."""
+"""What the host knows of K networks in training: histories, the best so far, learning rates, outcomes. Vectors over K throughout."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def new_entries(run: TrainingRun, held_out: Host | None, *, since: float) -> dic
     if held_out is not None and stepper.validation is not None:
         columns["val_loss"], columns["val_" + metric] = stepper.loss.means(held_out[None], stepper.validation.spread)
         if run.named:
-            columns["val_" + run.named] = stepper.validation_metric(run.named)[None]
+            columns["val_" + run.named] = stepper.validation.figures(run.named, stepper.tasks, stepper.population.scores)[None]
     if run.tracks.penalised.any() or "penalty" in run.tracks.columns:
         columns["penalty"] = totals[..., 2] / (run.sums.steps / entries) * stepper.penalty_share
     return columns

@@ -58,11 +58,8 @@ class TrainingRun:
         make: Callable[[Problem, Sequence[Member]], Stepper] = make_stepper,
     ) -> None:
         self.problem, self.members, self.callbacks, self.recipe = problem, list(members), list(callbacks), members[0].recipe
-        self.keeper, self.halt, self.deadline = (
-            keeper or Checkpoints(problem, members),
-            halt or Halt(),
-            deadline or Deadline(math.inf),
-        )
+        self.keeper = keeper or Checkpoints(problem, members)  # of which none is written
+        self.halt, self.deadline = halt or Halt(), deadline or Deadline(math.inf)
         self.search = DivergenceSearch() if search else None
         self.stepper = make(problem, members)
         validated = self.stepper.validation is not None
@@ -127,8 +124,7 @@ class TrainingRun:
     def next_boundary(self, *, single: bool = False) -> int:
         """Return the next step after which the networks are evaluated: an epoch's end or every N steps, or a network's end.
 
-        Where nobody looks in between (and unless `single`), the step after as many of these as fit in one call, as long as no patience
-        can end.
+        Where nobody looks in between, the step after as many of these as fit in one call, as long as no patience can end. single: not so.
         """
         tracks, every, start = self.tracks, self.every, self.step - self.sums.steps
         end, count = int(tracks.totals[tracks.alive].min()), 1
