@@ -236,7 +236,7 @@ def cv_splits(
     for number, pair in enumerate(cv):
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise OptionError(f"fold {number} is {pair!r}, but must be a pair (training rows, test rows)")
-        train, test = (as_fold_rows(rows, total, f"fold {number}") for rows in pair)
+        train, test = (as_fold_rows(rows, total, what=f"fold {number}") for rows in pair)
         if len(train) == 0:
             raise DataError(f"fold {number} has no training rows")
         out.append(Split(train, test if len(test) else None))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -71,7 +74,7 @@ def test_every_part_of_a_network(spec: mn.MLP, outputs: int, dtype: torch.dtype)
 
 def test_the_number_of_threads_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     population, x = population_of(mn.MLP(hidden=(32, 16)), 6, 2, networks=3), rows_of(5000, 6)
-    monkeypatch.setattr(core, "usable_threads", lambda: 4)
+    monkeypatch.setattr(core, "usable_threads", lambda most: min(most, 4))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     several = core_scores(population, x)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
@@ -121,14 +124,16 @@ def test_the_size_decides_what_goes_to_the_core(monkeypatch: pytest.MonkeyPatch)
         assert takes_scores(population, rows) == takes
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="asks for the CPU affinity")
 @pytest.mark.parametrize(("of_torch", "usable", "expected"), [(4, 2, 2), (3, 8, 3), (0, 8, 1)])
 def test_no_more_threads_than_torch_has_and_than_are_usable(
-    monkeypatch: pytest.MonkeyPatch, of_torch: int, usable: int, expected: int
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, of_torch: int, usable: int, expected: int
 ) -> None:
     jobs: list[core.Job] = []
     monkeypatch.setattr(core, "evaluate", jobs.append)
     monkeypatch.setattr(torch, "get_num_threads", lambda: of_torch)
-    monkeypatch.setattr(core, "usable_threads", lambda: usable)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(usable)))
+    monkeypatch.setattr(core, "CGROUP", tmp_path)  # without a quota
     core_scores(population_of(mn.MLP(hidden=(4,)), 3, 1), rows_of(70, 3))
     assert [job.threads for job in jobs] == [expected]
 

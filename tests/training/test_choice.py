@@ -16,6 +16,7 @@ from manynets.training.checkpoint import Checkpoint
 from manynets.training.history import Sums
 from manynets.training.loop import TrainingRun
 from manynets.training.steppers.choice import choose
+from manynets.training.steppers.compiled import Compiled
 from tests.training.problems import member_of, problem_of
 
 X = np.random.default_rng(0).standard_normal((64, 4))
@@ -43,6 +44,18 @@ def test_small_networks_go_to_the_core_and_large_ones_to_torch(monkeypatch: pyte
     assert chosen(mn.MLP(hidden=(512, 512)), batch_size=100, dtype="float64") == "compiled"
     assert chosen(mn.MLP(hidden=(512, 512)), batch_size=512) == "closed_form"
     assert chosen(mn.MLP(hidden=(2048, 1024)), batch_size=10) == "closed_form"
+
+
+@compiled
+def test_the_core_is_asked_to_evaluate_no_more_rows_than_there_are() -> None:
+    """It would go through all of them, a hundred at a time, and start threads for them."""
+    problem = problem_of("binary")
+    rows = [{"rows": np.arange(30), "validation_rows": np.arange(30, stop)} for stop in (40, 37)]
+    members = [member_of(problem, k, mn.MLP(hidden=(3,)), mn.Recipe(gradient="compiled"), **one) for k, one in enumerate(rows)]
+    stepper = TrainingRun(problem, members).stepper
+    assert isinstance(stepper, Compiled)
+    assert stepper.held_out is not None
+    assert stepper.held_out.count == 10
 
 
 def test_what_the_recipe_asks_for() -> None:

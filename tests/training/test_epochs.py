@@ -17,6 +17,7 @@ from manynets.training import loop, validation
 from manynets.training.checkpoint import Checkpoint, Checkpoints, checkpoint_files, read_checkpoint
 from manynets.training.events import Evaluated, Event
 from manynets.training.loop import TrainingRun
+from manynets.training.signals import Halt, Pace
 from manynets.training.steppers import compiled
 from manynets.training.steppers.base import Stepper
 from manynets.training.trial import Member, Outcome, Problem
@@ -30,9 +31,6 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Have a call make up to 30 steps after the first; return the list to which the number of steps of each is added."""
     made: list[int] = []
 
-    def at_once(run: TrainingRun) -> int:
-        return 30 if run.paces else 1
-
     def count(stepper: Stepper, rates: Any) -> Any:
         made.append(len(rates))
         return advance[type(stepper)](stepper, rates)
@@ -40,7 +38,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     advance = {kind: kind.advance for kind in Stepper.__subclasses__()}
     for kind in advance:
         monkeypatch.setattr(kind, "advance", count)
-    monkeypatch.setattr(TrainingRun, "steps_at_once", at_once)
+    monkeypatch.setattr(Pace, "steps", property(lambda pace: 30 if pace.taken else 1))
     return made
 
 
@@ -180,22 +178,22 @@ def test_a_stop_within_an_evaluation(stepper: str, monkeypatch: pytest.MonkeyPat
     rows = {"rows": np.arange(30), "validation_rows": np.arange(30, 40)}
     members = members_of(problem, mn.Recipe(epochs=5, batch_size=8, gradient=stepper), 0.01, 0.02, **rows)
     plain = TrainingRun(problem, members).run()
-    asked: list[TrainingRun] = []
+    asked: list[Halt] = []
 
-    def overdue(run: TrainingRun) -> bool:
-        asked.append(run)
-        run.halt.asked = len(asked) > 2 * 9 + 4  # in the third evaluation of ten rows
-        return run.halt.asked
+    def overdue(halt: Halt) -> bool:
+        asked.append(halt)
+        halt.asked = len(asked) > 2 * 9 + 4  # in the third evaluation of ten rows
+        return halt.asked
 
     def keeper(resume: Path | None) -> Checkpoints:
         return Checkpoints(problem, members, checkpoint=Checkpoint(folder=tmp_path), resume=resume, system={})
 
-    monkeypatch.setattr(TrainingRun, "overdue", overdue)
+    monkeypatch.setattr(Halt, "overdue", overdue)
     stopped = TrainingRun(problem, members, keeper=keeper(None)).run()
     assert [outcome.stopped for outcome in stopped] == ["interrupted"] * 2
     assert [outcome.history["step"] for outcome in stopped] == [[4.0, 8.0]] * 2
     assert [path.name for path in checkpoint_files(tmp_path)] == ["step-000000012.checkpoint"]
-    monkeypatch.setattr(TrainingRun, "overdue", lambda run: False)
+    monkeypatch.setattr(Halt, "overdue", lambda halt: False)
     assert_same(TrainingRun(problem, members, keeper=keeper(tmp_path)).run(), plain)
 
 

@@ -164,10 +164,10 @@ def has_wide_vectors() -> bool:
     return library is not None and library.manynets_isa().startswith(b"AVX")
 
 
-def usable_threads() -> int:
-    """Return how many threads this process may keep busy: its CPU affinity, within the quota of its cgroup; at least 1."""
+def usable_threads(most: float = math.inf) -> int:
+    """Return how many threads this process may keep busy: its CPU affinity, within the quota of its cgroup and `most`; at least 1."""
     count = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(1, math.ceil(min(count, _quota(CGROUP))))
+    return max(1, math.ceil(min(count, _quota(CGROUP), most)))
 
 
 @functools.cache

@@ -83,15 +83,11 @@ class Batches:
         threads: int = 1,
     ) -> None:
         keys: list[Hashable] = [(id(mine), id(weight), order) for mine, weight, order in zip(own, weights, orders, strict=True)]
-        firsts: list[int] = []
         known: dict[Hashable, int] = {}
-        for k, key in enumerate(keys):
-            if key not in known:
-                known[key] = len(firsts)
-                firsts.append(k)
+        self.which = np.array([known.setdefault(key, len(known)) for key in keys])
+        firsts = np.unique(self.which, return_index=True)[1].tolist()
         self.rows, self.batch_size, self.threads = rows, batch_size, threads
         self.own, self.by = [own[k] for k in firsts], [orders[k] for k in firsts]
-        self.which = np.array([known[key] for key in keys])
         self.counts = np.array([len(rows) if mine is None else len(mine) for mine in self.own])
         self.most = int(self.counts.max())
         self.steps = self.order_steps = steps_per_epoch(self.most, batch_size, merge_single=merge_single)

@@ -112,8 +112,7 @@ def as_matrix(x: Any, *, columns: int | None = None, gaps: bool = False) -> NDAr
         raise DataError(f"X has {counted(shape[1], 'column')}, but this model was trained on {columns}")
     if not gaps:
         _check_finite(x)
-    checked: NDArray[Any] | Tensor = x
-    return checked
+    return x
 
 
 def as_numpy(X: Any, *, columns: int | None = None) -> NDArray[Any]:
@@ -250,38 +249,26 @@ def moderate_weights(weight: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def as_row_numbers(rows: Any, total: int, *, what: str) -> NDArray[np.int64]:
     """Return row numbers (or a mask of length `total`) as sorted int64; none, duplicates and numbers out of range are a DataError."""
-    array = np.asarray(rows)
-    if array.dtype == bool and array.shape == (total,):
-        array = np.flatnonzero(array)
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise DataError(
-            f"{what} has shape {array.shape} and type {array.dtype}, but must be row numbers or a mask of {total} bools"
-        )
-    array = np.sort(array.astype(np.int64))
+    array = np.sort(as_fold_rows(rows, total, what=what))
     if len(array) == 0:
         raise DataError(f"{what} lists no rows")
-    if array[0] < 0 or array[-1] >= total:
-        bad = array[0] if array[0] < 0 else array[-1]
-        raise DataError(f"{what} lists row {bad}, but rows are numbered 0 to {total - 1}")
     if (np.diff(array) == 0).any():
         raise DataError(f"{what} lists row {array[:-1][np.diff(array) == 0][0]} twice")
     return array
 
 
-def as_fold_rows(given: Any, total: int, what: str) -> NDArray[np.int64]:
+def as_fold_rows(given: Any, total: int, *, what: str) -> NDArray[np.int64]:
     """Return row numbers (or a mask of length `total`) as int64, in their order, maybe none or some twice; else a DataError."""
     try:
         rows = np.asarray(given)
     except ValueError as error:
-        raise DataError(f"{what} must be row numbers, or masks of {total} bools: {error}") from error
+        raise DataError(f"{what} must be row numbers or a mask of {total} bools: {error}") from error
     if rows.size == 0:
         return np.empty(0, dtype=np.int64)
     if rows.dtype == bool and rows.shape == (total,):
         return np.flatnonzero(rows)
     if rows.ndim != 1 or rows.dtype.kind not in "iu":
-        raise DataError(
-            f"{what} has rows of shape {rows.shape} and type {rows.dtype}; they must be row numbers or masks of {total} bools"
-        )
+        raise DataError(f"{what} has shape {rows.shape} and type {rows.dtype}, but must be row numbers or a mask of {total} bools")
     bad = rows[(rows < 0) | (rows >= total)]
     if len(bad):
         raise DataError(f"{what} lists row {bad[0]}, but rows are numbered 0 to {total - 1}")

@@ -15,7 +15,6 @@ __all__ = ["count_held_out", "count_shared", "report_copies", "row_hashes"]
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(29)
 _AT_ONCE = 1 << 15  # numbers, which stay in the cache
-_PROBED = 64  # columns
 
 Rows = NDArray[np.int64]
 
@@ -50,11 +49,10 @@ def count_shared(
     """
     kind = np.result_type(one, other)
     one, other = (np.asarray(matrix, dtype=kind) for matrix in (one, other))
-    for sketches in (_probes, _sketches):
-        first, second = sketches(one), sketches(other)
-        here, there = np.isin(first, second), np.isin(second, first)
-        one, other = one[here], other[there]
-        target, other_target = (None if y is None else y[rows] for y, rows in ((target, here), (other_target, there)))
+    first, second = _sketches(one), _sketches(other)
+    here, there = np.isin(first, second), np.isin(second, first)
+    one, other = one[here], other[there]
+    target, other_target = (None if y is None else y[rows] for y, rows in ((target, here), (other_target, there)))
     return int(np.isin(_with_target(row_hashes(other), other_target), _with_target(row_hashes(one), target)).sum())
 
 
@@ -93,11 +91,12 @@ def report_copies(shared: int, total: int, *, what: str = "validation") -> None:
 
 def _codes_of_copies(matrix: NDArray[Any], target: NDArray[Any] | None) -> NDArray[np.int64]:
     """Return a number above 0 for each row (N,) that has copies, the same as theirs, and 0 for the others."""
-    codes, rows, numbers = np.zeros(len(matrix), dtype=np.int64), matrix, np.arange(len(matrix))
-    for sketches in (_probes, _sketches) if matrix.ndim == 2 else ():
-        _, repeated = _repeated(sketches(rows))
-        rows, numbers = rows[repeated], numbers[repeated]
-    hashes = row_hashes(rows) if matrix.ndim == 2 else rows.astype(np.uint64)
+    codes, numbers = np.zeros(len(matrix), dtype=np.int64), np.arange(len(matrix))
+    if matrix.ndim == 2:
+        numbers = numbers[_repeated(_sketches(matrix))[1]]
+        hashes = row_hashes(matrix[numbers])
+    else:
+        hashes = matrix.astype(np.uint64)
     found, repeated = _repeated(_with_target(hashes, None if target is None else target[numbers]))
     codes[numbers[repeated]] = 1 + found[repeated]
     return codes
@@ -111,13 +110,7 @@ def _with_target(hashes: NDArray[np.uint64], target: NDArray[Any] | None) -> NDA
 def _repeated(values: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return a code (N,) for each value, and whether it occurs more than once."""
     _, codes, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return codes.reshape(-1), counts[codes.reshape(-1)] > 1
-
-
-def _probes(matrix: NDArray[Any]) -> NDArray[np.uint64]:
-    """Return sketches of the columns in the middle, of a wide matrix in a fraction of the time."""
-    start = max(0, (matrix.shape[1] - _PROBED) // 2)
-    return _sketches(matrix[:, start : start + _PROBED])
+    return codes, counts[codes] > 1
 
 
 def _sketches(matrix: NDArray[Any]) -> NDArray[np.uint64]:

@@ -38,19 +38,19 @@ def as_groups(values: Any, rows: int) -> Rows:
         raise DataError(
             f"groups has the one value {found.tolist()[0]!r} in all rows, so there is nothing to split by; leave it out"
         )
-    return codes.astype(np.int64).reshape(-1)
+    return codes.astype(np.int64)
 
 
 def as_strata(values: Any, rows: int) -> Rows:
     """Return the number of each row's stratum (N,): its value, or for many different numbers a tenth of the rows by size."""
     array = _column(values, rows, "stratify")
     if array.dtype.kind not in "biuf":
-        return np.unique(array.astype(str), return_inverse=True)[1].astype(np.int64).reshape(-1)
+        return np.unique(array.astype(str), return_inverse=True)[1].astype(np.int64)
     found, codes = np.unique(array, return_inverse=True)
     if len(found) > MOST_STRATA:
         edges = np.unique(np.quantile(array, np.arange(1, STRATA) / STRATA))
         return np.searchsorted(edges, array, side="right").astype(np.int64)
-    return codes.astype(np.int64).reshape(-1)
+    return codes.astype(np.int64)
 
 
 def as_times(values: Any, rows: int) -> NDArray[np.float64]:
@@ -120,7 +120,7 @@ def deal_groups(groups: Rows, shares: NDArray[np.float64], *, strata: NDArray[An
     parts = len(shares)
     if len(found) < parts:
         raise DataError(f"there are {len(found)} groups, but {parts} parts need at least as many; use fewer folds")
-    counts = _counts(codes.reshape(-1), strata)  # (G, C), of each column that sums to 1
+    counts = _counts(codes, strata)  # (G, C), of each column that sums to 1
     order = rng.generator(seed, "split").permutation(len(found))
     order = order[np.argsort(-counts[order, 0], kind="stable")]
     filled = np.zeros((parts, counts.shape[1]))
@@ -134,7 +134,7 @@ def deal_groups(groups: Rows, shares: NDArray[np.float64], *, strata: NDArray[An
         if not (part_of == part).any():
             donors = np.flatnonzero(np.bincount(part_of, minlength=parts)[part_of] > 1)
             part_of[donors[np.argmin(counts[donors, 0])]] = part
-    return part_of[codes.reshape(-1)]
+    return part_of[codes]
 
 
 def _counts(codes: Rows, strata: NDArray[Any] | None) -> NDArray[np.float64]:
@@ -142,7 +142,7 @@ def _counts(codes: Rows, strata: NDArray[Any] | None) -> NDArray[np.float64]:
     rows = np.bincount(codes)[:, None] / len(codes)
     if strata is None:
         return rows
-    kinds = np.unique(strata, return_inverse=True)[1].reshape(-1)
+    kinds = np.unique(strata, return_inverse=True)[1]
     most = int(kinds.max()) + 1
     table = np.bincount(codes * most + kinds, minlength=len(rows) * most).reshape(len(rows), most).astype(np.float64)
     return np.concatenate([rows, table / table.sum(axis=0)], axis=1)

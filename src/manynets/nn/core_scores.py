@@ -44,7 +44,7 @@ def write_core_scores(population: Population, x: Tensor, out: Tensor) -> None:
     core.evaluate(
         core.Job(
             type=x.element_size(),
-            threads=max(1, min(torch.get_num_threads(), core.usable_threads())),
+            threads=core.usable_threads(torch.get_num_threads()),
             networks=networks,
             layers=len(widths) - 1,
             widths=widths.ctypes.data,

@@ -18,9 +18,7 @@ from torch import Tensor
 from manynets import spec
 from manynets.spec import SklearnAdam, SklearnSGD
 
-__all__ = [
-    "Coefficient", "Host", "Optimizer", "SGDSteps", "coefficient", "optimizer_for", "step_coefficients",
-]  # fmt: skip
+__all__ = ["Coefficient", "Host", "Optimizer", "SGDSteps", "coefficient", "optimizer_for", "step_coefficients"]
 
 Coefficient: TypeAlias = float | Tensor
 Host: TypeAlias = NDArray[np.float64]
@@ -33,12 +31,12 @@ def coefficient(values: Sequence[float] | Host, like: Tensor, *, ndim: int = 2) 
     return torch.as_tensor(values, dtype=like.dtype, device=like.device).view(-1, *[1] * (ndim - 1))
 
 
-def step_coefficients(values: Host, like: Tensor, *, together: bool | None = None) -> Sequence[Sequence[Coefficient]] | Tensor:
+def step_coefficients(values: Host, like: Tensor, *, together: bool = False) -> Sequence[Sequence[Coefficient]] | Tensor:
     """Return the coefficients of each step for values (n, C, K).
 
-    together: as one tensor (n, C, K, 1), which a graph can read; None: on CUDA, where one copy takes less time than many.
+    together: as one tensor (n, C, K, 1), which a graph can read, and which takes less time to copy to a device.
     """
-    if like.is_cuda if together is None else together:
+    if together:
         return torch.as_tensor(values, dtype=like.dtype, device=like.device).unsqueeze(-1)
     return [[coefficient(line, like) for line in step] for step in values]
 
@@ -81,7 +79,7 @@ class Optimizer(abc.ABC):
     def __init__(self, specs: Sequence[Any], like: Tensor) -> None:
         self.specs, self.like = list(specs), like
         self._values: dict[str, Host] = {}
-        self.decay = self._column("weight_decay")
+        self.decay, self.decays = self._column("weight_decay"), bool(self.values("weight_decay").any())
 
     @abc.abstractmethod
     def state_names(self) -> tuple[str, ...]:
@@ -114,7 +112,7 @@ class Optimizer(abc.ABC):
 
     def _decayed(self, w: Tensor, g: Tensor) -> Tensor:
         """Return g + weight_decay * w, which overwrites g."""
-        if isinstance(self.decay, Tensor) or self.decay:
+        if self.decays:
             _add(g, w, self.decay)
         return g
 
@@ -208,7 +206,7 @@ class AdamSteps(_Moments):
         rate, root, shrink = now
         if not self.decoupled:
             g = self._decayed(w, g)
-        elif isinstance(self.decay, Tensor) or self.decay:
+        elif self.decays:
             w.mul_(shrink)
         mean, square = self._move(g, state, spare)
         _subtract_quotient(w, mean, torch.sqrt(square, out=spare).div_(root).add_(self.eps), rate)
@@ -320,7 +318,7 @@ class LionSteps(Optimizer):
 
     def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
         rate, _, shrink = now
-        if isinstance(self.decay, Tensor) or self.decay:
+        if self.decays:
             w.mul_(shrink)
         move = torch.lerp(state["mean"], g, self.rest1, out=spare)
         state["mean"].lerp_(g, self.rest2)

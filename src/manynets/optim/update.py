@@ -89,30 +89,19 @@ class Update:
         self.signs = torch.empty_like(self.weights if self.has_l1 else self.weights[:0])
         columns = max(1, BLOCK // len(flat))
         spare = flat.new_empty(len(flat), min(columns, flat.shape[1]))
-        self.blocks = [
-            (
-                g,
-                flat[:, start : min(start + columns, part.stop)],
-                grad[:, start : min(start + columns, part.stop)],
-                {name: tensor[:, start : min(start + columns, part.stop)] for name, tensor in state.items()},
-                spare[:, : min(columns, part.stop - start)],
-            )
-            for g, (part, _, _) in enumerate(optimizer.parts)
-            for start in range(part.start, part.stop, columns)
-        ]
+        self.blocks = []
+        for g, (part, _, _) in enumerate(optimizer.parts):
+            for start in range(part.start, part.stop, columns):
+                cut = slice(start, min(start + columns, part.stop))
+                own = {name: tensor[:, cut] for name, tensor in state.items()}
+                self.blocks.append((g, flat[:, cut], grad[:, cut], own, spare[:, : cut.stop - cut.start]))
 
     @property
     def is_plain_sgd(self) -> bool:
         """Whether a step is w - lr g and nothing else."""
         first = self.optimizer.first
-        plain = (
-            len(self.optimizer.parts) == 1
-            and isinstance(first, SGDSteps)
-            and not first.state_names()
-            and not isinstance(first.decay, Tensor)
-            and not first.decay
-        )
-        return plain and not (self.has_l1 or self.has_l2 or self.clipped)
+        plain = isinstance(first, SGDSteps) and not first.state_names() and not first.decays
+        return plain and len(self.optimizer.parts) == 1 and not (self.has_l1 or self.has_l2 or self.clipped)
 
     def penalty(self) -> Tensor | None:
         """Return l1 * sum |w| + l2 / 2 * sum w^2 of each network (K,), None where no network has either."""

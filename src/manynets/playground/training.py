@@ -70,7 +70,7 @@ class NetworkGroup:
     def advance(self, goal: float) -> None:
         """Make the steps of one call: up to the next evaluation, or up to step `goal`."""
         run = self.run
-        boundary = run.next_boundary() if math.isinf(goal) else self._single_boundary()
+        boundary = run.next_boundary(single=not math.isinf(goal))
         run.advance(int(min(boundary, goal)))
         if run.step == boundary and not run.halt.asked:
             seen = run.tracks.entries
@@ -78,11 +78,6 @@ class NetworkGroup:
             columns = run.tracks.columns
             run.evaluate()
             self._record(columns, seen, np.array(alive, dtype=np.int64))
-
-    def _single_boundary(self) -> int:
-        run = self.run
-        ends = run.tracks.totals[run.tracks.alive]
-        return int(min((run.step // run.every + 1) * run.every, ends.min()))
 
     def _record(self, columns: dict[str, list[Any]], seen: int, at: NDArray[np.int64]) -> None:
         """Take the new entries of the histories, and delete those that the engine no longer needs."""
@@ -351,7 +346,7 @@ class LiveTraining:
         lr = self.experiment.setup.recipe.lr
         running = next((group.run for group in self.groups if not group.over), None)
         if running is not None:
-            lr = float(running.rates([max(0, running.step - 1)])[0, 0])
+            lr = float(running.tracks.rates(np.array([max(0, running.step - 1)]))[0, 0])
         with self._condition:
             self._sample = Sample(
                 version=self._version,

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from manynets.errors import OptionError
 from manynets.nn.population import Population
-from manynets.nn.shape import Shape
 from manynets.search.workers import on_this_machine, run_calls, worker_count
 from manynets.spec import METRICS, MLP
 from manynets.steps import batch_rows
@@ -156,7 +155,7 @@ def _work(member: Member, problem: Problem) -> float:
     recipe, spec = member.recipe, member.spec
     assert isinstance(spec, MLP)
     visits = rows * (recipe.epochs or 1) if recipe.iterations is None else recipe.iterations * batch_rows(recipe, rows)
-    return float(visits * Shape.of(spec, problem.rows.x.shape[1], problem.task.outputs).multiplications)
+    return float(visits * problem.shape_of(spec).multiplications)
 
 
 def held_out_scores(problem: Problem, members: Sequence[Member], held_out: HeldOut, results: Results) -> Scores:
@@ -167,7 +166,7 @@ def held_out_scores(problem: Problem, members: Sequence[Member], held_out: HeldO
         if isinstance(outcome, Outcome) and held_out.get(outcome.number) is not None:
             spec, recipe = by_number[outcome.number].spec, by_number[outcome.number].recipe
             assert isinstance(spec, MLP)
-            shape = Shape.of(spec, problem.rows.x.shape[1], problem.task.outputs)
+            shape = problem.shape_of(spec)
             alike.setdefault((shape, recipe.loss, recipe.quantile, recipe.delta, recipe.watch), []).append(outcome)
     out: Scores = {}
     for (shape, *_), same in alike.items():

@@ -24,8 +24,7 @@ LARGEST_CONFUSION = 1000
 
 def _sigmoid(logits: Values) -> Values:
     with np.errstate(invalid="ignore"):  # NaN stays NaN: a row that no network held out
-        out: Values = np.exp(-np.logaddexp(0.0, -logits))  # small probabilities keep their digits
-    return out
+        return np.exp(-np.logaddexp(0.0, -logits))  # small probabilities keep their digits
 
 
 def _softmax(logits: Values) -> Values:

@@ -152,8 +152,7 @@ def _softmax_value(xp: Any, z: Any, t: Any) -> Any:
 
 def _softmax_slope(z: Array, t: Array) -> Array:
     raised = np.exp(z - z.max(axis=-1, keepdims=True))
-    slope: Array = raised / raised.sum(axis=-1, keepdims=True) - t
-    return slope
+    return raised / raised.sum(axis=-1, keepdims=True) - t
 
 
 # Cross-entropy of yes and no: log(1 + exp(z)) - t z, written without overflow; its derivative is sigmoid(z) - t.

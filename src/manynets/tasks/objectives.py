@@ -44,9 +44,9 @@ class Objective(abc.ABC):
     def gradient(self, scores: Tensor, target: Tensor, *, out: Tensor) -> None:
         """Write d rows / d scores (..., O) into out."""
 
+    @abc.abstractmethod
     def report(self, scores: Tensor, target: Tensor) -> Tensor:
         """Return each row's loss (...) in the unit of the user's target; the same as `rows` but for scaled regression."""
-        return self.rows(scores, target)
 
     @abc.abstractmethod
     def hits(self, scores: Tensor, target: Tensor) -> Tensor:
@@ -134,10 +134,6 @@ class Elementwise(Objective):
         several = len(self.loss.point)  # a target counts once for each of its quantiles
         return target.unsqueeze(-1).expand(*target.shape, several).flatten(-2) if several else target
 
-    def arranged(self, scores: Tensor) -> Tensor:
-        """Return scores (..., O), several quantiles of each target in order."""
-        return self._ordered(scores).flatten(-2) if self.loss.point else scores
-
     def _ordered(self, scores: Tensor) -> Tensor:
         """Return scores (..., O) by target and quantile (..., T, J), in order."""
         return scores.reshape(*scores.shape[:-1], -1, len(self.loss.point)).sort(-1).values
@@ -151,7 +147,7 @@ class Elementwise(Objective):
             out.div_(self.outputs)
 
     def report(self, scores: Tensor, target: Tensor) -> Tensor:
-        values = self.quick(self.arranged(scores), target)
+        values = self.quick(self._ordered(scores).flatten(-2) if self.loss.point else scores, target)
         if not self.numeric:
             return self._reduce(values)
         # in float64: the squares of large units are beyond float32
@@ -171,13 +167,9 @@ class Elementwise(Objective):
 
 def _smooth(target: Tensor, smoothing: Tensor | float, level: float) -> Tensor:
     """Return (1 - s) t + s level; s is a number, or one per network, shape (K, 1, 1)."""
-    if isinstance(smoothing, Tensor):
-        return target * (1 - smoothing) + smoothing * level
-    return target * (1 - smoothing) + smoothing * level if smoothing else target
-
-
-def _sub(z: Tensor, t: Tensor, out: Tensor) -> None:
-    torch.sub(z, t, out=out)
+    if not isinstance(smoothing, Tensor) and smoothing == 0:
+        return target
+    return target * (1 - smoothing) + smoothing * level
 
 
 def _logistic(z: Tensor, t: Tensor) -> Tensor:
@@ -185,17 +177,9 @@ def _logistic(z: Tensor, t: Tensor) -> Tensor:
     return F.softplus(z, threshold=50.0).addcmul_(z, t, value=-1)
 
 
-def _logistic_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
-    torch.sigmoid(z, out=out).sub_(t)
-
-
 def _poisson(z: Tensor, t: Tensor) -> Tensor:
     """Half the Poisson deviance for log-rate z: t log t - t - t z + exp(z), 0 where exp(z) = t."""
     return torch.xlogy(t, t) - t - t * z + z.exp()
-
-
-def _poisson_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
-    torch.exp(z, out=out).sub_(t)
 
 
 def _levels(levels: float | NDArray[Any]) -> Callable[[Tensor], float | Tensor]:
@@ -229,30 +213,26 @@ def objective_for(task: Task, recipe: Recipe) -> Objective:
         return Softmax(loss)
     if loss.kind == "labels":
         return Elementwise(
-            loss, lambda z, t: F.binary_cross_entropy_with_logits(z, t.expand_as(z), reduction="none"), _logistic_slope, _logistic
+            loss,
+            lambda z, t: F.binary_cross_entropy_with_logits(z, t.expand_as(z), reduction="none"),
+            lambda z, t, out: torch.sigmoid(z, out=out).sub_(t),
+            quick=_logistic,
         )
     assert isinstance(task, Regression)
     levels, delta = _levels(levels_of(task, recipe)), recipe.delta
 
-    def squared_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
-        torch.sub(z, t, out=out).mul_(2)
-
-    def absolute_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
-        torch.sub(z, t, out=out).sign_()
-
-    def huber_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
-        torch.sub(z, t, out=out).clamp_(-delta, delta)
-
-    def quantile_slope(z: Tensor, t: Tensor, out: Tensor) -> None:
-        absolute_slope(z, t, out)
-        out.add_(1 - 2 * levels(z)).mul_(0.5)
-
     forms: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Slope]] = {
-        "squared_error": (lambda z, t: (z - t).square(), squared_slope),
-        "half_squared_error": (lambda z, t: 0.5 * (z - t).square(), _sub),
-        "absolute_error": (lambda z, t: (z - t).abs(), absolute_slope),
-        "huber": (lambda z, t: F.huber_loss(z, t.expand_as(z), reduction="none", delta=delta), huber_slope),
-        "poisson": (_poisson, _poisson_slope),
-        "quantile": (lambda z, t: 0.5 * (z - t).abs() + (0.5 - levels(z)) * (z - t), quantile_slope),
+        "squared_error": (lambda z, t: (z - t).square(), lambda z, t, out: torch.sub(z, t, out=out).mul_(2)),
+        "half_squared_error": (lambda z, t: 0.5 * (z - t).square(), lambda z, t, out: torch.sub(z, t, out=out)),
+        "absolute_error": (lambda z, t: (z - t).abs(), lambda z, t, out: torch.sub(z, t, out=out).sign_()),
+        "huber": (
+            lambda z, t: F.huber_loss(z, t.expand_as(z), reduction="none", delta=delta),
+            lambda z, t, out: torch.sub(z, t, out=out).clamp_(-delta, delta),
+        ),
+        "poisson": (_poisson, lambda z, t, out: torch.exp(z, out=out).sub_(t)),
+        "quantile": (
+            lambda z, t: 0.5 * (z - t).abs() + (0.5 - levels(z)) * (z - t),
+            lambda z, t, out: torch.sub(z, t, out=out).sign_().add_(1 - 2 * levels(z)).mul_(0.5),
+        ),
     }
     return Elementwise(loss, *forms[loss.name])

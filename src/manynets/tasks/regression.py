@@ -122,7 +122,7 @@ class Regression(Task):
         if self.limits is not None:
             low, high = np.repeat(np.array(self.limits, dtype=logits.dtype), max(1, len(self.quantiles)), axis=0).T
             out = np.clip(logits, low, high)
-        return self._joined(np.sort(self._split(out), axis=-1)) if self.quantiles else out
+        return np.sort(self._split(out), axis=-1).reshape(out.shape) if self.quantiles else out
 
     def mean_logits(self, logits: Values) -> Values:
         """Return, of logits (K, ..., O) of several networks, those (..., O) of the mean of what they predict, which is no mean of logarithms.
@@ -141,10 +141,6 @@ class Regression(Task):
     def _split(self, values: Values) -> Values:
         """Return values (..., O) by target and quantile, (..., T, J)."""
         return values.reshape(*values.shape[:-1], self.targets, len(self.quantiles))
-
-    def _joined(self, values: Values) -> Values:
-        """Return values (..., T, J) as scores, (..., O)."""
-        return values.reshape(*values.shape[:-2], self.outputs)
 
     @property
     def targets(self) -> int:

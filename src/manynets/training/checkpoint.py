@@ -170,18 +170,20 @@ class Checkpoints:
         problem: Problem,
         members: Sequence[Member],
         *,
-        checkpoint: Checkpoint | None,
-        resume: str | os.PathLike[str] | None,
-        system: Mapping[str, Any],
+        checkpoint: Checkpoint | None = None,
+        resume: str | os.PathLike[str] | None = None,
+        system: Mapping[str, Any] | None = None,
         identity: Mapping[str, Any] | None = None,
         allow_world_size: bool = False,
     ) -> None:
-        self.checkpoint, self.resume, self.system = checkpoint, resume, dict(system)
+        self.checkpoint, self.resume, self.system = checkpoint, resume, dict(system or {})
         self.allow_world_size = allow_world_size
-        self.identity = identity or identity_of(problem, members)
-        self._steps = self._first_step = 0
-        self._last_step = -1
+        used = checkpoint is not None or resume is not None
+        self.identity = identity or (identity_of(problem, members) if used else {})
+        self._first_step, self._last_step = 0, -1
         self._began = self._last_time = time.monotonic()
+        self._periods: list[int] = []  # after how many steps, again and again, one is wanted
+        self._seconds = math.inf if checkpoint is None or checkpoint.every_seconds is None else checkpoint.every_seconds
         self._folder = None if checkpoint is None else Path(checkpoint.folder)
         if self._folder is not None:
             self._check(self._folder)
@@ -194,7 +196,8 @@ class Checkpoints:
         """Make sure, before the first step, that checkpoints can be written to the folder, and that it is no other run's."""
         if folder.exists() and not folder.is_dir():
             raise OptionError(f"Checkpoint.folder is {str(folder)!r}, which is no folder; choose another")
-        self._refuse_others(folder)
+        if self.resume is None:
+            _refuse_others(folder, checkpoint_files(folder))
         try:
             folder.mkdir(parents=True, exist_ok=True)
             probe = folder / f".probe-{os.getpid()}"
@@ -204,13 +207,6 @@ class Checkpoints:
         except OSError as error:
             raise OSError(error.errno, f"checkpoints cannot be written: {error.strerror}", str(folder)) from error
 
-    def _refuse_others(self, folder: Path) -> None:
-        if self.resume is None and checkpoint_files(folder):
-            raise OptionError(
-                f"{folder} holds checkpoints of an earlier training; go on from them with resume={str(folder)!r}, or "
-                "choose another folder"
-            )
-
     @contextlib.contextmanager
     def claimed(self) -> Iterator[None]:
         """Within this context, no other process writes checkpoints to the folder; else it is a ClaimedError."""
@@ -218,7 +214,8 @@ class Checkpoints:
             yield
             return
         with claim(self._folder, inside=True, remedy="choose another folder for the checkpoints"):
-            self._refuse_others(self._folder)  # another process may have written some since
+            if self.resume is None:  # another process may have written some since
+                _refuse_others(self._folder, checkpoint_files(self._folder))
             for entry in self._folder.iterdir():
                 if _TEMPORARY.fullmatch(entry.name):  # left by a process that was killed while it wrote
                     entry.unlink()
@@ -249,12 +246,13 @@ class Checkpoints:
 
     def begin(self, run: TrainingRun) -> None:
         """Restore the state to resume from, and see that there is space for checkpoints."""
-        self._steps = run.steps
         if self._state is not None:
             restore(run, self._state)
             self._last_step = self._state.step
             self._state = None
         if self._folder is not None and self.checkpoint is not None:
+            periods = self.checkpoint.every_steps, (self.checkpoint.every_epochs or 0) * run.steps
+            self._periods = [n for n in periods if n]
             size = sum(array.nbytes for array in capture(run, {}).tensors.values())
             needed = size * (self.checkpoint.keep + 1) - sum(path.stat().st_size for path in checkpoint_files(self._folder))
             if shutil.disk_usage(self._folder).free < needed:
@@ -264,20 +262,18 @@ class Checkpoints:
 
     def next_step(self, run: TrainingRun) -> int | None:
         """Return the next step at which a checkpoint is due, or at which the clock is to be looked at."""
-        if self.checkpoint is None:
-            return None
-        due = [(run.step // n + 1) * n for n in self._periods()]
-        if self.checkpoint.every_seconds is not None:  # as many steps as are made until then, at most in a second
+        due = [(run.step // n + 1) * n for n in self._periods]
+        if self._seconds < math.inf:  # as many steps as are made until then, at most in a second
             now = time.monotonic()
-            left = min(self.checkpoint.every_seconds - (now - self._last_time), 1.0)
+            left = min(self._seconds - (now - self._last_time), 1.0)
             due.append(run.step + max(1, int((run.step - self._first_step) * left / max(now - self._began, 1e-9))))
         return min(due, default=None)
 
     def pause(self, run: TrainingRun) -> None:
         """Write a checkpoint if one is due; if that fails, warn and go on."""
-        if self.checkpoint is None or run.step == self._last_step or not self._due(run.step):
-            return
-        self._try_to_write(run)
+        due = any(run.step % n == 0 for n in self._periods)  # a call of the stepper ends where a checkpoint is due
+        if run.step != self._last_step and (due or time.monotonic() - self._last_time >= self._seconds):
+            self._try_to_write(run)
 
     def _try_to_write(self, run: TrainingRun) -> None:
         try:
@@ -295,18 +291,6 @@ class Checkpoints:
             self._try_to_write(run)
         elif run.step != self._last_step:
             self._write(run)
-
-    def _due(self, step: int) -> bool:
-        wanted = self.checkpoint
-        assert wanted is not None
-        if wanted.every_seconds is not None and time.monotonic() - self._last_time >= wanted.every_seconds:
-            return True
-        return any(step % n == 0 for n in self._periods())  # a call of the stepper ends where a checkpoint is due
-
-    def _periods(self) -> list[int]:
-        """Return after how many steps, again and again, a checkpoint is wanted."""
-        assert self.checkpoint is not None
-        return [n for n in (self.checkpoint.every_steps, (self.checkpoint.every_epochs or 0) * self._steps) if n]
 
     def remove(self) -> None:
         """Remove the checkpoints of one of several parts (`GroupCheckpoints`); and the folder of all, once no part is left in it."""
@@ -327,6 +311,14 @@ class Checkpoints:
         for file in older[self.checkpoint.keep - 1 :]:
             with contextlib.suppress(OSError):
                 file.unlink()
+
+
+def _refuse_others(folder: str | os.PathLike[str], found: Sequence[Path]) -> None:
+    """Raise OptionError for checkpoints that were found in the folder of a training that does not resume from them."""
+    if found:
+        raise OptionError(
+            f"{folder} holds checkpoints of an earlier training; go on from them with resume={str(folder)!r}, or choose another folder"
+        )
 
 
 def _processes(count: int) -> str:
@@ -353,13 +345,8 @@ class GroupCheckpoints:
             if not self.resume.is_dir():
                 raise ModelFileError(f"{resume}: there is no such folder of checkpoints; leave out resume to start anew")
         self._digests = Digests()
-        if checkpoint is None or resume is not None or not Path(checkpoint.folder).is_dir():
-            return
-        if any(entry.name.startswith("part-") for entry in Path(checkpoint.folder).iterdir()):
-            raise OptionError(
-                f"{checkpoint.folder} holds checkpoints of an earlier training; go on from them with "
-                f"resume={str(checkpoint.folder)!r}, or choose another folder"
-            )
+        if checkpoint is not None and resume is None:
+            _refuse_others(checkpoint.folder, list(Path(checkpoint.folder).glob("part-*")))
 
     def keeper(self, problem: Problem, members: Sequence[Member], system: Mapping[str, Any]) -> Checkpoints | None:
         """Return the keeper of a part; None where there is nothing to keep, nor to go on from."""

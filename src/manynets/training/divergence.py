@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -50,7 +51,7 @@ class DivergenceSearch:
             if reach > math.sqrt(torch.finfo(run.stepper.dtype).max):
                 layer = ""  # its square is beyond all numbers: the loss cannot be finite
             suspect = (column, reach) if reach >= LARGE else (None, 0.0)
-            lr = float(run.rates([step])[0, index])
+            lr = float(run.tracks.rates(np.array([step]))[0, index])
             out[index] = Divergence(step // run.steps + 1, step + 1, lr, layer, *suspect)
         return out
 
@@ -74,7 +75,7 @@ class DivergenceSearch:
             numbers = {member.number: k for k, member in enumerate(twin.tracks.members)}
             indices = {index: numbers[run.tracks.members[index].number] for index in at if at[index] == step}
             looked = {index: (_unsound(twin, k, statistics=False), *_unsound_output(twin, k)) for index, k in indices.items()}
-            log = twin.stepper.advance(twin.rates([step]))[0]
+            log = twin.stepper.advance(twin.tracks.rates(np.array([step])))[0]
             sound = twin.stepper.sound(log)
             twin.sums.add(log[None], sound[None], step)
             for index, k in indices.items():

@@ -17,6 +17,7 @@ from manynets.spec import MLP, Recipe
 from manynets.tasks import Regression, Task
 
 if TYPE_CHECKING:
+    from manynets.training.history import Tracks
     from manynets.training.trial import Member, Problem
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Finished",
     "Relay",
     "Started",
+    "evaluated",
     "may_skip",
     "squared_share",
     "started",
@@ -154,6 +156,19 @@ def started(problem: Problem, members: Sequence[Member], *, steps: int, steps_pe
         shared_rows=_shared_rows(problem, members, ensembles),
         transform=task.transform if isinstance(task, Regression) else None,
     )
+
+
+def evaluated(
+    step: int, tracks: Tracks, columns: Mapping[str, NDArray[np.float64]], ended: NDArray[np.bool_], *, pooled: bool
+) -> Evaluated:
+    """Return the event of an evaluation, which added `columns` (E, K), and after which some networks have ended (K,).
+
+    pooled: whether the event has the best entries.
+    """
+    seen = np.flatnonzero(tracks.alive)
+    numbers = tuple(tracks.members[k].number for k in seen)
+    last = {name: values[-1, seen] for name, values in columns.items()}
+    return Evaluated(step, numbers, last, int((tracks.alive & ~ended).sum()), tracks.best_entries(seen) if pooled else {})
 
 
 def _ensembles(members: Sequence[Member]) -> tuple[tuple[int, ...], ...]:

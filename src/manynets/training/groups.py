@@ -65,8 +65,7 @@ def network_bytes(member: Member, problem: Problem) -> int:
     """Return roughly what one more network of this kind takes while it trains: parameters, their companions, order and batches."""
     if isinstance(member.spec, nn.Module):
         return 0
-    x = problem.rows.x
-    shape = Shape.of(member.spec, x.shape[1], problem.task.outputs)
+    x, shape = problem.rows.x, problem.shape_of(member.spec)
     total = len(x) if member.rows is None else len(member.rows)
     rows = min(batch_rows(member.recipe, max(total, len(problem.rows))), total)
     own_weights = 0 if member.weight is None else 2 * len(problem.rows) * x.element_size()

@@ -1,4 +1,4 @@
-"""What the host knows of K networks in training: histories, the best so far, learning rates. Vectors over K throughout."""
+"""What the host knows of K networks in training: histories, the best so far, learning rates, outcomes. Vectors over K throughout."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from manynets.errors import warn_user
 from manynets.schedules import schedule_factors
 from manynets.spec import Constant, ReduceOnPlateau
 from manynets.steps import total_steps
-from manynets.training.trial import FitState, Member
+from manynets.training.trial import Divergence, FitState, Member, Outcome
 
 if TYPE_CHECKING:
     from manynets.training.loop import TrainingRun
 
-__all__ = ["Sums", "Tracks", "new_entries"]
+__all__ = ["Sums", "Tracks", "new_entries", "outcomes_of"]
 
 Host = NDArray[np.float64]
 LATE = 1.05  # times the steps that fit, above which there are too many to make
@@ -158,11 +158,6 @@ class Tracks:
             for i, recipe in enumerate(recipes)
         ]
 
-    def progress(self, k: int, steps: int, optimizer: Mapping[str, NDArray[np.float64]]) -> FitState:
-        """Return what network k hands to its next training."""
-        patience = self.patience
-        return FitState(steps, optimizer, float(patience.best_figure[k]), int(patience.bad[k]), float(patience.factor[k]))
-
     def take(self, indices: Sequence[int]) -> None:
         """Go on with the networks with these indices only."""
         chosen = np.asarray(indices, dtype=np.int64)
@@ -212,15 +207,47 @@ def new_entries(run: TrainingRun, held_out: Host | None, *, since: float) -> dic
     seconds = np.linspace(since, run.seconds, entries + 1)[1:]
     when = {"epoch": steps / run.steps, "step": steps.astype(np.float64), "seconds": seconds}
     columns = {name: np.repeat(value[:, None], len(run.tracks), axis=1) for name, value in when.items()}
-    columns["lr"] = run.rates(steps - 1)
+    columns["lr"] = run.tracks.rates(steps - 1)
     columns["loss"], columns[metric] = stepper.loss.means(totals, stepper.spread)
     if held_out is not None and stepper.validation is not None:
         columns["val_loss"], columns["val_" + metric] = stepper.loss.means(held_out[None], stepper.validation.spread)
         if run.named:
-            columns["val_" + run.named] = stepper.validation_metric(run.named)[None]
+            columns["val_" + run.named] = stepper.validation.figures(run.named, stepper.tasks, stepper.population.scores)[None]
     if run.tracks.penalised.any() or "penalty" in run.tracks.columns:
         columns["penalty"] = totals[..., 2] / (run.sums.steps / entries) * stepper.penalty_share
     return columns
+
+
+def outcomes_of(run: TrainingRun, indices: list[int], diverged: Mapping[int, Divergence], *, interrupted: bool) -> list[Outcome]:
+    """Return the outcomes of networks with these indices, which end now. diverged: where and why, of those that have."""
+    if not indices:
+        return []
+    tracks, stepper, patience, out = run.tracks, run.stepper, run.tracks.patience, []
+    networks, histories = run.best.networks(stepper.population, indices), tracks.histories(indices)
+    for k, parameters, history in zip(indices, networks, histories, strict=True):
+        member, divergence = tracks.members[k], diverged.get(k)
+        early = tracks.cool_start[k] >= 0 or (tracks.exhausted[k] and run.step < tracks.totals[k])
+        stopped = "diverged" if divergence else "interrupted" if interrupted else "early" if early else "done"
+        progress: FitState | None = None
+        if member.resumable:
+            state = {name: tensor[k].cpu().numpy().copy() for name, tensor in stepper.state.items()}
+            figures = float(patience.best_figure[k]), int(patience.bad[k]), float(patience.factor[k])
+            progress = FitState(stepper.steps_before + run.step, state, *figures)
+        out.append(
+            Outcome(
+                number=member.number,
+                parameters=parameters,
+                history=history,
+                best=int(tracks.best[k]),
+                stopped=stopped,
+                divergence=divergence,
+                seconds=run.seconds,
+                progress=progress,
+                stepper=stepper.name,
+                threads=run.threads,
+            )
+        )
+    return out
 
 
 def _teams(members: Sequence[Member]) -> NDArray[np.int64] | None:

@@ -8,11 +8,10 @@ evaluation, one call makes the steps up to a later one.
 
 from __future__ import annotations
 
-import contextlib
+import math
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,33 +19,21 @@ from numpy.typing import NDArray
 
 from manynets.steps import evaluation_steps
 from manynets.training.best_weights import BestWeights
+from manynets.training.checkpoint import Checkpoints
 from manynets.training.deadline import Deadline
 from manynets.training.divergence import DivergenceSearch
-from manynets.training.events import (
-    Advanced,
-    Callback,
-    Evaluated,
-    Event,
-    Finished,
-    may_skip,
-    started,
-)
-from manynets.training.history import Sums, Tracks, new_entries
-from manynets.training.signals import Halt
-from manynets.training.steppers.base import Host, Stepper
+from manynets.training.events import Advanced, Callback, Event, Finished, evaluated, may_skip, started
+from manynets.training.history import Sums, Tracks, new_entries, outcomes_of
+from manynets.training.signals import Halt, Pace
+from manynets.training.steppers.base import Stepper
 from manynets.training.steppers.choice import make_stepper
 from manynets.training.torch_settings import torch_settings
-from manynets.training.trial import Divergence, FitState, Member, Outcome, Problem
+from manynets.training.trial import Divergence, Member, Outcome, Problem
 from manynets.training.validation import watched_metric
-
-if TYPE_CHECKING:
-    from manynets.training.checkpoint import Checkpoints
 
 __all__ = ["TrainingRun"]
 
 CROWDED = 0.8  # share of living networks below which the others are taken out of the steps
-CALL_SECONDS = 0.025  # that a call of a stepper may take, or one step if that is longer: a stop waits for it
-PACES = 4  # calls of which the slowest says how long a step takes
 
 
 class TrainingRun:
@@ -54,7 +41,8 @@ class TrainingRun:
 
     Its state is that of the stepper, the best weights so far, `tracks`, `sums`, and the outcomes of networks that have ended
     (`manynets.training.state`). Once `halt` is asked, the networks end as "interrupted" after the current call. Where the steps
-    will not be done by the deadline, the learning rates fall early (`Tracks.hurry`). make: makes the stepper.
+    will not be done by the deadline, the learning rates fall early (`Tracks.hurry`). search: whether to look for the causes of
+    divergences. make: makes the stepper.
     """
 
     def __init__(
@@ -69,8 +57,9 @@ class TrainingRun:
         search: bool = True,
         make: Callable[[Problem, Sequence[Member]], Stepper] = make_stepper,
     ) -> None:
-        self.problem, self.members, self.callbacks = problem, list(members), list(callbacks)
-        self.keeper, self.halt, self.deadline, self.recipe = keeper, halt or Halt(), deadline, members[0].recipe
+        self.problem, self.members, self.callbacks, self.recipe = problem, list(members), list(callbacks), members[0].recipe
+        self.keeper = keeper or Checkpoints(problem, members)  # of which none is written
+        self.halt, self.deadline = halt or Halt(), deadline or Deadline(math.inf)
         self.search = DivergenceSearch() if search else None
         self.stepper = make(problem, members)
         validated = self.stepper.validation is not None
@@ -84,11 +73,10 @@ class TrainingRun:
         self.best = BestWeights(self.stepper.population)
         self.threads = 0  # of torch, chosen before the first step
         self.began, self.seconds = time.perf_counter(), 0.0
-        self.paces: deque[float] = deque(maxlen=PACES)  # seconds per step of the last calls
+        self.pace = Pace()
         self.outcomes: dict[int, Outcome] = {}
         self.before: dict[str, NDArray[Any]] = {}  # the stepper's state before a call with several evaluations
         self.singly = 0  # step up to which no call has several
-        self.asked = 0.0  # when a stop was first seen
         self.pools = False  # whether callbacks get the best entries
 
     @property
@@ -96,37 +84,35 @@ class TrainingRun:
         """Steps made so far."""
         return self.stepper.step
 
+    @property
+    def seconds_now(self) -> float:
+        """The time that training took up to this moment."""
+        return self.seconds + time.perf_counter() - self.began
+
     # ------------------------------------------------------------------------------------------------------------ the loop
 
     def run(self) -> list[Outcome]:
         """Train all networks to their end; return their outcomes in the order of the members."""
-        with contextlib.nullcontext() if self.keeper is None else self.keeper.claimed():
-            return self._run()
-
-    def _run(self) -> list[Outcome]:
-        numbers = [member.number for member in self.members]
-        if self.keeper is not None:
+        with self.keeper.claimed():
             self.keeper.begin(self)
-        if self.callbacks:
-            beginning = started(self.problem, self.members, steps=self.total, steps_per_epoch=self.steps)
-            self.pools = bool(beginning.pooled)
-            self._tell(beginning)
-        self.threads = self.threads or self.stepper.threads(self.total - self.step)
-        with torch_settings(threads=self.threads, precision=self.recipe.precision), torch.no_grad():
-            self.began = time.perf_counter()
-            if self.deadline is not None:
+            if self.callbacks:
+                beginning = started(self.problem, self.members, steps=self.total, steps_per_epoch=self.steps)
+                self.pools = bool(beginning.pooled)
+                self._tell(beginning)
+            self.threads = self.threads or self.stepper.threads(self.total - self.step)
+            with torch_settings(threads=self.threads, precision=self.recipe.precision), torch.no_grad():
+                self.began = time.perf_counter()
                 self.deadline.steps_left(self.step)
-            while len(self.tracks) and not self.halt.asked:
-                self.to_boundary()
-                if self.keeper is not None and len(self.tracks) and not self.halt.asked:
-                    self.keeper.pause(self)
-            if self.keeper is not None:
+                while len(self.tracks) and not self.halt.asked:
+                    self.to_boundary()
+                    if len(self.tracks) and not self.halt.asked:
+                        self.keeper.pause(self)
                 self.keeper.end(self)
-            if len(self.tracks):
-                self._interrupt()
-        diverged = tuple(n for n in numbers if self.outcomes[n].divergence is not None)
-        self._tell(Finished(self.seconds, diverged))
-        return [self.outcomes[number] for number in numbers]
+                if len(self.tracks):
+                    self._interrupt()
+        outcomes = [self.outcomes[member.number] for member in self.members]
+        self._tell(Finished(self.seconds, tuple(outcome.number for outcome in outcomes if outcome.divergence is not None)))
+        return outcomes
 
     def to_boundary(self, most: int | None = None) -> None:
         """Make the steps up to the next boundary, and evaluate there. most: the step at which to be back at the latest."""
@@ -135,50 +121,34 @@ class TrainingRun:
         if self.step == boundary:
             self.evaluate()
 
-    def next_boundary(self) -> int:
+    def next_boundary(self, *, single: bool = False) -> int:
         """Return the next step after which the networks are evaluated: an epoch's end or every N steps, or a network's end.
 
-        Where nobody looks in between, the step after as many of these as fit in one call, as long as no patience can end.
+        Where nobody looks in between, the step after as many of these as fit in one call, as long as no patience can end. single: not so.
         """
         tracks, every, start = self.tracks, self.every, self.step - self.sums.steps
         end, count = int(tracks.totals[tracks.alive].min()), 1
-        if self.unwatched and start == self.step and start % every == 0 and start >= self.singly:
-            far = min(self.step + self.steps_at_once(), self._due() or end, end)
+        if self.unwatched and not single and start == self.step and start % every == 0 and start >= self.singly:
+            far = min(self.step + self.pace.steps, self.keeper.next_step(self) or end, end)
             count = int(max(1, min((far - self.step) // every, tracks.patience.evaluations_left(tracks.alive))))
         return min((start // every + count) * every, end)
 
     def advance(self, stop: int) -> None:
         """Make steps until `stop` steps were made, or fewer where a halt is asked for, with a pause wherever the keeper wants one."""
         while self.step < stop and not self.halt.asked:
-            due, entries = self._due(), max(1, (stop - self.step) // self.every)
+            due, entries = self.keeper.next_step(self), max(1, (stop - self.step) // self.every)
             if entries == 1:
-                until = max(self.step + 1, min(stop, self.step + self.steps_at_once(), due or stop))
+                until = min(stop, self.step + self.pace.steps, due or stop)
             else:
                 until = stop
-                self._remember()
+                self.before = {name: tensor.detach().cpu().numpy().copy() for name, tensor in self.stepper.capture().items()}
             first, began = self.step, time.perf_counter()
-            log = self.stepper.advance(self.rates(range(first, until)))
+            log = self.stepper.advance(self.tracks.rates(np.arange(first, until)))
             self.sums.add(log, self.stepper.sound(log), first, entries=entries)
-            self.paces.append((time.perf_counter() - began) / (self.step - first))
+            self.pace.add(self.step - first, time.perf_counter() - began)
             self._tell(Advanced(self.step))
-            if self.keeper is not None and self.step < stop and self.step == due and not self.halt.asked:
+            if self.step < stop and self.step == due and not self.halt.asked:
                 self.keeper.pause(self)
-
-    def steps_at_once(self) -> int:
-        """Return how many steps a stepper may make in one call: one in the first, before it is known how long a step takes.
-
-        On a busy machine a call may be several times as fast as the next: what counts is the slowest of the last calls.
-        """
-        slowest = max(self.paces, default=0.0) or CALL_SECONDS
-        return max(1, int(CALL_SECONDS / slowest))
-
-    def _due(self) -> int | None:
-        """Return the step at which a checkpoint is due, None for none."""
-        return None if self.keeper is None else self.keeper.next_step(self)
-
-    def rates(self, steps: Sequence[int] | NDArray[np.int64]) -> Host:
-        """Return the learning rates (n, K) of steps, counted from 0."""
-        return self.tracks.rates(np.asarray(steps, dtype=np.int64))
 
     # ---------------------------------------------------------------------------------------------------------- evaluation
 
@@ -189,7 +159,7 @@ class TrainingRun:
         if len(sums.totals) > 1 and not finite[tracks.alive].all():
             self._go_back()
             return
-        held_out = self.stepper.evaluate(self.overdue)
+        held_out = self.stepper.evaluate(self.halt.overdue)
         if held_out is None and self.stepper.validation is not None:
             return  # a stop came in between; a resumed run evaluates first
         since, self.seconds = self.seconds, self.seconds_now
@@ -200,34 +170,13 @@ class TrainingRun:
         cooling = tracks.cool(self.step)
         if cooling.any():
             self.best.restore(population, cooling)
-        if self.deadline is not None:
-            tracks.hurry(self.step, self.deadline.steps_left(self.step))
+        tracks.hurry(self.step, self.deadline.steps_left(self.step))
         ended = tracks.alive & (~finite | (self.step >= tracks.totals) | tracks.exhausted)
         if self.callbacks:
-            seen = np.flatnonzero(tracks.alive)
-            numbers = tuple(tracks.members[k].number for k in seen)
-            shown = {name: values[-1, seen] for name, values in columns.items()}
-            best = tracks.best_entries(seen) if self.pools else {}
-            self._tell(Evaluated(self.step, numbers, shown, int((tracks.alive & ~ended).sum()), best))
+            self._tell(evaluated(self.step, tracks, columns, ended, pooled=self.pools))
         if ended.any():
             self._let_go(ended, finite)
         self.sums = Sums(len(tracks))
-
-    def overdue(self) -> bool:
-        """Return whether a stop was asked for so long ago that an evaluation is not to go on."""
-        if not self.halt.asked:
-            return False
-        self.asked = self.asked or time.perf_counter()
-        return time.perf_counter() - self.asked > CALL_SECONDS
-
-    def _remember(self) -> None:
-        """Keep the stepper's state, in the memory of the last one where it fits: allocating new memory takes longer than the copy."""
-        for name, tensor in self.stepper.capture().items():
-            state, kept = tensor.detach().cpu().numpy(), self.before.get(name)
-            if kept is None or kept.shape != state.shape:
-                self.before[name] = state.copy()
-            else:
-                np.copyto(kept, state)
 
     def _go_back(self) -> None:
         """Undo the last call: a network has diverged in it, and ends with its weights at the evaluation before. So look at each one."""
@@ -241,61 +190,27 @@ class TrainingRun:
         tracks.alive = tracks.alive & ~ended
         self.stepper.alive = tracks.alive
         bad_steps = np.where(first_bad >= 0, first_bad, self.step - 1)
-        diverged = self._divergences({k: int(bad_steps[k]) for k in np.flatnonzero(ended & ~finite).tolist()})
-        self._end(np.flatnonzero(ended).tolist(), diverged)
+        lost = {k: int(bad_steps[k]) for k in np.flatnonzero(ended & ~finite).tolist()}
+        self._end(ended, self.search.find(self, lost) if lost and self.search is not None else {})
         if tracks.alive.sum() < CROWDED * len(tracks):
             self.take(np.flatnonzero(tracks.alive).tolist())
-
-    @property
-    def seconds_now(self) -> float:
-        """The time that training took up to this moment."""
-        return self.seconds + time.perf_counter() - self.began
-
-    def _divergences(self, at: Mapping[int, int]) -> dict[int, Divergence]:
-        """Return where and why networks diverged, by index, from the step (counted from 0) of each."""
-        if at and self.search is not None:
-            return self.search.find(self, at)
-        return {k: Divergence(s // self.steps + 1, s + 1, float(self.rates([s])[0, k])) for k, s in at.items()}
 
     def again(self, members: Sequence[Member]) -> TrainingRun:
         """Return a run of some of the members from their beginning, without callbacks."""
         return TrainingRun(self.problem, members, halt=self.halt, search=False)
 
-    # ---------------------------------------------------------------------------------------------------------- the end
+    # ------------------------------------------------------------------------------------------------------------- the end
 
     def _interrupt(self) -> None:
         """End the networks that are left: with an entry of their histories for the steps since the last."""
         if self.sums.steps:
             self.evaluate()
-        self._end(np.flatnonzero(self.tracks.alive).tolist(), {}, interrupted=True)
-        self.tracks.take([])
+        self._end(self.tracks.alive, {}, interrupted=True)
+        self.take([])
 
-    def _end(self, indices: list[int], diverged: Mapping[int, Divergence], *, interrupted: bool = False) -> None:
-        """Write the outcomes of the networks with these indices."""
-        if not indices:
-            return
-        tracks, stepper = self.tracks, self.stepper
-        networks, histories = self.best.networks(stepper.population, indices), tracks.histories(indices)
-        for k, parameters, history in zip(indices, networks, histories, strict=True):
-            member, divergence = tracks.members[k], diverged.get(k)
-            early = tracks.cool_start[k] >= 0 or (tracks.exhausted[k] and self.step < tracks.totals[k])
-            stopped = "diverged" if divergence else "interrupted" if interrupted else "early" if early else "done"
-            progress: FitState | None = None
-            if member.resumable:
-                state = {name: tensor[k].cpu().numpy().copy() for name, tensor in stepper.state.items()}
-                progress = tracks.progress(k, stepper.steps_before + self.step, state)
-            self.outcomes[member.number] = Outcome(
-                number=member.number,
-                parameters=parameters,
-                history=history,
-                best=int(tracks.best[k]),
-                stopped=stopped,
-                divergence=divergence,
-                seconds=self.seconds,
-                progress=progress,
-                stepper=stepper.name,
-                threads=self.threads,
-            )
+    def _end(self, ended: NDArray[np.bool_], diverged: Mapping[int, Divergence], *, interrupted: bool = False) -> None:
+        found = outcomes_of(self, np.flatnonzero(ended).tolist(), diverged, interrupted=interrupted)
+        self.outcomes |= {outcome.number: outcome for outcome in found}
 
     def take(self, indices: list[int]) -> None:
         """Go on with the networks with these indices only."""

@@ -69,8 +69,7 @@ class ModulePopulation:
     def _called(self, x: Tensor) -> Tensor:
         """Return what the module gives for x (N, D)."""
         if not self.integers:
-            out: Tensor = self.module(x)
-            return out
+            return self.module(x)
         try:
             return self.module(whole_numbers(x))
         except IndexError as error:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from manynets import engines
 from manynets.data import batches
 from manynets.errors import OptionError
-from manynets.nn.shape import Shape
 from manynets.spec import MLP
 from manynets.training.events import Advanced, Callback, Evaluated, Finished, started
 from manynets.training.trial import Divergence, Member, Outcome, Problem
@@ -53,7 +52,7 @@ def train_with(
     held_out = _plain(problem.validation, None) if problem.validation is not None else None
     if member.validation_rows is not None:
         held_out = _plain(problem.rows, member.validation_rows)
-    shape = Shape.of(member.spec, problem.rows.x.shape[1], problem.task.outputs)
+    shape = problem.shape_of(member.spec)
     names = [name for name in shape.parameters() | shape.buffers() if name in member.initial]
     with torch.random.fork_rng(devices=[]):
         out = train(

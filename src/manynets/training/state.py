@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -21,6 +20,7 @@ from manynets.data.stream.rows import StreamedRows
 from manynets.errors import ModelFileError
 from manynets.spec import to_json
 from manynets.training.format1 import upgraded
+from manynets.training.steppers.base import fill
 from manynets.training.trial import Divergence, FitState, Member, Outcome, Problem
 
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ def capture(run: TrainingRun, identity: Mapping[str, Any]) -> TrainState:
         "outcomes": [],
     }
     if len(run.tracks):
-        tensors |= run.stepper.capture()
-        tensors |= {"best_weights": run.best.flat, "best_statistics": run.best.statistics}
+        tensors |= run.stepper.capture() | _best(run)
         tensors |= {f"tracks/{name}": getattr(owner, name) for owner, name in _vectors(run)}
         tensors |= {f"history/{name}": np.stack(column) for name, column in run.tracks.columns.items()}
         tensors |= {"sums/totals": run.sums.totals[0], "sums/first_bad": run.sums.first_bad}
@@ -126,8 +125,7 @@ def _restore(run: TrainingRun, values: Mapping[str, Any], tensors: Mapping[str, 
         run.stepper.step = int(values["step"])
         return
     run.stepper.restore(tensors, int(values["step"]))
-    for name, target in (("best_weights", run.best.flat), ("best_statistics", run.best.statistics)):
-        target.copy_(_tensor(tensors[name], target))
+    fill(_best(run), tensors)
     for owner, name in _vectors(run):
         setattr(owner, name, _like(f"tracks/{name}", getattr(owner, name), tensors))
     run.stepper.alive = run.tracks.alive
@@ -136,6 +134,10 @@ def _restore(run: TrainingRun, values: Mapping[str, Any], tensors: Mapping[str, 
     wanted = (len(indices), 3 + run.stepper.loss.hit_count if run.sums.steps else 0)
     run.sums.totals = _like("sums/totals", np.empty(wanted), tensors)[None]
     run.sums.first_bad = _like("sums/first_bad", run.sums.first_bad, tensors)
+
+
+def _best(run: TrainingRun) -> dict[str, Tensor]:
+    return {"best_weights": run.best.flat, "best_statistics": run.best.statistics}
 
 
 def _vectors(run: TrainingRun) -> list[tuple[Any, str]]:
@@ -150,12 +152,6 @@ def _like(name: str, old: Array, tensors: Mapping[str, Array]) -> Array:
     if old.shape != new.shape or old.dtype != new.dtype:
         raise ValueError(f"{name} has the shape {new.shape} instead of {old.shape}")
     return new.copy()
-
-
-def _tensor(array: Array, like: Tensor) -> Tensor:
-    if array.shape != tuple(like.shape):
-        raise ValueError(f"a tensor has the shape {array.shape} instead of {tuple(like.shape)}")
-    return torch.from_numpy(array.copy()).to(like.device)
 
 
 def _outcome_in(about: Mapping[str, Any], tensors: Mapping[str, Array]) -> Outcome:

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from manynets.distributed import Ranks
@@ -44,11 +45,14 @@ class LeadingStepper:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stepper, name)
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "alive":
-            self.stepper.alive = value
-        else:
-            super().__setattr__(name, value)
+    @property
+    def alive(self) -> NDArray[np.bool_]:
+        """Which networks have not ended, (K,)."""
+        return self.stepper.alive
+
+    @alive.setter
+    def alive(self, alive: NDArray[np.bool_]) -> None:
+        self.stepper.alive = alive
 
     def advance(self, rates: Host) -> Log:
         """Make n steps at the learning rates (n, K), and return their log."""

@@ -43,7 +43,7 @@ def fixed_threads(count: int | None) -> Iterator[None]:
 
 def most_threads() -> int:
     """Return how many threads may run: the user's own setting, at most as many as this process has processors."""
-    return max(1, min(torch.get_num_threads(), usable_threads()))
+    return usable_threads(torch.get_num_threads())
 
 
 def best_threads(matrices: int, rows: int, widest: int, dtype: torch.dtype, *, steps: int) -> int:

@@ -33,6 +33,10 @@ class Problem:
     validation: Rows | None = None
     integers: bool = False
 
+    def shape_of(self, spec: MLP) -> Shape:
+        """Return the shape of a network for these columns and this task."""
+        return Shape.of(spec, self.rows.x.shape[1], self.task.outputs)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FitState:
@@ -170,7 +174,6 @@ def group_key(member: Member, problem: Problem, validated: bool) -> tuple[Any, .
     recipe, total = member.recipe, member.row_count(problem)
     if isinstance(member.spec, nn.Module):
         return (member.number,)
-    shape = Shape.of(member.spec, problem.rows.x.shape[1], problem.task.outputs)
     batch = batch_rows(recipe, total, batch_norm=member.spec.batch_norm)
     steps = steps_per_epoch(total, batch, merge_single=member.spec.batch_norm)
     nesterov = getattr(recipe.optimizer, "nesterov", None)
@@ -180,7 +183,7 @@ def group_key(member: Member, problem: Problem, validated: bool) -> tuple[Any, .
     stopping = recipe.stopping
     cools_alone = stopping is not None and stopping.cool_down is not None and not stopping.shared
     return (
-        shape,
+        problem.shape_of(member.spec),
         optimizer,
         batch,
         steps,

@@ -102,8 +102,7 @@ class TotalOverRanks(torch.autograd.Function):
 
 
 def _total(ranks: Ranks, part: Tensor) -> Tensor:
-    total: Tensor = TotalOverRanks.apply(part, ranks)  # type: ignore[no-untyped-call]
-    return total
+    return TotalOverRanks.apply(part, ranks)  # type: ignore[no-untyped-call]
 
 
 class AutogradNetwork:
@@ -137,7 +136,7 @@ class AutogradNetwork:
 
     def coefficients(self, rates: Host, step: int) -> Sequence[Any] | Tensor:
         """Return the optimizer's coefficients of each of the next steps, at the learning rates (n, 1)."""
-        return step_coefficients(self.update.optimizer.coefficients(rates, step), self.grad)
+        return step_coefficients(self.update.optimizer.coefficients(rates, step), self.grad, together=self.grad.is_cuda)
 
     def step(self, owner: Stepper, step: int, now: Sequence[Coefficient]) -> Host | Tensor:
         """Make a step at the optimizer's coefficients `now`; return what is reported of it (`Log`), on CUDA as a tensor there."""

@@ -16,7 +16,6 @@ from manynets.data.stream.rows import StreamedRows, batches_of
 from manynets.distributed import ALONE, Ranks
 from manynets.errors import OptionError
 from manynets.nn.population import Population, all_finite
-from manynets.nn.shape import Shape
 from manynets.optim import GroupedOptimizer
 from manynets.spec import MLP
 from manynets.steps import batch_rows
@@ -26,7 +25,7 @@ from manynets.training.threads import best_threads, most_threads
 from manynets.training.trial import Member, Problem
 from manynets.training.validation import Validation, variances
 
-__all__ = ["Array", "Host", "Log", "Stepper"]
+__all__ = ["Array", "Host", "Log", "Stepper", "fill"]
 
 Host: TypeAlias = NDArray[np.float64]
 Array: TypeAlias = NDArray[Any]
@@ -34,6 +33,14 @@ Log: TypeAlias = NDArray[np.float64]
 """What is reported of each of n steps and K networks, (n, K, 3 + M): the loss summed over the rows of the batch (weighted, in the unit
 of the user's target), the sum of their weights, the penalty l1 sum |w| + l2 / 2 sum w^2 before the step, and the M hits that the metric
 is made of (`manynets.tasks.losses`), summed over the rows."""
+
+
+def fill(targets: Mapping[str, Tensor], arrays: Mapping[str, Array]) -> None:
+    """Copy the arrays of these names into tensors; ValueError or KeyError for what does not fit."""
+    for name, target in targets.items():
+        if tuple(target.shape) != arrays[name].shape:
+            raise ValueError(f"{name} has the shape {arrays[name].shape} instead of {tuple(target.shape)}")
+        target.copy_(torch.from_numpy(arrays[name].copy()))
 
 
 class Stepper(abc.ABC):
@@ -68,8 +75,8 @@ class Stepper(abc.ABC):
         if isinstance(first.spec, nn.Module):
             self.population = ModulePopulation(first.spec, device=self.device, dtype=self.dtype, integers=problem.integers)
         else:
-            shape = Shape.of(first.spec, x.shape[1], problem.task.outputs)
-            self.population = Population.start(shape, [m.initial for m in members], device=self.device, dtype=self.dtype)
+            initial = [member.initial for member in members]
+            self.population = Population.start(problem.shape_of(first.spec), initial, device=self.device, dtype=self.dtype)
         self._assemble({name: self._started(name) for m in members for name in m.progress.optimizer})
 
     def _started(self, name: str) -> Tensor:
@@ -126,11 +133,6 @@ class Stepper(abc.ABC):
             return None
         return self.validation.sums(self.population.scores, overdue, part=self.ranks.part(self.validation.most))
 
-    def validation_metric(self, metric: str) -> Host:
-        """Return a metric of `Task.metrics` (K,) over the validation rows, which there must be."""
-        assert self.validation is not None
-        return self.validation.figures(metric, self.tasks, self.population.scores)
-
     def finite(self) -> NDArray[np.bool_]:
         """Return which networks have finite weights and running statistics, (K,)."""
         return all_finite(self.population.flat) & all_finite(self.population.statistics)
@@ -142,10 +144,7 @@ class Stepper(abc.ABC):
 
     def restore(self, tensors: Mapping[str, Array], step: int) -> None:
         """Go on from what `capture` returned after that many steps; ValueError or KeyError for what does not fit."""
-        for name, target in self.capture().items():
-            if tuple(target.shape) != tensors[name].shape:
-                raise ValueError(f"{name} has the shape {tensors[name].shape} instead of {tuple(target.shape)}")
-            target.copy_(torch.from_numpy(tensors[name].copy()))
+        fill(self.capture(), tensors)
         self.step = step
 
     def take(self, indices: Sequence[int]) -> None:
@@ -164,8 +163,7 @@ class Stepper(abc.ABC):
             return np.ones((*log.shape[:-1], 2), dtype=bool)
         with np.errstate(over="ignore"):
             bounds = np.stack([largest * unit * np.maximum(log[..., 1], 1.0), np.full(log.shape[:-1], largest)], axis=-1)
-        within: NDArray[np.bool_] = np.abs(log[..., [0, 2]]) <= np.minimum(bounds, np.finfo(np.float64).max)
-        return within
+        return np.abs(log[..., [0, 2]]) <= np.minimum(bounds, np.finfo(np.float64).max)
 
     @property
     def penalty_share(self) -> float | Host:

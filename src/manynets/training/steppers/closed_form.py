@@ -55,9 +55,8 @@ class Buffers:
         self.d_inputs = None if shape.embedding is None else made(shape.inputs)
         self.z = [made(units) for units in shape.hidden]
         self.norm = [owner.batch_norm(i, z) if shape.batch_norm else None for i, z in enumerate(self.z)]
-        before = [z if norm is None else norm.out for z, norm in zip(self.z, self.norm, strict=True)]  # the activation
-        self.before = before
-        self.a = [one if in_place else made(units) for one, units in zip(before, shape.hidden, strict=True)]
+        self.before = [z if norm is None else norm.out for z, norm in zip(self.z, self.norm, strict=True)]  # the activation
+        self.a = [one if in_place else made(units) for one, units in zip(self.before, shape.hidden, strict=True)]
         self.masks = {i: made(owner.masks.widths[i]) for i in owner.masks.active}
         self.h = [made(h.shape[-1]) if i in self.masks else h for i, h in enumerate([self.inputs, *self.a])]
         self.scores = made(shape.out_features)

@@ -47,7 +47,8 @@ class Compiled(Stepper):
             self.held_out = self._job(batches)
             self.held_out.order = self._address(batches.order(0))
             self.held_out.log = self._address(self.sums)
-            self.held_out.count = max(EVALUATED_ROWS, EVALUATED // max(1, self.population.flat.numel()))
+            at_once = max(EVALUATED_ROWS, EVALUATED // max(1, self.population.flat.numel()))
+            self.held_out.count = min(at_once, self.validation.most)
 
     def threads(self, steps: int) -> int:
         """Return 1: torch does nothing here that several threads would speed up."""
