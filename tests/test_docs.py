@@ -124,10 +124,22 @@ def test_a_notebook_has_the_code_of_its_chapter(tmp_path: Path) -> None:
     written = script("make_notebooks").write(tmp_path)
     for path in written:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        code = [cell["source"] for cell in cells if cell["cell_type"] == "code"]
+        code = [cell["source"].partition("\n\nfrom IPython")[0] for cell in cells if cell["cell_type"] == "code"]
         page = (DOCS / "learn" / f"{path.stem}.md").read_text(encoding="utf-8")
         assert code == [block.text for block in blocks_of(page) if block.language in PYTHON]
         assert not any("{download}" in cell["source"] for cell in cells)
+
+
+def test_a_notebook_needs_no_other_file_and_shows_its_pictures(tmp_path: Path) -> None:
+    for path in script("make_notebooks").write(tmp_path):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            source = cell["source"]
+            if cell["cell_type"] == "markdown":
+                links = re.findall(r"\]\(([^)]+)\)", source)
+                attached = {f"attachment:{name}" for name in cell.get("attachments", {})}
+                assert {link for link in links if not link.startswith("https://")} == attached, path.name
+            saved = re.findall(r"plots\.save\(.*\"([\w-]+\.png)\"\)", source)
+            assert re.findall(r"Image\(\"([\w-]+\.png)\"\)", source) == saved, path.name
 
 
 @pytest.mark.slow
