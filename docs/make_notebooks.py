@@ -21,7 +21,7 @@ BLOCK = re.compile(r"^```python\n(?P<code>.*?)^```\n", re.MULTILINE | re.DOTALL)
 ONLY_ON_THE_SITE = re.compile(r"^\{download\}.*\n", re.MULTILINE)
 PICTURE = re.compile(r"!\[(?P<text>[^\]]*)\]\((?P<file>[^)]+)\)")
 LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]*)\]\((?!https?:)[^)]+\)")
-SAVED = re.compile(r"^mn\.plots\.save\(.*\"(?P<name>[\w-]+\.png)\"\)$", re.MULTILINE)
+SAVED = re.compile(r"^mn\.plots\.save\(.*?\"(?P<name>[\w-]+\.png)\",?\s*\)$", re.MULTILINE | re.DOTALL)
 
 
 def chapters() -> list[Path]:
