@@ -10,7 +10,7 @@ __all__ = ["show"]
 
 
 def show(run: RunFolder) -> None:
-    """Show a run: network, metrics, training and files; of a sweep also its candidates.
+    """Show the network, metrics, training and files of a run, and the candidates of a sweep.
 
     \b
     manynets show runs/houses-1
