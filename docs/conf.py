@@ -71,5 +71,6 @@ def setup(app: Any) -> None:
     make_reference.write(HERE / "reference")
     make_notebooks.write(HERE / "learn")
     app.connect("autodoc-process-docstring", docstrings.process)
+    app.connect("autodoc-process-signature", docstrings.process_signature)
     app.add_transform(docstrings.LinkNames)
     app.add_transform(docstrings.LinkPages)

@@ -20,6 +20,8 @@ ITEM = re.compile(r"(?P<names>\*{0,2}[A-Za-z_]\w*(?:, \*{0,2}[A-Za-z_]\w*)*): (?
 SECTIONS = {"Args:", "Parameters:", "Errors:", "Raises:", "Returns:", "Attributes:"}
 NAME = re.compile(r"[A-Za-z_][\w.]*")
 PAGE = re.compile(r"docs/([\w/-]+)\.md")
+ROLE = re.compile(r":\w+:`~?(?:[\w.]+\.)?(?P<name>\w+)`")
+"""As docstrings that are inherited from scikit-learn have it."""
 IN_A_PAGE = re.compile(r"(?:mn|manynets)\.(?P<name>[A-Za-z_][\w.]*)(?:\(.*\))?")
 
 
@@ -76,6 +78,13 @@ def process(_app: object, _what: str, _name: str, _object: object, _options: obj
     lines[:] = as_rst(lines)
 
 
+def process_signature(
+    _app: object, _what: str, _name: str, _object: object, _options: object, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    """Return a signature as Sphinx can read it: a default that is made anew each time is written as three dots."""
+    return signature and signature.replace("<factory>", "..."), returned
+
+
 def as_rst(lines: Iterable[str]) -> list[str]:
     """Return a docstring as reStructuredText.
 
@@ -84,10 +93,12 @@ def as_rst(lines: Iterable[str]) -> list[str]:
     <BLANKLINE>
     * **lr**: the rate, \\|w\\| of
       it.
+    >>> as_rst(["Return a :class:`~sklearn.utils.MetadataRequest`."])[0]
+    'Return a :py:obj:`MetadataRequest <MetadataRequest>`.'
     """
     out: list[str] = []
     block: list[str] = []
-    for line in [*lines, ""]:
+    for line in [*(ROLE.sub(r"`\g<name>`", one) for one in lines), ""]:
         if line.strip():
             block.append(line.rstrip())
         elif block:

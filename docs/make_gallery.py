@@ -147,6 +147,18 @@ def network() -> Any:
 
 
 @picture
+def xor() -> Any:
+    """The network of the first chapter."""
+    data, axes = datasets.load("xor", points=1000, seed=0), plots.panels(1, 2)[0]
+    recipe = mn.Recipe(optimizer=mn.Adam(lr=0.03), epochs=40, batch_size=100)
+    model = mn.train(data.X, data.y, mn.MLP(hidden=(6,)), recipe, scaling=False, progress=False)
+    plots.regions(data.X, data.y, predict=model.predict_proba, title="xor, 2-6-1", ax=axes[0])
+    weights = [model.members[0]["hidden0.weight"], model.members[0]["output.weight"]]
+    plots.network(weights, feature_names=("x₁", "x₂"), title="its weights", ax=axes[1])
+    return axes[0]
+
+
+@picture
 def activations() -> Any:
     def sigmoid(x: Any) -> Any:
         return 1 / (1 + np.exp(-x))

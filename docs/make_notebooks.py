@@ -1,10 +1,14 @@
 """Turn the chapters of the tutorials into notebooks: their text as Markdown cells, their Python blocks as code cells.
 
+A notebook is downloaded alone, so it holds its pictures, and a link to a page of the site becomes the text of the link. A cell that saves
+pictures also shows them.
+
 `conf.py` calls it before each build of the site; `python docs/make_notebooks.py FOLDER` writes the notebooks elsewhere.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import sys
@@ -15,6 +19,9 @@ HERE = Path(__file__).resolve().parent
 CHAPTERS = HERE / "learn"
 BLOCK = re.compile(r"^```python\n(?P<code>.*?)^```\n", re.MULTILINE | re.DOTALL)
 ONLY_ON_THE_SITE = re.compile(r"^\{download\}.*\n", re.MULTILINE)
+PICTURE = re.compile(r"!\[(?P<text>[^\]]*)\]\((?P<file>[^)]+)\)")
+LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]*)\]\((?!https?:)[^)]+\)")
+SAVED = re.compile(r"^mn\.plots\.save\(.*?\"(?P<name>[\w-]+\.png)\",?\s*\)$", re.MULTILINE | re.DOTALL)
 
 
 def chapters() -> list[Path]:
@@ -34,15 +41,41 @@ def notebook(text: str) -> dict[str, Any]:
     for match in [*BLOCK.finditer(text), None]:
         before = text[at : match.start() if match else len(text)].strip("\n")
         if before:
-            cells.append({"cell_type": "markdown", "metadata": {}, "source": before})
+            cells.append(_markdown(before))
         if match:
-            code = match["code"].rstrip("\n")
+            code = match["code"].rstrip("\n") + _shown(match["code"])
             cells.append({"cell_type": "code", "metadata": {}, "source": code, "outputs": [], "execution_count": None})
             at = match.end()
     for i, cell in enumerate(cells):
         cell["id"] = f"cell-{i}"
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     return {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+
+
+def _markdown(text: str) -> dict[str, Any]:
+    """Return a cell of text that needs no other file."""
+    files = {Path(match["file"]).name: CHAPTERS / match["file"] for match in PICTURE.finditer(text)}
+    source = PICTURE.sub(lambda match: f"![{match['text']}](attachment:{Path(match['file']).name})", text)
+    cell: dict[str, Any] = {"cell_type": "markdown", "metadata": {}, "source": LINK.sub(r"\g<text>", source)}
+    if files:
+        cell["attachments"] = {
+            name: {"image/png": base64.b64encode(path.read_bytes()).decode("ascii")} for name, path in files.items()
+        }
+    return cell
+
+
+def _shown(code: str) -> str:
+    """Return lines that show the pictures that a cell saves.
+
+    >>> print(_shown('mn.plots.save(ax, "a.png")'))
+    <BLANKLINE>
+    <BLANKLINE>
+    from IPython.display import Image, display
+    <BLANKLINE>
+    display(Image("a.png"))
+    """
+    calls = ", ".join(f'Image("{match["name"]}")' for match in SAVED.finditer(code))
+    return f"\n\nfrom IPython.display import Image, display\n\ndisplay({calls})" if calls else ""
 
 
 def write(folder: Path) -> list[Path]:

@@ -10,6 +10,7 @@ import importlib
 import inspect
 import io
 import types
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,8 +125,13 @@ def _directive(module: types.ModuleType, name: str) -> str:
         return f".. autoclass:: {name}\n   :members:\n   :inherited-members: {', '.join(NOT_OURS)}\n"
     if callable(value) and hasattr(value, "__name__"):
         return f".. autofunction:: {name}\n"
-    items = ", ".join(str(one) or "(empty)" for one in value) if isinstance(value, tuple | list | frozenset) else str(value)
-    return f".. py:data:: {name}\n\n   ``{items}``\n" if items else f".. autodata:: {name}\n"
+    if isinstance(value, Mapping):
+        items = ", ".join(f"{key}: {getattr(one, '__name__', one)}" for key, one in value.items())
+    elif isinstance(value, tuple | list | frozenset):
+        items = ", ".join(str(one) or "(empty)" for one in value)
+    else:
+        items = "" if " object at 0x" in str(value) else str(value)  # an address says nothing
+    return f".. py:data:: {name}\n\n   ``{items}``\n" if items else f".. autodata:: {name}\n   :no-value:\n"
 
 
 def commands_page() -> str:

@@ -29,6 +29,8 @@ from tests.test_readme import PYTHON, blocks_of
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 ROOMS = [f"manynets.{name}" for name in dir(manynets) if isinstance(getattr(manynets, name), types.ModuleType)]
+CODE_COLUMNS = 88
+"""So many are visible in a window of 1,300 pixels."""
 PUBLIC = ["manynets", *ROOMS, "manynets.errors", "manynets.estimators", "manynets.spec", "manynets.studies"]
 
 
@@ -124,10 +126,35 @@ def test_a_notebook_has_the_code_of_its_chapter(tmp_path: Path) -> None:
     written = script("make_notebooks").write(tmp_path)
     for path in written:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        code = [cell["source"] for cell in cells if cell["cell_type"] == "code"]
+        code = [cell["source"].partition("\n\nfrom IPython")[0] for cell in cells if cell["cell_type"] == "code"]
         page = (DOCS / "learn" / f"{path.stem}.md").read_text(encoding="utf-8")
         assert code == [block.text for block in blocks_of(page) if block.language in PYTHON]
         assert not any("{download}" in cell["source"] for cell in cells)
+
+
+def test_a_notebook_needs_no_other_file_and_shows_its_pictures(tmp_path: Path) -> None:
+    for path in script("make_notebooks").write(tmp_path):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            source = cell["source"]
+            if cell["cell_type"] == "markdown":
+                links = re.findall(r"\]\(([^)]+)\)", source)
+                attached = {f"attachment:{name}" for name in cell.get("attachments", {})}
+                assert {link for link in links if not link.startswith("https://")} == attached, path.name
+            saved = re.findall(r"(?<!Image\()\"([\w-]+\.png)\"", source) if cell["cell_type"] == "code" else []
+            assert re.findall(r"Image\(\"([\w-]+\.png)\"\)", source) == saved, path.name
+
+
+def test_the_code_of_the_site_fits_beside_its_menus() -> None:
+    long = [
+        f"{path.name}:{block.line + at}: {line}"
+        for path in sorted(DOCS.rglob("*.md"))
+        if "api" not in path.parts
+        for block in blocks_of(path.read_text(encoding="utf-8"))
+        if block.language in PYTHON
+        for at, line in enumerate(block.text.splitlines())
+        if len(line) > CODE_COLUMNS
+    ]
+    assert long == []
 
 
 @pytest.mark.slow
@@ -212,6 +239,13 @@ def test_the_site_has_no_broken_link_and_loads_nothing_from_elsewhere(site: Path
 
 
 @pytest.mark.slow
+def test_the_reference_has_no_text_that_is_meant_for_sphinx(site: Path) -> None:
+    for path in sorted((site / "reference" / "api").glob("*.html")):
+        text = re.sub(r"<[^>]*>", "", path.read_text(encoding="utf-8"))
+        assert re.findall(r".*(?:~\w+\.|:class:|&lt;class |&lt;factory|object at 0x).*", text) == [], path.name
+
+
+@pytest.mark.slow
 def test_the_site_in_a_browser(site: Path) -> None:
     """No page has an error in the console, a control without a name, or text that is cut off at 400 pixels."""
     playwright = pytest.importorskip("playwright.sync_api")
@@ -224,6 +258,9 @@ def test_the_site_in_a_browser(site: Path) -> None:
         const shown = one.offsetParent !== null && one.getAttribute('aria-hidden') !== 'true';
         return shown && !(name || label || one.textContent.trim() || (one.querySelector('img[alt]') || {}).alt || '').trim();
     }).map(one => one.outerHTML.slice(0, 200))"""
+    cut_off = """[...document.querySelectorAll('article *')].filter(one =>
+        one.getBoundingClientRect().right > innerWidth && !one.closest('pre, table, .headerlink, p:has(> img)')
+    ).map(one => one.textContent.slice(0, 80))"""
     problems: list[str] = []
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
     with playwright.sync_playwright() as running:
@@ -239,6 +276,7 @@ def test_the_site_in_a_browser(site: Path) -> None:
             problems += [f"{page.url}: no name: {one}" for one in page.evaluate(nameless)]
             width = page.evaluate("document.documentElement.scrollWidth")
             problems += [f"{page.url}: {width} pixels wide"] if width > 400 else []
+            problems += [f"{page.url}: cut off: {one}" for one in page.evaluate(cut_off)]
         page.goto((site / "search.html").as_uri() + "?q=dropout")
         page.wait_for_selector("#search-results li", timeout=20_000)
         browser.close()

@@ -422,5 +422,5 @@ def _others(path: Path) -> str:
                 if not entry.name.startswith(".") and (entry / CONFIG).is_file() and (entry / MODEL).is_file()
             )
             if found:
-                return f"; there is {', '.join(found[:5])}{', ...' if len(found) > 5 else ''}"
+                return f"; there {'is' if len(found) == 1 else 'are'} {', '.join(found[:5])}{', ...' if len(found) > 5 else ''}"
     return "; manynets train writes one"

@@ -24,6 +24,13 @@ def test_what_is_in_a_table(call: Call, table: Path) -> None:
     assert "declare" not in done.out
 
 
+def test_what_is_assumed_is_said_once(call: Call) -> None:
+    Path("euros.csv").write_text("\n".join(["price;size", *(f"€ 1.{i}00,00;{i}" for i in range(1, 9))]), encoding="utf-8")
+    done = call("inspect", "euros.csv", "--target", "price", "--plot", "euros.png")
+    assert done.out.count("target 'price' is read as numbers") == 1
+    assert done.err == ""  # the picture does not warn of it again
+
+
 def test_json_and_a_picture(call: Call, table: Path) -> None:
     done = call(
         "inspect", "houses.csv", "--target", "price", "--drop", "kind", "--categorical", "size", "--plot", "p.png", "--json"

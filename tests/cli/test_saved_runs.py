@@ -38,6 +38,12 @@ def test_every_command_takes_a_model_file(call: Call, table: Path, tmp_path: Pat
         assert done.err.count("\n") == 1
 
 
+def test_a_run_that_does_not_exist(call: Call, run: Path) -> None:
+    assert "the run folder other does not exist; there is run\n" in call("show", "other").err
+    shutil.copytree(run, "second")
+    assert "the run folder other does not exist; there are run, second\n" in call("show", "other").err
+
+
 def test_a_model_file_in_its_run_folder_is_the_run(call: Call, table: Path) -> None:
     folder = call("train", table, "--target", "price", *SMALL, "--json").json["run_dir"]
     inside = Path(folder) / "model.safetensors"

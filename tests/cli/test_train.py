@@ -179,6 +179,14 @@ def test_networks_and_validation(call: Call, table: Path, given: list[str], netw
     assert (result["validation"] or {}).get("rows") == validated
 
 
+def test_the_parameters_of_several_networks_are_those_of_each(call: Call, table: Path) -> None:
+    done = call("train", table, "--target", "kind", "--epochs", "1", "--hidden", "4", "--n-networks", "2", "--out", "run")
+    assert "parameters each" in done.out
+    assert "parameters each" in call("show", "run").out
+    done = call("train", table, "--target", "kind", "--epochs", "1", "--hidden", "4", "--n-networks", "1")
+    assert "parameters\n" in done.out
+
+
 def test_no_networks_are_none(call: Call, table: Path) -> None:
     done = call("train", table, "--target", "kind", "--n-networks", "0")
     assert done.code == 2

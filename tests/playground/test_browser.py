@@ -48,6 +48,19 @@ def test_play_pause_step_reset(page: Any) -> None:
     page.wait_for_function("document.querySelector('#epoch').textContent === '0'")
 
 
+def test_a_new_network_does_not_show_the_numbers_of_the_one_before(page: Any) -> None:
+    play_until(page, 5)
+    page.click("#play")
+    page.get_by_label("Play", exact=True).wait_for()
+    page.evaluate(
+        """new MutationObserver(() => { window.numbers = ['epoch', 'loss'].map(id => document.getElementById(id).textContent); })
+        .observe(document.getElementById('summary'), { childList: true })"""
+    )
+    page.get_by_label("Add a hidden layer").click()
+    page.wait_for_function("window.numbers")
+    assert page.evaluate("window.numbers") == ["0", "–"]
+
+
 def test_the_rate_changes_while_it_runs(page: Any) -> None:
     play_until(page, 5)
     page.get_by_label("Learning rate").first.fill("0.003")

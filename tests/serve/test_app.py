@@ -353,7 +353,7 @@ def test_who_is_answered(classifier: tuple[Path, Model]) -> None:
     [
         ({"host": "0.0.0.0"}, "set a token"),
         ({"token": "short"}, "needs at least 16"),
-        ({"token": "has blanks in it, so it is refused"}, "without blanks"),
+        ({"token": "has blanks in it, so it is refused"}, "without spaces"),
         ({"port": 0}, "port is 0, but must be from 1 to 65535"),
         ({"workers": 0}, "workers is 0"),
         ({"certificate": "a.pem"}, "TLS needs both"),

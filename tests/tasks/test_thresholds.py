@@ -100,7 +100,7 @@ def test_mistakes() -> None:
             threshold_of(wanted, None, None)
     with pytest.raises(DataError, match="rows that were not trained on; give X and y"):
         model.with_threshold("f1")
-    with pytest.raises(OptionError, match="is for classes, one a row"):
+    with pytest.raises(OptionError, match="are for one class per row"):
         mn.train(x, x[:, 0], mn.MLP(hidden=()), RECIPE, scaling=False, progress=False).with_threshold(0.3)
 
 

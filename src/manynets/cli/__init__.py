@@ -158,13 +158,23 @@ def _run(command: Any, arguments: Sequence[str] | None, usage_error: Any) -> int
     except OSError as error:
         return _print_error(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
     except usage_error as error:
-        text = error.format_message()
+        text = _usage_text(error)
         return _print_error(f"{text.rstrip('.')}; see: {_help_of(error, given)}") if text else 2
     except (KeyboardInterrupt, typer.Abort, Stopped) as error:
         stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
         sys.stderr.write(f"{stopped.text}\n")
         return 128 + stopped.number
     return code if isinstance(code, int) else 0
+
+
+def _usage_text(error: Any) -> str:
+    """Return the message of a usage error. Those of typer about numbers lack the value that was found."""
+    problems: Any = getattr(error.__cause__, "errors", list)()
+    found = problems[0] if problems else {"type": ""}
+    allowed = {"float_parsing": "a number", "int_parsing": "a whole number"}.get(found["type"])
+    if allowed is None or not getattr(error, "param", None):
+        return str(error.format_message())
+    return f"{max(error.param.opts, key=len)} is {found['input']!r}, but must be {allowed}"
 
 
 def _help_of(error: object, given: Sequence[str]) -> str:

@@ -39,7 +39,7 @@ def evaluate(
     manynets evaluate runs/houses-1
     manynets evaluate runs/houses-1 new_houses.csv --json
 
-    Rows of other data that the run was trained or validated on are recognised and scored apart; the JSON has the metrics of the new
+    Rows of other data that the run was trained or validated on are recognised and scored separately; the JSON has the metrics of the new
     rows, and those of the others under "seen".
     """
     from manynets.cli.fit import metrics_of

@@ -54,7 +54,7 @@ def explain(
         bool, option("--separately", help="Shuffle each column by itself, also those that hold nearly the same information.")
     ] = False,
     worst: Annotated[
-        int | None, option("--worst", metavar="N", help="Also list the groups, and so many rows, with the largest errors.")
+        int | None, option("--worst", metavar="N", help="Also list the groups of rows, and the N rows, with the largest errors.")
     ] = None,
     target: Target = None,
     header: Header = None,

@@ -37,7 +37,7 @@ def export(
     manynets export runs/houses-1 -o houses.onnx
     manynets export runs/houses-1 -o houses.py
 
-    The file is compared with the model on up to 1,000 rows of the run's data and on rows with missing, unseen and far values, and is not
+    The file is compared with the model on up to 1,000 rows of the run's data and on rows with missing, unseen and out-of-range values, and is not
     written if they differ.
     """
     from manynets.cli.outputs import claimed_output

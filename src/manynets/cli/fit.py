@@ -321,7 +321,7 @@ def _train(data: EncodedSource, options: Options, begin: Begin, console: Any) ->
         recipe = images.recipe_for(recipe, rows)
         assert source.image_shape is not None
         (X, y), what = with_shifts(X, y, source.image_shape), "images, and each moved in four directions"
-    print_layers(console, SimpleNamespace(in_features=train.X.shape[1], task=task), spec)
+    print_layers(console, SimpleNamespace(in_features=train.X.shape[1], task=task), spec, networks)
     console.print(f"{describe(spec, recipe, networks)} · {rows:,} {what}", markup=False, soft_wrap=True)
     return manynets.train(
         X,
@@ -348,8 +348,8 @@ def _train_ensemble(data: EncodedSource, preset: Any, options: Options, begin: B
 
     train, task, changes = data.source.train, data.source.task, changes_of(options)
     spec = tabular_network(task, train.rows, changes=changes)
-    print_layers(console, SimpleNamespace(in_features=train.X.shape[1], task=task), spec)
     count = data.networks * len(PRESETS[preset].settings_for(data.encoder.hashed, train.rows))
+    print_layers(console, SimpleNamespace(in_features=train.X.shape[1], task=task), spec, count)
     words = [f"{count} networks", f"preset {preset}", *(f"{flag_of(name)[2:]} {options[name]}" for name in changes)]
     console.print(" · ".join([*words, counted(train.rows, "row")]), markup=False, soft_wrap=True)
     fit = train_preset(data, preset, options, begin=begin())

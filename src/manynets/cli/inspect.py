@@ -148,6 +148,8 @@ def _described(target: InspectedTarget, most: int = 10) -> str:
 
 def _draw(table: Any, found: Inspection, targets: list[str], path: str, *, overwrite: bool) -> None:
     """Draw the target and the columns that say most about it."""
+    import warnings
+
     import numpy as np
 
     from manynets.plots import column_distributions, save
@@ -159,7 +161,9 @@ def _draw(table: Any, found: Inspection, targets: list[str], path: str, *, overw
     values: dict[str, Any] = {}
     classes = names = None
     if targets:
-        table, y, _ = split_target(table, targets, drop_missing_target=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the inspection has told them as notes
+            table, y, _ = split_target(table, targets, drop_missing_target=True)
         values = dict(zip(targets, y.T, strict=True))
         if len(targets) == 1 and found.targets[0].classes is not None:
             labels, classes = np.unique(y[:, 0], return_inverse=True)

@@ -94,7 +94,7 @@ _OF_TRAINING: dict[str, CommandOption] = {
         panel=TRAINING, type=float, metavar="SECONDS", shown="none",
     ),
     "n_networks": CommandOption(
-        help="Networks that are trained together; they predict their mean.",
+        help="Networks that are trained together; the prediction is the mean of theirs.",
         panel="Network", type=int, metavar="N",
         shown=f"{defaults.NETWORKS} for a table, but 1 for a plain network of fewer than {defaults.FEWEST_ROWS} or at least "
         f"{defaults.MOST_ROWS:,} rows to train on; else 1",
@@ -143,7 +143,7 @@ _OF_TABLES: dict[str, CommandOption] = {
         help="Task: regression, binary, multiclass or multilabel.", panel=TABLES, shown="found from the target"
     ),
     "positive": CommandOption(
-        help="Of two classes the one that precision, recall, F1 and --threshold are about.",
+        help="Which of two classes precision, recall, F1 and --threshold refer to.",
         panel=TABLES, metavar="CLASS", shown="the last in the order of their names",
     ),
     "test": CommandOption(help="Table with the same columns to test on.", panel=TABLES, metavar="FILE"),

@@ -22,7 +22,7 @@ def playground(
     manynets playground houses.csv --target price
 
     The page shows the data, the network and what it predicts, while the network is trained on this machine. Build a network, drop a table
-    on the page, draw points or digits; then copy what you have built as Python. Only this machine reaches the page, and only with the
+    on the page, draw points or digits; then copy what you have built as Python. Only this machine can reach the page, and only with the
     address that is printed.
     """
     from manynets.playground import require_playground

@@ -48,7 +48,7 @@ def predict(
     overwrite: Annotated[bool, option("--overwrite", help="Replace the file if it exists.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write predictions as CSV, next to the columns of each row; for classes with probabilities, for numbers with limits if you ask.
+    """Write predictions as CSV, next to the columns of each row: with probabilities for classes, and with limits for numbers if you ask.
 
     \b
     manynets predict runs/houses-1 new_houses.csv -o predictions.csv

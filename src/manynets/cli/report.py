@@ -111,13 +111,14 @@ def describe(spec: MLP | None, recipe: Recipe, networks: int = 1) -> str:
     return " · ".join([*words, f"seed {recipe.seed}"])
 
 
-def print_layers(console: Console, model: Any, spec: Any) -> None:
-    """Print the network layer by layer. `model` needs in_features, task and parameters only."""
+def print_layers(console: Console, model: Any, spec: Any, networks: int) -> None:
+    """Print one of `networks` alike layer by layer. `model` needs in_features and task only."""
     from manynets.nn.shape import layer_rows
 
     layers = layer_rows(spec, model.in_features, model.task.outputs)
     rows = [(one.name, one.inputs, one.outputs, one.parameters, one.then) for one in layers]
-    title = f"{task_text(model.task)}: {sum(one.parameters for one in layers):,} parameters"
+    each = " each" if networks > 1 else ""
+    title = f"{task_text(model.task)}: {sum(one.parameters for one in layers):,} parameters{each}"
     console.print(table_of(["layer", "inputs", "outputs", "parameters", "then"], rows, title=title))
 
 

@@ -39,7 +39,7 @@ def serve(
     manynets serve runs/houses-1
     manynets serve price=runs/houses-1 kind=runs/kinds-1 --port 9000
 
-    Only this machine reaches the server, unless --host says otherwise; then a token is required, from the environment variable
+    Only this machine can reach the server, unless --host says otherwise; then a token is required, from the environment variable
     MANYNETS_TOKEN. A run that changes on disk is loaded again.
     """
     from manynets.cli.report import console_for

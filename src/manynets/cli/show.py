@@ -10,7 +10,7 @@ __all__ = ["show"]
 
 
 def show(run: RunFolder) -> None:
-    """Show a run: network, metrics, training and files; of a sweep also its candidates.
+    """Show the network, metrics, training and files of a run, and the candidates of a sweep.
 
     \b
     manynets show runs/houses-1
@@ -34,7 +34,7 @@ def show(run: RunFolder) -> None:
     data = found.config.get("data", {})
     console.print(f"{found.folder}: {describe(model.spec, model.recipe, model.size)}", markup=False, style="bold", soft_wrap=True)
     if model.spec is not None:
-        print_layers(console, model, model.spec)
+        print_layers(console, model, model.spec, model.size)
     parts: dict[str, Any] = {name: found.metrics[name] for name in ("train", "validation", "test") if name in found.metrics}
     print_metrics(console, parts, baselines=found.metrics.get("baselines"), remark=diverged_words(model))
     part = "test" if found.metrics.get("test") else "validation"

@@ -115,7 +115,7 @@ def fit_streamed(
             if (text := _few_groups(stream)) is not None:
                 note(console, text)
             task = stream.data.problem.task
-            print_layers(console, SimpleNamespace(in_features=stream.encoder.width, task=task), spec)
+            print_layers(console, SimpleNamespace(in_features=stream.encoder.width, task=task), spec, train.keywords["n_networks"])
             console.print(f"{line} · {len(stream.rows):,} rows", markup=False, soft_wrap=True)
             model = _train(train, options, begin)
         finally:
@@ -135,7 +135,7 @@ def follow_stream(found: tuple[Any, Any], options: Options, origin: Mapping[str,
         stream.close()
 
 
-def _open(found: tuple[Any, Any], options: Options, origin: Mapping[str, Any]) -> tuple[Any, Any, Callable[..., Any], str]:
+def _open(found: tuple[Any, Any], options: Options, origin: Mapping[str, Any]) -> tuple[Any, Any, functools.partial[Any], str]:
     """Return the stream, the network, a function that trains it on the stream, and a line about it: as the options describe them."""
     from manynets.streaming import NETWORKS, open_ensemble, open_stream, train_stream, train_stream_ensemble
     from manynets.tabular import tabular_network

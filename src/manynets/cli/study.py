@@ -21,7 +21,7 @@ def study(
     ] = "runs/studies",
     overwrite: Annotated[bool, option("--overwrite", help="Replace the results of studies that were run before.")] = False,
 ) -> None:
-    """Reproduce experiments of the tutorials, and compare with the published numbers.
+    """Reproduce experiments of published tutorials, and compare the results with theirs.
 
     \b
     manynets study

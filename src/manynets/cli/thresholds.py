@@ -110,7 +110,7 @@ def threshold_for(task: Any, text: str, *, names: Sequence[str] | None = None, m
             f"--threshold is {text!r}, but is for two classes; for {len(task.classes)} give what errors cost, TRUE:PREDICTED:COST,..., or a CSV file"
         )
     elif task.name != "binary":
-        raise OptionError(f"--threshold is {text!r}, but is for classes, one a row, and this is a {task.name} model")
+        raise OptionError(f"--threshold is {text!r}, but thresholds are for one class per row, and this is a {task.name} model")
     if not isinstance(wanted, str):
         thresholds.with_threshold(task, wanted)
     return wanted

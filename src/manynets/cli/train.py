@@ -25,7 +25,7 @@ def train(**options: Any) -> None:
     manynets train digits
     manynets train mnist --hidden 256 --epochs 10 --json
 
-    Defaults are in brackets.
+    Defaults, in brackets, are those of a plain network. The presets for tables have others, which manynets show prints.
     """
     from manynets.cli.diverged import refuse_diverged
     from manynets.distributed.environment import launched

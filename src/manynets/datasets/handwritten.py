@@ -53,7 +53,7 @@ def _file() -> Path:
         path = Path(folder, "datasets", "data", "digits.csv.gz")
         if path.is_file():
             return path
-    raise DataError("scikit-learn's digits are not there: its folder has no datasets/data/digits.csv.gz; install it again")
+    raise DataError("scikit-learn's digits are missing: its folder has no datasets/data/digits.csv.gz; install scikit-learn again")
 
 
 def _stratified(y: NDArray[Any], *, test_rows: int, random: np.random.RandomState) -> tuple[NDArray[Any], NDArray[Any]]:

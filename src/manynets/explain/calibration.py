@@ -32,7 +32,7 @@ ROUNDING = 1e-6
 class Calibration:
     """Probabilities against what happened, by bin.
 
-    probability, right: the mean probability and the share of right predictions of each bin with rows. count: its rows. error: the expected
+    probability, right: the mean probability and the share of right predictions of each bin with rows. count: the number of its rows. error: the expected
     calibration error.
 
     >>> import manynets as mn

@@ -40,11 +40,15 @@ MOST_LEVELS = 50
 class Dependence:
     """How the prediction follows one column, or two.
 
-    columns: their names. grid: the values of each, in the column's own units, None for an empty cell of a column of categories. mean: the mean
-    prediction over the grid, (G,) or (G, H), of classes with a last axis of C probabilities. rows: of one column the predictions of single rows,
-    (R, G) or (R, G, C). outputs: what the last axis means. probabilities: whether predictions are probabilities. two_classes: whether the last axis
-    holds the two classes of a binary task, of which pictures show the second. several_labels: whether the outputs are labels, of which a row may
-    have several or none.
+    columns: their names.
+    grid: the values of each column, in its own unit; None stands for an empty cell of a column of categories.
+    mean: the mean prediction at each point of the grid, (G,) for one column and (G, H) for two; for classes with a last axis of C
+        probabilities.
+    rows: the predictions of single rows, (R, G) or (R, G, C), for one column.
+    outputs: names along the last axis.
+    probabilities: whether the predictions are probabilities.
+    two_classes: whether the last axis holds the two classes of a binary task, of which pictures show the second.
+    several_labels: whether the outputs are labels, of which a row may have several or none.
 
     >>> import manynets as mn
     >>> data = mn.datasets.load("xor", points=400, seed=0)

@@ -2,7 +2,7 @@
 
     importance of a column = metric(rows as they are) - metric(rows with the column shuffled)
 
-with the sign turned for a metric of which less is better. The mean and the spread are over several shuffles. Where columns hold nearly the same
+with the sign turned for a metric where lower is better. The mean and the spread are over several shuffles. Where columns hold nearly the same
 information, shuffling one of them alone shows little, as the model reads the other: such columns are shuffled together.
 
 Source: Breiman 2001, "Random Forests"; Fisher, Rudin and Dominici 2019.

@@ -25,7 +25,7 @@ BINS = 10
 
 @dataclasses.dataclass(frozen=True)
 class WorstRow:
-    """A row that was predicted wrong.
+    """A row with a wrong prediction.
 
     row: its number within the table or array, from 0. truth, predicted: the label, or the number. probability: of the predicted class; None for
     numbers and for several labels. loss: the absolute error; 1 for a wrong class; the share of wrong labels.

@@ -34,7 +34,7 @@ LARGEST_P = 0.05
 
 @dataclasses.dataclass(frozen=True)
 class Slice:
-    """A group of rows that is served worse than the others.
+    """A group of rows whose error is larger than that of the others.
 
     column, group: which rows, such as "age" and "61 to 80". rows: how many. loss, other_loss: the mean loss of these rows, and of all others: wrong
     predictions of classes, absolute errors of numbers. low, high: a 95 % interval of `loss`, of classes Wilson's. p: corrected for all groups that were looked at.

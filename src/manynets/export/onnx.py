@@ -36,7 +36,7 @@ def to_onnx(
     in float32 only, such as mish, are computed in that.
 
     X: rows as `Model.predict` takes them, of which up to 1,000 are compared; None: rows made from what the encoder knows. Rows with missing,
-    unseen and far values are compared in any case.
+    unseen and out-of-range values are compared in any case.
 
     coverage: of the limits; None: 0.9, or no limits where the model has none.
 

@@ -63,7 +63,7 @@ class ExportCheck:
 def rows_to_check(model: Model, X: Any = None) -> list[Any]:
     """Return rows as `Model.predict` takes them: up to 1,000 of X, and some made of what the model knows of its columns.
 
-    The latter hold missing, unseen and far values.
+    The latter hold missing, unseen and out-of-range values.
     """
     parts = [] if X is None else [_first(X)]
     random = np.random.default_rng(0)

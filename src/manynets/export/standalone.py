@@ -400,7 +400,7 @@ def predict_quantiles(rows):
 def predict_interval(rows, coverage=0.9):
     """Return lower and upper limits (N, 2), of several targets (N, O, 2), that hold this share of the targets."""
     if not MODEL.get("residuals"):
-        raise ValueError("this model has no errors on held-out rows of numbers, which intervals are made from")
+        raise ValueError("this model has no prediction intervals: it stores no errors on held-out rows")
     both = np.moveaxis(limits(MODEL, logits(MODEL, encode(MODEL, rows)), coverage), 0, -1)
     return both[:, 0] if MODEL["flat"] else both
 

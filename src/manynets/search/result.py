@@ -37,7 +37,7 @@ class Result:
     stopped: "done", "early", "diverged", "interrupted", or "failed" with the `error`. history: columns, an entry for each
     evaluation; best: the index of the entry whose weights these are. loss, score: on the fold's test rows (NaN without), where
     `score` is the `metric` that the recipe watches by its name, else the task's. The score of one that failed or diverged is the worst
-    possible: -inf, or inf for a metric of which less is better. seconds: until its training ended, including the networks trained together with it.
+    possible: -inf, or inf for a metric where lower is better. seconds: until its training ended, including the networks trained together with it.
 
     >>> import manynets as mn
     >>> data = mn.datasets.load("moons", points=400, seed=0)

@@ -79,7 +79,7 @@ class ServeSettings:
         if self.token and len(self.token) < FEWEST_CHARACTERS:
             raise OptionError(f"the token has {len(self.token)} characters, but needs at least {FEWEST_CHARACTERS}")
         if not self.token.isascii() or any(sign.isspace() for sign in self.token):
-            raise OptionError("the token must be of ASCII characters without blanks")
+            raise OptionError("the token must consist of ASCII characters without spaces")
         if bool(self.certificate) != bool(self.key):
             raise OptionError("TLS needs both files: --certificate and --key")
 

@@ -98,7 +98,9 @@ class EarlyStopping:
     5
     """
 
-    patience: int = setting(10, help="Stop after so many evaluations without a new best", allowed=AT_LEAST_ONE, panel=_TRAINING)
+    patience: int = setting(
+        10, help="Stop after this many evaluations without an improvement", allowed=AT_LEAST_ONE, panel=_TRAINING
+    )
     min_delta: float = setting(
         0.0, help="A new best must be better by more than this (with patience)", allowed=NOT_NEGATIVE, metavar="D", panel=_MORE
     )
@@ -334,7 +336,7 @@ class Recipe:
         return self.quantile if isinstance(self.quantile, tuple) else ()
 
     def factors(self, parameter: str) -> tuple[float, float]:
-        """Return what learning rate and weight decay of a parameter are multiplied by (`groups`).
+        """Return the factors of the learning rate and the weight decay of a parameter (`groups`).
 
         >>> Recipe(groups=ParameterGroup(names="*.bias", lr_factor=0.1)).factors("output.bias")
         (0.1, 1.0)

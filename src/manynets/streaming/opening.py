@@ -178,7 +178,7 @@ def _task(found: Description, y: NDArray[Any], task: Any, target: str, recipe: R
     if isinstance(task, Task):
         return task
     if found.values is None and y.dtype.kind not in "iuf":
-        raise DataError(f"target {target!r} has more than 10,000 different labels; a stream may have at most so many classes")
+        raise DataError(f"target {target!r} has more than 10,000 different labels; that is the most classes that a stream may have")
     values = y if found.values is None else found.values
     if found.values is not None and task is None and transform is None and find_task(values).name != "regression":
         return find_task(values)

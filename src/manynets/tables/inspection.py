@@ -71,11 +71,11 @@ class InspectedTarget:
     """A target.
 
     Attributes:
-        name: of its column.
-        missing: rows without a target; they are not looked at.
-        classes: rows of each class, the most frequent first; None for numbers.
-        quartiles: the least value, the quartiles and the largest value of numbers; None for classes.
-        skewness: of numbers; above 1 for a heavy upper tail. None for classes.
+        name: name of its column.
+        missing: number of rows without a target, which are not looked at.
+        classes: number of rows of each class, the most frequent first; None for numbers.
+        quartiles: minimum, quartiles and maximum of numbers; None for classes.
+        skewness: skewness of numbers, above 1 for a heavy upper tail; None for classes.
     """
 
     name: str
@@ -94,10 +94,10 @@ class Inspection:
     """What `inspect_table` found.
 
     Attributes:
-        rows: of the table, with a target.
-        columns: without the target.
-        targets: those that were named.
-        duplicates: rows that are the same as an earlier one in all columns, the target and those that are left out included.
+        rows: how many rows of the table have a target.
+        columns: what was found in each column but the target.
+        targets: the same for each target that was named.
+        duplicates: how many rows equal an earlier one in all columns, including the target and the columns that are left out.
         suggestions: what to do, and how the target is read, one sentence each.
 
     >>> import polars

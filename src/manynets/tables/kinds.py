@@ -19,15 +19,15 @@ class Column:
     """What was understood of one column.
 
     Attributes:
-        name: of the column.
+        name: name of the column.
         kind: "numeric", "categorical", "date", "text" (of many words) or "dropped".
-        missing: rows without a value.
-        distinct: different values, missing not counted.
-        example: the first value, as text; empty where all are missing.
-        note: why it was dropped, or a remark; empty for none.
+        missing: number of rows without a value.
+        distinct: number of different values, not counting missing ones.
+        example: the first value, as text; "" if all are missing.
+        note: why the column was dropped, or another remark; "" if there is none.
         form: how its dates or numbers are written; None for plain numbers.
-        part: of its values, by which the categories differ; "" for the whole.
-        leak: how it gives the target away; empty if it does not, or no target was given.
+        part: the part of a value that is its category, such as the first characters of a code; "" for the whole value.
+        leak: how the column gives the target away; "" if it does not, or if no target was given.
 
     >>> Column(name="town", kind="categorical", missing=0, distinct=3, example="Bern").kind
     'categorical'

@@ -123,7 +123,7 @@ class Table:
         return "number" if self.array is not None else storage_of(self._stored(name))
 
     def row(self, index: int) -> str:
-        """Name a row in a message."""
+        """Return how messages name a row."""
         return f"row {self.first_row + index if self.taken is None else self.taken[index]} (counted from 0)"
 
 

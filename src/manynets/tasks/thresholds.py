@@ -144,7 +144,7 @@ def with_threshold(
                 raise DataError(f"y holds no {task.classes[1]!r} that counts, which F1 is about; give rows of both classes")
         return dataclasses.replace(task, threshold=threshold_of(wanted, probability, positive, weight))
     if not isinstance(task, Multiclass):
-        raise OptionError(f"threshold is {wanted!r}, but is for classes, one a row, and this is a {task.name} model")
+        raise OptionError(f"threshold is {wanted!r}, but thresholds are for one class per row, and this is a {task.name} model")
     if isinstance(wanted, str | int | float | np.number):
         raise OptionError(
             f"threshold is {wanted!r}, but is for two classes; for {len(task.classes)} give what each prediction costs, [true class][predicted class]"

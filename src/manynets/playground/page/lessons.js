@@ -104,13 +104,13 @@ export function lessons(here) {
       title: "A learning rate that is too high",
       story: [
         "A step follows the slope of the loss, which holds only nearby. With too small a rate training takes forever; too large a step jumps over the valley, and may leave it for good.",
-        "You can change the rate while the network is trained. Begin too high, see the loss jump, and lower it.",
+        "You can change the rate while the network is trained. Begin with 0.3, see the loss jump, and lower it to 0.1.",
       ],
       tries: [
         ["Too small: 0.001", setup(product, [16], "tanh", { optimizer: SGD(0.001), batch_size: 40, epochs: 400 })],
         ["Good: 0.1", setup(product, [16], "tanh", { optimizer: SGD(0.1), batch_size: 40, epochs: 400 })],
-        ["Too large: 1.2", setup(product, [16], "tanh", { optimizer: SGD(1.2), batch_size: 40, epochs: 400 })],
-        ["Diverges", setup(product, [16], "relu", { optimizer: SGD(8), batch_size: 40, epochs: 400 })],
+        ["Too large: 0.3", setup(product, [16], "tanh", { optimizer: SGD(0.3), batch_size: 40, epochs: 400 })],
+        ["Diverges: 1", setup(product, [16], "tanh", { optimizer: SGD(1), batch_size: 40, epochs: 400 })],
       ],
       question: "What do the curves look like when the rate is just a little too large?",
       answer: "The loss falls at first and then jumps up and down without settling. Lower the rate while it runs, and it falls again at once.",

@@ -92,8 +92,9 @@ function onData(frame) {
   renderSliders();
   byId("metric-name").textContent = metricName(header.metric);
   byId("shown").textContent = networkName();
-  const many = header.networks > 1 ? `${header.networks} networks of up to ` : "";
-  byId("summary").textContent = `${many}${header.parameters.toLocaleString("en")} parameters · ${header.rows.toLocaleString("en")} training rows · ${header.steps_per_epoch} ${header.steps_per_epoch === 1 ? "step" : "steps"} per epoch · ${STEPPERS[/** @type {"compiled"} */ (header.stepper)] || header.stepper}`;
+  readout({ epoch: 0, last: {}, speed: 0, live_step: 0, past: false, network });  // not the numbers of the network before
+  const many = header.networks > 1 ? `${header.networks} networks of ${header.setup.networks.vary === "hidden" ? "up to " : ""}` : "";
+  byId("summary").textContent = `${many}${header.parameters.toLocaleString("en")} parameters · ${header.rows.toLocaleString("en")} training rows · ${header.steps_per_epoch.toLocaleString("en")} ${header.steps_per_epoch === 1 ? "step" : "steps"} per epoch · ${STEPPERS[/** @type {"compiled"} */ (header.stepper)] || header.stepper}`;
   sendView();
 }
 
