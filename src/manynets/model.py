@@ -238,7 +238,8 @@ class Model(ModelTools):
             for start in range(0, matrix.shape[0], MODULE_ROWS):
                 part = to_tensor(matrix[start : start + MODULE_ROWS], device=CPU, dtype=self._dtype)
                 part = whole_numbers(part) if self.info.get("integers") else part.to(place.dtype)
-                parts.append(self.module(part.to(place.device)).cpu())
+                own = part.to(place.device, copy=True)  # a module may change what it is given, which must not be the user's rows
+                parts.append(self.module(own).cpu())
             out = torch.cat(parts).to(self._dtype)
         return (out.unsqueeze(-1) if out.ndim == 1 else out).unsqueeze(0).numpy()
 

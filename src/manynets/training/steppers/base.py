@@ -132,8 +132,11 @@ class Stepper(abc.ABC):
         return self.validation.figures(metric, self.tasks, self.population.scores)
 
     def finite(self) -> NDArray[np.bool_]:
-        """Return which networks have finite weights and running statistics, (K,)."""
-        return all_finite(self.population.flat) & all_finite(self.population.statistics)
+        """Return which networks have finite weights and running statistics, (K,); what a module of your own has infinite does not count."""
+        statistics = self.population.statistics
+        if isinstance(self.population, ModulePopulation):
+            statistics = statistics[:, self.population.finite]
+        return all_finite(self.population.flat) & all_finite(statistics)
 
     def capture(self) -> dict[str, Tensor]:
         """Return the tensors that decide about every later step, besides `step`. They are the stepper's own."""
