@@ -218,3 +218,11 @@ def test_scores_without_a_gradient_are_named(kind, dtype):
         DataError, match=f"scores of {kind.__name__}, of the type {dtype}, have no gradient; leave out torch.no_grad"
     ):
         train(kind(4, 2))
+
+
+def test_a_model_of_a_module_that_is_trained_further_stays_as_it_was():
+    first = train(seeded(lambda: nn.Linear(4, 2)))
+    before = first.predict_proba(X)
+    more = mn.train(X, Y, first, RECIPE, progress=False)
+    assert np.array_equal(first.predict_proba(X), before)
+    assert not np.array_equal(more.predict_proba(X), before)
