@@ -226,3 +226,50 @@ def test_a_model_of_a_module_that_is_trained_further_stays_as_it_was():
     more = mn.train(X, Y, first, RECIPE, progress=False)
     assert np.array_equal(first.predict_proba(X), before)
     assert not np.array_equal(more.predict_proba(X), before)
+
+
+class Slope(nn.Module):
+    """Has the gradient of an energy as its output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.energy, self.output = nn.Linear(4, 3), nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            [slope] = torch.autograd.grad(torch.tanh(self.energy(x)).square().sum(), x, create_graph=True)
+            return self.output(slope)
+
+
+def test_a_module_may_take_gradients_in_prediction():
+    model = train(seeded(Slope))
+    assert model.info["stopped"] == ["done"]
+    assert_close(model.predict_proba(X).sum(axis=1), np.ones(64, dtype=np.float32), "float32")
+
+
+class Remembering(nn.Linear):
+    """Has the last batch as a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 2)
+        self.register_buffer("last", torch.zeros(1, 4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.last = x
+        return super().forward(x)
+
+
+class Extra(nn.Linear):
+    def get_extra_state(self) -> dict[str, int]:
+        return {"calls": 1}
+
+
+def test_state_that_a_model_cannot_hold_is_named():
+    with pytest.raises(DataError, match=r"Remembering changes the shape of its buffer last from \(1, 4\) to \(16, 4\); keep it as"):
+        train(Remembering())
+    with pytest.raises(
+        OptionError, match="_extra_state of Extra is a dict, but a model holds tensors only; leave out get_extra_state"
+    ):
+        train(Extra(4, 2))

@@ -56,6 +56,11 @@ class ModulePopulation:
         for part, name, view in self._buffers:
             new = part._buffers[name]
             if new is not None and new is not view:
+                if new.shape != view.shape:
+                    raise DataError(
+                        f"{type(self.module).__name__} changes the shape of its buffer {name} from {tuple(view.shape)} to {tuple(new.shape)};"
+                        " keep it as a plain attribute, which is no part of the model"
+                    )
                 view.copy_(new.detach())
                 part._buffers[name] = view
         for tensor, view in self._places:
@@ -93,7 +98,7 @@ class ModulePopulation:
         out = self._called(x.clone())  # x may be the user's own rows, and a module may change what it is given
         self.module.train(training)
         self.take_replaced()
-        return two_axes(out, len(x)).unsqueeze(0)
+        return two_axes(out, len(x)).detach().unsqueeze(0)
 
     def scored(self, x: Tensor, outputs: int) -> Tensor:
         """Return raw scores (N, O) in the mode that the module is in, for autograd; DataError unless there are that many outputs."""
@@ -183,6 +188,12 @@ def ready_for(module: nn.Module, problem: Problem, *, seed: int) -> Problem:
         if not any(_is_lazy(value) for value in (*module.parameters(), *module.buffers())):
             moved(module, x.device, x.dtype)
         problem, error = _tried(module, problem, x, seed)
+        for name, state in module.state_dict().items():
+            if not isinstance(state, Tensor):
+                raise OptionError(
+                    f"{name} of {type(module).__name__} is a {type(state).__name__}, but a model holds tensors only; leave out"
+                    " get_extra_state, or return a tensor"
+                )
     if error is not None:
         kind = str(x.dtype).removeprefix("torch.")
         raise DataError(
