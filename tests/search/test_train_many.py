@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -314,6 +315,20 @@ def test_checkpoints_of_other_candidates_are_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(mn.OptionError, match=message):
             mn.train_many(data, CLASSES, candidates, resume=tmp_path, **options)
+
+
+def test_autocast_around_the_call_changes_nothing() -> None:
+    def scores() -> list[Any]:
+        [one] = mn.train_many(DATA, CLASSES, [(NET, mn.Recipe(epochs=3))], cv=[(np.arange(40), np.arange(40, 60))], progress=False)
+        net = mn.MLPClassifier((4,), max_iter=3, n_iter_no_change=np.inf, random_state=0)
+        search = mn.MLPSearchCV(net, {"alpha": [0.1, 0.2]}, cv=2, scoring="neg_log_loss", refit=False).fit(
+            DATA.astype(np.float32), CLASSES
+        )
+        return [one.loss, one.score, *search.cv_results_["mean_test_score"]]
+
+    plain = scores()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert scores() == plain
 
 
 @pytest.mark.parametrize("error", [RuntimeError("mine"), MemoryError("mine"), mn.DataError("mine")])
