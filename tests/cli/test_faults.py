@@ -102,55 +102,6 @@ def test_a_sweep_that_overwrites_keeps_the_former_until_it_is_whole(call: Call, 
     assert not names & {"former", "lr.png", "checkpoints"}
 
 
-SWEEP = (
-    "sweep",
-    "--target",
-    "kind",
-    "--drop",
-    "price",
-    "--epochs",
-    "1",
-    "--hidden",
-    "4",
-    "-q",
-    "--out",
-    "swept",
-    "--grid",
-    "lr=0.1,0.2",
-)
-
-
-def full(*_given: Any, **_more: Any) -> None:
-    raise OSError(28, "No space left on device", "swept/file")
-
-
-def test_a_sweep_that_cannot_begin_leaves_what_was_there(call: Call, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def files() -> dict[str, bytes]:
-        return {str(path): path.read_bytes() for path in Path().rglob("*") if path.is_file() and path.name != "houses.csv"}
-
-    with monkeypatch.context() as patch:
-        patch.setattr("manynets.cli.sweep_results.SweepResults._write", full)
-        assert "No space left" in call(*SWEEP, table).err
-        assert not Path("swept").exists()
-    assert call(*SWEEP, table).code == 0
-    before = files()
-    for method in ("_write", "_move_former"):
-        with monkeypatch.context() as patch:
-            patch.setattr(f"manynets.cli.sweep_results.SweepResults.{method}", full)
-            assert "No space left" in call(*SWEEP, table, "--overwrite").err
-        assert files() == before
-
-
-def test_a_sweep_that_meets_a_full_disk_says_how_to_resume(call: Call, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr("manynets.cli.sweeping.draw", full)
-        done = call(*SWEEP, table)
-    assert done.code == 2
-    told = "2 networks are saved in swept/results.csv; resume with --resume --out swept\nerror: swept/file: No space left on device"
-    assert told in done.err.replace(os.sep, "/")
-    assert call(*SWEEP, table, "--resume").code == 0
-
-
 # ------------------------------------------------------------------------------------------------------- what is no regular file
 
 

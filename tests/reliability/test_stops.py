@@ -21,7 +21,6 @@ import torch
 
 import manynets as mn
 from manynets.cli import main
-from manynets.cli.signals import Stopped, handled_signals
 from manynets.runs import read_run
 from manynets.training.checkpoint import Checkpoint, checkpoint_files
 from manynets.training.events import Advanced, Evaluated, Started
@@ -139,22 +138,6 @@ def test_sigterm_has_a_checkpoint_written_and_takes_its_course(tmp_path: Path) -
         signal.signal(signal.SIGTERM, before)
     assert caught == [signal.SIGTERM]
     assert len(checkpoint_files(tmp_path)) == 1
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_in_a_destructor_is_not_lost(number: int) -> None:
-    class Dropped:
-        def __del__(self) -> None:
-            signal.raise_signal(number)
-
-    def work() -> None:
-        with handled_signals():
-            Dropped()
-            time.sleep(5)
-
-    with pytest.raises(Stopped) as stopped:
-        work()
-    assert stopped.value.number == number
 
 
 def test_other_threads_may_train() -> None:
