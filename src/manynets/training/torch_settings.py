@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from threading import Lock, RLock, get_ident
 
 import torch
@@ -140,13 +140,13 @@ if hasattr(os, "register_at_fork"):  # a thread that held it does not live on in
 
 
 @contextmanager
-def private_generators(states: dict[str, Tensor], device: torch.device) -> Iterator[None]:
+def private_generators(states: dict[str, Tensor], device: torch.device, *, in_turns: bool = True) -> Iterator[None]:
     """Within: torch's global generators are in these states (a user's module may draw from them), which move on; after: as before.
 
-    Threads that train modules at the same time take turns.
+    in_turns: threads that train modules at the same time take turns; not ranks, which wait for each other within.
     """
     cuda = device.type == "cuda"
-    with _TURNS[0], torch.random.fork_rng(devices=[device.index or 0] if cuda else []):
+    with _TURNS[0] if in_turns else nullcontext(), torch.random.fork_rng(devices=[device.index or 0] if cuda else []):
         torch.set_rng_state(states["cpu"])
         if cuda:
             torch.cuda.set_rng_state(states["cuda"], device)

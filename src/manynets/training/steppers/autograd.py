@@ -50,8 +50,8 @@ class Autograd(Stepper):
         planned = [
             network.coefficients(rates[:, k : k + 1], self.steps_before + self.step) for k, network in enumerate(self.networks)
         ]
-        module = isinstance(self.population, ModulePopulation)
-        with private_generators(self.generators, self.device) if module else nullcontext():
+        module, alone = isinstance(self.population, ModulePopulation), self.ranks.size == 1
+        with private_generators(self.generators, self.device, in_turns=alone) if module else nullcontext():
             for now in zip(*planned, strict=True):
                 lines += [self.networks[k].step(self, self.step, now[k]) for k in np.flatnonzero(self.alive)]
                 self.step += 1
