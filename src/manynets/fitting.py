@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
@@ -402,6 +403,6 @@ def _further(
         own = dataclasses.replace(own, limits=wider.limits)
     if model.spec is None:
         assert model.module is not None
-        return model.module, recipe or model.recipe, own, model.encoder, None, 1
+        return copy.deepcopy(model.module), recipe or model.recipe, own, model.encoder, None, 1
     start: Any = model.members if model.size > 1 else model.members[0]
     return model.spec, recipe or model.recipe, own, model.encoder, start, model.size

@@ -234,11 +234,12 @@ class Model(ModelTools):
         if self.module.training:  # and it stays so: threads that predict at the same time must not switch it
             self.module.eval()
         parts: list[Tensor] = []
-        with torch.inference_mode():
+        with torch.no_grad():  # in inference mode a module could not take the gradients that it may be made of
             for start in range(0, matrix.shape[0], MODULE_ROWS):
                 part = to_tensor(matrix[start : start + MODULE_ROWS], device=CPU, dtype=self._dtype)
                 part = whole_numbers(part) if self.info.get("integers") else part.to(place.dtype)
-                parts.append(self.module(part.to(place.device)).cpu())
+                own = part.to(place.device, copy=True)  # a module may change what it is given, which must not be the user's rows
+                parts.append(self.module(own).detach().cpu())
             out = torch.cat(parts).to(self._dtype)
         return (out.unsqueeze(-1) if out.ndim == 1 else out).unsqueeze(0).numpy()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import numbers
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -17,7 +18,7 @@ from manynets.spec import MLP, Recipe
 from manynets.spec.lessons import no_callback, no_spec
 from manynets.training.checkpoint import Checkpoint
 
-__all__ = ["check_callbacks", "check_initial", "check_options"]
+__all__ = ["check_callbacks", "check_initial", "check_n_jobs", "check_options"]
 
 
 def check_callbacks(callbacks: Any) -> None:
@@ -27,6 +28,12 @@ def check_callbacks(callbacks: Any) -> None:
     for one in callbacks if isinstance(callbacks, Sequence) else ():
         if not callable(one):
             raise OptionError(no_callback(one))
+
+
+def check_n_jobs(n_jobs: Any) -> None:
+    """Raise OptionError for a number of processes that there cannot be."""
+    if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, numbers.Integral) or n_jobs == 0):
+        raise OptionError(f"n_jobs is {n_jobs!r}, but must be None, a whole number of at least 1, or -1 for all processors")
 
 
 def check_options(spec: Any, recipe: Any, *, engine: str, n_networks: Any, initial: Any, checkpoint: Any, resume: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -293,11 +294,65 @@ def test_progress_shows_the_best_and_how_many_networks_have_finished(capsys: pyt
     assert "best validation accuracy" in shown
 
 
+def test_checkpoints_of_other_candidates_are_refused(tmp_path: Path) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(event: mn.Event) -> None:
+        if isinstance(event, mn.Evaluated):
+            raise Stop
+
+    options: dict[str, Any] = {"cv": 2, "progress": False, "scaling": False}
+    tries = [(NET, dataclasses.replace(QUICK, seed=seed)) for seed in range(2)]
+    with pytest.raises(Stop):
+        mn.train_many(DATA, CLASSES, tries, callbacks=[stop], checkpoint=mn.Checkpoint(folder=tmp_path, every_steps=1), **options)
+    assert [one.stopped for one in mn.train_many(DATA, CLASSES, tries, resume=tmp_path, **options)] == ["done"] * 4
+    other = [(NET, dataclasses.replace(QUICK, seed=seed, clip_norm=0.5)) for seed in range(2)]
+    for data, candidates, message in (
+        (DATA, other, r"holds checkpoints of another training: networks\.0\.recipe\.clip_norm is 0\.5, in the checkpoint None"),
+        (DATA + 1, tries, "another training: data.X is .*; give the same data, candidates and cv, or another folder"),
+        (DATA, tries[:1], "another training: networks 0 to 1, in the checkpoint also 3; give"),
+    ):
+        with pytest.raises(mn.OptionError, match=message):
+            mn.train_many(data, CLASSES, candidates, resume=tmp_path, **options)
+
+
+def test_autocast_around_the_call_changes_nothing() -> None:
+    def scores() -> list[Any]:
+        [one] = mn.train_many(DATA, CLASSES, [(NET, mn.Recipe(epochs=3))], cv=[(np.arange(40), np.arange(40, 60))], progress=False)
+        net = mn.MLPClassifier((4,), max_iter=3, n_iter_no_change=np.inf, random_state=0)
+        search = mn.MLPSearchCV(net, {"alpha": [0.1, 0.2]}, cv=2, scoring="neg_log_loss", refit=False).fit(
+            DATA.astype(np.float32), CLASSES
+        )
+        return [one.loss, one.score, *search.cv_results_["mean_test_score"]]
+
+    plain = scores()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert scores() == plain
+
+
+@pytest.mark.parametrize("error", [RuntimeError("mine"), MemoryError("mine"), mn.DataError("mine")])
+@pytest.mark.parametrize("sizes", [(4, 4), (4, 5)])
+def test_the_error_of_a_callback_is_no_failure_of_the_networks(error: Exception, sizes: tuple[int, ...]) -> None:
+    def callback(event: mn.Event) -> None:
+        if isinstance(event, mn.Evaluated):
+            raise error
+
+    with pytest.raises(type(error)) as caught:
+        mn.train_many(DATA, CLASSES, [(mn.MLP(hidden=(n,)), QUICK) for n in sizes], callbacks=[callback], progress=False)
+    assert caught.value is error
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"candidates": []}, "candidates is empty"),
         ({"candidates": [NET]}, "candidate 0 is MLP"),
+        ({"candidates": [[NET, QUICK]]}, r"candidate 0 is \[MLP.{,100}, but candidates must be a list of tuples \(MLP, Recipe\)"),
+        ({"callbacks": print}, "callbacks is <built-in function print>, but must be several functions"),
+        ({"callbacks": ["print"]}, "'print'"),
+        ({"n_jobs": 0}, "n_jobs is 0, but must be None, a whole number of at least 1, or -1"),
+        ({"n_jobs": "2"}, "n_jobs is '2', but must be None"),
         ({"cv": 1}, "cv is 1, but must be a whole number from 2 to 60"),
         ({"cv": [np.arange(3)]}, "fold 0 is"),
         ({"cv": [([60], [0])]}, "fold 0 lists row 60"),

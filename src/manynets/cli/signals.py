@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 __all__ = ["Stopped", "handled_signals"]
 
+AGAIN = 0.01  # seconds after which a signal that was lost is sent again
+
 
 class Stopped(BaseException):
     """A signal stopped the command; the text says what was saved. Not an Exception, so that no handler swallows it."""
@@ -29,11 +31,35 @@ def handled_signals() -> Iterator[None]:
         yield
         return
     before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    report = sys.unraisablehook
+
+    def report_others(lost: sys.UnraisableHookArgs) -> None:
+        if isinstance(lost.exc_value, Stopped):
+            _send_again(lost.exc_value.number)
+        else:
+            report(lost)
+
+    sys.unraisablehook = report_others
     try:
         yield
     finally:
+        sys.unraisablehook = report
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _send_again(number: int) -> None:
+    """Send a signal to the main thread a little later: Python drops what is raised in a destructor or a weak reference's callback."""
+
+    def send() -> None:
+        if hasattr(signal, "pthread_kill") and (main := threading.main_thread().ident) is not None:
+            signal.pthread_kill(main, number)  # which also wakes it up
+        else:
+            signal.raise_signal(number)
+
+    timer = threading.Timer(AGAIN, send)
+    timer.daemon = True
+    timer.start()
 
 
 def _stop(number: int, _frame: object) -> None:

@@ -96,6 +96,7 @@ class SweepResults:
         marks = [DEFAULT] if self.with_default else []
         self.names = ["candidate", *marks, "seed", "fold", *map(option_column, self.options), self.allowed, *COLUMNS]
         self.made: list[Path] = []  # the folders that `open` made
+        self.begun = False  # whether what is in the folder is of this sweep
         self.rows: dict[Key, Row] = {}
         self.curves: dict[Key, list[float]] = {}
         self.memory: int | None = None  # bytes that networks trained together may take, as when the sweep began
@@ -221,6 +222,7 @@ class SweepResults:
             runs.remove_leftovers(self.folder / name)
         if not self.resume:
             self._move_former()
+        self.begun = True
         more = {"version": self.version, "memory": self.memory, "metric": self.metric, "ranked_by": self._measure}
         self._write(CONFIG, json.dumps(self.config | more, indent=2) + "\n")
 
@@ -245,7 +247,7 @@ class SweepResults:
     @property
     def is_resumable(self) -> bool:
         """Whether there is something to resume: results, or networks in training."""
-        return self.resume or bool(self.rows) or self.has_checkpoints
+        return self.resume or (self.begun and (bool(self.rows) or self.has_checkpoints))
 
     @property
     def has_checkpoints(self) -> bool:
@@ -254,7 +256,7 @@ class SweepResults:
 
     def discard(self) -> None:
         """Remove this sweep, and the folders that were made for it; put an earlier one back."""
-        for path in (self.folder / CONFIG, self.checkpoints):
+        for path in (self.folder / CONFIG, self.checkpoints) if self.begun else ():
             _remove(path)
         former = self.folder / FORMER
         if former.is_dir():

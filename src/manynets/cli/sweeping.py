@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import signal
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -143,8 +144,8 @@ def _sweep(
     if own["halving"]:
         plan.lengths(1)  # what cannot be halved is an error before the folder is made
     study = None if storage is None else _shared_study(storage, own["study_name"], results, source)
-    results.open()
     with _resumable(results):
+        results.open()
         best = _trained(plan, results, console, study)
         draw(results, best=best)
         if best is None:
@@ -270,12 +271,14 @@ def workers_of(scheduler: str | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _resumable(results: SweepResults) -> Iterator[None]:
-    """Within this context, the message of a stop says what is saved and how to resume; a sweep without a result leaves nothing."""
+    """Within this context, the message of a stop, or of a full disk, says what is saved and how to resume; a sweep without a result leaves nothing."""
     try:
         yield
     except BaseException as error:
         if not results.is_resumable:
             results.discard()
+        elif isinstance(error, OSError):
+            sys.stderr.write(f"{_after_a_stop(results)}\n")
         if not isinstance(error, KeyboardInterrupt | Stopped):
             raise
         number = error.number if isinstance(error, Stopped) else signal.SIGINT

@@ -24,11 +24,13 @@ from manynets.prepare import RowNumbers, Split, SplitBy, TrainingData, copies_he
 from manynets.results import system_of
 from manynets.search.processes import HeldOut, Results, Scores, count_processes, held_out_scores, pieces_of, train_pieces
 from manynets.search.result import NO_SCORES, Result, judged, result_of, warn_of_interrupted
+from manynets.search.resuming import check_recorded
 from manynets.search.stacks import stacked
 from manynets.search.streamed import train_many_streamed
 from manynets.spec import MLP, PiecewiseLinear, Recipe
 from manynets.targets import Target, find_target
 from manynets.tasks import Regression, Task
+from manynets.train_arguments import check_callbacks, check_n_jobs
 from manynets.training.checkpoint import Checkpoint, GroupCheckpoints
 from manynets.training.events import Callback
 from manynets.training.groups import check_limits, train_what_can
@@ -87,7 +89,7 @@ def train_many(
         a table whose rows would take more, they are streamed, as in `manynets.train`: the networks of one shape share a stream, without
         cv, n_jobs, checkpoint and resume, and validation is a fraction of the rows, the same ones for all candidates.
     checkpoint: where and how often to write the state of the part that is being trained, in a subfolder that is removed once the
-        part is finished. resume: a folder of such parts, to continue from as if nothing had happened.
+        part is finished. resume: a folder of such parts, to continue from as if nothing had happened; parts of other networks or data are an OptionError.
 
     Each result equals that of `train(X[rows], y[rows], spec, recipe, task=task, ...)`, where classes are those of the whole y.
     The columns of a frame or an array are scaled, and a regression target is standardised, by the training rows of each fold. So each fold
@@ -109,6 +111,8 @@ def train_many(
     if isinstance(memory_limit, str):
         memory_limit = memory_bytes(memory_limit)
     check_limits(memory_limit=memory_limit)
+    check_callbacks(callbacks)
+    check_n_jobs(n_jobs)
     if isinstance(X, str | os.PathLike) and memory_limit is not None:
         refused: dict[str, Any] = {"y": y, "cv": cv, "groups": groups, "times": times, "stratify": stratify, "encoder": encoder}
         refused |= {"category_means": category_means or None, "n_jobs": n_jobs, "checkpoint": checkpoint, "resume": resume}
@@ -124,6 +128,8 @@ def train_many(
             X, y, candidates, cv=cv, groups=groups, times=times, stratify=stratify, sample_weight=sample_weight, task=task,
             validation=validation, encoder=encoder, scaling=scaling, category_means=category_means, resume=resume,
         )  # fmt: skip
+        if resume is not None:
+            check_recorded(plan.plan, len(plan.candidates) * len(plan.folds), resume)
         return train_plan(
             plan,
             progress=progress,
@@ -318,7 +324,10 @@ def _checked(candidates: Sequence[Candidate]) -> list[Candidate]:
     for number, pair in enumerate(pairs):
         good = isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], MLP) and isinstance(pair[1], Recipe)
         if not good:
-            raise OptionError(f"candidate {number} is {pair!r}, but must be a pair (MLP, Recipe)")
+            raise OptionError(
+                f"candidate {number} is {short(pair)}, but candidates must be a list of tuples (MLP, Recipe); a module of your own is"
+                " trained by manynets.train"
+            )
     if not pairs:
         raise OptionError("candidates is empty; give at least one pair (MLP, Recipe)")
     return pairs

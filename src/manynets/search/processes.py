@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from manynets.errors import OptionError
@@ -24,6 +23,7 @@ from manynets.training.events import Advanced, Callback, Event, Finished, Starte
 from manynets.training.groups import Failure, groups_of, memory_at_hand, train_what_can
 from manynets.training.steppers.choice import choose
 from manynets.training.threads import most_threads
+from manynets.training.torch_settings import torch_modes
 from manynets.training.trial import Member, Outcome, Problem
 from manynets.training.validation import Validation
 
@@ -180,7 +180,7 @@ def held_out_scores(problem: Problem, members: Sequence[Member], held_out: HeldO
             widest=shape.widest,
             weights=[by_number[number].weight for number in numbers],
         )
-        with torch.inference_mode():
+        with torch_modes(x.device, autograd=False):
             loss, score = validation.judge(population.scores)
             task, metric = problem.task, recipe.watch if recipe.watch in METRICS else problem.task.metric
             if metric != task.metric or (isinstance(task, Regression) and (task.transform or task.limits)):

@@ -24,7 +24,7 @@ from manynets.search.fits import CandidateFit
 from manynets.search.folds import SearchFolds
 from manynets.tasks import Regression, Task
 from manynets.training.threads import most_threads
-from manynets.training.torch_settings import torch_settings
+from manynets.training.torch_settings import torch_modes, torch_settings
 
 __all__ = ["known_scores", "score_fits"]
 
@@ -181,7 +181,7 @@ def _raw_scores(shape: Shape, parameters: Sequence[Mapping[str, Array]], x: Arra
     widest = max(shape.out_features, *shape.hidden, 1)
     work = float(len(x) * len(parameters) * shape.multiplications)
     # several threads only where they pay: all but the first are slow on subnormal numbers, which they do not flush to 0
-    with torch_settings(threads=1 if work < LONG_WORK else most_threads()), torch.inference_mode():
+    with torch_settings(threads=1 if work < LONG_WORK else most_threads()), torch_modes(cpu, autograd=False):
         tensor = to_tensor(x, device=cpu, dtype=kind)
         raw = tensor.new_empty(len(parameters), len(tensor), shape.out_features)
         population.write_scores(tensor, raw, max(1, SCORED_NUMBERS // (widest * len(parameters))))

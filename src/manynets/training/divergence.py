@@ -93,8 +93,9 @@ def _unsound(run: TrainingRun, index: int, *, statistics: bool = True) -> str:
     """Return the first layer whose weights (or else whose running statistics) are not finite, "" for none."""
     population = run.stepper.population
     if isinstance(population, ModulePopulation):
-        weights: dict[str, Tensor] = dict(population.module.named_parameters())
-        running: dict[str, Tensor] = dict(population.module.named_buffers())
+        module, left_out = population.module, population.unsound
+        weights: dict[str, Tensor] = {name: value for name, value in module.named_parameters() if name not in left_out}
+        running = {name: value for name, value in module.named_buffers() if name not in left_out}
     else:
         order = {name: i for i, layer in enumerate(population.shape.layers) for name in (layer[0], f"norm{i}")}
         by_layer = sorted(population.parameters, key=lambda name: order.get(name.partition(".")[0], -1))  # an embedding is first

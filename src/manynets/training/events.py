@@ -26,6 +26,7 @@ __all__ = [
     "Evaluated",
     "Event",
     "Finished",
+    "Guarded",
     "Relay",
     "Started",
     "evaluated",
@@ -211,6 +212,22 @@ def squared_share(task: Task, recipe: Recipe) -> float:
 def may_skip(callbacks: Iterable[Callback]) -> bool:
     """Return whether all of these do without some events."""
     return all(getattr(callback, "may_skip", False) for callback in callbacks)
+
+
+class Guarded:
+    """A callback that calls others, and has the error that one of them raised, which is no failure of the networks."""
+
+    def __init__(self, callbacks: Sequence[Callback]) -> None:
+        self.callbacks, self.may_skip = list(callbacks), may_skip(callbacks)
+        self.error: Exception | None = None
+
+    def __call__(self, event: Event) -> None:
+        try:
+            for callback in self.callbacks:
+                callback(event)
+        except Exception as error:
+            self.error = error
+            raise
 
 
 class Relay:

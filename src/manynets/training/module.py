@@ -14,7 +14,7 @@ from manynets.errors import DataError, OptionError
 from manynets.training.torch_settings import private_generators, seeded_states
 from manynets.training.trial import Problem
 
-__all__ = ["ModulePopulation", "ready_for", "two_axes", "whole_numbers"]
+__all__ = ["ModulePopulation", "moved", "ready_for", "two_axes", "whole_numbers"]
 
 ROWS = 2  # that the module sees beforehand
 
@@ -22,37 +22,51 @@ ROWS = 2  # that the module sees beforehand
 class ModulePopulation:
     """A user's module as a population of one, which is trained in place.
 
-    Its parameters become views of `flat` (1, P), those of two axes or more first, and its floating-point buffers views of `statistics`
-    (1, Q). integers: whether the module gets x as integers.
+    Its parameters become views of `flat` (1, P), those of two axes or more first, and its floating-point buffers and frozen parameters
+    views of `statistics` (1, Q). integers: whether the module gets x as integers. unsound: the names of those of which numbers are not
+    finite from the start, such as a mask of -inf; finite (Q,): which of the numbers are.
     """
 
     size = 1
     widest = 1024  # units of its widest layer, which is not known
 
     def __init__(self, module: nn.Module, *, device: torch.device, dtype: torch.dtype, integers: bool = False) -> None:
-        self.module, self.integers = module.to(device, dtype), integers
+        self.module, self.integers = moved(module, device, dtype), integers
         named = {name: p for name, p in module.named_parameters() if p.requires_grad}
         if not named:
             raise DataError(f"{type(module).__name__} has no parameter that requires a gradient; there is nothing to train")
         self.shapes = {name: tuple(named[name].shape) for name in sorted(named, key=lambda name: named[name].ndim < 2)}
         parameters = [named[name] for name in self.shapes]
         self.weight_count = sum(parameter.numel() for parameter in parameters if parameter.ndim >= 2)
-        self._parameters, buffers = parameters, _float_buffers(module)
+        self._parameters, kept = parameters, _not_trained(module)
+        buffers = list(kept.values())
         self.flat, self.statistics = (_joined(tensors, device, dtype) for tensors in (parameters, buffers))
-        for tensors, joined in ((parameters, self.flat), (buffers, self.statistics)):
-            for tensor, view in zip(tensors, _views(joined, tensors), strict=True):
-                tensor.data = view
+        self.finite = torch.isfinite(self.statistics[0])
+        self.unsound = frozenset(name for name, value in kept.items() if not torch.isfinite(value).all())
+        views = [*_views(self.flat, parameters), *_views(self.statistics, buffers)]
+        self._places = list(zip([*parameters, *buffers], views, strict=True))
+        for tensor, view in self._places:
+            tensor.data = view
         known = {id(buffer) for buffer in buffers}
         held = [(part, name, one) for part in module.modules() for name, one in part._buffers.items()]
         self._buffers = [(part, name, one) for part, name, one in held if one is not None and id(one) in known]
 
-    def take_buffers(self) -> None:
-        """Copy buffers that the module has replaced by others, as in `self.mean = 0.9 * self.mean + ...`, into `statistics`."""
+    def take_replaced(self) -> None:
+        """Copy what the module has replaced, as in `self.mean = 0.9 * self.mean + ...` or `self.weight.data = ...`, to its place."""
         for part, name, view in self._buffers:
             new = part._buffers[name]
             if new is not None and new is not view:
+                if new.shape != view.shape:
+                    raise DataError(
+                        f"{type(self.module).__name__} changes the shape of its buffer {name} from {tuple(view.shape)} to {tuple(new.shape)};"
+                        " keep it as a plain attribute, which is no part of the model"
+                    )
                 view.copy_(new.detach())
                 part._buffers[name] = view
+        for tensor, view in self._places:
+            if tensor.data_ptr() != view.data_ptr():
+                view.copy_(tensor.detach())
+                tensor.data = view
 
     def write_gradient_to(self, grad: Tensor) -> None:
         """Have autograd add the gradient of the parameters to views of a tensor (1, P)."""
@@ -63,7 +77,7 @@ class ModulePopulation:
         """Return a copy of the module with these parameters (1, P) and buffers (1, Q)."""
         module = copy.deepcopy(self.module)
         _fill([module.get_parameter(name).data for name in self.shapes], flat)
-        _fill(_float_buffers(module), statistics)
+        _fill([value.data for value in _not_trained(module).values()], statistics)
         return module
 
     def _called(self, x: Tensor) -> Tensor:
@@ -80,20 +94,34 @@ class ModulePopulation:
         """Return raw scores (1, N, O) in prediction mode for x (N, D)."""
         training = self.module.training
         self.module.eval()
-        out = self._called(x)
+        out = self._called(x.clone())  # x may be the user's own rows, and a module may change what it is given
         self.module.train(training)
-        return two_axes(out, len(x)).unsqueeze(0)
+        self.take_replaced()
+        return two_axes(out, len(x)).detach().unsqueeze(0)
 
     def scored(self, x: Tensor, outputs: int) -> Tensor:
         """Return raw scores (N, O) in the mode that the module is in, for autograd; DataError unless there are that many outputs."""
-        scores = two_axes(self._called(x), len(x))
+        scores, name = two_axes(self._called(x), len(x)), type(self.module).__name__
         if scores.shape[1] != outputs:
             raise DataError(f"the module gives {scores.shape[1]} scores a row, but this target needs {outputs}")
+        if torch.is_grad_enabled() and not scores.requires_grad:
+            raise DataError(
+                f"the scores of {name}, of the type {str(scores.dtype).removeprefix('torch.')}, have no gradient; leave out"
+                " torch.no_grad(), detach(), argmax, round and the like in forward"
+            )
         return scores
 
 
-def _float_buffers(module: nn.Module) -> list[Tensor]:
-    return [buffer for buffer in module.buffers() if buffer.is_floating_point()]
+def _not_trained(module: nn.Module) -> dict[str, Tensor]:
+    """Return the floating-point buffers of a module, and the parameters that ask for no gradient, by name."""
+    frozen = {name: p for name, p in module.named_parameters() if not p.requires_grad}
+    return {name: value for name, value in (*module.named_buffers(), *frozen.items()) if value.is_floating_point()}
+
+
+def moved(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """Move a module to a device, and its floating-point numbers to a type; return it. Complex buffers stay complex, unlike in `Module.to`."""
+    module._apply(lambda value: value.to(device, dtype if value.is_floating_point() else None))  # type: ignore[no-untyped-call]
+    return module
 
 
 def _joined(parts: Sequence[Tensor], device: torch.device, dtype: torch.dtype) -> Tensor:
@@ -149,11 +177,22 @@ def ready_for(module: nn.Module, problem: Problem, *, seed: int) -> Problem:
                     f"{name} of {type(module).__name__} is on the device 'meta' and has no data; give it some, with"
                     " module.to_empty(device='cpu') and initial values"
                 )
+            if value.is_complex() and isinstance(value, nn.Parameter):
+                raise OptionError(
+                    f"{name} of {type(module).__name__} is complex, but only real parameters are trained; hold its real and imaginary"
+                    " parts in a parameter with a last axis of 2, and use torch.view_as_complex in forward"
+                )
         x = problem.rows.x[:ROWS].clone()
         module.to(x.device)
         if not any(_is_lazy(value) for value in (*module.parameters(), *module.buffers())):
-            module.to(x.dtype)
+            moved(module, x.device, x.dtype)
         problem, error = _tried(module, problem, x, seed)
+        for name, state in module.state_dict().items():
+            if not isinstance(state, Tensor):
+                raise OptionError(
+                    f"{name} of {type(module).__name__} is a {type(state).__name__}, but a model holds tensors only; leave out"
+                    " get_extra_state, or return a tensor"
+                )
     if error is not None:
         kind = str(x.dtype).removeprefix("torch.")
         raise DataError(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from threading import Lock, get_ident
+from contextlib import ExitStack, contextmanager, nullcontext
+from threading import Lock, RLock, get_ident
 
 import torch
 from torch import Tensor
@@ -134,11 +134,19 @@ def seeded_states(seed: int, device: torch.device) -> dict[str, Tensor]:
     return states
 
 
+_TURNS = [RLock()]  # for torch's generators, which all threads have in common
+if hasattr(os, "register_at_fork"):  # a thread that held it does not live on in a forked child
+    os.register_at_fork(after_in_child=lambda: _TURNS.__setitem__(0, RLock()))
+
+
 @contextmanager
-def private_generators(states: dict[str, Tensor], device: torch.device) -> Iterator[None]:
-    """Within: torch's global generators are in these states (a user's module may draw from them), which move on; after: as before."""
+def private_generators(states: dict[str, Tensor], device: torch.device, *, in_turns: bool = True) -> Iterator[None]:
+    """Within: torch's global generators are in these states (a user's module may draw from them), which move on; after: as before.
+
+    in_turns: threads that train modules at the same time take turns; not ranks, which wait for each other within.
+    """
     cuda = device.type == "cuda"
-    with torch.random.fork_rng(devices=[device.index or 0] if cuda else []):
+    with _TURNS[0] if in_turns else nullcontext(), torch.random.fork_rng(devices=[device.index or 0] if cuda else []):
         torch.set_rng_state(states["cpu"])
         if cuda:
             torch.cuda.set_rng_state(states["cuda"], device)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -50,8 +50,8 @@ class Autograd(Stepper):
         planned = [
             network.coefficients(rates[:, k : k + 1], self.steps_before + self.step) for k, network in enumerate(self.networks)
         ]
-        module = isinstance(self.population, ModulePopulation)
-        with private_generators(self.generators, self.device) if module else nullcontext():
+        module, alone = isinstance(self.population, ModulePopulation), self.ranks.size == 1
+        with private_generators(self.generators, self.device, in_turns=alone) if module else nullcontext():
             for now in zip(*planned, strict=True):
                 lines += [self.networks[k].step(self, self.step, now[k]) for k in np.flatnonzero(self.alive)]
                 self.step += 1
@@ -59,6 +59,20 @@ class Autograd(Stepper):
         log = np.zeros((len(rates), len(self.members), 3 + self.loss.hit_count))
         log[:, self.alive] = known.reshape(len(rates), -1, log.shape[2])
         return log
+
+    def evaluate(self, overdue: Callable[[], bool]) -> Host | None:
+        with self._own_draws():
+            return super().evaluate(overdue)
+
+    def validation_metric(self, metric: str) -> Host:
+        with self._own_draws():
+            return super().validation_metric(metric)
+
+    def _own_draws(self) -> AbstractContextManager[None]:
+        """Return a context in which what a user's module draws in an evaluation follows from the seed, the same each time."""
+        if not isinstance(self.population, ModulePopulation):
+            return nullcontext()
+        return private_generators(seeded_states(self.recipe.seed, self.device), self.device)
 
     def capture(self) -> dict[str, Tensor]:
         tensors = super().capture()
@@ -216,7 +230,7 @@ class AutogradNetwork:
         if isinstance(owner.population, ModulePopulation):
             self.grad.zero_()
             loss.backward()  # type: ignore[no-untyped-call]
-            owner.population.take_buffers()
+            owner.population.take_replaced()
             return
         for out, grad in zip(self.out, torch.autograd.grad(loss, list(self.leaves.values())), strict=True):
             out.copy_(grad)

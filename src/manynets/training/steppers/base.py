@@ -133,9 +133,17 @@ class Stepper(abc.ABC):
             return None
         return self.validation.sums(self.population.scores, overdue, part=self.ranks.part(self.validation.most))
 
+    def validation_metric(self, metric: str) -> Host:
+        """Return a metric of `Task.metrics` (K,) over the validation rows, which there must be."""
+        assert self.validation is not None
+        return self.validation.figures(metric, self.tasks, self.population.scores)
+
     def finite(self) -> NDArray[np.bool_]:
-        """Return which networks have finite weights and running statistics, (K,)."""
-        return all_finite(self.population.flat) & all_finite(self.population.statistics)
+        """Return which networks have finite weights and running statistics, (K,); what a module of your own has infinite does not count."""
+        statistics = self.population.statistics
+        if isinstance(self.population, ModulePopulation):
+            statistics = statistics[:, self.population.finite]
+        return all_finite(self.population.flat) & all_finite(statistics)
 
     def capture(self) -> dict[str, Tensor]:
         """Return the tensors that decide about every later step, besides `step`. They are the stepper's own."""

@@ -1,0 +1,87 @@
+"""How commands end that are stopped, or that meet a full disk: no signal is lost, and no work."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from manynets.cli.signals import Stopped, handled_signals
+from tests.cli.conftest import Call
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_a_destructor_is_not_lost(number: int) -> None:
+    class Dropped:
+        def __del__(self) -> None:
+            signal.raise_signal(number)
+
+    def work() -> None:
+        with handled_signals():
+            Dropped()
+            time.sleep(5)
+
+    with pytest.raises(Stopped) as stopped:
+        work()
+    assert stopped.value.number == number
+
+
+SWEEP = (
+    "sweep",
+    "--target",
+    "kind",
+    "--drop",
+    "price",
+    "--epochs",
+    "1",
+    "--hidden",
+    "4",
+    "-q",
+    "--out",
+    "swept",
+    "--grid",
+    "lr=0.1,0.2",
+)
+
+
+def full(*_given: Any, **_more: Any) -> None:
+    raise OSError(28, "No space left on device", "swept/file")
+
+
+def test_a_sweep_that_cannot_begin_leaves_what_was_there(call: Call, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def files() -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in Path().rglob("*") if path.is_file() and path != table}
+
+    def fails_once(*given: Any) -> None:
+        renamed.append(given)
+        if len(renamed) == 2:
+            full()
+        rename(*given)
+
+    renamed, rename = [], os.rename
+    assert call(*SWEEP, table).code == 0
+    before = files()
+    with monkeypatch.context() as patch:
+        patch.setattr("manynets.modelfile.replacing", full)
+        assert "No space left" in call(*SWEEP, table, "--out", "new").err
+        assert not Path("new").exists()
+    for name, fault in (("manynets.modelfile.replacing", full), ("manynets.cli.sweep_results.os.rename", fails_once)):
+        with monkeypatch.context() as patch:
+            patch.setattr(name, fault)
+            assert "No space left" in call(*SWEEP, table, "--overwrite").err
+        assert files() == before
+    assert len(renamed) > 2
+
+
+def test_a_sweep_that_meets_a_full_disk_says_how_to_resume(call: Call, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("manynets.cli.sweeping.draw", full)
+        done = call(*SWEEP, table)
+    assert done.code == 2
+    told = "2 networks are saved in swept/results.csv; resume with --resume --out swept\nerror: swept/file: No space left on device"
+    assert told in done.err.replace(os.sep, "/")
+    assert call(*SWEEP, table, "--resume").code == 0
