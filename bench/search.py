@@ -224,9 +224,8 @@ def markdown(results: dict[str, Any]) -> str:
             by_floor = f"{one['to_floor']:.2f}" if name == "ours" else ""
             score = f"{one['scores'][name]:.4f}" if name in one["scores"] else ""
             lines.append(f"| {one['case']} | {name} | {seconds:.2f} | {one['ratios'][name]:.1f} | {by_floor} | {score} |")
-    lines += ["", "What was aimed at and not reached:", ""]
     missed = [f"- {one['case']}: {line}" for one in results["searches"] for line in one["missed"]]
-    return "\n".join([*lines, *(missed or ["- nothing"])])
+    return "\n".join([*lines, *(["", "What was aimed at and not reached:", "", *missed] if missed else [])])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
