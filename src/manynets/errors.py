@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib
+import os
 import re
 import sys
 import warnings
@@ -32,6 +33,7 @@ __all__ = [
     "OptionError",
     "RankError",
     "WorkerError",
+    "missing_file",
     "one_of",
     "require_packages",
     "warn_user",
@@ -221,6 +223,20 @@ def one_of(value: object, allowed: Iterable[str], *, what: str) -> str:
     near = difflib.get_close_matches(str(value), names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise OptionError(f"{what} is {value!r}, but must be one of {', '.join(names)}{hint}")
+
+
+def missing_file(path: str | os.PathLike[str]) -> DataError:
+    """Return the error for a file that does not exist, with the file in the same folder whose name is the nearest.
+
+    >>> print(missing_file("nowhere/houses.csv"))
+    the file nowhere/houses.csv does not exist
+    """
+    folder, name = os.path.split(os.fspath(path))
+    near: list[str] = []
+    with contextlib.suppress(OSError):
+        near = difflib.get_close_matches(name, os.listdir(folder or "."), n=1)
+    hint = f"; did you mean {os.path.join(folder, near[0])}?" if near else ""
+    return DataError(f"the file {os.fspath(path)} does not exist{hint}")
 
 
 def short(value: object) -> str:

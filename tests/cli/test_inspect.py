@@ -72,7 +72,7 @@ def test_standard_input_and_no_header(call: Call, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("inspect nothing.csv", "nothing.csv: there is no such file"),
+        ("inspect nothing.csv", "nothing.csv does not exist"),
         ("inspect houses.csv --target prise", "target 'prise' is not a column; did you mean 'price'?"),
         ("inspect houses.csv --drop prise", "'prise' is not a column"),
         ("inspect houses.csv --plot p.gif", "must be one of png, pdf, svg"),

@@ -17,6 +17,7 @@ MISTAKES = [
     ("train", "DATA"),
     ("train digit", "did you mean 'digits'"),
     ("train nofile.csv --target y", "nofile.csv does not exist"),
+    ("train hosues.csv --target price", "the file hosues.csv does not exist; did you mean houses.csv?"),
     ("train . --target y", "is a folder"),
     ("train houses.csv", "--target"),
     ("train houses.csv --target prise", "did you mean 'price'"),

@@ -241,7 +241,7 @@ def test_all_formats_hold_the_same_table(tmp_path: Path) -> None:
 
 
 def test_what_is_no_table_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match="does not exist"):
         read_table(tmp_path / "absent.csv")
     with pytest.raises(DataError, match="is a folder"):
         read_table(tmp_path)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from manynets.cli import defaults
-from manynets.errors import DataError, OptionError, one_of
+from manynets.errors import DataError, OptionError, missing_file, one_of
 
 __all__ = [
     "NAMED_ONLY", "STANDARD_INPUT", "Origin", "absolute", "from_standard_input", "is_file_name", "kind_of", "name_of", "open_data",
@@ -46,7 +46,7 @@ def kind_of(data: str) -> str:
     if path.exists() and not path.is_dir():
         raise DataError(f"{data} is a pipe or a device; give - for DATA and pipe the table in, or name a file")
     if path.suffix or len(path.parts) > 1:
-        raise DataError(f"the file {data} does not exist")
+        raise missing_file(data)
     try:
         one_of(data, NAMES, what="DATA")
     except OptionError as error:

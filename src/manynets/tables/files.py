@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from manynets.errors import DataError, warn_user
+from manynets.errors import DataError, missing_file, warn_user
 from manynets.tables.binary import ARROW, PARQUET, parquet_files, read_arrow, read_json_lines, read_parquet
 from manynets.tables.delimited import TextTable, read_source
 from manynets.tables.frames import open_table
@@ -224,7 +224,7 @@ def _checked(name: str, found: TextTable) -> TextTable:
 def _ending(file: Path) -> str:
     """Return the ending of a path, once it is a file that can be read."""
     if not check_name(file).exists():
-        raise DataError(f"{file}: there is no such file")
+        raise missing_file(file)
     if not file.is_file() and not file.is_dir():
         raise DataError(f"{file} is a pipe or a device; name a file, or give - to read standard input")
     name = file.name.lower()
