@@ -28,7 +28,7 @@ __all__ = ["Predictor"]
 
 Array: TypeAlias = NDArray[Any]
 FEW_NUMBERS = 16
-"""A list of so many numbers is checked in less time than an array."""
+"""Up to so many numbers are checked faster as a list than as an array."""
 
 
 def _shown(encoder: TableEncoder) -> str:
