@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 import manynets as mn
+from manynets.estimators import base
 from manynets.model import ROWS_AT_ONCE
 from tests.tolerances import assert_close
 from tests.trained import RECIPE, SPEC, D, N, Own, data, fit, several
@@ -204,7 +205,8 @@ def test_a_model_goes_to_a_device(make: Any) -> None:
 
 
 @pytest.mark.parametrize("networks", [1, 3])
-def test_scores_beyond_float32_are_no_class(networks: int) -> None:
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+def test_scores_beyond_float32_are_no_class(networks: int, monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
     y = np.digitize(x[:, 0], [-0.5, 0.5])
     members = mn.train(x, y, mn.MLP(hidden=(8,)), mn.Recipe(epochs=30), n_networks=networks, scaling=False, progress=False)
@@ -213,5 +215,10 @@ def test_scores_beyond_float32_are_no_class(networks: int) -> None:
     assert set(members.predict(rows / largest)) <= {0, 1, 2}
     for model in (members, mn.estimator(members)):
         for predict in (model.predict, model.predict_proba):
-            with pytest.raises(mn.DataError, match=r"1 of 3 rows of X have no prediction, the first row 1 .* scores leave float32"):
+            with pytest.raises(mn.DataError, match=r"row 1 of X .* has no prediction, .* scores are beyond float32"):
                 predict(rows)
+    monkeypatch.setattr(base, "AT_ONCE", 1)  # a row at a time
+    estimator = mn.estimator(members)
+    for options in ({}, {"return_members": True}):
+        with pytest.raises(mn.DataError, match="row 1 of X"):
+            estimator.predict_proba(rows, **options)

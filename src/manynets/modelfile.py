@@ -54,7 +54,7 @@ _OBJECTS: dict[Kind, int] = {"model": 40 << 20, "checkpoint": 40 << 20}  # bytes
 PART = 8 << 20  # bytes that are read at once
 _DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1",
-    "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1",
+    "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1", "C64": "<c8",
 }  # fmt: skip
 _NAME_OF = {np.dtype(code): name for name, code in _DTYPES.items()}
 _STRANGERS = {  # how files begin that are taken for a model by mistake

@@ -28,7 +28,7 @@ __all__ = ["Predictor"]
 
 Array: TypeAlias = NDArray[Any]
 FEW_NUMBERS = 16
-"""A list of so many numbers is checked in less time than an array."""
+"""Up to so many numbers are checked faster as a list than as an array."""
 
 
 def _shown(encoder: TableEncoder) -> str:
@@ -232,16 +232,19 @@ class Predictor(abc.ABC):
         self.refuse_lost(logits)
         return self.task.proba(logits).mean(axis=0)
 
-    def refuse_lost(self, logits: Array) -> None:
-        """Raise DataError where scores (K, N, O) have overflowed, so that a class has no probability. Predicted numbers show it themselves."""
+    def refuse_lost(self, logits: Array, *, first: int = 0) -> None:
+        """Raise DataError where scores (K, N, O) have overflowed, so that a class has no probability. Predicted numbers show it themselves.
+
+        first: the number of the first row.
+        """
         if isinstance(self.task, Regression) or _all_finite(logits):
             return
         with np.errstate(over="ignore", invalid="ignore"):
             lost = np.asarray(np.isnan(self.task.proba(logits)).any(axis=(0, 2)))
         if lost.any():
             raise DataError(
-                f"{lost.sum():,} of {len(lost):,} rows of X have no prediction, the first row {lost.argmax()} (counted from 0): their numbers are"
-                f" so large that scores leave {logits.dtype}; correct them, or train on scaled columns, or with dtype='float64'"
+                f"row {first + lost.argmax()} of X (counted from 0) has no prediction, as its numbers are so large that scores are beyond"
+                f" {logits.dtype}; correct it, or train on scaled columns, or with dtype='float64'"
             )
 
     def mean_logits(self, logits: Array) -> Array:

@@ -355,6 +355,23 @@ def test_categories_in_another_spelling(kind: str, means: bool, tmp_path: Path) 
         assert_close(session.run(["prediction"], {"x": texts[:, None]})[0], wanted, "float32")
 
 
+@pytest.mark.parametrize("learned", ["float32", "float64"])
+def test_decimal_categories_in_float32_and_in_float64(learned: str, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    number = np.arange(120)
+    cells = number % 6 * 0.1
+    model = fitted(pandas.DataFrame({"x": pandas.Categorical(cells.astype(learned))}), number % 6 + number % 7 / 10)
+    to_python(model, tmp_path / "m.py")
+    model.to_onnx(tmp_path / "m.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"))
+    for kind in ("float32", "float64"):
+        frame = pandas.DataFrame({"x": cells.astype(kind)})
+        wanted = model.predict(frame)
+        assert_close(module_in(tmp_path / "m.py").predict(frame), wanted, "float32")
+        texts = np.array([repr(cell) for cell in frame["x"].tolist()], dtype=object)
+        assert_close(session.run(["prediction"], {"x": texts[:, None]})[0], wanted, "float32")
+
+
 def test_a_frame_whose_columns_have_numbers_as_names(tmp_path: Path) -> None:
     frame = pandas.DataFrame(np.arange(24.0).reshape(12, 2) % 7)
     model = fitted(frame, frame[0] * 2)

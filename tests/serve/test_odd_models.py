@@ -33,7 +33,7 @@ def test_cells_too_far_away_are_refused(target: str, options: dict[str, Any], qu
         answers = [client.post(f"/v1/models/m:predict{query}", json=[[3e38, sign * 3e38]]) for sign in (-1, 1)]
         assert client.post(f"/v1/models/m:predict{query}", json=[[1, 2]]).status_code == 200
     assert {answer.status_code for answer in answers} <= {200, 422}
-    words = "is not finite, because the cells are too far|1 of 1 rows of X have no prediction"
+    words = "is not finite, because the cells are too far|row 0 of X .* has no prediction"
     assert any(re.search(words, answer.json().get("error", {}).get("message", "")) for answer in answers)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -348,6 +349,21 @@ def test_lists_in_new_rows_are_read_as_those_of_training(frame_of: Any) -> None:
         assert_close(both[:1], encoder.transform(frame_of({"a": [[1.0, 5.0], *wanted], "b": [1.0] * (1 + len(rows))}))[1:2], "bits")
     with pytest.raises(DataError, match=r"column 'a' held lists of 2 numbers in training, but row 1 .* holds one of 1;"):
         encoder.transform(frame_of({"a": [[1.0, 5.0], [2.0]], "b": [1.0, 2.0]}))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pandas.DataFrame({"a": [math.nan], "b": [1.0]}),
+        polars.DataFrame({"a": [None], "b": [1.0]}, schema={"a": polars.Float64, "b": polars.Float64}),
+        pyarrow.table({"a": pyarrow.array([None], pyarrow.float64()), "b": [1.0]}),
+    ],
+    ids=["pandas", "polars", "arrow"],
+)
+def test_rows_without_lists_in_a_column_of_numbers(rows: Any) -> None:
+    frame = pandas.DataFrame({"a": [[1.0, 5.0], [3.0, 7.0], None], "b": [1.0, 2.0, 1.0]})
+    encoder = fit_encoder(frame)
+    assert_close(encoder.transform(rows), encoder.transform(frame)[2:], "bits")
 
 
 def test_a_row_of_lists_that_were_categories_in_training() -> None:

@@ -191,11 +191,15 @@ class Complex(nn.Module):
         return self.output((x.to(torch.complex64) @ self.waves).abs())
 
 
-def test_complex_buffers_stay_and_complex_parameters_are_refused():
+def test_complex_buffers_stay_and_complex_parameters_are_refused(tmp_path):
     module = seeded(lambda: Complex(lambda own, waves: own.register_buffer("waves", waves)))
     waves = module.waves.clone()
-    train(module)
+    model = train(module)
     assert torch.equal(module.waves, waves)
+    model.save(tmp_path / "m.safetensors")
+    assert torch.equal(mn.load(tmp_path / "m.safetensors", module=module).module.waves, waves)
+    with pytest.raises(OptionError, match=r"waves of Complex is complex128, .* give it that type"):
+        train(Complex(lambda own, waves: own.register_buffer("waves", waves.to(torch.complex128))))
     module = Complex(lambda own, waves: setattr(own, "waves", nn.Parameter(waves)))
     with pytest.raises(OptionError, match=r"waves of Complex is complex, .*use torch.view_as_complex"):
         train(module)

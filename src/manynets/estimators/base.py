@@ -171,7 +171,10 @@ class BaseMLP(BaseEstimator):
 
     def _predicted(self, X: Any, finish: Callable[[NDArray[Any]], NDArray[Any]], *, axis: int = 0) -> NDArray[Any]:
         """Return finish(raw scores) of all rows, which are its axis `axis`."""
-        parts = [finish(scores) for _, scores in self._scores(X)]
+        parts = []
+        for rows, scores in self._scores(X):
+            self.model_.refuse_lost(scores, first=rows.start)
+            parts.append(finish(scores))
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)
 
     def _check_partial_fit(self) -> None:

@@ -196,7 +196,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         if return_members:
             return self._predicted(X, lambda scores: self.model_.task.proba(scores), axis=1)
-        return self._predicted(X, lambda scores: self.model_.probabilities(scores))
+        return self._predicted(X, lambda scores: self.model_.task.proba(scores).mean(axis=0))
 
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """Return the logarithm of `predict_proba`."""

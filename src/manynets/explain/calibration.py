@@ -62,7 +62,7 @@ def calibration(probabilities: Any, truth: Any, *, bins: int = 15, sample_weight
     """Return how far probabilities (N, C) are from the observed frequencies. truth: class codes (N,). bins: of equal width. sample_weight: of
     each row (N,).
 
-    Errors: DataError for what are no probabilities, for labels in place of codes, and for weights that are negative or not one for each row.
+    Errors: DataError for values that are not probabilities, for labels in place of codes, and for weights that are negative or not one for each row.
 
     >>> found = calibration([[0.25, 0.75]] * 4, [1, 1, 1, 0])
     >>> found.error, found.count.tolist()

@@ -32,8 +32,8 @@ def to_onnx(
     an array the input "X" (N, D). Its outputs are `prediction` (N,) or (N, O) for numbers, with the limits `lower` and `upper` of
     `Model.predict_interval` where the model stores errors on held-out rows, and `quantiles` (N, J) or (N, O, J) where it predicts several;
     `label` (N,) and `probabilities` (N, C) for classes. The encoder, all networks, the temperature and the inverse of a target transform are
-    inside; the metadata hold task, classes, columns, version and a hash of the weights. Of a model in float64 the activations that onnxruntime has
-    in float32 only, such as mish, are computed in that.
+    inside; the metadata hold task, classes, columns, version and a hash of the weights. In a model in float64, activations that onnxruntime
+    has only in float32, such as mish, are computed in float32.
 
     X: rows as `Model.predict` takes them, of which up to 1,000 are compared; None: rows made from what the encoder knows. Rows with missing,
     unseen and out-of-range values are compared in any case.

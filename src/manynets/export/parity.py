@@ -171,7 +171,7 @@ def compare(model: Model, predict: Predict, parts: list[Any], what: str, *, cove
 def _by_spread(model: Model, task: Regression, found: Array, wanted: Array) -> float:
     """Return the largest difference by the spread of the target, on the logarithm's scale where the target was fitted on that.
 
-    Of a value farther from the target's centre it is that by its distance, as float32 has so many digits and no more.
+    For a value farther than that from the target's centre, its distance takes the place of the spread: float32 has only so many digits.
     """
     if task.transform == "log":
         found, wanted = np.log(found), np.log(wanted)

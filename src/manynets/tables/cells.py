@@ -143,9 +143,8 @@ def _numbers(table: Table, name: str, reading: Reading) -> NDArray[np.float64]:
     if storage in ("number", "bool"):
         if storage == "bool" or series.dtype == nw.Decimal:
             series = series.cast(nw.Float64)
-        return np.asarray(
-            series.to_numpy(), dtype=np.float64
-        )  # whole numbers with gaps as well: PyArrow does not cast them beyond 2^53
+        # whole numbers with gaps as well: PyArrow does not cast them beyond 2^53
+        return np.asarray(series.to_numpy(), dtype=np.float64)
     if storage == "empty":
         return np.full(table.rows, math.nan)
     if storage == "duration":

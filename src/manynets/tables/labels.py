@@ -56,13 +56,22 @@ def in_known_spelling(labels: list[str], known: Sequence[str]) -> list[str]:
 def other_spellings(known: Sequence[str]) -> dict[str, str]:
     """Return how known labels may be written otherwise, each with the known one: what `in_known_spelling` does, as a table for exports.
 
-    >>> other_spellings(["1.0", "2", "red"]), other_spellings(["False"])
-    ({'1': '1.0', '2.0': '2'}, {'0': 'False', '0.0': 'False'})
+    >>> other_spellings(["1.0", "2", "red"]), other_spellings(["False"]), other_spellings(["0.1"])
+    ({'1': '1.0', '2.0': '2'}, {'0': 'False', '0.0': 'False'}, {'0.10000000149011612': '0.1'})
     """
     bools = bool(known) and {"False", "True"}.issuperset(known)
-    numbers = _BOOLS if bools else {number: label for label in known if (number := _number(label)).lstrip("+-").isdecimal()}
-    wanted = ((text, label) for number, label in numbers.items() for text in (number, f"{number}.0"))
+    numbers = _BOOLS if bools else {_number(label): label for label in known}
+    wanted = ((text, label) for number, label in numbers.items() for text in _spellings(number))
     return {text: label for text, label in wanted if label in known and text not in known}
+
+
+def _spellings(number: str) -> list[str]:
+    """Return the texts of which `_number` makes this one, as far as numbers of some type are written so."""
+    texts = [number, f"{number}.0"]
+    if _FRACTION.fullmatch(number):
+        with np.errstate(over="ignore"):
+            texts.append(repr(float(np.float32(float(number)))))
+    return [text for text in texts if _number(text) == number]
 
 
 def _number(label: str) -> str:

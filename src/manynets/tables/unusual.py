@@ -45,7 +45,8 @@ def _plain_pandas(frame: Any, known: Collection[str]) -> Any:
     changed: dict[str, dict[str, Any]] = {}
     for index, (name, dtype) in enumerate(zip(frame.columns, frame.dtypes, strict=True)):
         kind, foreign = type(dtype).__name__, isinstance(dtype, np.dtype) and not dtype.isnative
-        if kind not in ("SparseDtype", "PeriodDtype", "IntervalDtype", "ArrowDtype") and str(dtype) != "object" and not foreign:
+        unusual = kind in ("SparseDtype", "PeriodDtype", "IntervalDtype", "ArrowDtype") or str(dtype) == "object" or foreign
+        if not unusual and not _length(name, known):
             continue
         column = frame.iloc[:, index]
         if foreign:
@@ -138,7 +139,8 @@ def _plain_polars(frame: Any, known: Collection[str]) -> Any:
     lists_in = [
         name
         for name, dtype in frame.schema.items()
-        if isinstance(dtype, polars.List | polars.Array) or (dtype == polars.Null and _length(name, known))
+        if isinstance(dtype, polars.List | polars.Array)
+        or (_length(name, known) and frame.get_column(name).null_count() == frame.height)
     ]
     if not lists_in:
         return frame
@@ -175,8 +177,8 @@ def _plain_arrow(frame: Any, known: Collection[str]) -> Any:
         types.is_list(field.type)
         or types.is_large_list(field.type)
         or types.is_fixed_size_list(field.type)
-        or (types.is_null(field.type) and _length(field.name, known))
-        for field in frame.schema
+        or (_length(field.name, known) and column.null_count == len(column))
+        for field, column in zip(frame.schema, frame.columns, strict=True)
     ]
     if not any(listed):
         return frame

@@ -156,10 +156,8 @@ def _chosen(
         value = task.measure(metric, mean, target[seen], weight=weight)
         return value if metric in LOWER_IS_BETTER else -value
 
-    if metric is not None and math.isnan(
-        figure(settings[:1])
-    ):  # not defined on these rows, such as the area where all are of one class
-        metric = None
+    if metric is not None and math.isnan(figure(settings[:1])):
+        metric = None  # not defined on these rows, such as the area where all are of one class
     order = sorted(settings, key=lambda setting: figure([setting]))
     kept, best = order[:1], figure(order[:1])
     for setting in order[1:]:

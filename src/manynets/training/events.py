@@ -215,7 +215,7 @@ def may_skip(callbacks: Iterable[Callback]) -> bool:
 
 
 class Guarded:
-    """A callback that calls others, and has the error that one of them raised, which is no failure of the networks."""
+    """A callback that calls others, and keeps the error that one of them raised: it is not a failure of the networks."""
 
     def __init__(self, callbacks: Sequence[Callback]) -> None:
         self.callbacks, self.may_skip = list(callbacks), may_skip(callbacks)

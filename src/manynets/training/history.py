@@ -132,7 +132,7 @@ class Tracks:
             which = "" if undefined.all() else f" of {int(undefined.sum())} of {len(self)} networks"
             warn_user(
                 f"{self.patience.metric} is not defined on the validation rows{which}, which are all of one class: the loss decides"
-                " there which weights are best; validate on rows of both classes, or train by another metric"
+                " there which weights are best; validate on rows of both classes, or watch another metric"
             )
 
     def best_entries(self, indices: NDArray[np.int64]) -> dict[str, Host]:

@@ -182,6 +182,11 @@ def ready_for(module: nn.Module, problem: Problem, *, seed: int) -> Problem:
                     f"{name} of {type(module).__name__} is complex, but only real parameters are trained; hold its real and imaginary"
                     " parts in a parameter with a last axis of 2, and use torch.view_as_complex in forward"
                 )
+            if value.is_complex() and value.dtype != torch.complex64:
+                raise OptionError(
+                    f"{name} of {type(module).__name__} is {str(value.dtype).removeprefix('torch.')}, but model files hold complex numbers as"
+                    " complex64 only; give it that type"
+                )
         x = problem.rows.x[:ROWS].clone()
         module.to(x.device)
         if not any(_is_lazy(value) for value in (*module.parameters(), *module.buffers())):
