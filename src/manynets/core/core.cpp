@@ -1222,8 +1222,8 @@ uint64_t get_mode() { return 0; }
 void set_mode(uint64_t) {}
 #endif
 
-// Move a new thread away from the processor of this one. If this one has slept, Linux starts others beside it for some time, as it seems to
-// need so little, and they would wait for each other while further processors are idle.
+// Move a new thread away from the processor of this one. After this thread has slept, Linux places new threads on its processor for a while,
+// where they wait for each other while other processors are idle.
 #ifdef __linux__
 void move_away(std::thread& other) {
   cpu_set_t allowed, rest;
