@@ -33,7 +33,9 @@ def check_callbacks(callbacks: Any) -> None:
 def check_n_jobs(n_jobs: Any) -> None:
     """Raise OptionError for a number of processes that there cannot be."""
     if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, numbers.Integral) or n_jobs == 0):
-        raise OptionError(f"n_jobs is {n_jobs!r}, but must be None, a whole number of at least 1, or -1 for all processors")
+        raise OptionError(
+            f"n_jobs is {n_jobs!r}, but must be None, a whole number of at least 1, or a negative one: -1 for all processors, -2 for all but one"
+        )
 
 
 def check_options(spec: Any, recipe: Any, *, engine: str, n_networks: Any, initial: Any, checkpoint: Any, resume: Any) -> None:
