@@ -56,9 +56,9 @@ class Patience:
         return np.asarray(np.choose(self.watched, choices))
 
     def judge(self, values: Host) -> NDArray[np.bool_]:
-        """Take the watched values of an evaluation, (K,), or of several, (E, K), of which only the last may end a patience.
+        """Take the watched values of one evaluation (K,) or of several (E, K), of which only the last may exhaust a patience.
 
-        Return whose last value is a new best, (K,).
+        Return for which networks the last value is a new best, (K,).
         """
         values = np.atleast_2d(values)
         lowest = np.fmin.accumulate([self.best_figure, *values])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from manynets.cli.signals import Stopped, handled_signals
-from tests.cli.conftest import Call
+from tests.cli.conftest import KIND, Call
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -30,22 +30,7 @@ def test_a_signal_in_a_destructor_is_not_lost(number: int) -> None:
     assert stopped.value.number == number
 
 
-SWEEP = (
-    "sweep",
-    "--target",
-    "kind",
-    "--drop",
-    "price",
-    "--epochs",
-    "1",
-    "--hidden",
-    "4",
-    "-q",
-    "--out",
-    "swept",
-    "--grid",
-    "lr=0.1,0.2",
-)
+SWEEP = ("sweep", *KIND, "--out", "swept", "--grid", "lr=0.1,0.2")
 
 
 def full(*_given: Any, **_more: Any) -> None:

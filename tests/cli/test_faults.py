@@ -75,22 +75,7 @@ def test_an_unfinished_run_is_put_back_when_what_overwrites_it_fails(call: Call,
 
 
 def test_a_sweep_that_overwrites_keeps_the_former_until_it_is_whole(call: Call, table: Path) -> None:
-    sweep = (
-        "sweep",
-        table,
-        "--target",
-        "kind",
-        "--drop",
-        "price",
-        "--epochs",
-        "1",
-        "--hidden",
-        "4",
-        "-q",
-        "--out",
-        "swept",
-        "--overwrite",
-    )
+    sweep = ("sweep", table, *KIND, "--out", "swept", "--overwrite")
     assert call(*sweep, "--grid", "lr=0.1,0.2").code == 0
     (Path("swept") / "notes.txt").write_text("mine", encoding="utf-8")
     before = {path.name: path.read_bytes() for path in Path("swept").iterdir() if path.is_file()}

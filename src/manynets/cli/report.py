@@ -112,7 +112,7 @@ def describe(spec: MLP | None, recipe: Recipe, networks: int = 1) -> str:
 
 
 def print_layers(console: Console, model: Any, spec: Any, networks: int) -> None:
-    """Print one of `networks` alike layer by layer. `model` needs in_features and task only."""
+    """Print the layers of a network, of which there are `networks`. `model` needs in_features and task only."""
     from manynets.nn.shape import layer_rows
 
     layers = layer_rows(spec, model.in_features, model.task.outputs)

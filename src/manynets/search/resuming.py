@@ -18,7 +18,7 @@ SHOWN = 5  # differences in a message
 def check_recorded(plan: Plan, count: int, resume: str | os.PathLike[str]) -> None:
     """Raise OptionError where the checkpoints of a folder are of other networks than those with the same numbers in the plan.
 
-    count: of networks, with those that could not be planned.
+    count: number of networks, including those that could not be planned.
     """
     digest = Digests()
     for identity in map(renamed, recorded_identities(resume)):

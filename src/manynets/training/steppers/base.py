@@ -139,7 +139,7 @@ class Stepper(abc.ABC):
         return self.validation.figures(metric, self.tasks, self.population.scores)
 
     def finite(self) -> NDArray[np.bool_]:
-        """Return which networks have finite weights and running statistics, (K,); what a module of your own has infinite does not count."""
+        """Return which networks have finite weights and running statistics, (K,); what was infinite in a user's module to begin with may stay so."""
         statistics = self.population.statistics
         if isinstance(self.population, ModulePopulation):
             statistics = statistics[:, self.population.finite]
