@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from manynets.cli.arguments import Header, JsonLine, Target, argument, option
+from manynets.errors import DataError, OptionError
 
 __all__ = ["compare"]
 
@@ -27,7 +28,6 @@ def compare(
     """
     from manynets.cli.report import console_for, describe, print_json, print_metrics, table_of
     from manynets.cli.saved_runs import open_run
-    from manynets.errors import OptionError
 
     if len(runs) < 2:
         raise OptionError(f"there is only one run, {runs[0]}, and nothing to compare it with; give two or more")
@@ -84,7 +84,6 @@ def _on_the_same_rows(found: list[Any], data: str | None, target: str | None, he
     from manynets.cli.fit import metrics_of
     from manynets.cli.new_data import evaluation_rows, with_origin_of
     from manynets.cli.report import note
-    from manynets.errors import DataError
 
     metrics, name = [], ""
     count = None
@@ -92,8 +91,8 @@ def _on_the_same_rows(found: list[Any], data: str | None, target: str | None, he
         reader = run if i == 0 or data is not None else with_origin_of(run, found[0])
         part, part_name, notes = evaluation_rows(reader, data, header=header, target=target)
         name = name or part_name
-        for text in notes if i == 0 else ():
-            note(console, text)
+        if i == 0:
+            note(console, *notes)
         if data is None and i > 0 and run.config.get("data") != found[0].config.get("data"):
             note(
                 console,

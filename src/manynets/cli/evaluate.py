@@ -60,8 +60,7 @@ def evaluate(
         named = {name: metrics}
     else:
         part, name, notes = evaluation_rows(found, data, header=header, target=target)
-        for text in notes:
-            note(console, text)
+        note(console, *notes)
         new, seen = (part, None) if data is None else parts_by_seen(found, part)
         model = with_threshold(found.model, threshold, names=names)
         metrics = metrics_of(model, part if new is None else new)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, Target, argument, option
+from manynets.errors import OptionError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,7 +76,6 @@ def explain(
     from manynets.cli.new_data import evaluation_rows
     from manynets.cli.report import console_for, note, print_json
     from manynets.cli.saved_runs import open_run
-    from manynets.errors import OptionError
     from manynets.explain import contributions, partial_dependence, permutation_importance
 
     for flag, value, least in (("--rows", rows, 2), ("--worst", worst, 1), ("--repeats", repeats, 1)):
@@ -85,8 +85,7 @@ def explain(
     found = open_run(run)
     _check_columns(found.saved, column or (), pair or ())
     part, name, notes = evaluation_rows(found, data, header=header, target=target, encode=False)
-    for text in notes:
-        note(console, text)
+    note(console, *notes)
     whole, of = _whole(found, data, part.X, name)
     _check_rows(row or (), len(whole), of)
     some = np.sort(np.random.default_rng(0).permutation(part.rows)[:rows])
@@ -113,7 +112,6 @@ def explain(
 
 def _check_columns(model: Any, single: Sequence[str], pair: Sequence[str]) -> None:
     """Raise DataError for the name of --column or --pair that is no column of the model, OptionError for a pair of one column."""
-    from manynets.errors import OptionError
     from manynets.tables.table import require
 
     known = [f"x{j}" for j in range(model.in_features)] if model.encoder is None else model.encoder.column_names
@@ -125,7 +123,6 @@ def _check_columns(model: Any, single: Sequence[str], pair: Sequence[str]) -> No
 
 def _check_rows(numbers: Iterable[int], count: int, of: str) -> None:
     """Raise OptionError for a row that the table, which is named `of`, does not have."""
-    from manynets.errors import OptionError
 
     for number in numbers:
         if not 0 <= number < count:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 from manynets.cli.arguments import JsonLine, Quiet, RunFolder, option
+from manynets.errors import ManynetsError, OptionError, one_of
 
 if TYPE_CHECKING:
     from manynets.runs import SavedRun
@@ -43,7 +44,6 @@ def export(
     from manynets.cli.outputs import claimed_output
     from manynets.cli.report import console_for, note, print_json
     from manynets.cli.saved_runs import open_run
-    from manynets.errors import OptionError, one_of
     from manynets.export import to_onnx, to_python
 
     console = console_for(quiet=quiet, to_stderr=json_line)
@@ -72,7 +72,6 @@ def _own_rows(run: SavedRun) -> tuple[Any, str]:
     from manynets.cli.data import load_source
     from manynets.cli.origin import from_standard_input
     from manynets.cli.saved_runs import ALONE
-    from manynets.errors import ManynetsError
     from manynets.tables import Table
 
     origin = run.config.get("data", {})

@@ -137,8 +137,7 @@ def trained(options: Options, origin: dict[str, Any], begin: Begin, console: Any
     source = load_source(origin)
     more = [] if source.schema is None else taken_as_classes(source.task, origin)
     plain = plain_note(options, source)
-    for text in (*source.notes, *more, *([plain] if plain else [])):
-        note(console, text)
+    note(console, *source.notes, *more, *([plain] if plain else []))
     data = encode_source(source, options, console)
     source = data.source  # the table as it was read takes no memory any more
     preset, wanted = preset_of(options, source), options["threshold"]
@@ -185,8 +184,7 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
             target=name_of_target(origin.get("target", []), source.unit),
             unit=source.unit,
         )
-    for text in dict.fromkeys(" ".join(str(entry.message).split()) for entry in caught):
-        note(console, text)
+    note(console, *dict.fromkeys(" ".join(str(entry.message).split()) for entry in caught))
 
     names = None if model.task.name == "regression" else source.class_names
     known: dict[str, Any] = {"data": dict(origin), "fingerprint": dict(source.fingerprint), "class_names": names}

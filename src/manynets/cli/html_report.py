@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from manynets.cli.arguments import Quiet, RunFolder, argument, option
+from manynets.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from manynets.runs import SavedRun
@@ -35,7 +36,6 @@ def report(
     from manynets.cli.outputs import claimed_output
     from manynets.cli.report import console_for
     from manynets.cli.saved_runs import open_run
-    from manynets.errors import OptionError
     from manynets.runs import REPORT, remove_leftovers
 
     console = console_for(quiet=quiet)
@@ -77,7 +77,6 @@ def write_report_of(
     from manynets.cli.bounded import bounded
     from manynets.cli.new_data import evaluation_rows
     from manynets.cli.report import note
-    from manynets.errors import DataError
     from manynets.report import ReportInput, write_report
 
     part, name, why = None, "test", ""
@@ -88,8 +87,8 @@ def write_report_of(
             raise
         notes, why = (), str(error)
         note(console, f"the report is without rows: {why}")
-    for text in () if after_training else notes:
-        note(console, text)
+    if not after_training:
+        note(console, *notes)
     parts = {key: values for key, values in run.metrics.items() if key != "baselines" and values}
     if part is not None and name not in parts:
         encoded = evaluation_rows(run, data)[0]

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from manynets.cli.arguments import JsonLine, argument, option
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rich.console import Console
 
     from manynets.tables.inspection import InspectedTarget, Inspection
@@ -17,6 +15,7 @@ __all__ = ["inspect"]
 
 MOST_PANELS = 23
 """So many columns are drawn, those that say most about the target first."""
+MOST_CLASSES = 10  # that are listed
 
 
 def inspect(
@@ -51,54 +50,35 @@ def inspect(
     manynets inspect houses.csv --target price
     manynets inspect houses.csv --target price --plot houses.png
     """
+    from manynets.cli.origin import absolute, name_of, open_data
     from manynets.cli.outputs import claimed_output
+    from manynets.cli.report import console_for, note, print_json
+    from manynets.cli.table_columns import columns_named
+    from manynets.cli.wording import in_flags
+    from manynets.tables import inspect_table
 
     if plot is not None:
         from manynets.plots.canvas import picture_format
 
         picture_format(plot)
-    options = {"delimiter": delimiter, "encoding": encoding, "no_header": no_header}
     names = {"drop": drop, "categorical": categorical, "numeric": numeric}
     with claimed_output(plot, overwrite=overwrite, option="--plot", example="columns.png"):
-        _inspect(data, target or [], names, options, plot=plot, overwrite=overwrite, json_line=json_line)
-
-
-def _inspect(
-    data: str,
-    target: list[str],
-    names: Mapping[str, list[str] | None],
-    options: Mapping[str, Any],
-    *,
-    plot: str | None,
-    overwrite: bool,
-    json_line: bool,
-) -> None:
-    """Read a table, print what is in it, and draw it into the file `plot`."""
-    from manynets.cli.origin import absolute, name_of, open_data
-    from manynets.cli.report import console_for, note
-    from manynets.cli.table_columns import columns_named
-    from manynets.tables import inspect_table
-
-    console = console_for(to_stderr=json_line)
-    path = absolute(data)
-    origin = {"path": path, **options}
-    words = [part.strip() for word in names["categorical"] or [] for part in (word, *word.split(","))]
-    table, notes = open_data(path, origin, text=words)
-    for text in notes:
-        note(console, text)
-    kinds = {name: columns_named(given or [], table.names) for name, given in names.items()}
-    targets = columns_named(target, table.names)
-    found = inspect_table(table, targets or None, **kinds)
-    _print(console, name_of(path), found)
-    if plot is not None:
-        _draw(table, found, targets, plot, overwrite=overwrite)
-        console.print(f"Written to {plot}", markup=False, soft_wrap=True)
-    if json_line:
-        from manynets.cli.report import print_json
-        from manynets.cli.wording import in_flags
-
-        suggestions = [in_flags(text) for text in found.suggestions]
-        print_json(found.to_json() | {"suggestions": suggestions} | ({"plot": plot} if plot else {}))
+        console = console_for(to_stderr=json_line)
+        path = absolute(data)
+        origin = {"path": path, "delimiter": delimiter, "encoding": encoding, "no_header": no_header}
+        words = [part.strip() for word in categorical or [] for part in (word, *word.split(","))]
+        table, notes = open_data(path, origin, text=words)
+        note(console, *notes)
+        kinds = {name: columns_named(given or [], table.names) for name, given in names.items()}
+        targets = columns_named(target or [], table.names)
+        found = inspect_table(table, targets or None, **kinds)
+        _print(console, name_of(path), found)
+        if plot is not None:
+            _draw(table, found, targets, plot, overwrite=overwrite)
+            console.print(f"Written to {plot}", markup=False, soft_wrap=True)
+        if json_line:
+            suggestions = [in_flags(text) for text in found.suggestions]
+            print_json(found.to_json() | {"suggestions": suggestions} | ({"plot": plot} if plot else {}))
 
 
 def _print(console: Console, name: str, found: Inspection) -> None:
@@ -130,19 +110,18 @@ def _print(console: Console, name: str, found: Inspection) -> None:
     for target in found.targets:
         console.print(_described(target), markup=False, soft_wrap=True)
     console.print(f"duplicate rows: {found.duplicates:,}", markup=False)
-    for text in found.suggestions:
-        note(console, text)
+    note(console, *found.suggestions)
 
 
-def _described(target: InspectedTarget, most: int = 10) -> str:
+def _described(target: InspectedTarget) -> str:
     from manynets.display import counted, number_text
 
     if target.classes is None:
         least, *_, largest = quartiles = target.quartiles or (0.0,)
         low, middle, high = map(number_text, (least, quartiles[len(quartiles) // 2], largest))
         return f"target {target.name}: numbers from {low} to {high}, median {middle}"
-    shown = ", ".join(f"{label} ({count:,})" for label, count in list(target.classes.items())[:most])
-    more = f", and {len(target.classes) - most} more" if len(target.classes) > most else ""
+    shown = ", ".join(f"{label} ({count:,})" for label, count in list(target.classes.items())[:MOST_CLASSES])
+    more = f", and {len(target.classes) - MOST_CLASSES} more" if len(target.classes) > MOST_CLASSES else ""
     return f"target {target.name}: {counted(len(target.classes), 'class')}: {shown}{more}"
 
 

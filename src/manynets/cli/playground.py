@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from manynets.cli.arguments import argument, option
+from manynets.errors import one_of
 
 __all__ = ["playground"]
 
@@ -36,8 +37,7 @@ def playground(
     files = Files()
     if file is not None:
         _, notes = with_notes(lambda: files.open(file))
-        for text in notes:
-            note(console_for(quiet=False), text)
+        note(console_for(), *notes)
         _check_target(files, target)
     port = free_port(port)
     run_playground(files, port=port, target=target or "", browser=not no_browser, tell=_tell)
@@ -49,7 +49,6 @@ def _tell(address: str) -> None:
 
 def _check_target(files: object, target: str | None) -> None:
     """Raise OptionError for a column that the table lacks."""
-    from manynets.errors import one_of
     from manynets.playground.files import Files
 
     assert isinstance(files, Files)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 from manynets.cli.arguments import JsonLine, RunFolder, option
+from manynets.errors import ManynetsError, OptionError, one_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +55,6 @@ def plot(
     from manynets.claims import claim
     from manynets.cli.report import console_for, print_json
     from manynets.cli.saved_runs import open_run, sweep_of
-    from manynets.errors import one_of
 
     console = console_for(to_stderr=json_line)
     asked = [one_of(word, KINDS, what="--kind") for word in dict.fromkeys(kind or ())]
@@ -84,7 +84,6 @@ def _write_sweep(sweep: Path, folder: Path, *, replace: bool, console: Any) -> l
     """Draw the pictures of a sweep's candidates into a folder, and return their paths."""
     from manynets.cli.sweep_report import draw
     from manynets.cli.sweep_results import read_sweep
-    from manynets.errors import OptionError
 
     results = read_sweep(sweep)
     there = [] if replace else [folder / name for name in results.pictures if (folder / name).exists()]
@@ -104,7 +103,6 @@ def _write_pictures(found: SavedRun, asked: list[str], folder: Path, *, replace:
 
     from manynets import plots
     from manynets.cli.report import note
-    from manynets.errors import OptionError
     from manynets.runs import remove_leftovers
 
     fit = fitting(found)
@@ -116,8 +114,7 @@ def _write_pictures(found: SavedRun, asked: list[str], folder: Path, *, replace:
     if there:
         raise OptionError(f"{there[0]} exists; give another folder with --out, or --overwrite to replace it")
     pictures, notes = _drawn(found, asked or fit, must=bool(asked))
-    for text in notes:
-        note(console, text)
+    note(console, *notes)
     folder.mkdir(parents=True, exist_ok=True)
     for word, axes in pictures.items():
         remove_leftovers(paths[word])
@@ -172,7 +169,6 @@ def _drawn(run: SavedRun, kinds: list[str], *, must: bool) -> tuple[dict[str, An
     from manynets.cli.new_data import evaluation_rows
     from manynets.cli.pictures import name_of_target, pictures_of
     from manynets.cli.report import describe
-    from manynets.errors import ManynetsError, OptionError
 
     model = run.model
     alone = {"history", "network", "first-layer"}

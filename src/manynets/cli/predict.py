@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Annotated, Any
 
 from manynets.cli.arguments import Header, Quiet, RunFolder, Threshold, argument, option
+from manynets.errors import OptionError, one_of
 
 if TYPE_CHECKING:
     from manynets.runs import SavedRun
@@ -58,10 +59,14 @@ def predict(
     import os
     import sys
 
+    from manynets.cli.new_data import prediction_blocks
     from manynets.cli.outputs import claimed_output
-    from manynets.cli.report import console_for
+    from manynets.cli.report import console_for, note
+    from manynets.cli.saved_runs import open_run
+    from manynets.cli.thresholds import with_threshold
     from manynets.display import counted
-    from manynets.errors import OptionError
+    from manynets.modelfile import replacing
+    from manynets.tasks.residuals import check_coverage
 
     if out is None and sys.__stdout__ is None:
         raise OptionError("standard output is closed; give a file with -o")
@@ -69,69 +74,32 @@ def predict(
         raise OptionError(f"-o is {out!r}, but must end in .csv: predictions are written as CSV")
     console = console_for(quiet=quiet, to_stderr=True)
     with claimed_output(out, overwrite=overwrite, option="-o", example="predictions.csv"):
-        rows = _predict(
-            run,
-            data,
-            out,
-            columns=columns,
-            interval=interval,
-            threshold=threshold,
-            header=header,
-            overwrite=overwrite,
-            console=console,
-        )
+        if interval is not None:
+            check_coverage(interval, what="--interval")
+        found = open_run(run)
+        source = prediction_blocks(found, data, header=header)
+        if interval is not None and found.saved.task.name != "regression":
+            raise OptionError(
+                f"--interval is {interval:g}, but is for numbers, and this model predicts classes with probabilities; leave it out"
+            )
+        model: Any = found.saved if found.saved.is_quick(source.rows) else found.model  # the latter loads torch
+        model = with_threshold(model, threshold, names=found.config.get("class_names"))
+        size = model.rows_at_once * max(1, BLOCK_ROWS // model.rows_at_once)  # so that a block ends where a part of all rows would
+        with contextlib.nullcontext() if out is None else replacing(out, overwrite=overwrite) as file:
+            for number, (X, beside) in enumerate(source.blocks(size)):
+                shown = _chosen(beside, columns)
+                table = shown | _predictions(found, model, X, beside=shown, interval=interval)
+                text = _text(table, header=number == 0)
+                if file is None:
+                    _write_out(text)
+                else:
+                    file.write(text.encode())
+            note(console, *source.notes())
     if out is not None:
-        console.print(f"Written to {out}: {counted(rows, 'row')}", markup=False, soft_wrap=True)
-
-
-def _predict(
-    run: Any,
-    data: str,
-    out: str | None,
-    *,
-    columns: str | None,
-    interval: float | None,
-    threshold: str | None,
-    header: bool | None,
-    overwrite: bool,
-    console: Any,
-) -> int:
-    """Write the predictions, and return the number of rows."""
-    from manynets.cli.new_data import prediction_blocks
-    from manynets.cli.report import note
-    from manynets.cli.saved_runs import open_run
-    from manynets.cli.thresholds import with_threshold
-    from manynets.errors import OptionError
-    from manynets.modelfile import replacing
-    from manynets.tasks.residuals import check_coverage
-
-    if interval is not None:
-        check_coverage(interval, what="--interval")
-    found = open_run(run)
-    source = prediction_blocks(found, data, header=header)
-    if interval is not None and found.saved.task.name != "regression":
-        raise OptionError(
-            f"--interval is {interval:g}, but is for numbers, and this model predicts classes with probabilities; leave it out"
-        )
-    model: Any = found.saved if found.saved.is_quick(source.rows) else found.model  # the latter loads torch
-    model = with_threshold(model, threshold, names=found.config.get("class_names"))
-    size = model.rows_at_once * max(1, BLOCK_ROWS // model.rows_at_once)  # so that a block ends where a part of all rows would
-    with contextlib.nullcontext() if out is None else replacing(out, overwrite=overwrite) as file:
-        for number, (X, beside) in enumerate(source.blocks(size)):
-            shown = _chosen(beside, columns)
-            table = shown | _predictions(found, model, X, beside=shown, interval=interval)
-            text = _text(table, header=number == 0)
-            if file is None:
-                _write_out(text)
-            else:
-                file.write(text.encode())
-        for remark in source.notes():
-            note(console, remark)
-    return source.rows
+        console.print(f"Written to {out}: {counted(source.rows, 'row')}", markup=False, soft_wrap=True)
 
 
 def _chosen(beside: dict[str, Any], columns: str | None) -> dict[str, Any]:
-    from manynets.errors import one_of
 
     if columns is None:
         return beside
@@ -141,8 +109,6 @@ def _chosen(beside: dict[str, Any], columns: str | None) -> dict[str, Any]:
 
 def _write_out(text: str) -> None:
     import sys
-
-    from manynets.errors import OptionError
 
     try:
         text.encode(sys.stdout.encoding or "utf-8")

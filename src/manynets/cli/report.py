@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from manynets.cli.wording import in_flags
 from manynets.display import HEADINGS, cell_text, counted, layers_text, number_text
 from manynets.model_tools import task_text
 from manynets.spec import EPOCHS
@@ -58,11 +59,10 @@ def console_for(*, quiet: bool = False, to_stderr: bool = False) -> Console:
     return Console(file=stream, quiet=quiet, highlight=False, width=None if stream.isatty() else 120)
 
 
-def note(console: Console, text: str) -> None:
-    """Print a note for the user, in the words of the command line."""
-    from manynets.cli.wording import in_flags
-
-    console.print(f"note: {in_flags(text)}", markup=False, style="yellow", soft_wrap=True)
+def note(console: Console, *texts: str) -> None:
+    """Print notes for the user, in the words of the command line."""
+    for text in texts:
+        console.print(f"note: {in_flags(text)}", markup=False, style="yellow", soft_wrap=True)
 
 
 def print_json(result: Any) -> None:
@@ -129,8 +129,6 @@ def kind_text(column: Any) -> str:
 
 def print_schema(console: Console, schema: Sequence[Any], *, title: str) -> None:
     """Print the kind and contents of a table's columns."""
-    from manynets.cli.wording import in_flags
-
     rows = [(c.name, kind_text(c), c.missing, c.distinct, c.example, in_flags(c.note)) for c in schema]
     names = ["column", "kind", "missing", "distinct", "example", "note"]
     if not any(c.note for c in schema):

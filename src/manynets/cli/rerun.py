@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from manynets.cli.arguments import RunFolder, option
+from manynets.errors import ModelFileError, OptionError
 
 __all__ = ["rerun"]
 
@@ -32,7 +33,6 @@ def rerun(
     from manynets.cli.options import left_out, stored_shape
     from manynets.cli.origin import from_standard_input
     from manynets.cli.saved_runs import open_run
-    from manynets.errors import ModelFileError, OptionError
     from manynets.jsonfiles import check_shape
     from manynets.renames import stored_options
     from manynets.results import versions

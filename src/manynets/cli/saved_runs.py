@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from manynets.errors import ModelFileError, OptionError
+
 if TYPE_CHECKING:
     from manynets.runs import SavedRun
 
@@ -25,8 +27,6 @@ def open_run(path: str) -> SavedRun:
     given = Path(path)
     unfinished = Path(f"{path.rstrip('/').removesuffix('.part')}.part")
     if not (given / CONFIG).exists() and not given.is_file() and (unfinished / "options.json").is_file():
-        from manynets.errors import OptionError
-
         run = str(unfinished).removesuffix(".part")
         raise OptionError(f"{run} is not finished; if its training was interrupted, go on with: manynets train --resume {run}")
     if given.is_file():
@@ -35,8 +35,6 @@ def open_run(path: str) -> SavedRun:
         return _model_only(given)
     if sweep_of(path) is not None:
         if not (given / BEST).is_dir():
-            from manynets.errors import OptionError
-
             raise OptionError(
                 f"the sweep in {given} has no best network yet; end it with the command that began it, and --resume --out {given}"
             )
@@ -61,7 +59,6 @@ def sweep_of(path: str) -> Path | None:
 
 def _model_only(path: Path) -> SavedRun:
     """Return the run of a model file that is not in a run folder: what it was trained on is not known."""
-    from manynets.errors import ModelFileError, OptionError
     from manynets.runs import SavedRun
     from manynets.saved_model import read_saved_model
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Annotated
 
 from manynets.cli.arguments import Quiet, argument, option
+from manynets.errors import OptionError
 
 __all__ = ["serve"]
 
@@ -70,8 +71,6 @@ def serve(
 def _named(runs: list[str]) -> dict[str, str]:
     """Return the paths by name. Errors: OptionError for a name that occurs twice."""
     import re
-
-    from manynets.errors import OptionError
 
     found: dict[str, str] = {}
     for text in runs:

@@ -110,10 +110,7 @@ def fit_streamed(
         try:
             title = f"{stem_of(origin)}: a sample of {len(stream.sample.x):,} rows"
             print_schema(console, stream.schema, title=title)
-            for text in (*leak_notes(stream.schema), stream.remark()):
-                note(console, text)
-            if (text := _few_groups(stream)) is not None:
-                note(console, text)
+            note(console, *leak_notes(stream.schema), stream.remark(), *_few_groups(stream))
             task = stream.data.problem.task
             print_layers(console, SimpleNamespace(in_features=stream.encoder.width, task=task), spec, train.keywords["n_networks"])
             console.print(f"{line} · {len(stream.rows):,} rows", markup=False, soft_wrap=True)
@@ -121,8 +118,7 @@ def fit_streamed(
         finally:
             stream.close()
         metrics = _metrics(stream, model, caught)
-    for text in dict.fromkeys(" ".join(str(entry.message).split()) for entry in caught):
-        note(console, text)
+    note(console, *dict.fromkeys(" ".join(str(entry.message).split()) for entry in caught))
     return _write(stream, model, metrics, options, origin, folder, console)
 
 
@@ -161,16 +157,16 @@ def _open(found: tuple[Any, Any], options: Options, origin: Mapping[str, Any]) -
     return stream, spec, train, describe(spec, recipe, networks)
 
 
-def _few_groups(stream: Any) -> str | None:
+def _few_groups(stream: Any) -> list[str]:
     """Return a remark where windows hold few row groups."""
     layout = stream.rows.layout
     groups = int((layout.counts > 0).sum()) / layout.windows
     if layout.windows == 1 or groups >= FEWEST_GROUPS:
-        return None
-    return (
+        return []
+    return [
         f"a window holds {groups:.1f} row groups, so that rows far apart in the file are rarely in one window; if the file is sorted, write"
         " it in another order or with smaller row groups, or raise --memory-limit"
-    )
+    ]
 
 
 def _train(train: Callable[..., Any], options: Options, begin: Callable[[], dict[str, Any]]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from manynets.cli.arguments import JsonLine, argument, option
+from manynets.errors import OptionError, one_of
 
 __all__ = ["study"]
 
@@ -29,7 +30,6 @@ def study(
     manynets study --all --quick
     """
     from manynets.cli.report import console_for, print_json, table_of
-    from manynets.errors import OptionError, one_of
     from manynets.studies import PUBLISHED, STUDIES, TUTORIALS
 
     console = console_for(to_stderr=json_line)
@@ -83,8 +83,6 @@ def _folder(out: str) -> Any:
     """Create the folder to write to and return it; an error is raised before hours of training."""
     from pathlib import Path
 
-    from manynets.errors import OptionError
-
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +93,6 @@ def _folder(out: str) -> Any:
 
 def _check_folders(folder: Any, names: list[str], overwrite: bool) -> None:
     """Raise OptionError for a study whose results are there already."""
-    from manynets.errors import OptionError
 
     there = [folder / name for name in names if (folder / name).exists() and any((folder / name).iterdir())]
     if there and not overwrite:

@@ -127,8 +127,7 @@ def _sweep(
         )
     kind = EnsemblePlan if results.ensembles else NetworkPlan
     plan, notes = with_notes(lambda: kind(source, base, {**own, "version": results.version}))
-    for text in (*source.notes, *notes):
-        note(console, text)
+    note(console, *source.notes, *notes)
     results.metric, results.by_loss = plan.metric, plan.by_loss
     if source.schema is not None:
         test = source.test.rows if source.test is not None else 0
@@ -308,8 +307,7 @@ def _trained(plan: SweepPlan, results: SweepResults, console: Any, study: Shared
             best = train_sweep(plan, results, progress, study=study)
         finally:
             progress.end()
-    for text in dict.fromkeys(str(entry.message) for entry in caught):
-        note(console, text)
+    note(console, *dict.fromkeys(str(entry.message) for entry in caught))
     return best
 
 
