@@ -8,7 +8,7 @@ import dataclasses
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +21,16 @@ from manynets.nn.shape import layer_rows
 from manynets.predictor import Predictor
 from manynets.tasks import Binary, Regression, Task
 from manynets.tasks.residuals import residuals_of
-from manynets.tasks.temperature import best_temperature
+from manynets.tasks.temperature import best_temperature, cooled_parameters
 from manynets.tasks.thresholds import with_threshold
 
 if TYPE_CHECKING:
     from manynets.export import ExportCheck
 
+Tools = TypeVar("Tools", bound="ModelTools")
 LAYER_NAMES = ("inputs", "outputs", "parameters", "multiplications", "then")
 
-__all__ = ["LAYER_NAMES", "ModelTools", "best_epoch_text", "task_text", "training_text"]
+__all__ = ["LAYER_NAMES", "ModelTools", "best_epoch_text", "task_text", "training_text", "with_fields"]
 
 
 class ModelTools(Predictor):
@@ -41,6 +42,11 @@ class ModelTools(Predictor):
     @abc.abstractmethod
     def parameters(self) -> int:
         """Trainable parameters of one network."""
+
+    @property
+    @abc.abstractmethod
+    def members(self) -> list[dict[str, NDArray[Any]]]:
+        """Parameters (and running statistics) of each network, by name."""
 
     @abc.abstractmethod
     def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, Any]:
@@ -169,25 +175,16 @@ class ModelTools(Predictor):
         if len(target) != logits.shape[1]:
             raise DataError(f"X has {logits.shape[1]} rows and y has {len(target)}; they must have the same number")
         weight = as_weights(sample_weight, len(target))
-        made: Any = self.__reduce__()
-        build, (fields,) = made
         if isinstance(self.task, Regression):
-            fields["residuals"] = residuals_of(self.task, logits, target, loss=self.recipe.loss, weight=weight)
-            if fields["residuals"] is None:
+            residuals = residuals_of(self.task, logits, target, loss=self.recipe.loss, weight=weight)
+            if residuals is None:
                 raise DataError(f"X has {len(target)} rows; intervals need at least 10 that count, and at most 64 targets")
-            calibrated: Self = build(fields)
-            return calibrated
+            return with_fields(self, residuals=residuals)
         temperature = best_temperature(self.task, logits, target, weight)
-        fields["members"] = [
-            {
-                name: (value / temperature).astype(value.dtype) if name.startswith("output.") else value
-                for name, value in one.items()
-            }
-            for one in fields["members"]
-        ]
-        fields["info"] = {**fields["info"], "calibration": temperature * fields["info"].get("calibration", 1.0)}
-        out: Self = build(fields)
-        return out
+        members = [cooled_parameters(one, temperature) for one in self.members]
+        return with_fields(
+            self, members=members, info={**self.info, "calibration": temperature * self.info.get("calibration", 1.0)}
+        )
 
     def with_threshold(self, threshold: Any, X: Any = None, *, y: Any = None, sample_weight: Any = None) -> Self:
         """Return a classifier like this one, which predicts the second of two classes above another probability, or the class that costs least.
@@ -214,11 +211,7 @@ class ModelTools(Predictor):
             if len(probability) != len(positive):
                 raise DataError(f"X has {len(probability)} rows and y has {len(positive)}; they must have the same number")
         weight = None if positive is None else as_weights(sample_weight, len(positive))
-        made: Any = self.__reduce__()
-        build, (fields,) = made
-        fields["task"] = with_threshold(self.task, threshold, probability, positive, weight)
-        out: Self = build(fields)
-        return out
+        return with_fields(self, task=with_threshold(self.task, threshold, probability, positive, weight))
 
     # ---------------------------------------------------------------------------------------------------------- scikit-learn
 
@@ -287,6 +280,14 @@ class ModelTools(Predictor):
             regressor_tags=RegressorTags() if numbers else None,
             input_tags=InputTags(allow_nan=self.encoder is not None, string=frames, categorical=frames),
         )
+
+
+def with_fields(model: Tools, **changed: Any) -> Tools:
+    """Return a model like this one with other fields."""
+    made: Any = model.__reduce__()
+    build, (fields,) = made
+    out: Tools = build(fields | changed)
+    return out
 
 
 def task_text(task: Task) -> str:

@@ -38,6 +38,7 @@ __all__ = [
     "read_model_file",
     "replacing",
     "sync_folder",
+    "umask",
     "write_model_file",
 ]
 
@@ -117,7 +118,7 @@ def replacing(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterat
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, stat.S_IMODE(os.stat(target).st_mode) if target.is_file() else 0o666 & ~_umask())
+        os.chmod(name, stat.S_IMODE(os.stat(target).st_mode) if target.is_file() else 0o666 & ~umask())
         if overwrite:
             os.replace(name, target)
         else:
@@ -179,7 +180,8 @@ def sync_folder(folder: Path) -> None:
             raise
 
 
-def _umask() -> int:
+def umask() -> int:
+    """Return the permissions that new files do not get."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

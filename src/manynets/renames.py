@@ -31,31 +31,11 @@ OPTIONS: dict[str, str] = {
     "folds": "cv",
 }
 """Options of the command line: {old name: new name}. The old ones are still accepted."""
-LATER: dict[str, Any] = {"n_networks": 1, "no_header": False, "preset": "plain"} | dict.fromkeys(
-    (
-        "time_limit",
-        "metric",
-        "threshold",
-        "input_scale",
-        "cool_down",
-        "group",
-        "time_column",
-        "stratify",
-        "target_transform",
-        "positive",
-        "embedding",
-        "category_means",
-        "prior",
-        "bins",
-        "bins_by",
-        "frequencies",
-        "frequency_scale",
-        "frequency_outputs",
-        "memory_limit",
-        "lr_steps",
-        "lr_factors",
-    )
-)
+LATER: dict[str, Any] = {"n_networks": 1, "no_header": False, "preset": "plain"} | dict.fromkeys((
+    "time_limit", "metric", "threshold", "input_scale", "cool_down", "group", "time_column", "stratify", "target_transform", "positive",
+    "embedding", "category_means", "prior", "bins", "bins_by", "frequencies", "frequency_scale", "frequency_outputs", "memory_limit",
+    "lr_steps", "lr_factors",
+))  # fmt: skip
 """Options that runs and sweeps of older versions lack, with the values that they had in effect."""
 
 

@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from manynets.claims import claim
 from manynets.errors import ClaimedError, ModelFileError, OptionError
 from manynets.jsonfiles import read_json
-from manynets.modelfile import sync_folder
+from manynets.modelfile import sync_folder, umask
 from manynets.saved_model import SavedModel, read_saved_model
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ def write_run(
             from manynets import plots
 
             plots.save(axes, beside / name)
-        beside.chmod(0o777 & ~_umask())
+        beside.chmod(0o777 & ~umask())
         _sync(beside)  # the checkpoints of the training are removed next
         _replace(beside, target)
         sync_folder(parent)
@@ -311,12 +311,6 @@ def remove_leftovers(target: Path) -> None:
             shutil.rmtree(entry, ignore_errors=True)
         else:
             entry.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -66,25 +66,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (
-    train,
-    sweep,
-    rerun,
-    evaluate,
-    compare,
-    explain,
-    report,
-    predict,
-    export,
-    serve,
-    playground,
-    inspect,
-    show,
-    plot,
-    datasets,
-    study,
-    doctor,
-):
+COMMANDS = (
+    train, sweep, rerun, evaluate, compare, explain, report, predict, export, serve, playground, inspect, show, plot, datasets, study, doctor,
+)  # fmt: skip
+for command in COMMANDS:
     app.command(context_settings={"token_normalize_func": _current_name}, rich_help_panel=panel_of(command.__name__))(command)
 
 

@@ -36,19 +36,9 @@ __all__ = [
 LOSS_IS_RMSE = 0.01
 """Relative difference up to which a loss is the mean squared error, which is taken before predictions are limited to the targets seen."""
 _NUMERIC = {
-    "missing",
-    "distinct",
-    "inputs",
-    "outputs",
-    "parameters",
-    "correct",
-    "rows",
-    "count",
-    "features",
-    "test rows",
-    "recall",
+    "missing", "distinct", "inputs", "outputs", "parameters", "correct", "rows", "count", "features", "test rows", "recall",
     *HEADINGS.values(),
-}
+}  # fmt: skip
 
 
 def console_for(*, quiet: bool = False, to_stderr: bool = False) -> Console:

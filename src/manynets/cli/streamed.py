@@ -28,18 +28,9 @@ __all__ = ["fit_streamed", "follow_stream", "stream_of"]
 Options = Mapping[str, Any]
 
 _NOT_OF_A_STREAM = (
-    "test",
-    "time_column",
-    "stratify",
-    "class_weight",
-    "positive",
-    "category_means",
-    "engine",
-    "encoding",
-    "report",
-    "threshold",
-    "time_limit",
-)
+    "test", "time_column", "stratify", "class_weight", "positive", "category_means", "engine", "encoding", "report",
+    "threshold", "time_limit",
+)  # fmt: skip
 FEWEST_GROUPS = 4
 """With fewer row groups in a window, it is said that the rows are mixed less than in memory."""
 

@@ -11,22 +11,9 @@ __all__ = ["in_flags"]
 
 _COLUMN_OPTIONS = {"drop": "--drop", "groups": "--group", "times": "--time-column"}
 _OTHERS = (
-    "allow_world_size",
-    "class_weight",
-    "delimiter",
-    "drop_missing_target",
-    "encoding",
-    "engine",
-    "memory_limit",
-    "metric",
-    "n_networks",
-    "positive",
-    "target",
-    "target_transform",
-    "task",
-    "test_fraction",
-    "validation",
-)
+    "allow_world_size", "class_weight", "delimiter", "drop_missing_target", "encoding", "engine", "memory_limit", "metric",
+    "n_networks", "positive", "target", "target_transform", "task", "test_fraction", "validation",
+)  # fmt: skip
 _NAMES = "|".join(sorted({*OPTIONS, *_OTHERS}, key=len, reverse=True))
 
 

@@ -14,17 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "Job",
-    "Pointers",
-    "description",
-    "evaluate",
-    "has_wide_vectors",
-    "load",
-    "outruns_torch",
-    "permutations",
-    "train",
+    "Job", "Pointers", "description", "evaluate", "has_wide_vectors", "load", "outruns_torch", "permutations", "train",
     "usable_threads",
-]
+]  # fmt: skip
 
 VERSION = 9  # as in core.cpp
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")

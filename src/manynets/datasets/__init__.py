@@ -15,23 +15,6 @@ from manynets.datasets.shifts import with_shifts
 from manynets.datasets.toys import blobs, circles, gauss, moons, plane, prod, quadrants, spirals, xor
 
 __all__ = [
-    "NAMES",
-    "Dataset",
-    "Summary",
-    "blobs",
-    "circles",
-    "describe",
-    "digits",
-    "fashion_mnist",
-    "gauss",
-    "load",
-    "mnist",
-    "moons",
-    "plane",
-    "prod",
-    "quadrants",
-    "read_idx",
-    "spirals",
-    "with_shifts",
-    "xor",
-]
+    "NAMES", "Dataset", "Summary", "blobs", "circles", "describe", "digits", "fashion_mnist", "gauss", "load", "mnist", "moons",
+    "plane", "prod", "quadrants", "read_idx", "spirals", "with_shifts", "xor",
+]  # fmt: skip

@@ -11,14 +11,5 @@ from manynets.distributed.launch import joined
 from manynets.distributed.ranks import ALONE, Ranks, alone, current_ranks
 
 __all__ = [
-    "ALONE",
-    "GradientSum",
-    "Ranks",
-    "alone",
-    "current_ranks",
-    "joined",
-    "launched",
-    "neighbours",
-    "restarts",
-    "restarts_left",
-]
+    "ALONE", "GradientSum", "Ranks", "alone", "current_ranks", "joined", "launched", "neighbours", "restarts", "restarts_left",
+]  # fmt: skip

@@ -17,6 +17,7 @@ from manynets.estimators.regressor import MLPRegressor
 from manynets.estimators.settings import ACTIVATIONS, SOLVERS
 from manynets.estimators.tabular import TabularClassifier, TabularRegressor
 from manynets.model import Model
+from manynets.model_tools import with_fields
 from manynets.tables.columns import has_means, scaling_of
 from manynets.tabular import PRESETS, PresetName
 from manynets.tasks import Binary, Multiclass, Regression
@@ -69,22 +70,19 @@ def _with_sorted_classes(model: Model) -> Model:
     task = model.task
     if not isinstance(task, Binary | Multiclass) or (order := np.argsort(np.array(task.classes))).tolist() == sorted(order):
         return model
-    build, (fields,) = model.__reduce__()
     changed: dict[str, Any] = {"classes": tuple(task.classes[code] for code in order)}
     if isinstance(task, Binary):
         changed["threshold"] = 1 - task.threshold
     elif task.costs is not None:
         changed["costs"] = tuple(tuple(task.costs[true][chosen] for chosen in order) for true in order)
-    fields["task"] = dataclasses.replace(task, **changed)
-    fields["members"] = [
+    members = [
         {
             name: value if not name.startswith("output.") else -value if isinstance(task, Binary) else value[order]
             for name, value in one.items()
         }
         for one in model.members
     ]
-    out: Model = build(fields)
-    return out
+    return with_fields(model, task=dataclasses.replace(task, **changed), members=members)
 
 
 def preset_of(model: Model) -> PresetName:

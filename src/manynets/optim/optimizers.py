@@ -75,6 +75,8 @@ class Optimizer(abc.ABC):
 
     number: ClassVar[int]
     """By which the compiled core knows it."""
+    hyperparameters: ClassVar[tuple[str, str, str, str]]
+    """The names of those that the core takes, "" for none: momentum, beta1 or alpha; beta2; eps; weight_decay."""
 
     def __init__(self, specs: Sequence[Any], like: Tensor) -> None:
         self.specs, self.like = list(specs), like
@@ -84,10 +86,6 @@ class Optimizer(abc.ABC):
     @abc.abstractmethod
     def state_names(self) -> tuple[str, ...]:
         """Return the names of the tensors that it keeps, at most two."""
-
-    @abc.abstractmethod
-    def hyperparameters(self) -> tuple[str, str, str, str]:
-        """Return the names of those that the compiled core takes, "" for none: momentum, beta1 or alpha; beta2; eps; weight_decay."""
 
     def coefficients(self, rates: Host, step: int) -> Host:
         """Return what changes by step, (n, 3, K), for learning rates (n, K) once `step` steps were made: first the rate."""
@@ -125,6 +123,7 @@ class SGDSteps(Optimizer):
     """
 
     number = 0
+    hyperparameters = ("momentum", "", "", "weight_decay")
 
     def __init__(self, specs: Sequence[spec.SGD], like: Tensor) -> None:
         super().__init__(specs, like)
@@ -133,9 +132,6 @@ class SGDSteps(Optimizer):
 
     def state_names(self) -> tuple[str, ...]:
         return ("momentum",) if any(one.momentum for one in self.specs) else ()
-
-    def hyperparameters(self) -> tuple[str, str, str, str]:
-        return ("momentum", "", "", "weight_decay")
 
     def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
         g, lr = self._decayed(w, g), now[0]
@@ -160,6 +156,8 @@ class SGDSteps(Optimizer):
 class _Moments(Optimizer):
     """What the Adam family has in common: m <- beta1 m + (1 - beta1) g; v <- beta2 v + (1 - beta2) g^2."""
 
+    hyperparameters = ("beta1", "beta2", "eps", "weight_decay")
+
     def __init__(self, specs: Sequence[Any], like: Tensor) -> None:
         super().__init__(specs, like)
         self.beta2, self.eps = self._column("beta2"), self._column("eps")
@@ -167,9 +165,6 @@ class _Moments(Optimizer):
 
     def state_names(self) -> tuple[str, ...]:
         return ("mean", "square")
-
-    def hyperparameters(self) -> tuple[str, str, str, str]:
-        return ("beta1", "beta2", "eps", "weight_decay")
 
     def _move(self, g: Tensor, state: Mapping[str, Tensor], spare: Tensor) -> tuple[Tensor, Tensor]:
         mean, square = state["mean"], state["square"]
@@ -253,6 +248,7 @@ class RMSpropSteps(Optimizer):
     """v <- alpha v + (1 - alpha) g^2; w <- w - lr d with d = g / (sqrt(v) + eps); with momentum b <- momentum b + d; w <- w - lr b."""
 
     number = 4
+    hyperparameters = ("alpha", "momentum", "eps", "weight_decay")
 
     def __init__(self, specs: Sequence[spec.RMSprop], like: Tensor) -> None:
         super().__init__(specs, like)
@@ -261,9 +257,6 @@ class RMSpropSteps(Optimizer):
 
     def state_names(self) -> tuple[str, ...]:
         return ("square", "momentum") if any(one.momentum for one in self.specs) else ("square",)
-
-    def hyperparameters(self) -> tuple[str, str, str, str]:
-        return ("alpha", "momentum", "eps", "weight_decay")
 
     def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
         g, square = self._decayed(w, g), state["square"]
@@ -280,6 +273,7 @@ class AdagradSteps(Optimizer):
     """s <- s + g^2; w <- w - lr g / (sqrt(s) + eps)."""
 
     number = 5
+    hyperparameters = ("", "", "eps", "weight_decay")
 
     def __init__(self, specs: Sequence[spec.Adagrad], like: Tensor) -> None:
         super().__init__(specs, like)
@@ -287,9 +281,6 @@ class AdagradSteps(Optimizer):
 
     def state_names(self) -> tuple[str, ...]:
         return ("square",)
-
-    def hyperparameters(self) -> tuple[str, str, str, str]:
-        return ("", "", "eps", "weight_decay")
 
     def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
         g, square = self._decayed(w, g), state["square"]
@@ -302,6 +293,7 @@ class LionSteps(Optimizer):
     """w <- w (1 - lr weight_decay) - lr sign(beta1 m + (1 - beta1) g), then m <- beta2 m + (1 - beta2) g."""
 
     number = 6
+    hyperparameters = ("beta1", "beta2", "", "weight_decay")
 
     def __init__(self, specs: Sequence[spec.Lion], like: Tensor) -> None:
         super().__init__(specs, like)
@@ -309,9 +301,6 @@ class LionSteps(Optimizer):
 
     def state_names(self) -> tuple[str, ...]:
         return ("mean",)
-
-    def hyperparameters(self) -> tuple[str, str, str, str]:
-        return ("beta1", "beta2", "", "weight_decay")
 
     def coefficients(self, rates: Host, step: int) -> Host:
         return np.stack([rates, np.ones_like(rates), 1 - rates * self.values("weight_decay")], axis=1)

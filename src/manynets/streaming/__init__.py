@@ -11,18 +11,6 @@ from manynets.streaming.opening import Stream, open_stream
 from manynets.streaming.training import stream_members, train_candidates, train_stream
 
 __all__ = [
-    "NETWORKS",
-    "Columns",
-    "Stream",
-    "bytes_in_memory",
-    "files_of",
-    "files_to_stream",
-    "open_ensemble",
-    "open_stream",
-    "share_of",
-    "stream_members",
-    "too_large",
-    "train_candidates",
-    "train_stream",
-    "train_stream_ensemble",
-]
+    "NETWORKS", "Columns", "Stream", "bytes_in_memory", "files_of", "files_to_stream", "open_ensemble", "open_stream",
+    "share_of", "stream_members", "too_large", "train_candidates", "train_stream", "train_stream_ensemble",
+]  # fmt: skip

@@ -14,19 +14,6 @@ from manynets.tables.table import Table
 from manynets.tables.target import match_labels, split_target
 
 __all__ = [
-    "MISSING_TOKENS",
-    "TABLE_ENDINGS",
-    "Block",
-    "Column",
-    "Inspection",
-    "Table",
-    "TableEncoder",
-    "fit_encoder",
-    "inspect_table",
-    "match_labels",
-    "open_file",
-    "open_table",
-    "read_table",
-    "split_target",
-    "understand",
-]
+    "MISSING_TOKENS", "TABLE_ENDINGS", "Block", "Column", "Inspection", "Table", "TableEncoder", "fit_encoder", "inspect_table",
+    "match_labels", "open_file", "open_table", "read_table", "split_target", "understand",
+]  # fmt: skip

@@ -29,29 +29,9 @@ _MONTHS = (
 _MONTH_OF = {name: number for number, names in enumerate(_MONTHS, start=1) for name in names}
 
 _ABBREVIATIONS = {
-    "Z": 0,
-    "UTC": 0,
-    "GMT": 0,
-    "WET": 0,
-    "WEST": 1,
-    "BST": 1,
-    "CET": 1,
-    "CEST": 2,
-    "EET": 2,
-    "EEST": 3,
-    "MSK": 3,
-    "JST": 9,
-    "EST": -5,
-    "EDT": -4,
-    "CST": -6,
-    "CDT": -5,
-    "MST": -7,
-    "MDT": -6,
-    "PST": -8,
-    "PDT": -7,
-    "AEST": 10,
-    "AEDT": 11,
-}
+    "Z": 0, "UTC": 0, "GMT": 0, "WET": 0, "WEST": 1, "BST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "MSK": 3, "JST": 9,
+    "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7, "AEST": 10, "AEDT": 11,
+}  # fmt: skip
 """Hours ahead of UTC."""
 _ZONE = (
     rf"(?P<zone>(?:UTC|GMT)?[+\-\u2212]\d{{2}}(?::?\d{{2}})?|{'|'.join(sorted(_ABBREVIATIONS, key=len, reverse=True))})"

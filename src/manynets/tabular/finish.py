@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from manynets.spec import LOWER_IS_BETTER, MLP
 from manynets.tabular.calibration import fit_temperature, log_losses
 from manynets.tasks import Binary, Regression, Task
 from manynets.tasks.losses import loss_for
+from manynets.tasks.temperature import cooled_parameters
 from manynets.tasks.thresholds import best_threshold
 from manynets.training.trial import Divergence, Member, Outcome
 
@@ -124,7 +125,7 @@ def temperature_of(
 
 def cooled(outcomes: Sequence[Outcome], temperature: float) -> list[Outcome]:
     """Return networks with all scores divided by a temperature."""
-    return [dataclasses.replace(outcome, parameters=_cooled(outcome.parameters, temperature)) for outcome in outcomes]
+    return [dataclasses.replace(outcome, parameters=cooled_parameters(outcome.parameters, temperature)) for outcome in outcomes]
 
 
 def _chosen(
@@ -164,14 +165,6 @@ def _chosen(
         if (value := figure([*kept, setting])) < best:
             kept, best = [*kept, setting], value
     return kept
-
-
-def _cooled(parameters: Mapping[str, Array], temperature: float) -> dict[str, Array]:
-    """Return the parameters with all scores divided by a temperature."""
-    return {
-        name: (value / temperature).astype(value.dtype) if name.startswith("output.") else value
-        for name, value in parameters.items()
-    }
 
 
 def _out_of_fold(data: TrainingData, members: Sequence[Member], outcomes: Sequence[Outcome]) -> Array | None:

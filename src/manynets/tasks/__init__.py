@@ -10,14 +10,6 @@ from manynets.tasks.find import TASK_NAMES, find_task, task_from_json, with_quan
 from manynets.tasks.regression import Regression
 
 __all__ = [
-    "TASK_NAMES",
-    "Binary",
-    "Multiclass",
-    "Multilabel",
-    "Regression",
-    "Task",
-    "Values",
-    "find_task",
-    "task_from_json",
+    "TASK_NAMES", "Binary", "Multiclass", "Multilabel", "Regression", "Task", "Values", "find_task", "task_from_json",
     "with_quantiles",
-]
+]  # fmt: skip

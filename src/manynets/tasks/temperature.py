@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from manynets import metrics
 from manynets.tasks.base import Task
 from manynets.tasks.classification import Multiclass
 
-__all__ = ["best_temperature"]
+__all__ = ["best_temperature", "cooled_parameters"]
 
 Array = NDArray[Any]
 
@@ -42,3 +43,11 @@ def best_temperature(task: Task, logits: Array, target: Array, weight: Array | N
     candidates = np.exp(np.linspace(-np.log(LARGEST), np.log(LARGEST), STEPS + 1)).tolist()
     coarse = min(range(0, STEPS + 1, STRIDE), key=lambda i: loss(candidates[i]))  # one network's loss is convex in 1 / T
     return float(min(candidates[max(coarse - STRIDE, 0) : coarse + STRIDE + 1], key=loss))
+
+
+def cooled_parameters(parameters: Mapping[str, Array], temperature: float) -> dict[str, Array]:
+    """Return the parameters of a network with all scores divided by a temperature."""
+    return {
+        name: (value / temperature).astype(value.dtype) if name.startswith("output.") else value
+        for name, value in parameters.items()
+    }

@@ -112,9 +112,9 @@ class Compiled(Stepper):
             "widths": widths,
             "unit": np.broadcast_to(self.loss.unit, (len(specs), 1, self.loss.outputs)),
             "active": np.ones(len(specs), dtype=np.uint8),
-            "hyper": np.stack(
-                [[one.values(name) for name in one.hyperparameters()] for _, _, one in self.optimizer.parts]
-            ).transpose(0, 2, 1),
+            "hyper": np.stack([[one.values(name) for name in one.hyperparameters] for _, _, one in self.optimizer.parts]).transpose(
+                0, 2, 1
+            ),
             "part_ends": np.array([part.stop for part in parts], dtype=np.int64),
             "l1": np.array([recipe.l1 for recipe in recipes], dtype=np.float64),
             "l2": np.array([recipe.l2 for recipe in recipes], dtype=np.float64),
