@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from typing import Literal, TypeAlias, get_args
 
 from manynets.errors import OptionError
-from manynets.spec.metadata import ABOVE_ZERO, AT_LEAST_ONE, AT_LEAST_ZERO, Interval, check_fields, documented, plain_tuple, setting
+from manynets.spec.metadata import ABOVE_ZERO, AT_LEAST_ONE, AT_LEAST_ZERO, Interval, check_fields, plain_tuple, setting, specified
 
 __all__ = ["EMBEDDINGS", "BinsBy", "Embedding", "Periodic", "PiecewiseLinear"]
 
 BinsBy: TypeAlias = Literal["quantiles", "tree"]
 
 
-@documented
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@specified
 class PiecewiseLinear:
     """Also encodes each numeric column x as its position in each of several bins: clip((x - e_{t-1}) / (e_t - e_{t-1}), 0, 1).
 
@@ -39,12 +37,8 @@ class PiecewiseLinear:
     )
     by: BinsBy = setting("quantiles", help="Edges of the bins:", allowed=get_args(BinsBy), option="bins_by")
 
-    def __post_init__(self) -> None:
-        check_fields(self)
 
-
-@documented
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@specified
 class Periodic:
     """Also encodes each numeric column x as learned mixtures of learned cosines: W cos(2 pi f x + p) + b.
 

@@ -10,6 +10,7 @@ import functools
 import math
 import numbers
 import textwrap
+import typing
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ from manynets.spec.lessons import by_name
 
 __all__ = [
     "ABOVE_ZERO", "AT_LEAST_ONE", "AT_LEAST_ZERO", "BELOW_ONE", "LENGTH", "NOT_NEGATIVE", "SHARE", "Interval", "Metadata", "SearchRange",
-    "check_device", "check_fields", "documented", "metadata_of", "plain_number", "plain_tuple", "setting",
+    "check_device", "check_fields", "metadata_of", "plain_number", "plain_tuple", "setting", "specified",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -123,8 +124,15 @@ def metadata_of(field: dataclasses.Field[Any]) -> Metadata:
     return found
 
 
-def documented(kind: type[T]) -> type[T]:
-    """Decorate a dataclass: its docstring then lists its fields with their help texts, and TypeErrors show the right call."""
+@typing.dataclass_transform(frozen_default=True, kw_only_default=True)
+def specified(kind: type[T]) -> type[T]:
+    """Make a class a frozen dataclass that takes its fields by name; one without `__post_init__` has them checked by `check_fields`.
+
+    Its docstring then lists the fields with their help texts, and TypeErrors show the right call.
+    """
+    if not hasattr(kind, "__post_init__"):
+        kind.__post_init__ = check_fields  # type: ignore[attr-defined]
+    kind = dataclasses.dataclass(frozen=True, kw_only=True)(kind)
     lines = []
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         metadata = metadata_of(field)

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import numbers
 from typing import Literal, TypeAlias, get_args
 
 from manynets.errors import OptionError
 from manynets.spec.embeddings import Embedding
-from manynets.spec.metadata import (
-    AT_LEAST_ONE,
-    BELOW_ONE,
-    SearchRange,
-    check_fields,
-    documented,
-    plain_number,
-    plain_tuple,
-    setting,
-)
+from manynets.spec.metadata import AT_LEAST_ONE, BELOW_ONE, SearchRange, check_fields, plain_number, plain_tuple, setting, specified
 
 __all__ = ["MLP", "Activation", "Init"]
 
@@ -37,8 +27,7 @@ Init: TypeAlias = Literal[
 ]
 
 
-@documented
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@specified
 class MLP:
     """A feed-forward network: per hidden layer linear, batch norm, activation, dropout; then a linear output layer.
 

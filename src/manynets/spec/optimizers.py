@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, TypeAlias
 
 from manynets.errors import OptionError
-from manynets.spec.metadata import ABOVE_ZERO, BELOW_ONE, NOT_NEGATIVE, SearchRange, check_fields, documented, plain_tuple, setting
+from manynets.spec.metadata import ABOVE_ZERO, BELOW_ONE, NOT_NEGATIVE, SearchRange, check_fields, plain_tuple, setting, specified
 
 __all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Lion", "NAdam", "Optimizer", "RMSprop", "SklearnAdam", "SklearnSGD"]
 
@@ -40,8 +39,7 @@ def _weight_decay(default: float = 0.0) -> Any:
     return setting(default, help="Weight decay", allowed=NOT_NEGATIVE, metavar="C", search=search)
 
 
-@documented
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@specified
 class SGD:
     """Stochastic gradient descent: v <- momentum v + g; w <- w - lr v (Nesterov: w - lr (g + momentum v)).
 
@@ -62,8 +60,7 @@ class SGD:
             raise OptionError("SGD.nesterov needs a momentum above 0, for example momentum=0.9")
 
 
-@documented
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@specified
 class SklearnSGD(SGD):
     """SGD as in scikit-learn's estimators: v <- momentum v + lr g; w <- w - v (Nesterov: w - lr g - momentum v).
 
@@ -81,8 +78,7 @@ def _check_betas(owner: Adam | AdamW | NAdam | Lion) -> None:
         raise OptionError(f"{type(owner).__name__}.betas is {owner.betas!r}, but must be two numbers in [0, 1)")
 
 
-@documented
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@specified
 class Adam:
     """Adam: w <- w - lr m_hat / (sqrt(v_hat) + eps). Source: Kingma & Ba 2014; torch.optim.Adam.
 
@@ -101,8 +97,7 @@ class Adam:
         _check_betas(self)
 
 
-@documented
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@specified
 class SklearnAdam(Adam):
     """Adam as in scikit-learn's estimators: eps is added to sqrt(v) before its bias is corrected, as at the end of the paper's section 2.
 
@@ -111,8 +106,7 @@ class SklearnAdam(Adam):
     """
 
 
-@documented
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@specified
 class AdamW:
     """Adam with decoupled decay: w <- w (1 - lr weight_decay) before the step. Source: Loshchilov & Hutter 2017; torch.optim.AdamW.
 
@@ -129,8 +123,7 @@ class AdamW:
         _check_betas(self)
 
 
-@documented
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@specified
 class NAdam:
     """Adam with Nesterov momentum. Source: Dozat 2016; torch.optim.NAdam (momentum_decay 0.004).
 
@@ -147,8 +140,7 @@ class NAdam:
         _check_betas(self)
 
 
-@documented
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@specified
 class RMSprop:
     """RMSprop: v <- alpha v + (1 - alpha) g^2; w <- w - lr g / (sqrt(v) + eps). Source: Hinton 2012; torch.optim.RMSprop.
 
@@ -162,12 +154,8 @@ class RMSprop:
     momentum: float = _momentum()
     weight_decay: float = _weight_decay()
 
-    def __post_init__(self) -> None:
-        check_fields(self)
 
-
-@documented
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@specified
 class Adagrad:
     """Adagrad: s <- s + g^2; w <- w - lr g / (sqrt(s) + eps). Source: Duchi et al. 2011; torch.optim.Adagrad.
 
@@ -179,12 +167,8 @@ class Adagrad:
     eps: float = _eps(1e-10)
     weight_decay: float = _weight_decay()
 
-    def __post_init__(self) -> None:
-        check_fields(self)
 
-
-@documented
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@specified
 class Lion:
     """Lion: w <- w (1 - lr weight_decay) - lr sign(beta1 m + (1 - beta1) g); then m <- beta2 m + (1 - beta2) g.
 

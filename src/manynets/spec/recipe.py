@@ -19,10 +19,10 @@ from manynets.spec.metadata import (
     SearchRange,
     check_device,
     check_fields,
-    documented,
     plain_number,
     plain_tuple,
     setting,
+    specified,
 )
 from manynets.spec.optimizers import AdamW, Optimizer
 from manynets.spec.schedules import INSIDE, Constant, Schedule
@@ -79,8 +79,7 @@ MOST_QUANTILES = 99
 _TRAINING, _MORE, _LOSS = "Training", "More on training", "Loss and penalties"
 
 
-@documented
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@specified
 class EarlyStopping:
     """Stop after `patience` evaluations in a row without a new best of the watched value (`Recipe.watch`).
 
@@ -145,8 +144,7 @@ class EarlyStopping:
             raise OptionError(f"EarlyStopping has cool_down={self.cool_down} and factor={self.factor}; give one of the two")
 
 
-@documented
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@specified
 class ParameterGroup:
     """Parameters with a learning rate of their own. Source: the parameter groups of torch.optim.
 
@@ -167,8 +165,7 @@ class ParameterGroup:
         check_fields(self)
 
 
-@documented
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@specified
 class Recipe:
     """How a network is trained.
 

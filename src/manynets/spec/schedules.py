@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import numbers
 from typing import TypeAlias
@@ -15,10 +14,9 @@ from manynets.spec.metadata import (
     NOT_NEGATIVE,
     SHARE,
     Interval,
-    check_fields,
-    documented,
     plain_tuple,
     setting,
+    specified,
 )
 
 __all__ = [
@@ -31,8 +29,7 @@ INSIDE = Interval(0, 1, low_open=True, high_open=True)
 FACTOR = Interval(1)
 
 
-@documented
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@specified
 class Constant:
     """The optimizer's lr throughout.
 
@@ -41,8 +38,7 @@ class Constant:
     """
 
 
-@documented
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@specified
 class Cosine:
     """lr falls along half a cosine from lr to final * lr over all steps, after a linear warm-up over a share of them.
 
@@ -55,12 +51,8 @@ class Cosine:
     final: float = setting(0.0, help="Final learning rate, as a share of lr", allowed=SHARE, option="lr_final", metavar="SHARE")
     warmup: float = setting(0.0, help="Share of the steps that warms up", allowed=BELOW_ONE, metavar="SHARE")
 
-    def __post_init__(self) -> None:
-        check_fields(self)
 
-
-@documented
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@specified
 class OneCycle:
     """lr rises along a cosine from lr / start_factor to lr over a share `rise` of the steps, then falls to (lr / start_factor) / final_factor.
 
@@ -78,12 +70,8 @@ class OneCycle:
         1e4, help="Initial learning rate divided by the final one", allowed=FACTOR, option="lr_final_factor", metavar="F"
     )
 
-    def __post_init__(self) -> None:
-        check_fields(self)
 
-
-@documented
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@specified
 class Warmup:
     """lr rises linearly from lr / steps to lr over the first `steps` steps, then stays.
 
@@ -93,12 +81,8 @@ class Warmup:
 
     steps: int = setting(1000, help="Steps until lr is reached", allowed=AT_LEAST_ONE, option="warmup_steps")
 
-    def __post_init__(self) -> None:
-        check_fields(self)
 
-
-@documented
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@specified
 class StepDecay:
     """lr is multiplied by gamma after every `every` epochs. Source: torch.optim.lr_scheduler.StepLR.
 
@@ -109,12 +93,8 @@ class StepDecay:
     every: int = setting(10, help="Epochs between two reductions", allowed=AT_LEAST_ONE, option="lr_every")
     gamma: float = setting(0.1, help="Factor of a reduction", allowed=DECAY, option="lr_gamma", metavar="F")
 
-    def __post_init__(self) -> None:
-        check_fields(self)
 
-
-@documented
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@specified
 class Exponential:
     """lr is multiplied by gamma after every epoch. Source: torch.optim.lr_scheduler.ExponentialLR.
 
@@ -124,12 +104,8 @@ class Exponential:
 
     gamma: float = setting(0.95, help="Factor of a reduction", allowed=DECAY, option="lr_gamma", metavar="F")
 
-    def __post_init__(self) -> None:
-        check_fields(self)
 
-
-@documented
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@specified
 class InverseScaling:
     """lr is divided by (1 + epochs so far)^power at the start of an epoch: lr / (1 + epoch)^power.
 
@@ -145,12 +121,8 @@ class InverseScaling:
         metavar="P",
     )
 
-    def __post_init__(self) -> None:
-        check_fields(self)
 
-
-@documented
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@specified
 class SklearnInverseScaling(InverseScaling):
     """InverseScaling as in scikit-learn's estimators, by rows in place of epochs: lr / (1 + start + epoch * rows)^power.
 
@@ -164,8 +136,7 @@ class SklearnInverseScaling(InverseScaling):
     start: int = setting(0, help="Rows seen before this training", allowed=AT_LEAST_ZERO)
 
 
-@documented
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@specified
 class PiecewiseConstant:
     """lr up to step steps[0], then factors[0] * lr up to step steps[1], and so on. Steps are counted from 0.
 
@@ -209,8 +180,7 @@ class PiecewiseConstant:
             raise OptionError(f"PiecewiseConstant.steps is {self.steps}, but each step must be larger than the one before")
 
 
-@documented
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@specified
 class ReduceOnPlateau:
     """lr is multiplied by factor once the watched loss has not fallen by min_delta for more than `patience` evaluations.
 
@@ -233,9 +203,6 @@ class ReduceOnPlateau:
         metavar="D",
     )
     min_lr: float = setting(0.0, help="Smallest learning rate", allowed=NOT_NEGATIVE, option="lr_min", metavar="RATE")
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 Schedule: TypeAlias = (
