@@ -16,7 +16,7 @@ import numpy as np
 
 import manynets
 from manynets import runs
-from manynets.cli import checkpoints, defaults, html_report, images
+from manynets.cli import checkpoints, defaults, images
 from manynets.cli.baselines import baselines_of
 from manynets.cli.bounded import bounded
 from manynets.cli.data import DataSource, Part, load_source, taken, with_weight
@@ -103,7 +103,9 @@ def _check_options(options: Options) -> None:
     check_preset(options)
     check_track(options["track"])
     if options["report"]:
-        html_report.require()
+        from manynets.report import require_report
+
+        require_report()
     network_of(options)
     if options["preset"] in (None, PLAIN):
         recipe_of(options, rows=1000)

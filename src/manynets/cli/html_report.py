@@ -11,7 +11,7 @@ from manynets.errors import DataError, OptionError
 if TYPE_CHECKING:
     from manynets.runs import SavedRun
 
-__all__ = ["report", "require", "write_report_of"]
+__all__ = ["report", "write_report_of"]
 
 
 def report(
@@ -36,10 +36,11 @@ def report(
     from manynets.cli.outputs import claimed_output
     from manynets.cli.report import console_for
     from manynets.cli.saved_runs import open_run
+    from manynets.report import require_report
     from manynets.runs import REPORT, remove_leftovers
 
     console = console_for(quiet=quiet)
-    require()
+    require_report()
     found = open_run(run)
     folder = found.folder if found.folder.is_dir() else found.folder.parent
     path = folder / REPORT if out is None else Path(out)
@@ -57,13 +58,6 @@ def report(
     console.print(f"Written to {path}", markup=False, soft_wrap=True)
     if show:
         webbrowser.open(Path(os.path.abspath(path)).as_uri())
-
-
-def require() -> None:
-    """Raise MissingExtraError where a package of the extra `report` is missing."""
-    from manynets.report import require_report
-
-    require_report()
 
 
 def write_report_of(

@@ -11,7 +11,7 @@ from manynets.cli.data import Part, load_source, read_arrays, read_frame, test_p
 from manynets.cli.fingerprint import same_data
 from manynets.cli.origin import from_standard_input, kind_of, name_of, text_options_of
 from manynets.cli.saved_runs import ALONE
-from manynets.cli.streamed_rows import streamed_test_rows
+from manynets.cli.streamed_rows import CHANGED, NO_HEADER, NO_TEST_ROWS, streamed_test_rows
 from manynets.errors import DataError, ModelFileError, OptionError
 from manynets.runs import SavedRun
 
@@ -48,7 +48,7 @@ def _origin(run: SavedRun, header: bool | None, data: str | None) -> Mapping[str
     if header is None:
         return origin
     if data is None or "header" not in text_options(data):
-        raise OptionError("--header and --no-header are for text files and sheets; leave them out here")
+        raise OptionError(NO_HEADER)
     return {**origin, "no_header": not header}
 
 
@@ -84,15 +84,14 @@ def evaluation_rows(
             raise DataError("the run was trained on standard input, which cannot be read again; give data to evaluate it on")
         source = load_source(origin)
         if not same_data(source.fingerprint, run.config.get("fingerprint", {})):
-            raise DataError(
-                f"{', '.join(source.fingerprint)} changed since the run was trained, so its test rows are unknown; give data to evaluate it on"
-            )
+            raise DataError(f"{', '.join(source.fingerprint)} {CHANGED}")
         if source.test is None:
-            raise DataError("the run has no test rows; give data to evaluate it on")
+            raise DataError(NO_TEST_ROWS)
         part, notes = source.test, source.notes
         name = "test"
     elif kind_of(data) == "named":
-        source = load_source({"kind": "named", "name": data, "task": None, "seed": origin["seed"]} | _same_set(origin, data))
+        same = dict(origin) if origin.get("name") == data else {}
+        source = load_source({"kind": "named", "name": data, "task": None, "seed": origin["seed"]} | same)
         if source.test is None:
             raise DataError(f"{data} has no test rows")
         part, notes, name = source.test, (), f"{data} test"
@@ -128,10 +127,6 @@ def _check_alone(run: SavedRun, origin: Mapping[str, Any], data: str | None) -> 
         raise DataError(f"{run.folder} is a model file, which does not say what it was tested on; give data")
     if kind_of(data) == "table" and not origin["target"]:
         raise DataError(f"{run.folder} is a model file, which does not name the target; name its column with --target")
-
-
-def _same_set(origin: Mapping[str, Any], data: str) -> dict[str, Any]:
-    return dict(origin) if origin.get("name") == data else {}
 
 
 def _no_table(encoder: Any) -> DataError:

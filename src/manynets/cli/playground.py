@@ -38,19 +38,11 @@ def playground(
     if file is not None:
         _, notes = with_notes(lambda: files.open(file))
         note(console_for(), *notes)
-        _check_target(files, target)
+        if target is not None:
+            one_of(target, files.get(files.first).frame.columns, what="target")
     port = free_port(port)
     run_playground(files, port=port, target=target or "", browser=not no_browser, tell=_tell)
 
 
 def _tell(address: str) -> None:
     print(f"The playground is at {address} (good for one browser; Ctrl-C ends it)", flush=True)
-
-
-def _check_target(files: object, target: str | None) -> None:
-    """Raise OptionError for a column that the table lacks."""
-    from manynets.playground.files import Files
-
-    assert isinstance(files, Files)
-    if target is not None:
-        one_of(target, files.get(files.first).frame.columns, what="target")

@@ -10,10 +10,13 @@ from manynets.cli.origin import name_of
 from manynets.errors import DataError, OptionError
 from manynets.runs import SavedRun
 
-__all__ = ["metrics_of_files", "streamed_test_rows"]
+__all__ = ["CHANGED", "NO_HEADER", "NO_TEST_ROWS", "metrics_of_files", "streamed_test_rows"]
 
 MOST_ROWS = 100_000
 """About so many test rows of a stream are in memory together at most."""
+CHANGED = "changed since the run was trained, so its test rows are unknown; give data to evaluate it on"
+NO_HEADER = "--header and --no-header are for text files and sheets; leave them out here"
+NO_TEST_ROWS = "the run has no test rows; give data to evaluate it on"
 
 
 def metrics_of_files(
@@ -57,7 +60,7 @@ def metrics_of_files(
 
 def _refuse_header(header: bool | None) -> None:
     if header is not None:
-        raise OptionError("--header and --no-header are for text files and sheets; leave them out here")
+        raise OptionError(NO_HEADER)
 
 
 def _test_table(run: SavedRun, target: str | None) -> Any:
@@ -69,11 +72,9 @@ def _test_table(run: SavedRun, target: str | None) -> Any:
     origin, stream = run.config["data"], run.config["stream"]
     files, marks = BlockFiles(origin["path"]), run.config.get("fingerprint", {})
     if files.fingerprint not in {mark.get("sha256") for mark in marks.values()}:
-        raise DataError(
-            f"{', '.join(marks)} changed since the run was trained, so its test rows are unknown; give data to evaluate it on"
-        )
+        raise DataError(f"{', '.join(marks)} {CHANGED}")
     if not stream["test"]:
-        raise DataError("the run has no test rows; give data to evaluate it on")
+        raise DataError(NO_TEST_ROWS)
     split = HashSplit(seed=stream["seed"], validation=stream["validation"], test=stream["test"], group=stream["group"])
     assert run.model.encoder is not None
     more = {"weight": origin.get("weight"), "drop_missing_target": bool(origin.get("drop_missing_target"))}
@@ -115,7 +116,7 @@ def streamed_test_rows(run: SavedRun, target: str | None) -> tuple[Part, tuple[s
         kept.append(frame if share == 1.0 else frame.filter(random.random(frame.height) < share))
     frame = polars.concat(kept, rechunk=True)
     if not frame.height:
-        raise DataError("the run has no test rows; give data to evaluate it on")
+        raise DataError(NO_TEST_ROWS)
     note = f"{frame.height:,} of {rows:,} test rows drawn at random, so that they fit in memory"
     part = Part(X=open_table(frame[list(table.features)]), y=table.target_of(frame), weight=table.weights_of(frame))
     return part, () if share == 1.0 else (note,)

@@ -75,7 +75,7 @@ def history(
             at[measured],
             values[measured],
             color=colour(families.index(_family(name))),
-            linestyle=_dash(name),
+            linestyle={"tr": "-", "va": "--", "te": ":"}[_role(name)],
             marker=marked,
             markersize=3.5,
             label=plain(name, longest=40),
@@ -126,10 +126,6 @@ def _role(name: str) -> str:
 
 def _family(name: str) -> str:
     return _ROLE.sub("", name).lower()
-
-
-def _dash(name: str) -> str:
-    return {"tr": "-", "va": "--", "te": ":"}[_role(name)]
 
 
 def learning_curves(

@@ -38,7 +38,7 @@ class PlainArray:
     @classmethod
     def of(cls, columns: Sequence[ColumnEncoder]) -> PlainArray | None:
         """Return the columns of an array, None where one has gaps, quantiles, a smooth clip or piecewise-linear columns."""
-        numeric = [column for column in columns if isinstance(column, NumericColumn) and _has_one_output(column)]
+        numeric = [column for column in columns if isinstance(column, NumericColumn) and _is_scaled(column) and not column.gaps]
         return cls(numeric) if numeric and len(numeric) == len(columns) else None
 
     def transform(self, array: Any, out: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
@@ -129,7 +129,3 @@ def _is_plain(table: Table, column: ColumnEncoder) -> bool:
 def _is_scaled(column: NumericColumn) -> bool:
     """Return whether a number needs no more than limits, centre and scale."""
     return column.fill is not None and column.pieces is None and not column.spread.knots and not column.spread.smooth
-
-
-def _has_one_output(column: NumericColumn) -> bool:
-    return _is_scaled(column) and not column.gaps

@@ -90,7 +90,7 @@ def understand(
     if all(column.kind == "dropped" for column in columns):
         columns = [
             replace(column, kind="numeric", note="used, as no other column is left")
-            if column.name not in overrides and _holds_numbers(table, column.name)
+            if column.name not in overrides and table.storage(column.name) == "number"
             else column
             for column in columns
         ]
@@ -141,10 +141,6 @@ def _stored_form(table: Table, name: str) -> DateForm:
         return DateForm(order="time")
     zone = getattr(table.series(name).dtype, "time_zone", None)
     return DateForm(zone=(zone if is_zone(zone) else "UTC") if zone else "")
-
-
-def _holds_numbers(table: Table, name: str) -> bool:
-    return table.storage(name) == "number"
 
 
 def refuse_a_mixture(table: Table, name: str) -> None:
@@ -211,11 +207,9 @@ def _exact_integers(table: Table, name: str) -> np.ndarray[Any, Any] | None:
     if not cells.str.contains(r"^[+-]?[0-9]{16,}$").any():
         return None
     present = cells.filter(cells.str.contains(NUMBER))
-    return np.array([int(cell) for cell in present.to_list()], dtype=object) if _all_whole(present) else None
-
-
-def _all_whole(cells: Any) -> bool:
-    return bool(cells.str.contains(r"^[+-]?[0-9]{1,300}$").all())
+    if not present.str.contains(r"^[+-]?[0-9]{1,300}$").all():
+        return None
+    return np.array([int(cell) for cell in present.to_list()], dtype=object)
 
 
 def _why_an_id(name: str, present: np.ndarray[Any, Any], distinct: int) -> str:

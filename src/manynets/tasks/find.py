@@ -135,7 +135,7 @@ def task_from_json(data: Mapping[str, Any]) -> Task:
         return Multilabel(count)
     classes = data["classes"]
     sound = isinstance(classes, list) and len(classes) >= 1  # of one class only: what a classifier is trained on may have no other
-    if not sound or not (all(isinstance(c, str) for c in classes) or all(_is_label(c) for c in classes)):
+    if not sound or not (all(isinstance(c, str) for c in classes) or all(isinstance(c, bool) or _finite(c) for c in classes)):
         raise OptionError(f"task {name!r} needs a list 'classes' of texts or numbers")
     if len(set(classes)) != len(classes):
         raise OptionError(f"task {name!r} lists a class twice")
@@ -172,7 +172,3 @@ def _is_number(value: object) -> bool:
 
 def _finite(value: object) -> bool:
     return _is_number(value) and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
-
-
-def _is_label(value: object) -> bool:
-    return isinstance(value, bool) or _finite(value)
