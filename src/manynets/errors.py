@@ -33,6 +33,7 @@ __all__ = [
     "OptionError",
     "RankError",
     "WorkerError",
+    "check_rows",
     "missing_file",
     "one_of",
     "require_packages",
@@ -223,6 +224,12 @@ def one_of(value: object, allowed: Iterable[str], *, what: str) -> str:
     near = difflib.get_close_matches(str(value), names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise OptionError(f"{what} is {value!r}, but must be one of {', '.join(names)}{hint}")
+
+
+def check_rows(rows: int, targets: int) -> None:
+    """Raise DataError where X and y do not have the same number of rows."""
+    if rows != targets:
+        raise DataError(f"X has {rows} rows and y has {targets}; they must have the same number")
 
 
 def missing_file(path: str | os.PathLike[str]) -> DataError:

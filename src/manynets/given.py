@@ -9,7 +9,7 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset
 
 from manynets.data.check import is_frame
-from manynets.errors import DataError, OptionError, short
+from manynets.errors import DataError, OptionError, check_rows, short
 
 __all__ = ["VALIDATION", "check_lengths", "check_target", "declared_columns", "own_validation", "read_given"]
 
@@ -58,8 +58,7 @@ def check_lengths(X: Any, rows: int) -> None:
     """Raise DataError unless X has rows and columns, and y as many rows."""
     if 0 in X.shape:
         raise DataError(f"X is empty: it has shape {tuple(X.shape)}")
-    if len(X) != rows:
-        raise DataError(f"X has {len(X)} rows and y has {rows}; they must have the same number")
+    check_rows(len(X), rows)
 
 
 def check_target(y: Any) -> None:

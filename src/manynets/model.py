@@ -17,7 +17,7 @@ import manynets.training.threads  # noqa: F401  # so that a forked child may pre
 from manynets.data.check import as_weights
 from manynets.data.tensors import to_tensor
 from manynets.display import History
-from manynets.errors import DataError, ModelFileError, OptionError, short
+from manynets.errors import DataError, ModelFileError, OptionError, check_rows, short
 from manynets.model_tools import ModelTools
 from manynets.modelfile import StoredTensor, check_target, open_model_file, write_model_file
 from manynets.nn.core_scores import takes_scores
@@ -275,8 +275,7 @@ class Model(ModelTools):
     def figures(self, logits: Array, y: Any, *, sample_weight: Any = None) -> dict[str, Any]:
         """Return loss and metrics as `evaluate` does, of logits (N, O) that are there already."""
         target = self.task.encode(self.targets_in_order(y))
-        if len(target) != len(logits):
-            raise DataError(f"X has {len(logits)} rows and y has {len(target)}; they must have the same number")
+        check_rows(len(logits), len(target))
         weight = as_weights(sample_weight, len(target))
         objective = objective_for(self.task, self.recipe)
         step = max(1, PART // logits.shape[1])  # in parts, as the targets of thousands of classes are spread out

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from manynets.data.check import as_weights
 from manynets.display import aligned, bytes_text, counted, epoch_text, html_table, layers_text
-from manynets.errors import DataError, OptionError
+from manynets.errors import DataError, OptionError, check_rows
 from manynets.hooks import hook
 from manynets.nn.shape import layer_rows
 from manynets.predictor import Predictor
@@ -172,8 +172,7 @@ class ModelTools(Predictor):
         if self.spec is None and not isinstance(self.task, Regression):
             raise OptionError("the model is a module of your own, whose last layer is not known; divide its scores yourself")
         logits, target = self.logits(X), self.task.encode(y)
-        if len(target) != logits.shape[1]:
-            raise DataError(f"X has {logits.shape[1]} rows and y has {len(target)}; they must have the same number")
+        check_rows(logits.shape[1], len(target))
         weight = as_weights(sample_weight, len(target))
         if isinstance(self.task, Regression):
             residuals = residuals_of(self.task, logits, target, loss=self.recipe.loss, weight=weight)
@@ -208,8 +207,7 @@ class ModelTools(Predictor):
         probability, positive = None, None
         if X is not None and isinstance(self.task, Binary):
             probability, positive = self.probabilities(self.logits(X))[:, 1], self.task.encode(y)[:, 0] > 0.5
-            if len(probability) != len(positive):
-                raise DataError(f"X has {len(probability)} rows and y has {len(positive)}; they must have the same number")
+            check_rows(len(probability), len(positive))
         weight = None if positive is None else as_weights(sample_weight, len(positive))
         return with_fields(self, task=with_threshold(self.task, threshold, probability, positive, weight))
 

@@ -89,12 +89,7 @@ def _column(values: Any, rows: int, what: str) -> NDArray[Any]:
     array = as_array(values, what=what)
     if array.shape != (rows,):
         raise DataError(f"{what} has shape {array.shape}, but must be ({rows},): one value for each row")
-    if array.dtype.kind == "M":
-        missing = np.isnat(array)
-    elif array.dtype.kind in "fO":
-        missing = missing_in(array)
-    else:
-        missing = np.zeros(rows, dtype=bool)
+    missing = missing_in(array) if array.dtype.kind in "fMO" else np.zeros(rows, dtype=bool)
     if missing.any():
         raise DataError(
             f"{what} is missing in {int(missing.sum())} of {rows} rows, the first in row {int(np.argmax(missing))} (counted from 0);"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.errors import DataError, OptionError
+from manynets.errors import DataError, OptionError, check_rows
 
 __all__ = ["with_shifts"]
 
@@ -36,8 +36,7 @@ def with_shifts(
         raise DataError(
             f"image_shape is {shape}, but X has the shape {X.shape}; give (height, width) with height * width = columns"
         )
-    if len(y) != len(X):
-        raise DataError(f"X has {len(X)} rows and y has {len(y)}; they must have the same number")
+    check_rows(len(X), len(y))
     if not 1 <= pixels < min(shape):
         raise OptionError(f"pixels is {pixels}, but must be at least 1 and below {min(shape)}, the smaller side of the images")
     out = np.zeros((5, len(X), *shape), dtype=X.dtype)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.data.check import as_matrix, as_numpy, is_frame
-from manynets.errors import DataError, OptionError, one_of
+from manynets.errors import DataError, OptionError, check_rows, one_of
 from manynets.model import Model
 from manynets.tables import Table
 
@@ -59,8 +59,7 @@ def source_rows(model: Model, X: Any) -> SourceRows:
 def encoded_target(model: Model, y: Any, *, rows: int) -> Array:
     """Return the encoded target of so many rows. Errors: DataError for another number of rows, and for what does not fit."""
     target = model.task.encode(model.targets_in_order(y))
-    if len(target) != rows:
-        raise DataError(f"X has {rows} rows and y has {len(target)}; they must have the same number")
+    check_rows(rows, len(target))
     return target
 
 
