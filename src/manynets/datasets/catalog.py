@@ -20,16 +20,16 @@ class _Toy(Protocol):
     def __call__(self, points: int = ..., *, noise: float = ..., seed: int = ...) -> Dataset: ...
 
 
-_TOYS: Mapping[str, _Toy] = {
-    "prod": toys.prod,
-    "xor": toys.xor,
-    "quadrants": toys.quadrants,
-    "blobs": toys.blobs,
-    "moons": toys.moons,
-    "circles": toys.circles,
-    "spirals": toys.spirals,
-    "gauss": toys.gauss,
-    "plane": toys.plane,
+_TOYS: Mapping[str, tuple[_Toy, str, TaskHint]] = {
+    "prod": (toys.prod, "the product of two numbers", "regression"),
+    "xor": (toys.xor, "whether two signs differ", "binary"),
+    "quadrants": (toys.quadrants, "the quadrant of a point", "multiclass"),
+    "blobs": (toys.blobs, "four Gaussian clouds around random centres", "multiclass"),
+    "moons": (toys.moons, "two interleaved half circles", "binary"),
+    "circles": (toys.circles, "a circle in a circle", "binary"),
+    "spirals": (toys.spirals, "two spirals", "binary"),
+    "gauss": (toys.gauss, "two well-separated Gaussian clouds", "binary"),
+    "plane": (toys.plane, "the sum of two numbers, a plane", "regression"),
 }
 
 NAMES: tuple[str, ...] = ("digits", "mnist", "fashion-mnist", *_TOYS)
@@ -83,7 +83,8 @@ def load(
     if name in _TOYS:
         _refuse(name, "data_dir", data_dir, "it is drawn from the seed, not read from files")
         points = toys.DEFAULT_POINTS if points is None else points
-        return _TOYS[name](points, noise=0.0 if noise is None else noise, seed=seed)
+        draw = _TOYS[name][0]
+        return draw(points, noise=0.0 if noise is None else noise, seed=seed)
     for option, value in (("points", points), ("noise", noise)):
         _refuse(name, option, value, f"it is for the 2-D sets ({', '.join(_TOYS)})")
     if name == "digits":
@@ -136,21 +137,8 @@ def _idx(name: str, data_dir: str | os.PathLike[str] | None) -> Summary:
     )
 
 
-_TOY_LINES: Mapping[str, tuple[str, TaskHint]] = {
-    "prod": ("the product of two numbers", "regression"),
-    "xor": ("whether two signs differ", "binary"),
-    "quadrants": ("the quadrant of a point", "multiclass"),
-    "blobs": ("four Gaussian clouds around random centres", "multiclass"),
-    "moons": ("two interleaved half circles", "binary"),
-    "circles": ("a circle in a circle", "binary"),
-    "spirals": ("two spirals", "binary"),
-    "gauss": ("two well-separated Gaussian clouds", "binary"),
-    "plane": ("the sum of two numbers, a plane", "regression"),
-}
-
-
 def _toy(name: str) -> Summary:
-    about, task = _TOY_LINES[name]
+    _, about, task = _TOYS[name]
     return Summary(
         name=name,
         about=about,

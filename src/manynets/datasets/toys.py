@@ -55,11 +55,7 @@ def prod(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0) -> 
     >>> bool(abs(data.y - data.X[:, 0] * data.X[:, 1]).max() < 1e-6)
     True
     """
-
-    def draw(random: np.random.Generator, rows: int) -> tuple[Coordinates, NDArray[Any]]:
-        x = random.uniform(-1, 1, (rows, 2))
-        return x, x[:, 0] * x[:, 1]
-
+    draw = _on_square(1, lambda x: x[:, 0] * x[:, 1])
     return _dataset("prod", draw, points, noise, seed, task="regression")
 
 
@@ -70,12 +66,8 @@ def xor(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0) -> D
     >>> bool(((data.X[:, 0] * data.X[:, 1] < 0) == data.y).all())
     True
     """
-
-    def draw(random: np.random.Generator, rows: int) -> tuple[Coordinates, NDArray[Any]]:
-        x = random.uniform(-1, 1, (rows, 2))
-        return x, xor_label(x)
-
-    return _dataset("xor", draw, points, noise, seed, task="binary", class_names=("same sign", "different sign"))
+    names = ("same sign", "different sign")
+    return _dataset("xor", _on_square(1, xor_label), points, noise, seed, task="binary", class_names=names)
 
 
 def quadrants(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0) -> Dataset:
@@ -85,12 +77,8 @@ def quadrants(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0
     >>> bool(((data.X > 0).all(axis=1) == (data.y == 0)).all())
     True
     """
-
-    def draw(random: np.random.Generator, rows: int) -> tuple[Coordinates, NDArray[Any]]:
-        x = random.uniform(-1, 1, (rows, 2))
-        return x, quadrant(x)
-
-    return _dataset("quadrants", draw, points, noise, seed, task="multiclass", class_names=("I", "II", "III", "IV"))
+    names = ("I", "II", "III", "IV")
+    return _dataset("quadrants", _on_square(1, quadrant), points, noise, seed, task="multiclass", class_names=names)
 
 
 def blobs(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0, centers: int = 4) -> Dataset:
@@ -181,11 +169,7 @@ def plane(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0) ->
     >>> bool(abs(data.y - data.X.sum(axis=1) / 10).max() < 1e-6)
     True
     """
-
-    def draw(random: np.random.Generator, rows: int) -> tuple[Coordinates, NDArray[Any]]:
-        x = random.uniform(-6, 6, (rows, 2))
-        return x, (x[:, 0] + x[:, 1]) / 10
-
+    draw = _on_square(6, lambda x: (x[:, 0] + x[:, 1]) / 10)
     return _dataset("plane", draw, points, noise, seed, task="regression")
 
 
@@ -203,6 +187,16 @@ def quadrant(x: NDArray[Any]) -> NDArray[np.int64]:
 def held_out_points(points: int) -> int:
     """Return the size of the test part, and of the validation part, for `points` training rows."""
     return max(points // 4, 100)
+
+
+def _on_square(reach: float, target: Callable[[Coordinates], NDArray[Any]]) -> Draw:
+    """Return what draws points evenly on the square [-reach, reach]^2."""
+
+    def draw(random: np.random.Generator, rows: int) -> tuple[Coordinates, NDArray[Any]]:
+        x = random.uniform(-reach, reach, (rows, 2))
+        return x, target(x)
+
+    return draw
 
 
 def _even_classes(random: np.random.Generator, rows: int, classes: int) -> NDArray[np.int64]:

@@ -63,10 +63,6 @@ class _MLflowRun(Sink):
         for start in range(0, len(found), AT_ONCE):
             self.client.log_batch(self.run, params=found[start : start + AT_ONCE])
 
-    def curves(self, values: Mapping[str, float], *, step: int) -> None:
-        self.step = step
-        self.metrics(values)
-
     def metrics(self, values: Mapping[str, float]) -> None:
         from mlflow.entities import Metric
 

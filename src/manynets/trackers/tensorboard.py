@@ -72,10 +72,6 @@ class _EventFiles(Sink):
         text = html_table(["parameter", "value"], rows)
         self.writer.add_text("parameters", text, self.step)
 
-    def curves(self, values: Mapping[str, float], *, step: int) -> None:
-        self.step = step
-        self.metrics(values)
-
     def metrics(self, values: Mapping[str, float]) -> None:
         for name, value in values.items():
             self.writer.add_scalar(name, value, self.step)

@@ -39,9 +39,10 @@ class Sink(abc.ABC):
     def parameters(self, values: Flat) -> None:
         """Write parameters."""
 
-    @abc.abstractmethod
     def curves(self, values: Mapping[str, float], *, step: int) -> None:
         """Write finite values of curves after so many steps."""
+        self.step = step
+        self.metrics(values)
 
     @abc.abstractmethod
     def metrics(self, values: Mapping[str, float]) -> None:
