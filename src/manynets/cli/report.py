@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from manynets.spec import MLP, Recipe
 
 __all__ = [
-    "HEADINGS",
     "console_for",
     "describe",
     "kind_text",

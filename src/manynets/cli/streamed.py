@@ -77,7 +77,7 @@ def stream_of(options: Options, origin: Mapping[str, Any], console: Any) -> tupl
 
 def _refuse_encoding(path: str, encoding: str | None, limit: int) -> None:
     """Raise OptionError for the encoding of a text table that would be converted, before it is."""
-    from manynets.tables.converted import TEXT
+    from manynets.tables.source import TEXT
 
     if encoding is not None and path.lower().endswith(TEXT) and Path(path).is_file() and Path(path).stat().st_size > limit:
         raise OptionError(

@@ -22,10 +22,9 @@ from manynets.cli.grid import SEARCHED, combinations, value_from
 from manynets.cli.options import SWEEP
 from manynets.cli.preset import PLAIN
 from manynets.cli.recipe import flag_of
-from manynets.cli.report import HEADINGS
 from manynets.cli.saved_runs import BEST
 from manynets.cli.saved_runs import SWEEP as CONFIG
-from manynets.display import number_text
+from manynets.display import HEADINGS, number_text
 from manynets.errors import ModelFileError, OptionError
 from manynets.jsonfiles import read_json
 from manynets.renames import LATER, renamed_options

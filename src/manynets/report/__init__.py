@@ -16,6 +16,7 @@ page.py          the page: headings, tables, charts and their script in one file
 from __future__ import annotations
 
 from manynets.report.charts import require_report
-from manynets.report.page import ReportInput, write_report
+from manynets.report.page import write_report
+from manynets.report.parts import ReportInput
 
 __all__ = ["ReportInput", "require_report", "write_report"]

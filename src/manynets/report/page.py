@@ -21,7 +21,7 @@ from manynets.report.charts import require_report
 from manynets.report.parts import Part, ReportFigure, ReportInput, ReportPicture, ReportTable, Section
 from manynets.report.sections import sections
 
-__all__ = ["ReportInput", "write_report"]
+__all__ = ["write_report"]
 
 _NUMBER = re.compile(r"[+-]?[\d,]*\.?\d+(e[+-]?\d+)?|nan|inf")
 

@@ -13,9 +13,10 @@ from manynets.display import bytes_text
 from manynets.errors import OptionError
 from manynets.spec import MLP, PiecewiseLinear
 from manynets.tables import fit_encoder, understand
-from manynets.tables.converted import TEXT, converted
+from manynets.tables.converted import converted
 from manynets.tables.rowgroups import BlockFiles, in_blocks
 from manynets.tables.scaling import Scaling
+from manynets.tables.source import TEXT
 from manynets.tabular import encoder_options
 
 __all__ = ["Columns", "bytes_in_memory", "files_of", "files_to_stream", "share_of", "too_large"]

@@ -21,7 +21,7 @@ from manynets.errors import DataError
 from manynets.tables.cleaning import TOTAL, cleaned
 from manynets.tables.missing import is_missing
 from manynets.tables.settling import holds_numbers, settled, type_of, without_text_tokens
-from manynets.tables.sniffing import DELIMITERS, Head, read_head
+from manynets.tables.sniffing import Head, read_head
 from manynets.tables.source import Source, TextOptions, in_utf8, not_in, with_single_blanks
 from manynets.tables.stored import first_line
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import polars
 
 __all__ = [
-    "DELIMITERS",
     "TextTable",
     "blank_lines",
     "blanks_in",

@@ -22,7 +22,7 @@ from manynets.tables.unusual import usual_integers
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["ARROW", "BlockFiles", "RowBlock", "in_blocks"]
+__all__ = ["BlockFiles", "RowBlock", "in_blocks"]
 
 ARROW_ROWS = 1 << 16
 

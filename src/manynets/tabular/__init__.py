@@ -35,8 +35,9 @@ from __future__ import annotations
 from manynets.tabular.calibration import fit_temperature
 from manynets.tabular.changes import CHANGEABLE
 from manynets.tabular.finish import TabularFit
-from manynets.tabular.recipe import PRESETS, PresetName, encoder_options, prior_scores, tabular_network
+from manynets.tabular.recipe import PRESETS, PresetName, encoder_options, tabular_network
 from manynets.tabular.training import train_ensemble, train_tabular
+from manynets.tasks.prior import prior_scores
 
 __all__ = [
     "CHANGEABLE", "PRESETS", "PresetName", "TabularFit", "encoder_options", "fit_temperature", "prior_scores",

@@ -15,7 +15,6 @@ from manynets.spec import MLP, AdamW, Cosine, EarlyStopping, ParameterGroup, Pie
 from manynets.tables.piecewise import bins_for
 from manynets.tabular.changes import Changes, changed_network, changed_recipe
 from manynets.tasks import Multiclass, Regression, Task
-from manynets.tasks.prior import prior_scores
 
 __all__ = [
     "PRESETS",
@@ -23,7 +22,6 @@ __all__ = [
     "PresetName",
     "encoder_options",
     "initial_weights",
-    "prior_scores",
     "tabular_network",
     "tabular_recipe",
 ]

@@ -40,7 +40,6 @@ from manynets.tabular.recipe import (
     PresetName,
     encoder_options,
     initial_weights,
-    prior_scores,
     tabular_network,
     tabular_recipe,
     varied,
@@ -48,6 +47,7 @@ from manynets.tabular.recipe import (
 from manynets.tabular.timing import within
 from manynets.targets import ClassWeight, find_target, row_weights, standardised_by
 from manynets.tasks import Task, with_quantiles
+from manynets.tasks.prior import prior_scores
 from manynets.training.checkpoint import Checkpoint
 from manynets.training.events import Callback
 from manynets.training.groups import check_fits, train_members
