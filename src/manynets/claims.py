@@ -25,8 +25,6 @@ from types import TracebackType
 
 from manynets.errors import ClaimedError
 
-__all__ = ["BEAT", "STALE", "Claim", "Owner", "claim", "has_ended", "this_process"]
-
 STALE = 180.0  # seconds; attributes on network file systems may be a minute old
 BEAT = 15.0
 TRIES = 1000  # to make a lock in a folder that other processes remove

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["BN_EPS", "BN_MOMENTUM", "CLIP_EPS", "SELU_ALPHA", "SELU_SCALE"]
-
 BN_EPS = 1e-5  # added to the variance by batch norm
 BN_MOMENTUM = 0.1  # by which its running statistics move towards those of a batch
 CLIP_EPS = 1e-6  # added to the norm of the gradient by which clipping divides

@@ -8,21 +8,6 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
-__all__ = [
-    "HEADINGS",
-    "History",
-    "Records",
-    "aligned",
-    "bytes_text",
-    "cell_text",
-    "counted",
-    "epoch_text",
-    "html_table",
-    "layers_text",
-    "mean_texts",
-    "number_text",
-]
-
 DIGITS = 4
 """Decimals of a number below 10."""
 MOST_LINES = 20

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from manynets.spec import LOWER_IS_BETTER, Recipe, ReduceOnPlateau
 
-__all__ = ["Patience"]
-
 Host = NDArray[np.float64]
 WATCHED = ("loss", "metric", "objective")
 

@@ -24,11 +24,6 @@ if TYPE_CHECKING:
     from manynets.tables import TableEncoder
     from manynets.tables.scaling import Scaling
 
-__all__ = [
-    "are_recorded", "array_scaling", "column_options", "embedded_columns", "encoded_array", "is_recorded", "needs_encoder", "read_validation_set",
-    "validation_matrix", "warn_of_encoded",
-]  # fmt: skip
-
 
 def warn_of_encoded(x: NDArray[Any], matrix: Any, encoder: TableEncoder) -> None:
     """Warn of columns of an array (N, D) that differ no longer once they are encoded."""

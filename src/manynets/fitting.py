@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     from manynets.tables import TableEncoder
     from manynets.tables.scaling import Scaling
 
-__all__ = ["train"]
-
 
 @with_advice
 def train(

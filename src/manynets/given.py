@@ -11,8 +11,6 @@ from torch.utils.data import DataLoader, Dataset
 from manynets.data.check import is_frame
 from manynets.errors import DataError, OptionError, check_rows, short
 
-__all__ = ["VALIDATION", "check_lengths", "check_target", "declared_columns", "own_validation", "read_given"]
-
 VALIDATION = (
     "a fraction of the rows, row numbers or a mask, a set (X, y) or (X, y, sample_weight), or 'folds' with several networks"
 )

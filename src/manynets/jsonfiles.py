@@ -11,8 +11,6 @@ from typing import Any
 
 from manynets.errors import ModelFileError
 
-__all__ = ["Shape", "check_shape", "read_json"]
-
 Shape = Any
 """What a JSON value must look like: a type, or a tuple of what is allowed; [shape] for a list; {name: shape} for an object, in which a name
 that begins with "?" may be missing or null, and the key `str` stands for any other name; `object` for anything."""

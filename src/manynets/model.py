@@ -37,8 +37,6 @@ from manynets.training.torch_settings import find_device
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
 
-__all__ = ["Model", "load", "model_of"]
-
 Array: TypeAlias = NDArray[Any]
 
 CPU = torch.device("cpu")

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 Tools = TypeVar("Tools", bound="ModelTools")
 LAYER_NAMES = ("inputs", "outputs", "parameters", "multiplications", "then")
 
-__all__ = ["LAYER_NAMES", "ModelTools", "best_epoch_text", "task_text", "training_text", "with_fields"]
-
 
 class ModelTools(Predictor):
     """The base of `Model`: `summary` and `plot`, and the methods with which scikit-learn's tools take a model for an estimator."""

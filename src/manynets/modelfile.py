@@ -27,21 +27,6 @@ from numpy.typing import NDArray
 
 from manynets.errors import ModelFileError, OptionError
 
-__all__ = [
-    "FORMAT_VERSION",
-    "Kind",
-    "StoredTensor",
-    "check_path",
-    "check_target",
-    "is_stream",
-    "open_model_file",
-    "read_model_file",
-    "replacing",
-    "sync_folder",
-    "umask",
-    "write_model_file",
-]
-
 Kind = Literal["model", "checkpoint"]
 
 FORMAT_VERSION = 2

@@ -23,8 +23,6 @@ from manynets.training.events import Callback, Relay
 from manynets.training.groups import check_fits
 from manynets.training.trial import Member
 
-__all__ = ["FoldRows", "Plan", "PlannedNetwork", "Trial", "TrialGroup", "ensemble", "starting_parameters"]
-
 
 @dataclasses.dataclass(frozen=True)
 class Trial:

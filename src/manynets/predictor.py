@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from manynets.tables import TableEncoder
 
-__all__ = ["Predictor"]
-
 Array: TypeAlias = NDArray[Any]
 FEW_NUMBERS = 16
 """Up to so many numbers are checked faster as a list than as an array."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["LATER", "OPTIONS", "as_version_1", "renamed", "renamed_options", "stored_options"]
-
 _FIELDS: dict[str, dict[str, str]] = {  # kind: {old field: new field}
     "EarlyStopping": {"min_gain": "min_delta"},
     "ReduceOnPlateau": {"min_gain": "min_delta"},

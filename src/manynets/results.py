@@ -23,8 +23,6 @@ from manynets.tasks.residuals import residuals_of
 from manynets.training.checkpoint import Checkpoint, Checkpoints
 from manynets.training.trial import Member, Outcome
 
-__all__ = ["checkpoints_of", "mean_curve", "model_of", "system_of", "versions", "with_residuals"]
-
 
 def model_of(spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, outcomes: Sequence[Outcome]) -> Model:
     """Return the Model of the trained networks; warn about those whose loss was not finite."""

@@ -18,24 +18,6 @@ from numpy.typing import NDArray
 
 from manynets import core
 
-__all__ = [
-    "GOLDEN",
-    "MIX",
-    "PURPOSES",
-    "Order",
-    "Purpose",
-    "Shuffles",
-    "drop_levels",
-    "generator",
-    "mix64",
-    "orders_of",
-    "permutation",
-    "permutations",
-    "random_bytes",
-    "step_words",
-    "stream_key",
-]
-
 Purpose = Literal["init", "permutation", "dropout", "split", "bootstrap", "data", "search", "embedding"]
 PURPOSES: dict[Purpose, int] = {
     "init": 1, "permutation": 2, "dropout": 3, "split": 4, "bootstrap": 5, "data": 6, "search": 7, "embedding": 8,

@@ -43,11 +43,6 @@ from manynets.saved_model import SavedModel, read_saved_model
 if TYPE_CHECKING:
     from manynets.model import Model
 
-__all__ = [
-    "FORMAT", "PICTURES", "REPORT", "SavedRun", "check_run_folder", "claimed_folder", "leftovers", "plain_json", "read_run",
-    "remove_leftovers", "write_run",
-]  # fmt: skip
-
 FORMAT = 1
 MODEL, CONFIG, HISTORY, METRICS = "model.safetensors", "config.json", "history.csv", "metrics.json"
 SEEN, REPORT = "seen_rows.npy", "report.html"

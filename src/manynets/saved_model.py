@@ -24,8 +24,6 @@ from manynets.tasks import Regression, Task, task_from_json
 from manynets.tasks.losses import loss_for
 from manynets.tasks.residuals import Residuals, residuals_from_json
 
-__all__ = ["HISTORY", "SavedModel", "in_run_folder", "read_saved_model", "saved_from", "unsound"]
-
 Array: TypeAlias = NDArray[Any]
 
 HISTORY = "history/"  # before the names of the history's columns among the tensors

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from manynets import spec
 from manynets.steps import MOST_STEPS
 
-__all__ = ["schedule_factors"]
-
 Host = NDArray[np.float64]
 
 

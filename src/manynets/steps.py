@@ -5,8 +5,6 @@ from __future__ import annotations
 from manynets.errors import OptionError
 from manynets.spec import BATCH_SIZE, EPOCHS, Recipe
 
-__all__ = ["MOST_STEPS", "batch_rows", "evaluation_steps", "steps_per_epoch", "total_steps"]
-
 MOST_STEPS = 2**53  # no training gets that far; larger numbers would not fit into an array
 
 

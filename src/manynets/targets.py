@@ -15,8 +15,6 @@ from manynets.errors import DataError, OptionError
 from manynets.tasks import Regression, Task, find_task, with_quantiles
 from manynets.tasks.base import as_target
 
-__all__ = ["ClassWeight", "Target", "find_target", "row_weights", "standardised_by"]
-
 ClassWeight: TypeAlias = Literal["balanced"] | Mapping[Any, float] | None
 
 

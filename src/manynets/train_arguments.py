@@ -18,8 +18,6 @@ from manynets.spec import MLP, Recipe
 from manynets.spec.lessons import no_callback, no_spec
 from manynets.training.checkpoint import Checkpoint
 
-__all__ = ["check_callbacks", "check_initial", "check_n_jobs", "check_options"]
-
 
 def check_callbacks(callbacks: Any) -> None:
     """Raise OptionError for callbacks that are not functions."""

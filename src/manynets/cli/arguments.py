@@ -6,8 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["DataFolder", "Header", "JsonLine", "Quiet", "RunFolder", "Target", "Threshold", "argument", "option"]
-
 
 def option(*names: str, help: str, metavar: str = " ", **more: Any) -> Any:
     """Return an option for typer; without a metavar it is a flag. Text in brackets is printed as it is."""

@@ -13,8 +13,6 @@ from manynets import metrics
 from manynets.cli.data import Part
 from manynets.tasks import Regression, Task
 
-__all__ = ["baselines_of"]
-
 Array = NDArray[Any]
 MOST_CELLS = 4_000_000
 """Training rows x columns x outputs up to which the linear model takes about a second."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["MOST", "bounded", "described", "epochs_of", "scalars"]
-
 MOST = 100
 """With more classes or labels than this, only the worst are listed."""
 LISTED = 50

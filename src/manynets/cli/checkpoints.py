@@ -24,10 +24,6 @@ from manynets.jsonfiles import check_shape, read_json
 from manynets.renames import stored_options
 from manynets.runs import leftovers, remove_leftovers
 
-__all__ = [
-    "DATA_PATHS", "can_resume", "checkpoint_interval", "claimed_resume", "holds_training", "part_folder", "portable_options", "resumed_options", "saving_checkpoints",
-]  # fmt: skip
-
 DATA_PATHS = ("data", "test", "data_dir")
 """Options that may name a file or folder with data."""
 OPTIONS, CHECKPOINTS = "options.json", "checkpoints"

@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Trouble", "examine", "troubles_of"]
-
 _MUCH_DISK = 1 << 30  # bytes below which a folder is short of space
 
 

@@ -7,8 +7,6 @@ from typing import Annotated, Any
 from manynets.cli.arguments import Header, JsonLine, Target, argument, option
 from manynets.errors import DataError, OptionError
 
-__all__ = ["compare"]
-
 
 def compare(
     runs: Annotated[list[str], argument("RUN RUN ...", help="Two or more runs: run folders, model files or sweeps.")],

@@ -26,8 +26,6 @@ from manynets.cli.table_columns import columns_named, leak_notes, refuse_target,
 from manynets.data.split import SplitBy
 from manynets.errors import DataError, ModelFileError, one_of
 
-__all__ = ["DataSource", "Part", "load_source", "read_arrays", "read_frame", "taken", "test_part", "with_weight"]
-
 _NEEDED = {
     "named": ("name", "seed", "task"), "arrays": ("path", "seed", "task", "test_fraction"),
     "table": ("path", "seed", "target", "task", "test_fraction"),

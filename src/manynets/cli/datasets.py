@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from manynets.cli.arguments import DataFolder
 
-__all__ = ["datasets"]
-
 
 def datasets(
     data_dir: DataFolder = None,

@@ -10,24 +10,6 @@ import math
 from manynets.spec import BATCH_SIZE, EPOCHS
 from manynets.spec.options import OPTIONS
 
-__all__ = [
-    "ACTIVATION",
-    "DROPOUT",
-    "ENSEMBLE_HIDDEN",
-    "HIDDEN",
-    "OPTIMIZER",
-    "SCHEDULE",
-    "SEED",
-    "SHOWN",
-    "TEST_FRACTION",
-    "VALIDATION",
-    "WEIGHT_DECAY",
-    "batch_size",
-    "epochs",
-    "lr",
-    "networks",
-]
-
 HIDDEN, ENSEMBLE_HIDDEN = (512, 512), (256, 256)
 ACTIVATION = "relu"
 DROPOUT = 0.2

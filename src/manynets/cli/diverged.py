@@ -11,8 +11,6 @@ from manynets import runs
 from manynets.cli.wording import in_flags
 from manynets.errors import DivergenceError, DivergenceWarning
 
-__all__ = ["diverged_words", "refuse_diverged", "refuse_untrained"]
-
 
 def _best(model: Any) -> list[int]:
     best = model.info.get("best", -1)

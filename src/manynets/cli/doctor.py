@@ -6,8 +6,6 @@ from typing import Annotated, Any
 
 from manynets.cli.arguments import option
 
-__all__ = ["doctor"]
-
 
 def doctor(
     json_line: Annotated[bool, option("--json", help="Print one JSON object instead of the report.")] = False,

@@ -6,8 +6,6 @@ from typing import Annotated, Any
 
 from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, Target, Threshold, argument, option
 
-__all__ = ["evaluate"]
-
 
 def evaluate(
     run: RunFolder,

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from manynets.explain import Contributions, Dependence, Importance
     from manynets.runs import SavedRun
 
-__all__ = ["explain"]
-
 WIDTH = 24
 ACROSS = 10
 """The most values of a column across a table."""

@@ -10,8 +10,6 @@ from manynets.errors import ManynetsError, OptionError, one_of
 if TYPE_CHECKING:
     from manynets.runs import SavedRun
 
-__all__ = ["export"]
-
 ENDINGS = {"onnx": ".onnx", "python": ".py"}
 
 

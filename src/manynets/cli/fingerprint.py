@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["fingerprint_of", "fingerprint_of_arrays", "same_data", "unchanged"]
-
 
 def fingerprint_of(path: str, shape: tuple[int, int], content: bytes | None = None) -> dict[str, Any]:
     """Return the hash and sizes of a file; those of a folder or pattern cover its files in order, with their names.

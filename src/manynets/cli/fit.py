@@ -41,17 +41,6 @@ from manynets.targets import find_target, row_weights
 from manynets.tasks.thresholds import threshold_of
 from manynets.training.torch_settings import find_device
 
-__all__ = [
-    "check_transform",
-    "encode_source",
-    "encoding",
-    "fit",
-    "metrics_of",
-    "trained",
-    "validation_metrics",
-    "validation_share",
-]
-
 Options = Mapping[str, Any]
 Begin = Callable[[], dict[str, Any]]
 

@@ -11,8 +11,6 @@ from manynets.errors import OptionError, one_of
 from manynets.renames import OPTIONS
 from manynets.spec.options import OPTIONS as SPEC_OPTIONS
 
-__all__ = ["SEARCHED", "combinations", "grid_of", "value_from", "values_of"]
-
 SEARCHED = (*(name for name, option in SPEC_OPTIONS.items() if option.metadata.searched), "n_networks")
 """Options that a sweep may vary."""
 

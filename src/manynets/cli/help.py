@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["FIRST", "in_panels", "panel_of"]
-
 FIRST = 5
 """Options of a command that stand before the others: those that its function names first."""
 _MANY = 7  # options that need no panels

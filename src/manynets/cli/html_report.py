@@ -11,8 +11,6 @@ from manynets.errors import DataError, OptionError
 if TYPE_CHECKING:
     from manynets.runs import SavedRun
 
-__all__ = ["report", "write_report_of"]
-
 
 def report(
     run: RunFolder,

@@ -11,8 +11,6 @@ import dataclasses
 from manynets.spec import Recipe
 from manynets.steps import batch_rows, steps_per_epoch
 
-__all__ = ["SMALLEST_SIDE", "recipe_for"]
-
 SMALLEST_SIDE = 20
 """Pixels: in smaller images, one pixel is too large a step."""
 VARIANTS = 5  # of each image

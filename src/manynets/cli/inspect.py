@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from manynets.tables.inspection import InspectedTarget, Inspection
 
-__all__ = ["inspect"]
-
 MOST_PANELS = 23
 """So many columns are drawn, those that say most about the target first."""
 MOST_CLASSES = 10  # that are listed

@@ -18,8 +18,6 @@ from manynets.runs import SavedRun
 if TYPE_CHECKING:
     from manynets.tables.blocks import Blocks
 
-__all__ = ["PredictionBlocks", "evaluation_rows", "prediction_blocks", "with_origin_of"]
-
 Rows = tuple[Any, dict[str, Any]]
 """X, and the columns to write next to the predictions."""
 

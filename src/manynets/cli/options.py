@@ -13,19 +13,6 @@ from manynets.spec import METRICS
 from manynets.spec.options import OPTIONS as SPEC_OPTIONS
 from manynets.spec.options import SpecOption
 
-__all__ = [
-    "OF_A_SWEEP",
-    "PANELS",
-    "SWEEP",
-    "TRAIN",
-    "CommandOption",
-    "data_argument",
-    "left_out",
-    "ordered",
-    "stored_shape",
-    "takes",
-]
-
 Command = TypeVar("Command", bound=Callable[..., None])
 
 TRAINING, OUTPUT, TABLES, DATA_SETS, LOSS, MORE = (

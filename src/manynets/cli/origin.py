@@ -15,11 +15,6 @@ from typing import Any
 from manynets.cli import defaults
 from manynets.errors import DataError, OptionError, missing_file, one_of
 
-__all__ = [
-    "NAMED_ONLY", "STANDARD_INPUT", "Origin", "absolute", "from_standard_input", "is_file_name", "kind_of", "name_of", "open_data",
-    "origin_of", "stem_of", "text_options_of", "with_notes",
-]  # fmt: skip
-
 Origin = dict[str, Any]
 
 STANDARD_INPUT = "-"

@@ -12,8 +12,6 @@ from manynets.errors import OptionError
 from manynets.modelfile import is_stream
 from manynets.runs import remove_leftovers
 
-__all__ = ["check_output", "claimed_output"]
-
 
 def check_output(path: str, *, overwrite: bool, option: str, example: str) -> None:
     """Raise OptionError where a file cannot be written: a folder, a file that exists, or one in a folder that does not exist.

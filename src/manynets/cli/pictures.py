@@ -12,8 +12,6 @@ from manynets.cli.data import Part
 from manynets.model import Model
 from manynets.plots.models import history_panels
 
-__all__ = ["name_of_target", "pictures_of"]
-
 MOST_IMAGES = 48
 MOST_CLASSES = 40
 MOST_POINTS = 5000

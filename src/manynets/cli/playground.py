@@ -7,8 +7,6 @@ from typing import Annotated
 from manynets.cli.arguments import argument, option
 from manynets.errors import one_of
 
-__all__ = ["playground"]
-
 
 def playground(
     file: Annotated[str | None, argument("FILE", help="A table to begin with, CSV or Parquet.")] = None,

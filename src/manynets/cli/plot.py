@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from manynets.cli.data import Part
     from manynets.runs import SavedRun
 
-__all__ = ["KINDS", "plot"]
-
 KINDS = {
     "history": "loss and metric over the epochs",
     "confusion": "true against predicted classes",

@@ -11,8 +11,6 @@ from manynets.errors import OptionError, one_of
 if TYPE_CHECKING:
     from manynets.runs import SavedRun
 
-__all__ = ["predict"]
-
 BLOCK_ROWS = 1 << 16
 
 OTHER_FORMATS = {

@@ -14,10 +14,6 @@ from manynets.errors import OptionError, one_of
 from manynets.spec import METRICS, Recipe
 from manynets.spec.options import OPTIONS
 
-__all__ = [
-    "PLAIN", "EncodedSource", "changes_of", "check_preset", "plain_note", "plain_options", "preset_of", "preset_of_table", "refuse_plain", "takes_shifts", "train_preset",
-]  # fmt: skip
-
 Options = Mapping[str, Any]
 
 PLAIN = "plain"

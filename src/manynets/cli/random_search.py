@@ -13,8 +13,6 @@ from manynets.spec import MLP, OPTIMIZERS, SCHEDULES, Recipe
 from manynets.spec.metadata import SearchRange
 from manynets.spec.options import OPTIONS
 
-__all__ = ["DRAWN", "default_values", "drawn_candidates"]
-
 DRAWN = tuple(name for name, option in OPTIONS.items() if option.metadata.search is not None)
 """The options that a random search draws."""
 CHANGED = 0.5  # share of the options that differ from the default, on average

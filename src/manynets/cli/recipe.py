@@ -22,8 +22,6 @@ from manynets.spec import (
 from manynets.spec.metadata import Interval
 from manynets.spec.options import OPTIONS, option_of
 
-__all__ = ["flag_of", "flag_of_field", "network_of", "parsed", "quantiles_of", "recipe_of"]
-
 Options = Mapping[str, Any]
 """The options by name, with underscores; None for one that was left out."""
 

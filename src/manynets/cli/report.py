@@ -19,19 +19,6 @@ if TYPE_CHECKING:
 
     from manynets.spec import MLP, Recipe
 
-__all__ = [
-    "console_for",
-    "describe",
-    "kind_text",
-    "note",
-    "print_classes",
-    "print_json",
-    "print_layers",
-    "print_metrics",
-    "print_schema",
-    "table_of",
-]
-
 LOSS_IS_RMSE = 0.01
 """Relative difference up to which a loss is the mean squared error, which is taken before predictions are limited to the targets seen."""
 _NUMERIC = {

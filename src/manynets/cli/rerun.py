@@ -9,8 +9,6 @@ import typer
 from manynets.cli.arguments import RunFolder, option
 from manynets.errors import ModelFileError, OptionError
 
-__all__ = ["rerun"]
-
 
 def rerun(
     run: RunFolder,

@@ -12,8 +12,6 @@ from manynets.errors import ModelFileError, OptionError
 if TYPE_CHECKING:
     from manynets.runs import SavedRun
 
-__all__ = ["ALONE", "BEST", "SWEEP", "open_run", "sweep_of"]
-
 ALONE = "model file"
 """The kind of data of a model file without its run: they are not known."""
 _TABLES = {".csv", ".tsv", ".txt", ".xlsx", ".xls", ".ods", ".parquet", ".pq", ".feather", ".arrow", ".npy", ".npz", ".gz"}

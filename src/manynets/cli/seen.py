@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from manynets.errors import ModelFileError
 
-__all__ = ["hashes_of_parts", "parts_by_seen", "row_hashes"]
-
 MOST_ROWS = 1_000_000
 """Of more rows, no hashes are stored: 8 bytes each."""
 CELLS = 1 << 18

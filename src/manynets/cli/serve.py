@@ -9,8 +9,6 @@ from typing import Annotated
 from manynets.cli.arguments import Quiet, argument, option
 from manynets.errors import OptionError
 
-__all__ = ["serve"]
-
 
 def serve(
     runs: Annotated[

@@ -6,8 +6,6 @@ from typing import Any
 
 from manynets.cli.arguments import RunFolder
 
-__all__ = ["show"]
-
 
 def show(run: RunFolder) -> None:
     """Show the network, metrics, training and files of a run, and the candidates of a sweep.

@@ -9,8 +9,6 @@ import sys
 import threading
 from collections.abc import Iterator
 
-__all__ = ["Stopped", "handled_signals"]
-
 AGAIN = 0.01  # seconds after which a signal that was lost is sent again
 
 

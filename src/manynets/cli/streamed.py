@@ -23,8 +23,6 @@ from manynets.cli.written import run_config, write_trained
 from manynets.distributed import current_ranks
 from manynets.errors import OptionError
 
-__all__ = ["fit_streamed", "follow_stream", "stream_of"]
-
 Options = Mapping[str, Any]
 
 _NOT_OF_A_STREAM = (

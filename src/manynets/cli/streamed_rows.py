@@ -10,8 +10,6 @@ from manynets.cli.origin import name_of
 from manynets.errors import DataError, OptionError
 from manynets.runs import SavedRun
 
-__all__ = ["CHANGED", "NO_HEADER", "NO_TEST_ROWS", "metrics_of_files", "streamed_test_rows"]
-
 MOST_ROWS = 100_000
 """About so many test rows of a stream are in memory together at most."""
 CHANGED = "changed since the run was trained, so its test rows are unknown; give data to evaluate it on"

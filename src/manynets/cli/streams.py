@@ -9,8 +9,6 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["PrintErrors", "steady_streams"]
-
 
 class PrintErrors:
     """The first error of standard output other than a closed pipe, or None."""

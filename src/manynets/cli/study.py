@@ -7,8 +7,6 @@ from typing import Annotated, Any
 from manynets.cli.arguments import JsonLine, argument, option
 from manynets.errors import OptionError, one_of
 
-__all__ = ["study"]
-
 
 def study(
     ids: Annotated[list[str] | None, argument("ID", help="Studies to run, such as T1-xor. [none: list all studies]")] = None,

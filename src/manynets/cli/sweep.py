@@ -6,8 +6,6 @@ from typing import Any
 
 from manynets.cli.options import SWEEP, data_argument, takes
 
-__all__ = ["sweep"]
-
 
 @takes(SWEEP, data=data_argument(str, help="As for manynets train."), first=("target", "grid", "time_limit", "seeds", "out"))
 def sweep(**options: Any) -> None:

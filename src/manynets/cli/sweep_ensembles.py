@@ -29,8 +29,6 @@ from manynets.spec import Recipe
 from manynets.training.checkpoint import checkpoint_files
 from manynets.training.events import Callback
 
-__all__ = ["EnsemblePlan", "train_task"]
-
 MOST_CELLS = 1 << 27  # of encoded rows that are kept for the next candidate
 
 

@@ -9,8 +9,6 @@ import stat
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-__all__ = ["Journal"]
-
 
 class Journal:
     """A file with an entry a line, which several processes write: a backend of Optuna's JournalStorage.

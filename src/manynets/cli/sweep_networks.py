@@ -27,8 +27,6 @@ from manynets.spec import EPOCHS, MLP, Recipe
 from manynets.targets import find_target, row_weights
 from manynets.tasks import Regression, Task
 
-__all__ = ["NetworkPlan"]
-
 
 class NetworkPlan(SweepPlan):
     """A sweep of plain networks.

@@ -28,8 +28,6 @@ from manynets.targets import find_target
 from manynets.training.checkpoint import Checkpoint
 from manynets.training.trial import Divergence
 
-__all__ = ["SweepPlan", "failed_row", "lengths_by_round", "survivors", "train_sweep", "why_diverged"]
-
 FACTOR = 3  # of a halving
 
 

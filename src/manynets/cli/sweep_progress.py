@@ -8,8 +8,6 @@ import time
 
 from manynets.training.events import Advanced, Callback, Event, Started
 
-__all__ = ["SweepProgress", "time_text"]
-
 LINES_APART = 5.0  # seconds between two lines where there is no terminal
 REFRESH = 0.1
 

@@ -10,8 +10,6 @@ from manynets import plots
 from manynets.cli.report import note, table_of
 from manynets.cli.sweep_results import CURVES_PICTURE, PARALLEL_PICTURE, RESULTS, SweepResults, option_column, picture_of
 
-__all__ = ["draw", "print_ranking"]
-
 SHOWN = 10  # candidates
 
 

@@ -30,11 +30,6 @@ from manynets.jsonfiles import read_json
 from manynets.renames import LATER, renamed_options
 from manynets.spec import LOWER_IS_BETTER, score_or_worst
 
-__all__ = [
-    "CURVES_PICTURE", "PARALLEL_PICTURE", "RESULTS", "Key", "Ranked", "Row", "SweepCandidate", "SweepResults", "check_same",
-    "option_column", "picture_of", "read_sweep",
-]  # fmt: skip
-
 RESULTS, CURVES, CHECKPOINTS = "results.csv", "curves.jsonl", "checkpoints"
 FORMER = "former"  # an earlier sweep, until the one that --overwrite asked for is whole
 SHAPE = {"options": {str: object}, "grid": {str: [object]}, "?drawn": [str], "?metric": str, "?ranked_by": str, "?version": str}

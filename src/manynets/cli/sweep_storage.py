@@ -23,8 +23,6 @@ from manynets.claims import BEAT, STALE, Owner, has_ended, this_process
 from manynets.cli.sweep_results import Key, Row, SweepCandidate, SweepResults, check_same
 from manynets.errors import MissingExtraError, OptionError
 
-__all__ = ["GuardedStorage", "SharedStudy", "open_storage", "train_shared", "without_password"]
-
 CONFIG, CANDIDATE, WORKER, FOUND = "manynets:sweep", "candidate", "worker", "found"
 POLL = 2.0  # seconds between two looks at what the others do
 

@@ -40,8 +40,6 @@ from manynets.spec import Recipe
 from manynets.training.groups import memory_at_hand
 from manynets.training.torch_settings import find_device
 
-__all__ = ["run_sweep"]
-
 CHECKPOINT_INTERVAL = "30 s"
 
 MOST_SEEDS = 1_000_000

@@ -8,8 +8,6 @@ from typing import Any
 from manynets.data.split import SplitBy
 from manynets.errors import DataError, OptionError
 
-__all__ = ["columns_named", "leak_notes", "refuse_target", "split_by", "taken_as_classes"]
-
 
 def columns_named(words: Sequence[str], columns: Sequence[str]) -> list[str]:
     """Return the columns that the values of an option name: each is a name, or several with commas between them.

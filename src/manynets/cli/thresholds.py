@@ -12,8 +12,6 @@ from manynets.saved_model import SavedModel
 from manynets.tasks import thresholds
 from manynets.tasks.thresholds import THRESHOLD_METRICS, threshold_of
 
-__all__ = ["read_threshold", "threshold_for", "threshold_words", "with_threshold"]
-
 NamedCosts: TypeAlias = Mapping[tuple[str, str], float]
 """What predictions cost, by the names of the true and the predicted class; those that are not named cost 1, and right ones 0."""
 

@@ -20,8 +20,6 @@ from manynets.distributed import joined, restarts, restarts_left
 from manynets.errors import DivergenceError, OptionError
 from manynets.training.checkpoint import Checkpoint
 
-__all__ = ["fit_together"]
-
 Options = Mapping[str, Any]
 
 

@@ -14,8 +14,6 @@ from manynets.errors import OptionError, one_of
 if TYPE_CHECKING:
     from manynets.cli.sweep_results import SweepResults
 
-__all__ = ["check_track", "log_sweep", "tracking"]
-
 
 def check_track(names: Sequence[str] | None) -> None:
     """Raise OptionError for an unknown tracker, and MissingExtraError for one whose package is not installed."""

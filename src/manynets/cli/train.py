@@ -6,8 +6,6 @@ from typing import Any
 
 from manynets.cli.options import TRAIN, data_argument, takes
 
-__all__ = ["train"]
-
 _DATA = data_argument(
     str | None,
     help="A data set by name (see: manynets datasets), a table with --target, or a .npz file with the arrays X and y. A table is CSV, "

@@ -7,8 +7,6 @@ import re
 from manynets.cli.recipe import flag_of, flag_of_field
 from manynets.spec.options import OPTIONS
 
-__all__ = ["in_flags"]
-
 _COLUMN_OPTIONS = {"drop": "--drop", "groups": "--group", "times": "--time-column"}
 _OTHERS = (
     "allow_world_size", "class_weight", "delimiter", "drop_missing_target", "encoding", "engine", "memory_limit", "metric",

@@ -14,8 +14,6 @@ from manynets.cli.report import note, print_classes, print_json, print_metrics
 from manynets.cli.thresholds import threshold_words
 from manynets.spec import to_json
 
-__all__ = ["run_config", "write_trained"]
-
 Options = Mapping[str, Any]
 
 

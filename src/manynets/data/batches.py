@@ -18,8 +18,6 @@ from torch import Tensor
 from manynets.rng import Order, orders_of, permutations
 from manynets.steps import steps_per_epoch
 
-__all__ = ["Batches", "Chunk", "Rows", "row_weights"]
-
 Index = NDArray[np.int64]
 
 ORDERED = 1 << 20  # numbers in the orders that are drawn together, but at least one order

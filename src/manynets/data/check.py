@@ -19,21 +19,6 @@ from manynets.tasks.base import as_array
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = [
-    "as_fold_rows",
-    "as_matrix",
-    "as_numpy",
-    "as_row_numbers",
-    "as_weights",
-    "check_container",
-    "host_tensor",
-    "is_frame",
-    "is_tensor",
-    "moderate_weights",
-    "refuse_overflow",
-    "rows_with_weight",
-]
-
 ALLOWED = "an array, a tensor or a frame of (rows, columns)"
 _PART = 1 << 20  # numbers checked at a time
 _FEW = 256  # numbers that Python checks as fast as NumPy

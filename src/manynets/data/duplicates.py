@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from manynets.errors import LeakWarning, warn_user
 
-__all__ = ["count_held_out", "count_shared", "report_copies", "row_hashes"]
-
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(29)
 _AT_ONCE = 1 << 15  # numbers, which stay in the cache

@@ -13,8 +13,6 @@ from manynets import rng
 from manynets.errors import DataError, OptionError
 from manynets.tasks.base import as_array, missing_in
 
-__all__ = ["as_groups", "as_strata", "as_times", "deal_groups", "latest_rows", "time_folds"]
-
 Rows = NDArray[np.int64]
 STRATA = 10
 """Numbers by which a split is stratified are cut into so many parts of about as many rows."""

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from manynets.errors import DataScaleWarning, warn_user
 
-__all__ = ["column_sizes", "scale_problem", "warn_of_scales"]
-
 LARGE = 1e2
 """A column of this size or more outweighs all others in the first layer, or saturates it."""
 SMALL = 1e-2

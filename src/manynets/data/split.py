@@ -12,8 +12,6 @@ from manynets import rng
 from manynets.data.groups import as_groups, as_strata, as_times, deal_groups, latest_rows, time_folds
 from manynets.errors import DataError, OptionError, warn_user
 
-__all__ = ["AT_RANDOM", "SplitBy", "deal_rows", "even_folds", "split_rows"]
-
 Rows = NDArray[np.int64]
 
 

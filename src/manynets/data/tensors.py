@@ -13,8 +13,6 @@ from torch import Tensor
 from manynets.data.check import refuse_overflow
 from manynets.errors import DataScaleWarning, warn_user
 
-__all__ = ["SEEN", "column_variances", "to_tensor", "warn_of_lost_digits"]
-
 _PART = 1 << 20  # numbers checked at a time
 SEEN = 64  # rows in which most columns differ
 VARIED = 1 << 18  # numbers whose variances are computed at a time

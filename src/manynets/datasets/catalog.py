@@ -13,8 +13,6 @@ from manynets.datasets.download import ARCHIVES
 from manynets.datasets.handwritten import digits
 from manynets.errors import OptionError, one_of
 
-__all__ = ["NAMES", "Summary", "describe", "load"]
-
 
 class _Toy(Protocol):
     def __call__(self, points: int = ..., *, noise: float = ..., seed: int = ...) -> Dataset: ...

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from manynets.display import counted
 from manynets.errors import DataError, one_of
 
-__all__ = ["Dataset", "TaskHint"]
-
 TaskHint = Literal["regression", "binary", "multiclass"]
 
 

@@ -10,8 +10,6 @@ from urllib.parse import urlsplit
 
 from manynets.errors import DataError, MissingExtraError
 
-__all__ = ["ARCHIVES", "Archive", "cache_folder", "fetch"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Archive:

@@ -14,8 +14,6 @@ from manynets.datasets.dataset import Dataset
 from manynets.datasets.images import DIGITS, pixel_names
 from manynets.errors import DataError
 
-__all__ = ["digits"]
-
 
 def digits() -> Dataset:
     """Return the 1,797 digits of 8 x 8 pixels that come with scikit-learn: 1,437 for training, 360 for testing.

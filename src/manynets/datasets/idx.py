@@ -24,8 +24,6 @@ from numpy.typing import NDArray
 
 from manynets.errors import DataError
 
-__all__ = ["read_idx"]
-
 DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 GZIP_MAGIC = b"\x1f\x8b"
 MOST_DIMENSIONS = 8

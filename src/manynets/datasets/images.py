@@ -14,8 +14,6 @@ from manynets.datasets.download import ARCHIVES, cache_folder, fetch
 from manynets.datasets.idx import read_idx
 from manynets.errors import DataError
 
-__all__ = ["DIGITS", "fashion_mnist", "find_folder", "mnist", "pixel_names"]
-
 TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 MOST_BYTES = 2**28  # of pixels in one file: five times MNIST

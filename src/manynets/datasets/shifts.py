@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from manynets.errors import DataError, OptionError, check_rows
 
-__all__ = ["with_shifts"]
-
 
 def with_shifts(
     X: NDArray[Any], y: NDArray[Any], image_shape: Sequence[int], *, pixels: int = 1

@@ -25,22 +25,6 @@ from manynets import rng
 from manynets.datasets.dataset import Dataset, TaskHint
 from manynets.errors import OptionError
 
-__all__ = [
-    "DEFAULT_POINTS",
-    "blobs",
-    "circles",
-    "gauss",
-    "held_out_points",
-    "moons",
-    "plane",
-    "prod",
-    "quadrant",
-    "quadrants",
-    "spirals",
-    "xor",
-    "xor_label",
-]
-
 DEFAULT_POINTS = 2500
 LEAST_POINTS, MOST_POINTS = 10, 10_000_000
 

@@ -6,8 +6,6 @@ import os
 
 from manynets.errors import OptionError
 
-__all__ = ["launched", "neighbours", "number_of", "restarts", "restarts_left"]
-
 VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 

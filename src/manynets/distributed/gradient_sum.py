@@ -18,8 +18,6 @@ from torch import Tensor
 
 from manynets.distributed.ranks import Ranks
 
-__all__ = ["GradientSum"]
-
 LEAST_BYTES = 1 << 20  # below this a message takes no longer than the two in which the processes wait for each other
 BLOCK = 1 << 17  # numbers that are added at a time: what a core's cache holds
 

@@ -9,8 +9,6 @@ from manynets.distributed.environment import launched, number_of, restarts
 from manynets.distributed.ranks import ALONE, Ranks, current_ranks
 from manynets.errors import ManynetsError
 
-__all__ = ["joined"]
-
 
 @contextlib.contextmanager
 def joined() -> Iterator[Ranks]:

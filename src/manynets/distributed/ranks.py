@@ -23,8 +23,6 @@ from manynets.distributed.environment import restarts
 from manynets.distributed.watch import Watch
 from manynets.errors import RankError
 
-__all__ = ["ALONE", "Ranks", "alone", "current_ranks"]
-
 CHECK = 1.0  # seconds of waiting after which we look whether another process has failed
 FOREVER = timedelta(days=30)  # the watch decides when a process has failed, not the time that a message takes
 LETTER = 4096  # bytes that a short message is sent in

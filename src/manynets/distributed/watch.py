@@ -11,8 +11,6 @@ from typing import Any
 
 from manynets.errors import RankError
 
-__all__ = ["Watch"]
-
 BEAT = 1.0  # seconds after which each process says again that it is alive
 SILENT = 6.0  # seconds without that after which it is the one that failed, once a connection is lost
 GONE = 40.0  # the same while all connections stand: its machine may be out of reach

@@ -22,8 +22,6 @@ from manynets.spec import MLP, Recipe
 from manynets.tasks import Task
 from manynets.tasks.losses import Loss, loss_for
 
-__all__ = ["settings", "train"]
-
 
 def _jax() -> Any:
     try:

@@ -31,8 +31,6 @@ from manynets.steps import batch_rows, steps_per_epoch
 from manynets.tasks import Task
 from manynets.tasks.losses import Loss, loss_for
 
-__all__ = ["BACKENDS", "load_keras", "train"]
-
 BACKENDS = ("tensorflow", "jax", "torch")
 
 

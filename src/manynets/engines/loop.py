@@ -24,8 +24,6 @@ from manynets.steps import batch_rows, evaluation_steps, steps_per_epoch, total_
 from manynets.tasks import Task
 from manynets.tasks.losses import Loss
 
-__all__ = ["ArrayRows", "Engine", "EngineOutcome", "Step", "Watcher", "refuse", "run"]
-
 Array: TypeAlias = NDArray[Any]
 
 ROWS_AT_ONCE = 8192  # of a validation set

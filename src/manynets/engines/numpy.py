@@ -33,8 +33,6 @@ from manynets.spec import MLP, Activation, Periodic, Recipe
 from manynets.tasks import Task
 from manynets.tasks.losses import Loss, loss_for
 
-__all__ = ["ACTIVATIONS", "backward", "dropout_masks", "forward", "predict", "train"]
-
 Floats: TypeAlias = NDArray[Any]  # float64
 Parameters: TypeAlias = Mapping[str, Floats]
 

@@ -15,8 +15,6 @@ from manynets import spec
 from manynets.constants import CLIP_EPS
 from manynets.spec import Recipe, SklearnAdam, SklearnSGD
 
-__all__ = ["Numbers", "State", "penalty", "start_state", "state_arrays", "update"]
-
 Parameters: TypeAlias = Mapping[str, Any]
 State: TypeAlias = Mapping[str, tuple[Any, ...]]
 Rule: TypeAlias = Callable[..., tuple[Any, tuple[Any, ...]]]

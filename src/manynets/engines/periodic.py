@@ -10,8 +10,6 @@ import numpy as np
 
 from manynets.spec import MLP, Periodic
 
-__all__ = ["embedded", "embedding_gradient"]
-
 
 def embedded(spec: MLP, w: Mapping[str, Any], x: Any, xp: Any = np) -> Any:
     """Return what the first layer reads of x (n, D): with a periodic embedding x and its outputs, (n, D + F m). xp: NumPy, or JAX's."""

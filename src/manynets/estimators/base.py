@@ -26,8 +26,6 @@ from manynets.training.checkpoint import Checkpoint, checkpoint_files
 from manynets.training.groups import train_members
 from manynets.training.trial import Outcome
 
-__all__ = ["BaseMLP", "PartialFitError", "where_partial_fit_is"]
-
 AT_ONCE = 1 << 22  # numbers in the widest layer of what is predicted at a time
 
 

@@ -18,8 +18,6 @@ from manynets.estimators.settings import take_parameters
 from manynets.tasks import Binary, Multiclass, Multilabel, Task
 from manynets.tasks.base import plain
 
-__all__ = ["MLPClassifier", "OneClassWarning"]
-
 
 class OneClassWarning(RuntimeWarning):
     """The target has one class only, so the prediction is constant."""

@@ -18,8 +18,6 @@ from manynets.tasks import Regression, Task
 from manynets.training.events import Evaluated
 from manynets.training.trial import Outcome
 
-__all__ = ["accept", "check_finite", "epoch_printer", "iteration_printer", "report_end", "set_weights"]
-
 NOT_FINITE = "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
 
 

@@ -22,8 +22,6 @@ from manynets.tables.columns import has_means, scaling_of
 from manynets.tabular import PRESETS, PresetName
 from manynets.tasks import Binary, Multiclass, Regression
 
-__all__ = ["estimator", "preset_of"]
-
 _CLASSES = {
     "sgd": (s.SGD, s.SklearnSGD), "adam": (s.Adam, s.SklearnAdam), "adamw": s.AdamW, "nadam": s.NAdam, "rmsprop": s.RMSprop,
     "adagrad": s.Adagrad, "lion": s.Lion,

@@ -22,22 +22,6 @@ from manynets.tables.frames import open_table
 from manynets.tables.table import Table
 from manynets.tasks.base import as_array, as_target, finite_target, labels_of, plain, plain_labels
 
-__all__ = [
-    "by_name",
-    "check_validation",
-    "dense",
-    "distinct_rows",
-    "labels",
-    "needs_encoding",
-    "numbers",
-    "numeric_rows",
-    "read_rows",
-    "split_for_stopping",
-    "validation_rows",
-    "weights",
-    "with_names",
-]
-
 Rows = NDArray[np.int64]
 _is_sparse: Callable[[Any], bool] = sparse.issparse
 FLOATS = (np.float64, np.float32)  # other types become the first

@@ -21,8 +21,6 @@ from manynets.training.steppers.closed_form import ClosedForm
 from manynets.training.torch_settings import torch_settings
 from manynets.training.trial import Member, Outcome, Problem
 
-__all__ = ["train_lbfgs"]
-
 
 def train_lbfgs(
     problem: Problem, member: Member, *, max_iter: int, max_fun: int, tol: float, tell: Callable[[int, float], None]

@@ -8,8 +8,6 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["OF_FIT", "OF_MLP", "OF_MLP_FIT", "OF_TABULAR", "with_lessons"]
-
 T = TypeVar("T")
 P = ParamSpec("P")
 

@@ -27,8 +27,6 @@ from manynets.tasks import Task
 from manynets.tasks.prior import prior_scores
 from manynets.training.trial import FitState, Member
 
-__all__ = ["Draws", "FitData", "FitPlan", "FitRows", "own_problem", "plan_fit", "read_fit"]
-
 AUTO_BATCH = 200
 Draws: TypeAlias = tuple[dict[str, NDArray[Any]], Shuffles, int]
 """What one network draws: its initial weights, the orders of its rows, and the seed of everything else."""

@@ -17,8 +17,6 @@ from manynets.tasks import Binary, Regression
 from manynets.tasks.base import as_target
 from manynets.tasks.find import with_positive
 
-__all__ = ["refit"]
-
 
 def refit(model: Model, X: Any, y: Any, *, sample_weight: Any = None) -> Model:
     """Return a model trained on X (N, D) and y with the network and recipe of `model`. Errors: OptionError for a module of one's own."""

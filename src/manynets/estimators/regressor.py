@@ -16,8 +16,6 @@ from manynets.estimators.lessons import OF_MLP, OF_MLP_FIT, with_lessons
 from manynets.estimators.settings import take_parameters
 from manynets.tasks import Regression, Task
 
-__all__ = ["MLPRegressor"]
-
 LOSSES = {
     "squared_error": "half_squared_error",
     **{name: name for name in ("poisson", "absolute_error", "huber", "quantile")},

@@ -26,22 +26,6 @@ from manynets.train_arguments import check_callbacks
 from manynets.training.checkpoint import Checkpoint
 from manynets.training.groups import check_fits
 
-__all__ = [
-    "ACTIVATIONS",
-    "SCHEDULES",
-    "SOLVERS",
-    "check",
-    "checkpoint_of",
-    "hidden_sizes",
-    "network_of",
-    "optimizer_of",
-    "random_of",
-    "schedule_of",
-    "start_of",
-    "stopping_of",
-    "take_parameters",
-]
-
 ACTIVATIONS: dict[str, s.Activation] = {"logistic": "sigmoid", **{name: name for name in get_args(s.Activation)}}
 
 SCHEDULES: dict[str, Callable[[], s.Schedule]] = {

@@ -27,8 +27,6 @@ from manynets.tasks.base import plain
 from manynets.train_arguments import check_callbacks
 from manynets.training.events import Callback
 
-__all__ = ["TabularClassifier", "TabularRegressor"]
-
 
 class _Tabular(BaseEstimator):
     """What both estimators share."""

@@ -12,8 +12,6 @@ from manynets.model import Model
 from manynets.tables import TableEncoder
 from manynets.tables.columns import CategoricalColumn, DateColumn, NumericColumn
 
-__all__ = ["background_rows"]
-
 Array: TypeAlias = NDArray[Any]
 
 MADE = 200

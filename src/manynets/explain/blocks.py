@@ -14,8 +14,6 @@ from manynets.errors import DataError, OptionError, check_rows, one_of
 from manynets.model import Model
 from manynets.tables import Table
 
-__all__ = ["CELLS_AT_ONCE", "SourceRows", "check_count", "check_seed", "encoded_target", "source_rows"]
-
 Array: TypeAlias = NDArray[Any]
 
 CELLS_AT_ONCE = 1 << 23

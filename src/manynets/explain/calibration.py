@@ -22,9 +22,6 @@ from manynets.display import html_table, number_text
 from manynets.errors import DataError
 from manynets.explain.blocks import check_count
 
-__all__ = ["Calibration", "calibration"]
-
-
 ROUNDING = 1e-6
 
 

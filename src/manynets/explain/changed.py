@@ -15,8 +15,6 @@ from manynets.explain.blocks import CELLS_AT_ONCE
 from manynets.model import CHUNKS_AT_ONCE, ROWS_AT_ONCE, Model
 from manynets.tasks import Regression
 
-__all__ = ["ChangedRows", "output_names", "outputs_of", "outputs_of_logits"]
-
 Array: TypeAlias = NDArray[Any]
 
 FEWEST_COLUMNS = 48

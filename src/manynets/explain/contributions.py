@@ -32,8 +32,6 @@ from manynets.model import Model
 from manynets.spec import Periodic
 from manynets.tasks import Regression
 
-__all__ = ["Contributions", "contributions"]
-
 Array: TypeAlias = NDArray[Any]
 
 ROWS_AT_ONCE = 1 << 15

@@ -29,8 +29,6 @@ from manynets.tables.columns import DateColumn, NumericColumn
 from manynets.tables.dates import date_cells
 from manynets.tasks import Binary, Multilabel, Regression
 
-__all__ = ["Dependence", "partial_dependence"]
-
 Array: TypeAlias = NDArray[Any]
 
 MOST_LEVELS = 50

@@ -27,8 +27,6 @@ from manynets.model import Model
 from manynets.spec import LOWER_IS_BETTER
 from manynets.tasks import Regression
 
-__all__ = ["Importance", "permutation_importance"]
-
 Array: TypeAlias = NDArray[Any]
 ALIKE = 0.9
 """The rank correlation from which columns are shuffled together."""

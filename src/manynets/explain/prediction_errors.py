@@ -17,8 +17,6 @@ from manynets.tables import Table
 from manynets.tasks import Multilabel, Regression
 from manynets.tasks.base import plain
 
-__all__ = ["MeanError", "WorstRow", "residuals", "worst_first", "worst_rows"]
-
 Array: TypeAlias = NDArray[Any]
 BINS = 10
 

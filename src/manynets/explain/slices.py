@@ -22,8 +22,6 @@ from manynets.metrics import wilson_interval
 from manynets.model import Model
 from manynets.tasks import Binary, Multiclass, Regression
 
-__all__ = ["Slice", "groups_of", "row_losses", "worst_slices"]
-
 Array: TypeAlias = NDArray[Any]
 
 FEWEST_ROWS = 20

@@ -17,8 +17,6 @@ from manynets.tables.cells import factorise, number_cells
 from manynets.tables.columns import DateColumn, NumericColumn
 from manynets.tables.dates import date_cells
 
-__all__ = ["CategoryValues", "NumberValues", "column_values", "columns_of"]
-
 
 def columns_of(X: Any, names: Sequence[str]) -> Table:
     """Return columns of rows X, a frame, a table or (N, D)."""

@@ -27,8 +27,6 @@ from manynets.tables.parts import CodePart
 from manynets.tables.piecewise import SIZE
 from manynets.tables.scaling import CLIP
 
-__all__ = ["encoded", "refuse_text"]
-
 NO_WORD = r"[^\pL\pN]"
 """A sign that is part of no word, in the regular expressions of ONNX."""
 DAY = r"\s*[0-9]{4,}-(0?[1-9]|1[0-2])-(0?[1-9]|[12][0-9]|3[01])"

@@ -9,8 +9,6 @@ from numpy.typing import ArrayLike
 
 from manynets.errors import OptionError, require_packages
 
-__all__ = ["Graph", "require_onnx"]
-
 OPSET, ML_OPSET = 20, 3
 """Operator sets: 20 is the first that splits and joins texts."""
 IR_VERSION = 9

@@ -17,8 +17,6 @@ from manynets.tables.columns import CategoricalColumn, DateColumn, NumericColumn
 from manynets.tables.dates import date_cells
 from manynets.tables.labels import in_known_spelling
 
-__all__ = ["model_inputs"]
-
 Array = NDArray[Any]
 
 

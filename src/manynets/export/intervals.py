@@ -10,8 +10,6 @@ from manynets.model import Model
 from manynets.tasks import Regression
 from manynets.tasks.residuals import Residuals
 
-__all__ = ["interval_outputs", "limit_line", "limit_outputs", "mean_over_networks", "numbers_output", "own_unit", "supported"]
-
 DEFAULT_COVERAGE = 0.9
 
 

@@ -23,8 +23,6 @@ from manynets.model import Model
 from manynets.spec import MLP, Activation, Periodic
 from manynets.tasks import Regression
 
-__all__ = ["float_type", "folded_layers", "outputs", "scores"]
-
 Array = NDArray[Any]
 Layer = tuple[Array, Array]
 """Weights (D, H) and bias (H,)."""

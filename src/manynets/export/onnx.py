@@ -20,8 +20,6 @@ from manynets.export.parity import ExportCheck, Exported, compare, rows_to_check
 from manynets.model import Model
 from manynets.modelfile import check_target, replacing
 
-__all__ = ["to_onnx"]
-
 
 def to_onnx(
     model: Model, path: str | os.PathLike[str], *, X: Any = None, coverage: float | None = None, overwrite: bool = True

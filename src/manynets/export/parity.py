@@ -16,8 +16,6 @@ from manynets.tables import Table, TableEncoder
 from manynets.tables.columns import CategoricalColumn, DateColumn, NumericColumn
 from manynets.tasks import Binary, Multiclass, Regression, Task
 
-__all__ = ["ExportCheck", "Predict", "compare", "rows_to_check"]
-
 Array: TypeAlias = NDArray[Any]
 
 

@@ -29,8 +29,6 @@ from manynets.tables.piecewise import SIZE, Pieces
 from manynets.tables.scaling import CLIP, Spread
 from manynets.tasks import Regression
 
-__all__ = ["to_python"]
-
 Array = NDArray[Any]
 
 LINE = 120

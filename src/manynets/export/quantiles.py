@@ -10,8 +10,6 @@ from manynets.model import Model
 from manynets.tasks import Regression
 from manynets.tasks.residuals import nearest_levels
 
-__all__ = ["quantile_outputs"]
-
 
 def quantile_outputs(graph: Graph, model: Model, value: str, coverage: float | None) -> None:
     """Add the outputs `prediction` and `quantiles`, and `lower` and `upper` for a coverage.

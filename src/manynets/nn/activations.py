@@ -15,8 +15,6 @@ from torch import Tensor, nn
 from manynets.constants import SELU_ALPHA, SELU_SCALE
 from manynets.spec import Activation
 
-__all__ = ["ACTIVATIONS", "ActivationKind"]
-
 _SELU = (SELU_ALPHA, SELU_SCALE)
 _aten = torch.ops.aten
 _f = nn.functional

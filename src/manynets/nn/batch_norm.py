@@ -15,8 +15,6 @@ from torch import Tensor
 
 from manynets.constants import BN_EPS, BN_MOMENTUM
 
-__all__ = ["BatchNorm", "Whole", "batch_norm", "normalisers"]
-
 
 def normalisers(raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return what follows from the weights (..., b, 1) of the rows of batches: share (..., b, 1), rows and unbiased (..., 1, 1).

@@ -17,8 +17,6 @@ from manynets.spec import Activation
 if TYPE_CHECKING:
     from manynets.nn.population import Population
 
-__all__ = ["takes_scores", "write_core_scores"]
-
 LARGEST = 1 << 20  # numbers in the largest matrix: torch's products are faster with larger ones
 FEWEST_ROWS = 64  # fewer do not make up for the copies that the core makes of the weights
 FEWEST = 1 << 18  # multiplications below which setting up a call takes longer than torch does

@@ -18,8 +18,6 @@ from torch import Tensor
 from manynets import rng
 from manynets.spec import MLP
 
-__all__ = ["Masks", "dropout_rates", "fill_on_device", "fill_on_host", "stream_keys"]
-
 BLOCK_WORDS = 1 << 15  # words mixed at a time: enough for each call to pay, few enough to stay within the cache of a core
 
 

@@ -24,8 +24,6 @@ from torch import Tensor, nn
 from manynets.nn.initial import PREFIX, embedding_shapes
 from manynets.spec import Periodic
 
-__all__ = ["PeriodicColumns", "PeriodicEmbedding", "periodic"]
-
 
 def periodic(x: Tensor, parameters: Mapping[str, Tensor], columns: Any) -> Tensor:
     """Return x (..., n, D) and after it the outputs of its embedded columns, (..., n, D + F m).

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from manynets import rng
 from manynets.spec import MLP, Init, Periodic
 
-__all__ = ["INITIALISERS", "PREFIX", "embedding_shapes", "initial_embedding", "initial_parameters", "layer_sizes"]
-
 PREFIX = "embedding."  # of the names of an embedding's parameters
 
 Draw: TypeAlias = Callable[[np.random.Generator, int, int], NDArray[np.float64]]

@@ -15,8 +15,6 @@ from manynets.nn.embeddings import PeriodicEmbedding
 from manynets.nn.initial import initial_parameters, layer_sizes
 from manynets.spec import MLP, Periodic
 
-__all__ = ["InputScale", "build", "network"]
-
 
 class InputScale(nn.Module):
     """Multiply each input column by a learned factor: weight (D,). See `MLP.input_scale`."""

@@ -26,8 +26,6 @@ from manynets.nn.embeddings import periodic
 from manynets.nn.shape import Shape
 from manynets.spec import Activation
 
-__all__ = ["Population", "all_finite"]
-
 # in place, of what NumPy has in one call that cannot overflow
 ROW_ACTIVATIONS: dict[Activation, Callable[[NDArray[Any]], object]] = {
     "identity": lambda z: None,

@@ -9,8 +9,6 @@ import math
 from manynets.nn.initial import embedding_shapes, layer_sizes
 from manynets.spec import MLP, Activation, Periodic
 
-__all__ = ["LayerRow", "Shape", "layer_rows"]
-
 
 @dataclasses.dataclass(frozen=True)
 class Shape:

@@ -18,8 +18,6 @@ from torch import Tensor
 from manynets import spec
 from manynets.spec import SklearnAdam, SklearnSGD
 
-__all__ = ["Coefficient", "Host", "Optimizer", "SGDSteps", "coefficient", "optimizer_for", "step_coefficients"]
-
 Coefficient: TypeAlias = float | Tensor
 Host: TypeAlias = NDArray[np.float64]
 

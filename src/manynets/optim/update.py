@@ -15,8 +15,6 @@ from manynets.constants import CLIP_EPS
 from manynets.optim.optimizers import Coefficient, Host, Optimizer, SGDSteps, optimizer_for
 from manynets.spec import Recipe
 
-__all__ = ["GroupedOptimizer", "Update"]
-
 BLOCK = 1 << 20  # numbers that an optimizer updates at a time: fewer cost more calls, more a larger buffer
 
 

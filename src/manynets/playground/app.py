@@ -31,8 +31,6 @@ from manynets.playground.terms import TERMS
 from manynets.runs import plain_json
 from manynets.serve.running import port_of, run_server
 
-__all__ = ["MOST_PAGES", "create_playground", "free_port", "run_playground"]
-
 LOG = logging.getLogger("manynets.playground")
 MOST_PAGES = 8
 """Pages that may be open at a time; each has a training."""

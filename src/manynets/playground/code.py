@@ -14,8 +14,6 @@ from manynets.playground.training import LiveTraining
 from manynets.spec import SGD, Adam, Constant, InverseScaling, PiecewiseConstant, Recipe, ReduceOnPlateau
 from manynets.steps import total_steps
 
-__all__ = ["code_for"]
-
 
 def code_for(training: LiveTraining, language: str) -> str:
     """Return the setup as a program: "manynets", "pytorch" or "sklearn". It makes as many steps as the page has made."""

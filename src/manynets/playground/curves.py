@@ -9,8 +9,6 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Curves", "Snapshot", "Thinned", "Weights"]
-
 T = TypeVar("T")
 Weights: TypeAlias = list[tuple[NDArray[Any], NDArray[Any]]]
 """Of each group of networks: parameters (K, P) and running statistics (K, Q)."""

@@ -13,8 +13,6 @@ from manynets.playground.terms import expressions
 from manynets.playground.training import LiveTraining
 from manynets.spec import Cosine, OneCycle, Recipe
 
-__all__ = ["data_code", "rates_by_step", "recipe_so_far", "source_of"]
-
 
 def source_of(value: Any) -> str:
     """Return a specification as Python, with the fields that differ from their defaults.

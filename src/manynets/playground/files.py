@@ -17,8 +17,6 @@ from manynets.errors import DataError, OptionError
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["ENDINGS", "MOST_BYTES", "Files", "StoredTable", "caught_warnings"]
-
 ENDINGS = (".csv", ".tsv", ".txt", ".parquet")
 MOST_BYTES, MOST_FILES, MOST_ROWS = 64 << 20, 4, 200_000
 _WARNINGS = threading.Lock()

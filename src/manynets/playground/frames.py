@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 
 from manynets.runs import plain_json
 
-__all__ = ["pack", "unpack"]
-
 
 def pack(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """Return header and arrays as one message.

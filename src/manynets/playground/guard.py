@@ -13,8 +13,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from manynets.serve.guard import SECURITY
 from manynets.serve.origin import host_name, host_port, page_refusal
 
-__all__ = ["LOOPBACK", "PageGuard"]
-
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; base-uri 'none';"

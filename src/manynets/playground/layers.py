@@ -17,8 +17,6 @@ from manynets.prepare import TrainingData
 from manynets.spec import Recipe
 from manynets.tasks.objectives import objective_for
 
-__all__ = ["gradients", "layer_outputs", "population_of"]
-
 
 def population_of(shape: Shape, flat: NDArray[Any], statistics: NDArray[Any]) -> Population:
     """Return the population with these parameters (K, P) and running statistics (K, Q)."""

@@ -9,8 +9,6 @@ from typing import Any
 
 from manynets.errors import OptionError, one_of
 
-__all__ = ["MOST_MESSAGE", "read_message"]
-
 MOST_MESSAGE = 256 << 10
 """Bytes of a message."""
 MOST_PIXELS, MOST_SLIDERS, LONGEST = 784, 200, 200

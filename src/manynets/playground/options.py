@@ -15,8 +15,6 @@ from manynets.spec.optimizers import OPTIMIZERS
 from manynets.spec.recipe import EarlyStopping
 from manynets.spec.schedules import SCHEDULES
 
-__all__ = ["option_table", "require_playground"]
-
 NESTED: dict[str, Mapping[str, type]] = {
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from manynets.errors import OptionError
 from manynets.plots.field import Extent, around, grid_points
 
-__all__ = ["COARSE", "RESOLUTION", "Plane", "component_plane", "slice_plane", "term_plane"]
-
 RESOLUTION, STRIDE = 72, 3
 COARSE = RESOLUTION // STRIDE
 """Points along a side of the map of the output, and of the small maps."""

@@ -25,8 +25,6 @@ from manynets.tables import split_target
 from manynets.tasks import Regression
 from manynets.training.trial import Member
 
-__all__ = ["Experiment", "PlaygroundData", "make_experiment", "varied"]
-
 LEAST_DRAWN = 5
 """Drawn points that each class needs for some of them to be set aside for validation."""
 

@@ -25,8 +25,6 @@ from manynets.training.trial import Outcome
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["animation", "model_now", "save_run"]
-
 SIZE, SECONDS_PER_PICTURE, MOST_PICTURES, MOST_POINTS = 288, 0.08, 60, 400
 
 

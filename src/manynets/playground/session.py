@@ -22,8 +22,6 @@ from manynets.playground.training import LiveTraining
 from manynets.playground.views import View, data_message, frame, probe_message
 from manynets.runs import plain_json
 
-__all__ = ["PageGone", "PageSession"]
-
 LOG = logging.getLogger("manynets.playground")
 FRAMES_PER_SECOND, IN_FLIGHT, SHARE = 30, 2, 0.5
 """How many frames a page gets, how many of them it may not have drawn yet, and the share of the time that computing them may take."""

@@ -12,8 +12,6 @@ from manynets.playground.terms import TERMS
 from manynets.spec import MLP, Adam, Recipe
 from manynets.spec.serialization import from_json, to_json
 
-__all__ = ["IMAGES", "MOST_NETWORKS", "TOYS", "DataChoice", "Drawn", "Images", "Networks", "PlaygroundSetup", "TableChoice", "Toy"]
-
 TOYS = ("spirals", "moons", "circles", "xor", "gauss", "blobs", "quadrants", "prod", "plane")
 IMAGES = ("digits", "mnist", "fashion-mnist")
 MOST_POINTS, MOST_DRAWN, MOST_LAYERS, MOST_UNITS, MOST_NETWORKS = 10_000, 2_000, 8, 1_024, 256

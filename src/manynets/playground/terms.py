@@ -8,8 +8,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TERMS", "expressions", "term_columns"]
-
 Array: TypeAlias = NDArray[Any]
 
 TERMS: Mapping[str, tuple[str, Callable[[Array, Array], Array]]] = {

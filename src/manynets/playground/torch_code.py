@@ -15,8 +15,6 @@ from manynets.spec import MLP, SGD, Adagrad, Adam, AdamW, Lion, NAdam, Recipe, R
 from manynets.spec import schedules as kinds
 from manynets.steps import evaluation_steps, total_steps
 
-__all__ = ["torch_code"]
-
 STREAM = '''MASK, GOLDEN = (1 << 64) - 1, 0x9E3779B97F4A7C15
 
 

@@ -31,8 +31,6 @@ from manynets.training.steppers.choice import modes_for
 from manynets.training.torch_settings import torch_settings
 from manynets.training.trial import Member
 
-__all__ = ["LiveTraining", "NetworkGroup", "Sample", "State"]
-
 LOG = logging.getLogger("manynets.playground")
 State: TypeAlias = Literal["paused", "running", "done", "diverged", "failed"]
 SAMPLES_PER_SECOND = 40

@@ -20,8 +20,6 @@ from manynets.playground.plane import COARSE, RESOLUTION, Plane
 from manynets.playground.problem import Experiment
 from manynets.playground.training import LiveTraining, Sample
 
-__all__ = ["View", "data_message", "frame", "plane_of", "probe_message"]
-
 MOST_POINTS, MOST_UNITS, MOST_EDGES, MOST_INPUTS = 2_000, 16, 4_096, 12
 BINS, ROWS, MOST_CONFUSED = 40, 1_000, 2_000
 DEAD = 1e-6

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.animation import AbstractMovieWriter
     from matplotlib.artist import Artist
 
-__all__ = ["animate_regions"]
-
 
 def animate_regions(
     frames: Iterable[ArrayLike],

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
-__all__ = ["DRAWING", "NEGATIVE", "PALETTE", "POSITIVE", "panels", "picture_format", "save"]
-
 Array: TypeAlias = NDArray[Any]
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")

@@ -15,8 +15,6 @@ from manynets.plots.canvas import colour, names_of, plain, same_length, several_
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["column_distributions"]
-
 Array = NDArray[Any]
 MOST_CLASSES = 7
 """As many as the palette has colours."""

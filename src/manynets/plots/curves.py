@@ -32,8 +32,6 @@ from manynets.plots.canvas import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["activations", "distributions", "history", "learning_curves"]
-
 _ROLE = re.compile(r"^(train|training|validation|valid|val|test)(?=$|[ _\-])[ _\-]*", re.IGNORECASE)
 
 

@@ -27,8 +27,6 @@ from manynets.plots.canvas import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["network"]
-
 
 def network(
     weights: Sequence[ArrayLike],

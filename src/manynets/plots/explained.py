@@ -12,8 +12,6 @@ from manynets.plots.canvas import POSITIVE, SEQUENTIAL, ink, new_axes, plain, se
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["dependence"]
-
 MOST_NAMES = 12
 """Values that are written along an axis."""
 

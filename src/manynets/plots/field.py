@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-__all__ = ["Extent", "grid_points"]
-
 Extent: TypeAlias = tuple[float, float, float, float]
 
 

@@ -26,8 +26,6 @@ from manynets.plots.canvas import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["first_layer", "image_grid", "image_values"]
-
 
 def first_layer(
     weights: ArrayLike,

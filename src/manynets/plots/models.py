@@ -15,8 +15,6 @@ from manynets.training.events import squared_share
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["history_panels", "model_history", "model_predictions"]
-
 _TITLES = {"r2": "R²"}
 
 

@@ -43,8 +43,6 @@ from manynets.plots.field import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["points", "regions", "spread", "surface"]
-
 Predict: TypeAlias = Callable[[NDArray[np.float64]], ArrayLike]
 
 

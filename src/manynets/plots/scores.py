@@ -32,8 +32,6 @@ from manynets.plots.field import classes_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["confusion", "predicted_against_true", "roc", "roc_auc", "roc_curve"]
-
 MOST_CURVES = 200  # of a ROC plot: those with the lowest areas
 MOST_POINTS = 2000  # of a ROC curve that is drawn
 _DASHES = ("-", "--", ":", "-.")

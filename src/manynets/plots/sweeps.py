@@ -29,8 +29,6 @@ from manynets.plots.canvas import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["parallel_coordinates", "score_over"]
-
 
 def score_over(
     values: Sequence[Any] | NDArray[Any],

@@ -12,31 +12,6 @@ from manynets.explain import Calibration, Dependence, Importance
 from manynets.metrics import points_along
 from manynets.report.curves import ClassCurves
 
-__all__ = [
-    "BLUE",
-    "GREY",
-    "MOST_BARS",
-    "MOST_OUTPUTS",
-    "ORANGE",
-    "Chart",
-    "category_axis",
-    "confusion_chart",
-    "data_of",
-    "dependence_chart",
-    "history_chart",
-    "importance_chart",
-    "loss_title",
-    "number_axis",
-    "pair_chart",
-    "pixels_chart",
-    "precision_chart",
-    "reliability_chart",
-    "require_report",
-    "roc_chart",
-    "rounded",
-    "sized",
-]
-
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#888888"
 WIDTH = 560
 MOST_BARS, MOST_OUTPUTS, MOST_MARKS = 25, 6, 10

@@ -14,8 +14,6 @@ from manynets.report import charts
 from manynets.report.curves import average_precision, curves_of, roc_area
 from manynets.report.parts import LabelledRows, Part, ReportFigure, ReportInput, ReportTable, Section, between, cell
 
-__all__ = ["classes_section", "per_class_rows"]
-
 MOST_CLASSES = 50
 MOST_CURVES, MOST_COMPUTED = 10, 100
 

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from manynets.metrics import counts_above
 from manynets.report.parts import Array
 
-__all__ = ["ClassCurves", "average_precision", "curves_of", "roc_area"]
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ClassCurves:

@@ -11,8 +11,6 @@ from manynets.report.charts import BLUE, GREY, ORANGE, Chart, data_of, number_ax
 from manynets.report.parts import Array
 from manynets.report.values import quantile_bins
 
-__all__ = ["error_by_category_chart", "error_by_number_chart", "error_points_chart", "predicted_chart"]
-
 BINS = 15
 MOST_LEVELS = 15
 FEWEST = 5

@@ -15,8 +15,6 @@ from manynets.report.values import texts_of
 from manynets.tables import Table
 from manynets.tasks import Regression
 
-__all__ = ["slices_section", "worst_section"]
-
 WORST = 10
 MOST_COLUMNS = 12
 

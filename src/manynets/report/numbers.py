@@ -12,8 +12,6 @@ from manynets.report import error_charts
 from manynets.report.parts import Array, LabelledRows, Part, ReportFigure, ReportInput, ReportTable, Section
 from manynets.tasks import Regression
 
-__all__ = ["intervals_section", "numbers_section"]
-
 MOST_POINTS = 2000
 MOST_COLUMNS = 24
 MOST_OUTPUTS = 4

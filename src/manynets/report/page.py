@@ -21,8 +21,6 @@ from manynets.report.charts import require_report
 from manynets.report.parts import Part, ReportFigure, ReportInput, ReportPicture, ReportTable, Section
 from manynets.report.sections import sections
 
-__all__ = ["write_report"]
-
 _NUMBER = re.compile(r"[+-]?[\d,]*\.?\d+(e[+-]?\d+)?|nan|inf")
 
 

@@ -15,19 +15,6 @@ from manynets.display import cell_text, number_text
 from manynets.model import Model
 from manynets.tables import Table
 
-__all__ = [
-    "Array",
-    "LabelledRows",
-    "Part",
-    "ReportFigure",
-    "ReportInput",
-    "ReportPicture",
-    "ReportTable",
-    "Section",
-    "between",
-    "cell",
-]
-
 Array: TypeAlias = NDArray[Any]
 
 

@@ -13,8 +13,6 @@ from manynets.display import HEADINGS
 from manynets.metrics import wilson_interval
 from manynets.report.parts import LabelledRows, ReportInput, ReportTable, Section, between, cell
 
-__all__ = ["metric_intervals", "metrics_section"]
-
 RESAMPLES = 200
 MOST_RESAMPLED = 10_000
 """Rows of a resample. Of more rows, the interval of so many is narrowed by the root of the ratio."""

@@ -13,8 +13,6 @@ from manynets.report import charts
 from manynets.report.parts import LabelledRows, ReportFigure, ReportInput, ReportTable, Section
 from manynets.tasks import Regression
 
-__all__ = ["reliance_sections"]
-
 FOLLOWED = 6
 MANY = 30
 PAIR_ROWS = 500

@@ -20,8 +20,6 @@ from manynets.tables.understood import UNDERSTOOD_NAMES, understood_columns
 from manynets.tasks import Regression
 from manynets.training.events import squared_share
 
-__all__ = ["sections"]
-
 MOST_ROWS, FEWEST_ROWS = 2000, 200
 """Rows that importance and dependence are computed on."""
 MOST_PREDICTED = 200_000

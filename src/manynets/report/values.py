@@ -11,8 +11,6 @@ from manynets.explain.values import NumberValues, column_values
 from manynets.model import Model
 from manynets.report.parts import Array, cell
 
-__all__ = ["quantile_bins", "texts_of"]
-
 LONGEST = 40
 
 

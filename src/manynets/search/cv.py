@@ -31,8 +31,6 @@ from manynets.spec.metadata import AT_LEAST_ONE
 from manynets.tables.frames import frame_hashes
 from manynets.training.groups import check_limits
 
-__all__ = ["MLPSearchCV"]
-
 STRATEGIES = ("full", "halving")
 
 

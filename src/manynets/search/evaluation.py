@@ -21,8 +21,6 @@ from manynets.search.folds import SearchFolds
 from manynets.search.scoring import score_fits
 from manynets.training.progress import progress_callbacks
 
-__all__ = ["Evaluation", "Params", "memory_limit_of"]
-
 Params: TypeAlias = Mapping[str, Any]
 Scored: TypeAlias = dict[tuple[int, int], dict[str, Any]]  # by (candidate, fold): what scikit-learn's `_fit_and_score` returns
 

@@ -32,8 +32,6 @@ from manynets.training.groups import Failure
 from manynets.training.torch_settings import find_device
 from manynets.training.trial import Outcome, Problem
 
-__all__ = ["CandidateFit", "can_share", "plan_fits", "train_fits"]
-
 ENDLESS = (Constant, Warmup, StepDecay, Exponential, InverseScaling, PiecewiseConstant)
 """Schedules that do not depend on the number of epochs, so that a training can be continued with more of them."""
 FIT_PARAMS = ("sample_weight", "groups")

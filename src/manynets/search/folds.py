@@ -18,8 +18,6 @@ from manynets.estimators import inputs
 from manynets.estimators.plan import FitData, read_fit
 from manynets.prepare import RowNumbers
 
-__all__ = ["FoldData", "SearchFolds", "SharedRows"]
-
 
 class SharedRows:
     """Rows of one width and dtype that networks address by number: blocks one after the other."""

@@ -21,8 +21,6 @@ from manynets.errors import OptionError
 from manynets.search.evaluation import Evaluation
 from manynets.search.fits import CandidateFit
 
-__all__ = ["EPOCHS", "halve", "resource_name"]
-
 EPOCHS = "max_iter"
 OnRound = Callable[[NDArray[np.int64], NDArray[np.float64], int, bool], None]
 

@@ -12,8 +12,6 @@ from manynets.errors import MissingExtraError, OptionError
 from manynets.search.evaluation import Evaluation
 from manynets.search.halving import halve, resource_name
 
-__all__ = ["distributions_of", "run_study"]
-
 STORED = "manynets"  # the attribute of a trial that has its scores by fold
 
 

@@ -27,18 +27,6 @@ from manynets.training.torch_settings import torch_modes
 from manynets.training.trial import Member, Outcome, Problem
 from manynets.training.validation import Validation
 
-__all__ = [
-    "HeldOut",
-    "Results",
-    "Scores",
-    "count_processes",
-    "held_out_scores",
-    "pieces_of",
-    "train_in_processes",
-    "train_piece",
-    "train_pieces",
-]
-
 PIECE = 5e9
 """Multiplications of the forward passes of a piece: half a second or so, beside which the milliseconds to send it count little."""
 

@@ -25,8 +25,6 @@ from manynets.training.trial import Divergence, Outcome
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
 
-__all__ = ["NO_SCORES", "Result", "judged", "result_of", "warn_of_interrupted"]
-
 NO_SCORES = math.nan, math.nan
 
 

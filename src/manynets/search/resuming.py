@@ -10,8 +10,6 @@ from manynets.renames import renamed
 from manynets.training.checkpoint import recorded_identities
 from manynets.training.state import Digests, differences, identity_of
 
-__all__ = ["check_recorded"]
-
 SHOWN = 5  # differences in a message
 
 

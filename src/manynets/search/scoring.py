@@ -26,8 +26,6 @@ from manynets.tasks import Regression, Task
 from manynets.training.threads import most_threads
 from manynets.training.torch_settings import torch_modes, torch_settings
 
-__all__ = ["known_scores", "score_fits"]
-
 LONG_WORK = 3e8  # multiplications from which several threads pay
 SCORED_NUMBERS = 1 << 18  # in the widest layer of the rows that are scored at a time
 

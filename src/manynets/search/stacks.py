@@ -17,8 +17,6 @@ from manynets.data.batches import Rows
 from manynets.plan import Plan, TrialGroup
 from manynets.tasks import Regression
 
-__all__ = ["stacked"]
-
 FEW = 16  # networks up to which a group gains by being trained with others
 MOST_BYTES = 1 << 28  # of the rows of a stack, which are a copy
 

@@ -18,8 +18,6 @@ from manynets.training.groups import train_what_can
 from manynets.training.progress import Show, progress_callbacks
 from manynets.training.signals import Halt, listening
 
-__all__ = ["train_many_streamed"]
-
 Candidate = tuple[MLP, Recipe]
 
 

@@ -25,8 +25,6 @@ from numpy.typing import NDArray
 
 from manynets.errors import WorkerError
 
-__all__ = ["call_packed", "on_this_machine", "run_calls", "worker_count"]
-
 SENT_BYTES = 1 << 24
 """Bytes of an array up to which each process is sent a copy; joblib takes a tenth of a second to remove the file of a shared one."""
 LARGE = 1 << 14  # bytes from which an array is sent by itself

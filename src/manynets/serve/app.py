@@ -26,8 +26,6 @@ from manynets.serve.schema import description_of, operation_of
 from manynets.serve.served import ServedModel
 from manynets.serve.settings import ServeSettings
 
-__all__ = ["SETTINGS", "create_app", "from_environment"]
-
 LOG = logging.getLogger("manynets.serve")
 SETTINGS = "MANYNETS_SERVE"
 """The environment variable that holds the settings for a worker process."""

@@ -15,8 +15,6 @@ from typing import TypeVar
 from manynets.serve.rows import BadRequest
 from manynets.serve.served import Answer, Question, Reply, answers, is_quick, quick_answers
 
-__all__ = ["Batcher"]
-
 ROWS_AT_ONCE = 4096
 MOST_EXPLANATIONS = 16
 Result = TypeVar("Result")

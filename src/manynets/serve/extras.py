@@ -15,8 +15,6 @@ from manynets.explain.contributions import contributions
 from manynets.serve.rows import BadRequest
 from manynets.serve.served import Answer, Loaded, Question, rows_as_frame
 
-__all__ = ["Extras", "contributions_of", "extras_of", "limits_of", "rows_to_explain"]
-
 MOST_ROWS = 100
 MOST_MULTIPLICATIONS = 1e11
 """The most for the contributions of one request: some seconds."""

@@ -10,8 +10,6 @@ from manynets.serve.asgi import App, Header, Receive, Scope, Send, send_json
 from manynets.serve.origin import host_name, page_refusal
 from manynets.serve.settings import ServeSettings, is_loopback
 
-__all__ = ["Guard"]
-
 OPEN = ("/healthz", "/readyz", "/", "/docs", "/common.js", "/form.js", "/api.js", "/form.css")
 """Paths that need no token: they say nothing about a model."""
 SECURITY: list[Header] = [

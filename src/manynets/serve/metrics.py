@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-__all__ = ["ServeMetrics"]
-
 
 class ServeMetrics:
     """Counters of requests, rows and reloads, and a histogram of seconds."""

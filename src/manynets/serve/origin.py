@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["host_name", "host_port", "page_refusal"]
-
 WEB_SCHEMES = {"ws": "http", "wss": "https"}
 """The scheme of the page that opens a WebSocket."""
 

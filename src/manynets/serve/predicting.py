@@ -17,8 +17,6 @@ from manynets.serve.rows import BadRequest
 from manynets.serve.served import Answer, Question, ServedModel
 from manynets.serve.settings import ServeSettings
 
-__all__ = ["BodyBytes", "PredictRoute", "PredictRoutes"]
-
 LOG = logging.getLogger("manynets.serve")
 
 NO_EXTRAS = Extras()

@@ -8,8 +8,6 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-__all__ = ["HEADER_SECONDS", "MOST_HEADER_BYTES", "PatientProtocol"]
-
 HEADER_SECONDS = 10.0
 """How long the header of a request may take."""
 BODY_SECONDS = 35.0

@@ -21,8 +21,6 @@ from manynets.tables.columns import DateColumn, NumericColumn
 from manynets.tables.missing import is_missing
 from manynets.tables.written import PLAIN, Reading, read_number, reading_for
 
-__all__ = ["BadRequest", "RequestRows", "RowReader"]
-
 MOST_NAMED = 20
 LARGE = 1e300
 LONGEST = 10_000

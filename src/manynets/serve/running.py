@@ -16,8 +16,6 @@ from manynets.errors import OptionError
 from manynets.serve.app import SETTINGS
 from manynets.serve.settings import ServeSettings
 
-__all__ = ["check_certificate", "check_port", "port_of", "run", "run_server"]
-
 PROTOCOL = "manynets.serve.protocol:PatientProtocol"
 MOST_CONNECTIONS = 2048
 END_SECONDS = 30

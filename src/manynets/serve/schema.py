@@ -8,8 +8,6 @@ from manynets.model import Model
 from manynets.serve.served import Loaded, array_width
 from manynets.tables.columns import MARGIN, DateColumn, NumericColumn
 
-__all__ = ["columns_of", "description_of", "operation_of"]
-
 MOST_LEVELS = 200
 FEWEST_HELD_OUT = 19
 """Rows that an interval of 0.9, which the form asks for, needs."""

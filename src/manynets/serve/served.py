@@ -22,19 +22,6 @@ from manynets.nn.shape import Shape
 from manynets.serve.rows import BadRequest, RequestRows, RowReader
 from manynets.tables.columns import DateColumn, NumericColumn
 
-__all__ = [
-    "Answer",
-    "Loaded",
-    "Question",
-    "Reply",
-    "ServedModel",
-    "answers",
-    "array_width",
-    "is_quick",
-    "quick_answers",
-    "rows_as_frame",
-]
-
 LOG = logging.getLogger("manynets.serve")
 Identity = tuple[int, int, int]
 

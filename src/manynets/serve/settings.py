@@ -10,8 +10,6 @@ import re
 
 from manynets.errors import OptionError, require_packages
 
-__all__ = ["ServeSettings", "is_loopback", "require_serve"]
-
 TOKEN = "MANYNETS_TOKEN"
 FEWEST_CHARACTERS = 16
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")

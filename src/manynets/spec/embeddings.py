@@ -8,8 +8,6 @@ from typing import Literal, TypeAlias, get_args
 from manynets.errors import OptionError
 from manynets.spec.metadata import ABOVE_ZERO, AT_LEAST_ONE, AT_LEAST_ZERO, Interval, check_fields, plain_tuple, setting, specified
 
-__all__ = ["EMBEDDINGS", "BinsBy", "Embedding", "Periodic", "PiecewiseLinear"]
-
 BinsBy: TypeAlias = Literal["quantiles", "tree"]
 
 

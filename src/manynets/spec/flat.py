@@ -10,8 +10,6 @@ from manynets.spec.network import MLP
 from manynets.spec.options import option_of
 from manynets.spec.recipe import Recipe
 
-__all__ = ["Flat", "described_settings", "flat_settings"]
-
 Flat: TypeAlias = dict[str, Any]
 """Strings, numbers, booleans and None by name."""
 

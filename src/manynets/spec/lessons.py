@@ -9,8 +9,6 @@ import inspect
 from collections.abc import Callable
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
-__all__ = ["by_name", "no_attribute", "no_callback", "no_spec", "with_advice"]
-
 T = TypeVar("T")
 P = ParamSpec("P")
 KINDS: dict[str, type[Any]] = {}

@@ -17,11 +17,6 @@ from typing import Any, TypeVar
 from manynets.errors import OptionError, one_of
 from manynets.spec.lessons import by_name
 
-__all__ = [
-    "ABOVE_ZERO", "AT_LEAST_ONE", "AT_LEAST_ZERO", "BELOW_ONE", "LENGTH", "NOT_NEGATIVE", "SHARE", "Interval", "Metadata", "SearchRange",
-    "check_device", "check_fields", "metadata_of", "plain_number", "plain_tuple", "setting", "specified",
-]  # fmt: skip
-
 T = TypeVar("T")
 _KEY = "manynets"
 

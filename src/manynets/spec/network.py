@@ -9,8 +9,6 @@ from manynets.errors import OptionError
 from manynets.spec.embeddings import Embedding
 from manynets.spec.metadata import AT_LEAST_ONE, BELOW_ONE, SearchRange, check_fields, plain_number, plain_tuple, setting, specified
 
-__all__ = ["MLP", "Activation", "Init"]
-
 Activation: TypeAlias = Literal[
     "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "tanh", "sigmoid", "softplus", "hard_swish"
 ]

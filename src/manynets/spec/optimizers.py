@@ -7,8 +7,6 @@ from typing import Any, TypeAlias
 from manynets.errors import OptionError
 from manynets.spec.metadata import ABOVE_ZERO, BELOW_ONE, NOT_NEGATIVE, SearchRange, check_fields, plain_tuple, setting, specified
 
-__all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Lion", "NAdam", "Optimizer", "RMSprop", "SklearnAdam", "SklearnSGD"]
-
 
 def _lr(default: float) -> Any:
     return setting(

@@ -14,8 +14,6 @@ from manynets.spec.optimizers import OPTIMIZERS
 from manynets.spec.recipe import EarlyStopping, Recipe
 from manynets.spec.schedules import SCHEDULES
 
-__all__ = ["OPTIONS", "SpecOption", "allowed_values", "option_of"]
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SpecOption:

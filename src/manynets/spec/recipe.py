@@ -27,22 +27,6 @@ from manynets.spec.metadata import (
 from manynets.spec.optimizers import AdamW, Optimizer
 from manynets.spec.schedules import INSIDE, Constant, Schedule
 
-__all__ = [
-    "BATCH_SIZE",
-    "EPOCHS",
-    "LOWER_IS_BETTER",
-    "METRICS",
-    "DType",
-    "EarlyStopping",
-    "GradientName",
-    "LossName",
-    "MetricName",
-    "ParameterGroup",
-    "Precision",
-    "Recipe",
-    "score_or_worst",
-]
-
 LossName: TypeAlias = Literal[
     "squared_error", "half_squared_error", "absolute_error", "huber", "poisson", "quantile", "cross_entropy", "log_loss"
 ]

@@ -19,11 +19,6 @@ from manynets.spec.metadata import (
     specified,
 )
 
-__all__ = [
-    "SCHEDULES", "Constant", "Cosine", "Exponential", "InverseScaling", "OneCycle", "PiecewiseConstant", "ReduceOnPlateau",
-    "Schedule", "SklearnInverseScaling", "StepDecay", "Warmup",
-]  # fmt: skip
-
 DECAY = Interval(0, 1, low_open=True)
 INSIDE = Interval(0, 1, low_open=True, high_open=True)
 FACTOR = Interval(1)

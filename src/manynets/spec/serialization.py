@@ -14,8 +14,6 @@ from manynets.spec.optimizers import Optimizer, SklearnAdam, SklearnSGD
 from manynets.spec.recipe import EarlyStopping, ParameterGroup, Recipe
 from manynets.spec.schedules import Schedule, SklearnInverseScaling
 
-__all__ = ["from_json", "to_json"]
-
 _PUBLIC: dict[str, type] = {
     kind.__name__: kind
     for kind in (MLP, Recipe, EarlyStopping, ParameterGroup, *get_args(Embedding), *get_args(Optimizer), *get_args(Schedule))

@@ -19,8 +19,6 @@ from manynets.tables.scaling import Scaling
 from manynets.tables.source import TEXT
 from manynets.tabular import encoder_options
 
-__all__ = ["Columns", "bytes_in_memory", "files_of", "files_to_stream", "share_of", "too_large"]
-
 HEAD = 10_000
 """Rows from which the width of the encoded table is judged."""
 BINS = 48  # of a piecewise-linear column at most

@@ -34,8 +34,6 @@ from manynets.training.groups import train_members
 from manynets.training.trial import Member
 from manynets.training.validation import without_validation
 
-__all__ = ["NETWORKS", "open_ensemble", "train_stream_ensemble"]
-
 NETWORKS = 8
 VALIDATED = 50_000
 """Rows to validate on at most, where no share is given: the networks are evaluated 24 times."""

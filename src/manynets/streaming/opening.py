@@ -37,8 +37,6 @@ from manynets.training.trial import Problem
 if TYPE_CHECKING:
     from manynets.tables.kinds import Column
 
-__all__ = ["Labelled", "Stream", "open_stream"]
-
 VALIDATION = 0.1
 
 

@@ -19,8 +19,6 @@ from manynets.training.events import Callback
 from manynets.training.groups import train_members
 from manynets.training.trial import Member, Outcome
 
-__all__ = ["stream_members", "train_candidates", "train_stream"]
-
 
 def train_stream(
     stream: Stream,

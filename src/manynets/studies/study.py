@@ -12,8 +12,6 @@ import numpy as np
 
 from manynets.errors import DataError, MissingExtraError
 
-__all__ = ["Figure", "Skipped", "Study", "StudyResult", "figure", "load_mnist"]
-
 ROUNDING = 1e-10  # allowed difference between means of equal numbers
 
 

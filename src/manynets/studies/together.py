@@ -9,8 +9,6 @@ from typing import Any
 import manynets as mn
 from manynets.training.progress import Show
 
-__all__ = ["train_candidates", "train_seeds"]
-
 
 def train_seeds(
     X: Any,

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from manynets import rng
 
-__all__ = ["Association", "association", "binned", "plain_target", "target_scores"]
-
 FOLDS = 5
 MOST_CLASSES = 32
 """Whole numbers with more different values than this are ranked; of classes, the most frequent ones are looked at."""

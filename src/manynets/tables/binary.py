@@ -16,8 +16,6 @@ from manynets.tables.stored import first_line, readable, scan
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["ARROW", "PARQUET", "parquet_files", "read_arrow", "read_json_lines", "read_parquet"]
-
 PARQUET = (".parquet", ".pq")
 ARROW = (".arrow", ".feather", ".ipc")
 

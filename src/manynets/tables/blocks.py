@@ -25,8 +25,6 @@ from manynets.tables.table import refuse_duplicates
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["STREAM_BYTES", "STREAM_CELLS", "Blocks", "open_blocks"]
-
 STREAM_BYTES = 1 << 25
 STREAM_CELLS = 1 << 22
 """Smaller files are read at once: text tables by their bytes, Parquet files by rows times columns."""

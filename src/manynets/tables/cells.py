@@ -24,21 +24,6 @@ from manynets.tables.written import DECIMAL_COMMA, PLAIN, Reading, read_number, 
 if TYPE_CHECKING:
     import narwhals as nw
 
-__all__ = [
-    "GROUPED",
-    "NUMBER",
-    "bad_number",
-    "blank_cells",
-    "factorise",
-    "listed",
-    "number_cells",
-    "numbered",
-    "plain_label",
-    "points_in_doubt",
-    "text_cells",
-    "units_converted",
-]
-
 GROUPED = r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$"
 FEW_ROWS = 4096
 """A dict numbers so many texts in less time than a frame's library."""

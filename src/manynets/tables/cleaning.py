@@ -16,8 +16,6 @@ from manynets.errors import DataError
 from manynets.tables.sniffing import COMMENTS, has_lone_returns, unique_names, with_newlines, without_separator_line
 from manynets.tables.source import Source, decoded
 
-__all__ = ["TOTAL", "cleaned"]
-
 TOTAL = re.compile(
     r"(?:grand |sub-?)?totals?:?|sum(?:me)?:?|gesamt:?|insgesamt:?|averages?:?|mean:?|total général:?", re.IGNORECASE
 )

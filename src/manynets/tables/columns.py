@@ -25,22 +25,6 @@ from manynets.tables.scaling import Scaling, Spread, apply_spread, fit_spread
 from manynets.tables.table import Table
 from manynets.tables.written import PLAIN, Reading
 
-__all__ = [
-    "CategoricalColumn",
-    "ColumnEncoder",
-    "DateColumn",
-    "NumericColumn",
-    "fewest_of_level",
-    "fit_categorical",
-    "fit_date",
-    "fit_numeric",
-    "has_means",
-    "levels_of",
-    "limits_of",
-    "part_codes",
-    "scaling_of",
-]
-
 Out = NDArray[np.float32]
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 MARGIN = 0.1

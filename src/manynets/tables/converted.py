@@ -14,8 +14,6 @@ from manynets.tables.marks import FileMarks, check_name
 from manynets.tables.source import TEXT
 from manynets.tables.stored import first_line
 
-__all__ = ["converted"]
-
 MARK = "manynets.converted_from"
 """In the metadata of the Parquet file: what it was converted from, and how."""
 MOST_ROWS, FEWEST_ROWS = 1 << 16, 1 << 10

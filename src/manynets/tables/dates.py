@@ -23,19 +23,6 @@ from manynets.tables.written import Meaning
 if TYPE_CHECKING:
     import narwhals as nw
 
-__all__ = [
-    "CYCLES",
-    "DATE_ORDERS",
-    "PARTS",
-    "DateForm",
-    "DateOrder",
-    "date_cells",
-    "date_parts",
-    "find_form",
-    "is_zone",
-    "order_of_numbers",
-]
-
 DateOrder = Literal["ymd", "dmy", "mdy", "time", "compact", "seconds", "milliseconds"]
 DATE_ORDERS: tuple[DateOrder, ...] = get_args(DateOrder)
 PARTS = ("year", "month", "day", "weekday", "hour", "minute", "second")

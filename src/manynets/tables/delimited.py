@@ -28,17 +28,6 @@ from manynets.tables.stored import first_line
 if TYPE_CHECKING:
     import polars
 
-__all__ = [
-    "TextTable",
-    "blank_lines",
-    "blanks_in",
-    "ends_oddly",
-    "ends_with_open_quote",
-    "kinds_of",
-    "read_source",
-    "repeated_header",
-]
-
 CHUNK = 1 << 22
 SMALL_CHUNK = 1 << 17
 """Bytes that are looked at in the cache of a core."""

@@ -22,8 +22,6 @@ from manynets.tables.state import state_from_json, state_to_json
 from manynets.tables.table import Table, look_alike
 from manynets.tables.understood import UNDERSTOOD_NAMES, understood_columns
 
-__all__ = ["Block", "TableEncoder"]
-
 PIECE = 1 << 20
 """Cells of output filled at a time: small enough to stay in the cache, and for the work space not to count."""
 READ = 1 << 21

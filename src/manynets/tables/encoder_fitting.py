@@ -23,8 +23,6 @@ from manynets.tables.schema import understand
 from manynets.tables.table import Table, require
 from manynets.tables.written import PLAIN, Reading
 
-__all__ = ["fit_encoder", "warn_of_targets"]
-
 
 def fit_encoder(
     frame: Any,

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     from manynets.tables.encoder import TableEncoder
 
-__all__ = ["ColumnFacts", "Facts", "corrected", "rank_error"]
-
 MOST_LABELS = 100_000
 """Labels of a column that are counted at most; of a column with more, the sample says which are frequent."""
 

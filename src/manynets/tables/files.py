@@ -28,8 +28,6 @@ from manynets.tables.table import Table, refuse_duplicates
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["STANDARD_INPUT", "TABLE_ENDINGS", "open_file", "read_table", "standard_input", "text_options"]
-
 STANDARD_INPUT = "-"
 _JSON = (".jsonl", ".ndjson")
 TABLE_ENDINGS = (

@@ -14,8 +14,6 @@ from typing import Any, NamedTuple
 
 from manynets.errors import DataError
 
-__all__ = ["RowGroup", "footer_bytes", "row_groups"]
-
 MAGIC = b"PAR1"
 ROW_GROUPS, SIZE, ROWS = 4, 2, 3  # FileMetaData.row_groups; RowGroup.total_byte_size and .num_rows
 _LIST, _SET, _MAP, _STRUCT = 9, 10, 11, 12

@@ -18,8 +18,6 @@ from manynets.tables.unusual import plain_columns
 if TYPE_CHECKING:
     import narwhals as nw
 
-__all__ = ["frame_hashes", "open_table"]
-
 
 def open_table(data: Any, *, known: Collection[str] = ()) -> Table:
     """Return the one view of a pandas, polars or pyarrow frame, or of an array (N, D) whose columns are named x0, x1, ...

@@ -16,8 +16,6 @@ from manynets.tables.table import Table
 if TYPE_CHECKING:
     import narwhals as nw
 
-__all__ = ["MOST_HASHED", "TextColumn", "fit_text", "holds_words"]
-
 WIDTH, LEAST_WIDTH = 256, 32
 MOST_HASHED = 1 << 12
 """The most columns that the text of a stored encoder may have."""

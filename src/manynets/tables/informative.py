@@ -21,8 +21,6 @@ from manynets.tables.table import Table
 from manynets.tables.texts import meaning_of
 from manynets.tables.written import PLAIN, Reading
 
-__all__ = ["column_association", "leak_of", "numbers_of", "reconsidered", "sample_rows"]
-
 SAMPLE = 20_000
 """So many rows are looked at, spread evenly over the table."""
 FEWEST_FOR_A_COPY, FEWEST_ALONE = 30, 100

@@ -24,8 +24,6 @@ from manynets.tables.table import Table, storage_of
 from manynets.tables.target import split_target
 from manynets.tables.written import Reading
 
-__all__ = ["FEWEST_ROWS", "InspectedColumn", "InspectedTarget", "Inspection", "inspect_table", "plain_values"]
-
 RARE = 0.05
 """A class with fewer rows than this share, and than half the mean of all classes, is rare."""
 MOSTLY = 0.5

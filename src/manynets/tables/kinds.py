@@ -9,8 +9,6 @@ from manynets.tables.dates import DateForm
 from manynets.tables.parts import CodePart
 from manynets.tables.written import Reading
 
-__all__ = ["Column", "Kind"]
-
 Kind = Literal["numeric", "categorical", "date", "text", "dropped"]
 
 

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-__all__ = ["in_known_spelling", "other_spellings", "shown_unseen", "spelled_alike"]
-
 _BETWEEN_WORDS = re.compile(r"(?<=[^\W\d_])[\s_-]+(?=[^\W\d_])")
 _WORD = re.compile(r"[^\W\d_]{2}")
 _WHOLE = re.compile(r"([+-]?[0-9]+)\.0*")

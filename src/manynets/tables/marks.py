@@ -8,8 +8,6 @@ from typing import TypeAlias
 
 from manynets.errors import DataError
 
-__all__ = ["FileMarks", "check_name"]
-
 Mark: TypeAlias = tuple[int, int, int]
 
 

@@ -21,8 +21,6 @@ from manynets import rng
 from manynets.tables.piecewise import Pieces, fit_pieces
 from manynets.tables.scaling import Scaling, Spread, apply_spread, fit_spread
 
-__all__ = ["LevelMeans", "fit_means", "other_folds", "targets_of"]
-
 Values = NDArray[np.float64]
 
 PRIOR_ROWS = 10.0  # the weight of the mean of all rows

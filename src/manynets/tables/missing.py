@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-__all__ = ["MISSING_TOKENS", "TEXT_MISSING", "is_missing", "is_missing_text", "is_missing_value"]
-
 MISSING_TOKENS = (
     *("", "na", "n/a", "#n/a", "#na", "n.a.", "n.a", "<na>", "nan", "-nan", "nat", "null", "(null)", "nil", "none", "missing"),
     *("-", "--", "---", "–", "—", ".", "..", "...", "?", "??", "(blank)", "blank"),

@@ -7,8 +7,6 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
-__all__ = ["Moment", "read_moment", "read_time"]
-
 LONGEST = 60
 """A longer text is not a date."""
 

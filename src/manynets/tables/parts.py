@@ -9,8 +9,6 @@ import re
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-__all__ = ["PARTS_OF_CODES", "CodePart", "cut", "digits_of"]
-
 CodePart = Literal["", "first 1", "first 2", "first 3", "last 1", "last 2", "first word", "last word", "length"]
 PARTS_OF_CODES: tuple[CodePart, ...] = get_args(CodePart)
 """The parts by name; the empty one is the whole."""

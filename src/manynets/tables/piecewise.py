@@ -17,8 +17,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MOST_EDGES", "Pieces", "bins_for", "fit_pieces"]
-
 Values = NDArray[np.float64]
 
 SIZE = 0.25

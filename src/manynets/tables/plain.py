@@ -16,8 +16,6 @@ from manynets.tables.written import PLAIN
 if TYPE_CHECKING:
     from manynets.tables.encoder import Block
 
-__all__ = ["PlainArray", "PlainNumbers"]
-
 ROWS = 2000
 """Encoded at a time, so that the work space stays in the cache; no power of two, whose columns would share lines of the cache."""
 CELLS = 1 << 16

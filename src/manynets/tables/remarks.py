@@ -12,8 +12,6 @@ from manynets.tables.labels import shown_unseen
 if TYPE_CHECKING:
     from manynets.tables.encoder import TableEncoder
 
-__all__ = ["Remarks"]
-
 
 class Remarks:
     """Counts over one table, or over the blocks of a larger one; see `TableEncoder.check`."""

@@ -22,8 +22,6 @@ from manynets.tables.unusual import usual_integers
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["BlockFiles", "RowBlock", "in_blocks"]
-
 ARROW_ROWS = 1 << 16
 
 

@@ -8,8 +8,6 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MOST_KNOTS", "SCALINGS", "Scaling", "Spread", "apply_spread", "fit_spread", "is_constant"]
-
 Scaling = Literal["standard", "robust", "quantile", "smooth", "none"]
 SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
 

@@ -23,8 +23,6 @@ from manynets.tables.table import Table, native_type, require
 from manynets.tables.texts import counted, different, meaning_of, meaning_of_all
 from manynets.tables.written import DECIMAL_COMMA, PLAIN, Reading, units_of
 
-__all__ = ["refuse_a_mixture", "understand"]
-
 FEWEST_FOR_AN_ID = 20
 """A column with fewer different values than this is never taken for an id."""
 

@@ -14,8 +14,6 @@ from manynets.tables.written import Reading
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["NumberFacts", "as_numbers", "holds_numbers", "settled", "type_of", "without_text_tokens"]
-
 HEAD_ROWS = 1000
 MOST_WORDS = 0.02
 """A larger share of words, if they are more than one, makes a column one of words."""

@@ -13,8 +13,6 @@ from manynets.tables.delimited import TextTable, read_source
 from manynets.tables.source import Source, TextOptions
 from manynets.tables.stored import first_line
 
-__all__ = ["SHEETS", "read_sheet"]
-
 SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 
 

@@ -14,17 +14,6 @@ from manynets.display import counted
 from manynets.errors import DataError, OptionError
 from manynets.tables.source import HEAD_BYTES, Source
 
-__all__ = [
-    "COMMENTS",
-    "DELIMITERS",
-    "Head",
-    "has_lone_returns",
-    "read_head",
-    "unique_names",
-    "with_newlines",
-    "without_separator_line",
-]
-
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 HEAD_ROWS = 1000
 SNIFF_ROWS = 100

@@ -12,8 +12,6 @@ from typing import IO, cast
 
 from manynets.errors import DataError, OptionError
 
-__all__ = ["TEXT", "Source", "TextOptions", "decoded", "in_utf8", "not_in", "with_single_blanks"]
-
 HEAD_BYTES = 1 << 20
 TEXT = (".csv", ".tsv", ".txt")
 """The endings of text tables."""

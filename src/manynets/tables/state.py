@@ -18,8 +18,6 @@ from manynets.tables.piecewise import MOST_EDGES, Pieces
 from manynets.tables.scaling import MOST_KNOTS, Spread
 from manynets.tables.written import DECIMALS, PLAIN, THOUSANDS, Reading, is_unit
 
-__all__ = ["state_from_json", "state_to_json"]
-
 VERSION = 6
 """2: numeric columns have limits. 3: numeric columns have a reading, dates a zone. 4: numeric columns have pieces, readings digits, spreads
 `smooth`, categorical columns a part, and there are columns of text. 5: categorical columns have means. 6: spreads `robust`. Older

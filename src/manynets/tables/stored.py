@@ -14,8 +14,6 @@ from manynets.tables.unusual import usual_integers
 if TYPE_CHECKING:
     import narwhals as nw
 
-__all__ = ["StoredColumns", "first_line", "keys_of", "readable", "scan"]
-
 
 class StoredColumns:
     """The columns of a Parquet file, or of several with the same columns, one below the other.

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from manynets.tables.stored import StoredColumns
 
-__all__ = ["Storage", "Table", "look_alike", "native_type", "refuse_duplicates", "require", "storage_of"]
-
 Storage = Literal["number", "bool", "text", "category", "mixed", "date", "time", "duration", "other", "empty"]
 """How a column is stored: "mixed" is a pandas column of Python objects, "empty" one without any value or type."""
 

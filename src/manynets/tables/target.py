@@ -19,8 +19,6 @@ from manynets.tables.table import Table, native_type, require
 from manynets.tables.texts import different, meaning_of
 from manynets.tables.written import PLAIN, Reading, is_currency, read_number
 
-__all__ = ["match_labels", "refuse_text_targets", "split_target", "unit_of_target"]
-
 NEARLY_A_NUMBER = r"^[+-]?[$€£¥]? ?[+-]?(?:[0-9]{1,3}(?:[,.' ][0-9]{3})+|[0-9]+)(?:[.,][0-9]*)? ?(?:[%$€£¥]|[A-Z]{3})?$"
 """A number, maybe with separators of thousands, a decimal comma, a currency or a percent sign."""
 

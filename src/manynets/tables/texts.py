@@ -16,8 +16,6 @@ from manynets.tables.written import Meaning, Reading, find_duration, find_readin
 if TYPE_CHECKING:
     import narwhals as nw
 
-__all__ = ["SAMPLE", "counted", "different", "meaning_of", "meaning_of_all"]
-
 HEAD = 1000
 """So many cells are taken for the first ones of a column."""
 SAMPLE = 100

@@ -10,8 +10,6 @@ from manynets.tables.columns import CategoricalColumn, ColumnEncoder, DateColumn
 if TYPE_CHECKING:
     from manynets.tables.encoder import TableEncoder
 
-__all__ = ["UNDERSTOOD_NAMES", "understood_columns"]
-
 UNDERSTOOD_NAMES = ("Column", "Kind", "Values in training", "Inputs")
 MOST_LEVELS = 8
 

@@ -6,8 +6,6 @@ import re
 import unicodedata
 from functools import cache
 
-__all__ = ["conversion", "folded", "is_metric", "same_unit"]
-
 _APART = frozenset({"m", "g", "k", "b", "t", "mw", "mb", "mv", "ma", "mj", "mm", "mbit", "mhz", "mwh"})
 """Units in which a capital letter may mean another one: mW and MW."""
 

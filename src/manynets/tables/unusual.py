@@ -14,8 +14,6 @@ from manynets.display import counted
 from manynets.errors import DataError
 from manynets.tables.missing import is_missing_value
 
-__all__ = ["plain_columns", "usual_integers"]
-
 
 def plain_columns(frame: Any, known: Collection[str] = ()) -> Any:
     """Return a pandas, polars or pyarrow frame in which such columns are plain: the same object where there are none.

@@ -16,23 +16,6 @@ from manynets.tables.durations import duration_seconds
 from manynets.tables.parts import digits_of
 from manynets.tables.units import conversion, folded, is_metric, same_unit
 
-__all__ = [
-    "DECIMALS",
-    "DECIMAL_COMMA",
-    "PLAIN",
-    "THOUSANDS",
-    "Meaning",
-    "Reading",
-    "find_duration",
-    "find_reading",
-    "is_currency",
-    "is_unit",
-    "read_number",
-    "reading_for",
-    "unit_of",
-    "units_of",
-]
-
 Decimal = Literal[".", ","]
 Thousands = Literal["", ",", ".", "'", " "]
 DECIMALS: tuple[Decimal, ...] = get_args(Decimal)

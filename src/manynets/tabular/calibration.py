@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from manynets.tasks import Multiclass, Task
 
-__all__ = ["fit_temperature", "log_losses"]
-
 Array = NDArray[Any]
 
 

@@ -10,8 +10,6 @@ from manynets.errors import OptionError, one_of
 from manynets.spec import MLP, SCHEDULES, Recipe
 from manynets.spec.options import OPTIONS
 
-__all__ = ["CHANGEABLE", "Changes", "changed_network", "changed_recipe", "check_changes"]
-
 Changes: TypeAlias = Mapping[str, Any]
 """Values by the name of their option (docs/options.md), such as {"lr": 0.02, "hidden": (64, 64)}."""
 

@@ -24,8 +24,6 @@ from manynets.tasks.temperature import cooled_parameters
 from manynets.tasks.thresholds import best_threshold
 from manynets.training.trial import Divergence, Member, Outcome
 
-__all__ = ["TabularFit", "cooled", "finish", "temperature_of"]
-
 Array = NDArray[Any]
 
 TEMPERATURE_OF_MEAN, TEMPERATURES = 0.9, (0.2, 5.0)

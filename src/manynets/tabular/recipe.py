@@ -16,16 +16,6 @@ from manynets.tables.piecewise import bins_for
 from manynets.tabular.changes import Changes, changed_network, changed_recipe
 from manynets.tasks import Multiclass, Regression, Task
 
-__all__ = [
-    "PRESETS",
-    "Preset",
-    "PresetName",
-    "encoder_options",
-    "initial_weights",
-    "tabular_network",
-    "tabular_recipe",
-]
-
 Array = NDArray[Any]
 PresetName = Literal["fast", "default", "best"]
 

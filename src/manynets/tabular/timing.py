@@ -11,8 +11,6 @@ from manynets.training.events import Advanced, Evaluated, Event
 from manynets.training.groups import train_members
 from manynets.training.trial import Member, Problem
 
-__all__ = ["within"]
-
 TIMED, BETWEEN, FEWEST_STEPS = 24, 8, 24  # steps that are timed, those between two evaluations, and the fewest that are made
 AFTERWARDS = 2  # evaluations that what comes after the training takes
 

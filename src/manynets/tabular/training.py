@@ -54,8 +54,6 @@ from manynets.training.groups import check_fits, train_members
 from manynets.training.progress import Show, progress_callbacks
 from manynets.training.trial import Member
 
-__all__ = ["train_ensemble", "train_tabular"]
-
 FEWEST_ROWS = 2  # of each fold
 
 

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from manynets.errors import DataError
 
-__all__ = ["Task", "Values", "as_array", "as_target", "finite_target", "labels_of", "missing_in", "plain", "plain_labels"]
-
 Values: TypeAlias = NDArray[Any]
 
 

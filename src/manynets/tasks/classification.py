@@ -14,8 +14,6 @@ from manynets import metrics
 from manynets.errors import DataError
 from manynets.tasks.base import Task, Values, as_target, labels_of, plain, plain_labels
 
-__all__ = ["MOST_INFERRED_CLASSES", "Binary", "Multiclass", "Multilabel", "is_one_hot"]
-
 MOST_INFERRED_CLASSES = 32  # whole numbers with more distinct values than this are taken for a regression target
 
 LARGEST_CONFUSION = 1000

@@ -15,8 +15,6 @@ from manynets.tasks.classification import MOST_INFERRED_CLASSES, Binary, Multicl
 from manynets.tasks.regression import Regression, TargetTransform
 from manynets.tasks.thresholds import cost_matrix
 
-__all__ = ["TASK_NAMES", "find_task", "task_from_json", "with_positive", "with_quantiles"]
-
 _MAKERS: dict[str, Callable[[Any], Task]] = {
     "regression": Regression.of,
     "binary": Binary.of,

@@ -20,8 +20,6 @@ from manynets.tasks.base import Task
 from manynets.tasks.classification import Multiclass
 from manynets.tasks.regression import Regression
 
-__all__ = ["Loss", "levels_of", "loss_for"]
-
 Array: TypeAlias = NDArray[Any]
 Value: TypeAlias = Callable[[Any, Any, Any], Any]
 Slope: TypeAlias = Callable[[Array, Array], Any]

@@ -22,8 +22,6 @@ from manynets.tasks.base import Task
 from manynets.tasks.losses import Loss, levels_of, loss_for
 from manynets.tasks.regression import Regression
 
-__all__ = ["Objective", "joint_objective", "objective_for"]
-
 Slope: TypeAlias = Callable[[Tensor, Tensor, Tensor], object]
 
 

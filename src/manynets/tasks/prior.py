@@ -11,8 +11,6 @@ from manynets.tasks.base import Task
 from manynets.tasks.classification import Multiclass
 from manynets.tasks.regression import Regression
 
-__all__ = ["prior_scores"]
-
 Array = NDArray[Any]
 
 

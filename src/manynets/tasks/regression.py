@@ -11,9 +11,6 @@ from manynets import metrics
 from manynets.errors import DataError, one_of
 from manynets.tasks.base import Task, Values, as_target, finite_target
 
-__all__ = ["TARGET_TRANSFORMS", "Regression", "TargetTransform"]
-
-
 TargetTransform = Literal["log"]
 TARGET_TRANSFORMS = ("log", "auto")
 

@@ -56,8 +56,6 @@ from numpy.typing import NDArray
 from manynets.errors import DataError, OptionError
 from manynets.tasks.regression import Regression
 
-__all__ = ["Residuals", "check_coverage", "interval_of", "nearest_levels", "residuals_from_json", "residuals_of", "standardised"]
-
 Array: TypeAlias = NDArray[Any]
 
 QUANTILES = 401

@@ -12,8 +12,6 @@ from manynets import metrics
 from manynets.tasks.base import Task
 from manynets.tasks.classification import Multiclass
 
-__all__ = ["best_temperature", "cooled_parameters"]
-
 Array = NDArray[Any]
 
 LARGEST = 20.0  # from a twentieth to this

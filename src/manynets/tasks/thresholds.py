@@ -17,8 +17,6 @@ from manynets.errors import DataError, OptionError
 from manynets.tasks.base import Task
 from manynets.tasks.classification import Binary, Multiclass
 
-__all__ = ["THRESHOLD_METRICS", "best_threshold", "cost_matrix", "cost_threshold", "threshold_of", "with_threshold"]
-
 Array: TypeAlias = NDArray[Any]
 
 THRESHOLD_METRICS = ("f1", "accuracy")

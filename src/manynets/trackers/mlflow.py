@@ -13,8 +13,6 @@ from manynets.errors import MissingExtraError
 from manynets.spec.flat import Flat
 from manynets.trackers.tracker import Sink, Tracker
 
-__all__ = ["MLflow"]
-
 LONGEST = 500  # characters of a parameter
 AT_ONCE = 100  # parameters, or metrics, of one call
 

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from manynets.spec import MLP, Recipe
 from manynets.spec.flat import Flat, flat_settings
 
-__all__ = ["split_settings"]
-
 
 def split_settings(each: Mapping[int, tuple[MLP | None, Recipe]]) -> tuple[Flat, dict[int, Flat]]:
     """Return the parameters that all networks have in common, and by the number of each network those in which they differ.

@@ -16,8 +16,6 @@ from manynets.errors import MissingExtraError
 from manynets.spec.flat import Flat
 from manynets.trackers.tracker import Sink, Tracker
 
-__all__ = ["TensorBoard"]
-
 MOST_LINES = 1000
 
 

@@ -23,8 +23,6 @@ from manynets.training.events import Evaluated, Event, Finished, Started
 if TYPE_CHECKING:
     from manynets.model import Model
 
-__all__ = ["Sink", "Tracker"]
-
 WHEN = ("epoch", "step", "seconds", "lr")
 """Columns of a history that are no result, of which several networks have no mean."""
 TABLE, MODEL, METRICS = "networks.csv", "model.safetensors", "metrics.json"

@@ -12,8 +12,6 @@ from manynets.errors import MissingExtraError
 from manynets.spec.flat import Flat
 from manynets.trackers.tracker import Sink, Tracker
 
-__all__ = ["WandB"]
-
 
 @dataclasses.dataclass(kw_only=True)
 class WandB(Tracker):

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from manynets.nn.population import Population
 from manynets.training.module import ModulePopulation
 
-__all__ = ["BestWeights"]
-
 
 class BestWeights:
     """A copy of the parameters (K, P) and running statistics (K, Q) of K networks, each as it was when it was at its best."""

@@ -31,17 +31,6 @@ from manynets.training.trial import Member, Problem
 if TYPE_CHECKING:
     from manynets.training.loop import TrainingRun
 
-__all__ = [
-    "Checkpoint",
-    "Checkpoints",
-    "GroupCheckpoints",
-    "checkpoint_files",
-    "newest_checkpoint",
-    "read_checkpoint",
-    "recorded_identities",
-    "write_checkpoint",
-]
-
 _NAME = re.compile(r"step-(\d{1,18})\.checkpoint")
 _TEMPORARY = re.compile(r"\.step-\d+\.checkpoint\..*\.tmp")
 _FIELDS = {"step", "identity", "values", "system"}

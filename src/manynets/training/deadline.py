@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-__all__ = ["Deadline"]
-
 MEMORY = 0.5  # weight of the pace before, next to that since the last evaluation
 
 

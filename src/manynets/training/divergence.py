@@ -25,8 +25,6 @@ from manynets.training.trial import Divergence, Member
 if TYPE_CHECKING:
     from manynets.training.loop import TrainingRun
 
-__all__ = ["DivergenceSearch"]
-
 WORK = 1e11  # multiplications that a run may spend on the search: some 10 s of one core
 STEP_WORK = 1e6  # what a step costs besides its multiplications
 LARGE = 1e3  # a column that reaches this may be why the weights grew

@@ -20,21 +20,6 @@ if TYPE_CHECKING:
     from manynets.training.history import Tracks
     from manynets.training.trial import Member, Problem
 
-__all__ = [
-    "Advanced",
-    "Callback",
-    "Evaluated",
-    "Event",
-    "Finished",
-    "Guarded",
-    "Relay",
-    "Started",
-    "evaluated",
-    "may_skip",
-    "squared_share",
-    "started",
-]
-
 MOST_POOLED = 1000
 """Networks up to which their best entries are collected at each evaluation."""
 Settings: TypeAlias = Mapping[int, tuple[MLP | None, Recipe]]

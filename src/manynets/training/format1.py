@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from manynets.training.loop import TrainingRun
 
-__all__ = ["upgraded"]
-
 Array = NDArray[Any]
 
 

@@ -30,17 +30,6 @@ from manynets.training.steppers.choice import make_stepper, modes_for
 from manynets.training.team import SIGNALS, Make, Team
 from manynets.training.trial import Member, Outcome, Problem, group_key
 
-__all__ = [
-    "Failure",
-    "check_fits",
-    "check_limits",
-    "groups_of",
-    "memory_at_hand",
-    "network_bytes",
-    "train_members",
-    "train_what_can",
-]
-
 CERTAIN = 1 << 26  # bytes that are taken to be free
 
 

@@ -19,8 +19,6 @@ from manynets.training.trial import Divergence, FitState, Member, Outcome
 if TYPE_CHECKING:
     from manynets.training.loop import TrainingRun
 
-__all__ = ["Sums", "Tracks", "new_entries", "outcomes_of"]
-
 Host = NDArray[np.float64]
 LATE = 1.05  # times the steps that fit, above which there are too many to make
 COOL_BEFORE, COOL_LEAST, COOL_MOST = 0.8, 0.08, 0.4  # shares of all steps: when a rate may fall early, and for how long

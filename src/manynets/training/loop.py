@@ -31,8 +31,6 @@ from manynets.training.torch_settings import torch_settings
 from manynets.training.trial import Divergence, Member, Outcome, Problem
 from manynets.training.validation import watched_metric
 
-__all__ = ["TrainingRun"]
-
 CROWDED = 0.8  # share of living networks below which the others are taken out of the steps
 
 

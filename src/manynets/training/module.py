@@ -14,8 +14,6 @@ from manynets.errors import DataError, OptionError
 from manynets.training.torch_settings import private_generators, seeded_states
 from manynets.training.trial import Problem
 
-__all__ = ["ModulePopulation", "moved", "ready_for", "two_axes", "whole_numbers"]
-
 ROWS = 2  # that the module sees beforehand
 
 

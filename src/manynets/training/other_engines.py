@@ -16,8 +16,6 @@ from manynets.spec import MLP
 from manynets.training.events import Advanced, Callback, Evaluated, Finished, started
 from manynets.training.trial import Divergence, Member, Outcome, Problem
 
-__all__ = ["train_with"]
-
 
 class _Watcher:
     """Turns what an engine reports to its watcher into events."""

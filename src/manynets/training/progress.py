@@ -16,8 +16,6 @@ from manynets.display import HEADINGS, epoch_text, number_text
 from manynets.errors import OptionError
 from manynets.training.events import Advanced, Callback, Evaluated, Event, Finished, Started
 
-__all__ = ["Show", "in_notebook", "progress_callbacks"]
-
 Show: TypeAlias = Literal["auto"] | bool
 
 

@@ -10,8 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["Halt", "Pace", "listening"]
-
 CALL_SECONDS = 0.025  # that a call of a stepper may take, or one step if that is longer: a stop waits for it
 CALLS = 4  # of which the slowest says how long a step takes
 

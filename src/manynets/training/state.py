@@ -26,8 +26,6 @@ from manynets.training.trial import Divergence, FitState, Member, Outcome, Probl
 if TYPE_CHECKING:
     from manynets.training.loop import TrainingRun
 
-__all__ = ["Digests", "TrainState", "capture", "differences", "identity_of", "restore"]
-
 Array = NDArray[Any]
 
 _TRACKS = ("alive", "best")

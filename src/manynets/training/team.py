@@ -27,8 +27,6 @@ from manynets.training.steppers.choice import STEPPERS, choose, make_stepper, mo
 from manynets.training.torch_settings import torch_settings
 from manynets.training.trial import Member, Outcome, Problem
 
-__all__ = ["SIGNALS", "LeadingStepper", "Make", "Team"]
-
 Make: TypeAlias = Callable[[Problem, Sequence[Member]], Stepper]
 SIGNALS = (signal.SIGINT, signal.SIGTERM)  # that stop a training
 

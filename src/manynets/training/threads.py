@@ -17,8 +17,6 @@ import torch
 
 from manynets.core import usable_threads
 
-__all__ = ["best_threads", "fixed_threads", "most_threads"]
-
 SMALL_STEP = 4e7  # multiplications in a step below which a second thread is not worth its risk
 SHORT_TRAINING = 1e11  # multiplications in a training below which the timing takes too large a share of it: some four seconds
 GAIN = 0.75  # share of one thread's time below which more threads are taken

@@ -14,8 +14,6 @@ from torch import Tensor
 from manynets.errors import OptionError
 from manynets.spec import Precision
 
-__all__ = ["find_device", "private_generators", "seeded_states", "torch_modes", "torch_settings"]
-
 TWO = 2.0  # a variable, so that Python does not fold the division
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 CUBLAS_DETERMINISTIC = (":4096:8", ":16:8")  # sizes of its workspace with which its products have the same bits each time

@@ -18,8 +18,6 @@ from manynets.spec import METRICS, MLP, Recipe
 from manynets.steps import batch_rows, steps_per_epoch
 from manynets.tasks.base import Task
 
-__all__ = ["Divergence", "FitState", "Member", "Outcome", "Problem", "group_key"]
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Problem:

@@ -18,8 +18,6 @@ from manynets.tasks.losses import Loss
 from manynets.tasks.objectives import Objective
 from manynets.training.trial import Member
 
-__all__ = ["Validation", "variances", "watched_metric", "without_validation"]
-
 Host = NDArray[np.float64]
 Index = NDArray[np.int64]
 SCORES_AT_ONCE = 1 << 20  # numbers in the widest layer of a chunk

@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 from manynets.errors import OptionError
 
-__all__ = ["Budget", "memory_bytes"]
-
 _UNITS = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 LEAST = 10**6
 MOST_SAMPLED, FEWEST_SAMPLED = 100_000, 1_000

@@ -17,8 +17,6 @@ from manynets.rng import GOLDEN, mix64, step_words, stream_key
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["TEST", "TRAIN", "VALIDATION", "HashSplit", "row_words"]
-
 TRAIN, VALIDATION, TEST = 0, 1, 2
 
 

@@ -15,8 +15,6 @@ from manynets.data.batches import Batches, Rows
 from manynets.data.stream.windows import Encoded, Layout, WindowReader
 from manynets.errors import OptionError
 
-__all__ = ["StreamedRows", "WindowBatches", "batches_of"]
-
 
 @dataclasses.dataclass
 class StreamedRows(Rows):

@@ -16,8 +16,6 @@ from manynets.tables.table import require
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["Scored", "scored", "scored_file"]
-
 
 class Scored(NamedTuple):
     """Scores (N, O) of rows, their target (N,) as the table has it, and their weights (N,) or None."""

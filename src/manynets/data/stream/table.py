@@ -20,8 +20,6 @@ from manynets.tables.table import require
 if TYPE_CHECKING:
     import polars
 
-__all__ = ["Description", "RowsTable", "blocks_of_part", "describe"]
-
 NO_TARGET, NO_WEIGHT = -1, -2  # in place of the part of a row that is left out
 MOST_CLASSES = 10_000
 """Different values of a target that are counted at most; with more, numbers are a regression target."""

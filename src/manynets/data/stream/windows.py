@@ -21,8 +21,6 @@ from manynets.errors import OptionError
 from manynets.rng import permutation
 from manynets.steps import steps_per_epoch
 
-__all__ = ["Encoded", "Layout", "WindowReader"]
-
 
 class Encoded(NamedTuple):
     """Rows as networks take them: x (N, D), target (N,) codes or (N, O), weight (N,) or None."""

@@ -31,8 +31,6 @@ from manynets.training.module import ModulePopulation
 from manynets.training.steppers.base import Host, Log, Stepper
 from manynets.training.torch_settings import private_generators, seeded_states
 
-__all__ = ["Autograd", "AutogradNetwork"]
-
 
 class Autograd(Stepper):
     """One network after the other; of a user's module there is only one. precision="bf16" multiplies in bfloat16, by autocast."""

@@ -25,8 +25,6 @@ from manynets.training.threads import best_threads, most_threads
 from manynets.training.trial import Member, Problem
 from manynets.training.validation import Validation, variances
 
-__all__ = ["Array", "Host", "Log", "Stepper", "fill"]
-
 Host: TypeAlias = NDArray[np.float64]
 Array: TypeAlias = NDArray[Any]
 Log: TypeAlias = NDArray[np.float64]

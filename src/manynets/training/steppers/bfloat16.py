@@ -7,8 +7,6 @@ from torch import Tensor
 
 from manynets.nn.shape import Shape
 
-__all__ = ["Bfloat16"]
-
 
 class Bfloat16:
     """Buffers for the products of one batch size. Both factors are rounded to bfloat16, and so is the product; sums are wider.

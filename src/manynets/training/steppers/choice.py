@@ -17,8 +17,6 @@ from manynets.training.steppers.compiled import Compiled
 from manynets.training.torch_settings import torch_modes
 from manynets.training.trial import Member, Problem
 
-__all__ = ["choose", "make_stepper", "modes_for"]
-
 STEPPERS: dict[str, type[Stepper]] = {kind.name: kind for kind in (Autograd, ClosedForm, Compiled)}
 
 # Measured on one thread, `python -m bench.steppers` (docs/benchmarks.md): the core takes 0.3 to 0.9 of the time of the closed form for

@@ -32,8 +32,6 @@ from manynets.training.steppers.bfloat16 import Bfloat16
 from manynets.training.steppers.cuda_graph import CapturedStep
 from manynets.training.steppers.inputs import Inputs
 
-__all__ = ["ClosedForm"]
-
 # Of scores, targets and masks of the steps that are prepared together. On the CPU more would leave the cache of a core; on CUDA
 # fewer steps would make the device wait for the host more often.
 INPUT_BYTES = {"cpu": 4 << 20, "cuda": 128 << 20}

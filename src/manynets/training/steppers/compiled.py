@@ -23,8 +23,6 @@ from manynets.optim import SGDSteps
 from manynets.spec import MLP
 from manynets.training.steppers.base import Array, Host, Log, Stepper
 
-__all__ = ["Compiled"]
-
 EVALUATED = 1 << 26  # multiplications of one call that evaluates, some 20 ms; but for at least so many rows:
 EVALUATED_ROWS = 256
 LOSSES = ("squared_error", "half_squared_error", "absolute_error", "huber", "quantile", "poisson")  # from number 2 on

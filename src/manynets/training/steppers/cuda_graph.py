@@ -18,8 +18,6 @@ from torch import Tensor
 
 from manynets.training.steppers.inputs import Inputs
 
-__all__ = ["CapturedStep"]
-
 
 class CapturedStep:
     """A captured step. step(inputs): makes one step of these inputs and returns its scores (K, b, O) and penalty (K,) or None.

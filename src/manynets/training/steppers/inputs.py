@@ -8,8 +8,6 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["Inputs"]
-
 
 @dataclasses.dataclass
 class Inputs:
