@@ -368,13 +368,7 @@ def _train_streamed(
 
 
 def _train_default(
-    X: Any,
-    y: Any,
-    *,
-    columns: dict[str, Any],
-    validation: Any,
-    scaling: Scaling | Literal[False] | None,
-    **options: Any,
+    X: Any, y: Any, *, columns: dict[str, Any], validation: Any, scaling: Scaling | Literal[False] | None, **options: Any
 ) -> Model:
     """Train the default ensemble (`manynets.tabular`)."""
     if scaling is not None:

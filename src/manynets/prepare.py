@@ -19,14 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from manynets.data.batches import Rows
-from manynets.data.check import (
-    as_fold_rows,
-    as_matrix,
-    as_numpy,
-    as_row_numbers,
-    is_frame,
-    rows_with_weight,
-)
+from manynets.data.check import as_fold_rows, as_matrix, as_numpy, as_row_numbers, is_frame, rows_with_weight
 from manynets.data.duplicates import count_held_out, count_shared
 from manynets.data.split import AT_RANDOM, SplitBy, deal_rows, even_folds, split_rows
 from manynets.data.tensors import to_tensor, warn_of_lost_digits

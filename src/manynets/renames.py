@@ -22,12 +22,7 @@ _SKLEARN: dict[str, tuple[str, dict[str, Any]]] = {  # kind: the class with scik
     "Adam": ("SklearnAdam", {"eps_hat": False}),
     "InverseScaling": ("SklearnInverseScaling", {"rows": 1, "start": 0}),
 }
-OPTIONS: dict[str, str] = {
-    "min_gain": "min_delta",
-    "lr_min_gain": "lr_min_delta",
-    "networks": "n_networks",
-    "folds": "cv",
-}
+OPTIONS: dict[str, str] = {"min_gain": "min_delta", "lr_min_gain": "lr_min_delta", "networks": "n_networks", "folds": "cv"}
 """Options of the command line: {old name: new name}. The old ones are still accepted."""
 LATER: dict[str, Any] = {"n_networks": 1, "no_header": False, "preset": "plain"} | dict.fromkeys((
     "time_limit", "metric", "threshold", "input_scale", "cool_down", "group", "time_column", "stratify", "target_transform", "positive",

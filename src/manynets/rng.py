@@ -24,10 +24,7 @@ PURPOSES: dict[Purpose, int] = {
 }  # fmt: skip
 
 GOLDEN = 0x9E3779B97F4A7C15  # 2**64 / golden ratio: the step between neighbouring counters
-MIX = (
-    (30, 0xBF58476D1CE4E5B9),
-    (27, 0x94D049BB133111EB),
-)  # (shift, factor) of the two rounds; a last shift of 31 follows
+MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))  # (shift, factor) of the two rounds; a last shift of 31 follows
 _WORD = (1 << 64) - 1
 FEW = 8  # fewer stream keys are made faster one by one
 MANY = 1 << 17  # rows above which several threads share the permutations

@@ -119,11 +119,7 @@ def _read_seen(path: Path) -> NDArray[Any] | None:
 
 @contextlib.contextmanager
 def claimed_folder(
-    folder: str | os.PathLike[str] | None,
-    stem: str,
-    *,
-    check: Callable[[Path], object],
-    within: str | os.PathLike[str] = "runs",
+    folder: str | os.PathLike[str] | None, stem: str, *, check: Callable[[Path], object], within: str | os.PathLike[str] = "runs"
 ) -> Iterator[Path]:
     """Within this context, a folder that no other process writes: `folder`, or where that is None the first free `within`/`stem`-n.
 

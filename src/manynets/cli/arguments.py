@@ -41,10 +41,7 @@ Threshold = Annotated[
 DataFolder = Annotated[str | None, option("--data-dir", metavar="FOLDER", help="Folder with mnist/ and fashion-mnist/.")]
 Header = Annotated[
     bool | None,
-    option(
-        "--header/--no-header",
-        help="Whether the first line of a CSV file or sheet has the column names. [as in training]",
-    ),
+    option("--header/--no-header", help="Whether the first line of a CSV file or sheet has the column names. [as in training]"),
 ]
 JsonLine = Annotated[
     bool, option("--json", help="Print one JSON object with the results on stdout, and everything else on stderr.")

@@ -12,16 +12,7 @@ import numpy as np
 
 from manynets.cli import defaults
 from manynets.cli.fingerprint import fingerprint_of, fingerprint_of_arrays, unchanged
-from manynets.cli.origin import (
-    NAMED_ONLY,
-    STANDARD_INPUT,
-    kind_of,
-    name_of,
-    open_data,
-    stem_of,
-    text_options_of,
-    with_notes,
-)
+from manynets.cli.origin import NAMED_ONLY, STANDARD_INPUT, kind_of, name_of, open_data, stem_of, text_options_of, with_notes
 from manynets.cli.table_columns import columns_named, leak_notes, refuse_target, split_by
 from manynets.data.split import SplitBy
 from manynets.errors import DataError, ModelFileError, one_of
@@ -243,12 +234,7 @@ def _piped(path: str) -> bytes | None:
 
 
 def test_part(
-    path: str,
-    origin: Mapping[str, Any],
-    classes: Sequence[Any] | None,
-    *,
-    text: Sequence[str],
-    content: bytes | None,
+    path: str, origin: Mapping[str, Any], classes: Sequence[Any] | None, *, text: Sequence[str], content: bytes | None
 ) -> tuple[Part, tuple[str, ...]]:
     """Return the rows of another file with the same target, with labels spelled as in training, and notes on changes.
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from manynets.cli.arguments import DataFolder
 
 
-def datasets(
-    data_dir: DataFolder = None,
-) -> None:
+def datasets(data_dir: DataFolder = None) -> None:
     """List the built-in data sets.
 
     \b

@@ -7,9 +7,7 @@ from typing import Annotated, Any
 from manynets.cli.arguments import option
 
 
-def doctor(
-    json_line: Annotated[bool, option("--json", help="Print one JSON object instead of the report.")] = False,
-) -> None:
+def doctor(json_line: Annotated[bool, option("--json", help="Print one JSON object instead of the report.")] = False) -> None:
     """Report versions, cores, compiled core, GPU, extras and folders, and what is wrong.
 
     \b

@@ -115,14 +115,7 @@ def split_rows(
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)
 
 
-def deal_rows(
-    total: int,
-    folds: int,
-    *,
-    by: SplitBy = AT_RANDOM,
-    seed: int = 0,
-    what: str = "folds",
-) -> list[tuple[Rows, Rows]]:
+def deal_rows(total: int, folds: int, *, by: SplitBy = AT_RANDOM, seed: int = 0, what: str = "folds") -> list[tuple[Rows, Rows]]:
     """Return (training rows, test rows) of so many folds, dealt at random; with strata each class is dealt evenly.
 
     With times each fold is tested on a period, and trained on what was before it.
@@ -145,13 +138,7 @@ def deal_rows(
     return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(folds)]
 
 
-def even_folds(
-    total: int,
-    folds: int,
-    *,
-    by: SplitBy = AT_RANDOM,
-    seed: int = 0,
-) -> list[tuple[Rows, Rows]]:
+def even_folds(total: int, folds: int, *, by: SplitBy = AT_RANDOM, seed: int = 0) -> list[tuple[Rows, Rows]]:
     """Return the folds of `deal_rows`, all with as many training rows, so that networks on them share each step.
 
     Where the rows do not divide, the smaller parts to validate on get one more row, which is that of the next fold, too. With

@@ -188,14 +188,7 @@ def _even_classes(random: np.random.Generator, rows: int, classes: int) -> NDArr
 
 
 def _dataset(
-    name: str,
-    draw: Draw,
-    points: int,
-    noise: float,
-    seed: int,
-    *,
-    task: TaskHint,
-    class_names: tuple[str, ...] | None = None,
+    name: str, draw: Draw, points: int, noise: float, seed: int, *, task: TaskHint, class_names: tuple[str, ...] | None = None
 ) -> Dataset:
     """Draw the three parts, each from the stream (seed, "data", part), and add the noise."""
     points = _whole("points", points, least=LEAST_POINTS, most=MOST_POINTS)

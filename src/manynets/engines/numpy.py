@@ -75,10 +75,7 @@ ACTIVATIONS: dict[Activation, tuple[Callable[[Floats], Floats], Callable[[Floats
     "tanh": (np.tanh, lambda z, a: 1 - a**2),
     "sigmoid": (_sigmoid, lambda z, a: a * (1 - a)),
     "softplus": (lambda z: np.where(z > 20, z, np.logaddexp(0, z)), lambda z, a: np.where(z > 20, 1, _sigmoid(z))),
-    "hard_swish": (
-        lambda z: z * np.clip(z / 6 + 0.5, 0, 1),
-        lambda z, a: np.where(z <= -3, 0, np.where(z >= 3, 1, z / 3 + 0.5)),
-    ),
+    "hard_swish": (lambda z: z * np.clip(z / 6 + 0.5, 0, 1), lambda z, a: np.where(z <= -3, 0, np.where(z >= 3, 1, z / 3 + 0.5))),
 }
 
 # ----------------------------------------------------------------------------------------------------- forward and backward

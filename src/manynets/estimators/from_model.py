@@ -91,12 +91,7 @@ def preset_of(model: Model) -> PresetName:
 def _tabular(model: Model, numbers: bool) -> Any:
     recipe = model.recipe
     kind: Any = TabularRegressor if numbers else TabularClassifier
-    found = kind(
-        n_networks=model.size,
-        preset=preset_of(model),
-        random_state=recipe.seed,
-        device=recipe.device,
-    )
+    found = kind(n_networks=model.size, preset=preset_of(model), random_state=recipe.seed, device=recipe.device)
     found.oof_prediction_ = None
     return found
 

@@ -16,10 +16,7 @@ from manynets.estimators.lessons import OF_MLP, OF_MLP_FIT, with_lessons
 from manynets.estimators.settings import take_parameters
 from manynets.tasks import Regression, Task
 
-LOSSES = {
-    "squared_error": "half_squared_error",
-    **{name: name for name in ("poisson", "absolute_error", "huber", "quantile")},
-}
+LOSSES = {"squared_error": "half_squared_error", **{name: name for name in ("poisson", "absolute_error", "huber", "quantile")}}
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):

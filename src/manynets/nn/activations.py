@@ -90,13 +90,7 @@ ACTIVATIONS: dict[Activation, ActivationKind] = {
         lambda g, z, a: _aten.silu_backward.grad_input(g, z, grad_input=g),
         False,
     ),
-    "mish": ActivationKind(
-        nn.Mish,
-        _f.mish,
-        lambda z, out: _aten.mish.out(z, out=out),
-        _mish_back,
-        False,
-    ),
+    "mish": ActivationKind(nn.Mish, _f.mish, lambda z, out: _aten.mish.out(z, out=out), _mish_back, False),
     "tanh": ActivationKind(
         nn.Tanh,
         torch.tanh,

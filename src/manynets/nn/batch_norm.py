@@ -38,13 +38,7 @@ class Whole:
 
 
 def batch_norm(
-    z: Tensor,
-    gain: Tensor,
-    shift: Tensor,
-    *,
-    weight: Tensor | None,
-    running: tuple[Tensor, Tensor] | None,
-    whole: Whole | None,
+    z: Tensor, gain: Tensor, shift: Tensor, *, weight: Tensor | None, running: tuple[Tensor, Tensor] | None, whole: Whole | None
 ) -> Tensor:
     """Return y of z (b, units), and move the running mean and variance (units,), if they are given.
 

@@ -41,11 +41,7 @@ def _manynets(training: LiveTraining) -> str:
     networks = experiment.setup.networks
     if networks.count == 1 or networks.vary == "seed":
         more = f", n_networks={networks.count}" if networks.count > 1 else ""
-        out += [
-            f"network = {source_of(network)}",
-            *recipe_lines,
-            f"model = mn.train({call}{more})",
-        ]
+        out += [f"network = {source_of(network)}", *recipe_lines, f"model = mn.train({call}{more})"]
         if networks.count > 1:
             out.append("# The model predicts the mean of its networks, whose seeds are consecutive.")
         out += [f"print(model.history[{name!r}][-1])" for name in dict.fromkeys(["loss", shown])]
@@ -61,10 +57,7 @@ def _manynets(training: LiveTraining) -> str:
         made = made.replace(f"hidden={(1,) * len(network.hidden)}", f"hidden=(units,) * {len(network.hidden)}")
         out += [f"recipe = {source_of(recipe)}", f"for units in range(1, {networks.count + 1}):", f"    network = {made}"]
     variable = "lr" if networks.vary == "lr" else "units"
-    out += [
-        f"    model = mn.train({call})",
-        f"    print({variable}, model.history[{shown!r}][-1])",
-    ]
+    out += [f"    model = mn.train({call})", f"    print({variable}, model.history[{shown!r}][-1])"]
     return "\n".join(out) + "\n"
 
 

@@ -115,12 +115,7 @@ def _write_cells(ax: Axes, values: NDArray[np.float64], light: NDArray[np.bool_]
 
 
 def predicted_against_true(
-    y_true: ArrayLike,
-    y_pred: ArrayLike,
-    *,
-    name: str = "y",
-    title: str | None = None,
-    ax: Axes | None = None,
+    y_true: ArrayLike, y_pred: ArrayLike, *, name: str = "y", title: str | None = None, ax: Axes | None = None
 ) -> Axes:
     """Draw predictions (N,) against true values (N,), with the diagonal on which they are equal, R² and RMSE.
 
@@ -209,12 +204,7 @@ def roc_auc(positive: ArrayLike, scores: ArrayLike) -> float:
 
 
 def roc(
-    y_true: ArrayLike,
-    scores: ArrayLike,
-    *,
-    classes: Sequence[Any] | None = None,
-    title: str | None = None,
-    ax: Axes | None = None,
+    y_true: ArrayLike, scores: ArrayLike, *, classes: Sequence[Any] | None = None, title: str | None = None, ax: Axes | None = None
 ) -> Axes:
     """Draw the ROC curve of two classes, or one curve for each class against the rest, with the areas under them (AUC).
 

@@ -61,12 +61,7 @@ def _by_column(metric: Callable[..., Array], task: Regression, scores: Array, y:
 OF_CLASSES: dict[Any, Judge] = {metrics.accuracy_score: _accuracy, metrics.log_loss: _log_loss}
 OF_NUMBERS: dict[Any, Judge] = {
     metric: functools.partial(_by_column, metric)
-    for metric in (
-        metrics.r2_score,
-        metrics.mean_squared_error,
-        metrics.root_mean_squared_error,
-        metrics.mean_absolute_error,
-    )
+    for metric in (metrics.r2_score, metrics.mean_squared_error, metrics.root_mean_squared_error, metrics.mean_absolute_error)
 }
 
 

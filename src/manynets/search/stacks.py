@@ -26,9 +26,7 @@ def _stack(groups: Sequence[TrialGroup]) -> TrialGroup:
     parts = [group.data.problem.rows for group in groups]
     weights = [rows.weight for rows in parts if rows.weight is not None]
     rows = Rows(
-        torch.cat([rows.x for rows in parts]),
-        torch.cat([rows.target for rows in parts]),
-        torch.cat(weights) if weights else None,
+        torch.cat([rows.x for rows in parts]), torch.cat([rows.target for rows in parts]), torch.cat(weights) if weights else None
     )
     first = groups[0].data
     out, start = TrialGroup(dataclasses.replace(first, problem=dataclasses.replace(first.problem, rows=rows))), 0

@@ -194,12 +194,7 @@ def _task(found: Description, y: NDArray[Any], task: Any, target: str, recipe: R
 
 
 def _encoder(
-    table: RowsTable,
-    found: Description,
-    columns: Columns,
-    target: NDArray[Any],
-    y: NDArray[Any],
-    embedding: PiecewiseLinear | None,
+    table: RowsTable, found: Description, columns: Columns, target: NDArray[Any], y: NDArray[Any], embedding: PiecewiseLinear | None
 ) -> tuple[tuple[Column, ...], TableEncoder]:
     """Return what each column is, and the encoder: of the sample, with all that is known exactly."""
     sample = found.sample[list(table.features)]

@@ -64,12 +64,7 @@ _OTHER_ENDINGS = {
 
 
 def read_table(
-    path: str | Path,
-    *,
-    encoding: str | None = None,
-    delimiter: str | None = None,
-    header: bool = True,
-    text: Sequence[str] = (),
+    path: str | Path, *, encoding: str | None = None, delimiter: str | None = None, header: bool = True, text: Sequence[str] = ()
 ) -> polars.DataFrame:
     """Return the table in a file as a polars frame.
 

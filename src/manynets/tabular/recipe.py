@@ -92,14 +92,7 @@ def tabular_network(task: Task, rows: int, *, changes: Changes | None = None) ->
 
 
 def tabular_recipe(
-    spec: MLP,
-    task: Task,
-    variances: Array,
-    rows: int,
-    base: Recipe,
-    *,
-    steps: int,
-    changes: Changes | None = None,
+    spec: MLP, task: Task, variances: Array, rows: int, base: Recipe, *, steps: int, changes: Changes | None = None
 ) -> Recipe:
     """Return how each network is trained on so many rows. variances: of the input columns (D,). base: seed, device and what to watch.
 
