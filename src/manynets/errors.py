@@ -36,6 +36,7 @@ __all__ = [
     "check_rows",
     "missing_file",
     "one_of",
+    "optional_module",
     "require_packages",
     "warn_user",
     "warned_once",
@@ -138,16 +139,25 @@ class MissingExtraError(ManynetsError, ImportError):
         self.extra = extra
 
 
+def optional_module(name: str, *, extra: str, purpose: str, package: str = "") -> Any:
+    """Return a module; raise MissingExtraError where its package, by default of the same name, is not installed.
+
+    >>> optional_module("json", extra="serve", purpose="manynets serve").dumps([1])
+    '[1]'
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise MissingExtraError(package or name, extra=extra, purpose=purpose) from error
+
+
 def require_packages(*packages: str, extra: str, purpose: str) -> None:
     """Import packages; raise MissingExtraError for the first that is not installed.
 
     >>> require_packages("json", extra="serve", purpose="manynets serve")
     """
     for package in packages:
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise MissingExtraError(package, extra=extra, purpose=purpose) from error
+        optional_module(package, extra=extra, purpose=purpose)
 
 
 class DataScaleWarning(UserWarning):

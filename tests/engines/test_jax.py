@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
+import sys
 from typing import Any
 
 import numpy as np
@@ -111,14 +111,7 @@ def test_what_the_engine_does_not_take_is_one_line(jax: Any, spec: mn.MLP, messa
 
 
 def test_without_jax_the_message_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def refuse(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name.split(".")[0] == "jax":
-            raise ModuleNotFoundError("No module named 'jax'")
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
+    monkeypatch.setitem(sys.modules, "jax", None)
     X, y = toy("xor")
     with pytest.raises(mn.MissingExtraError, match=r"engine='jax' needs the package 'jax'.*pip install 'manynets\[jax\]'"):
         train("jax", X, y, SPEC, mn.Recipe(epochs=1))

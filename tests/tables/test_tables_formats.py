@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import gzip
 import io
 import sys
@@ -171,15 +170,8 @@ def test_a_sheet_with_a_title_and_a_total(tmp_path: Path) -> None:
 
 
 def test_a_sheet_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def fail(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name == "python_calamine":
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
     book = write_book(tmp_path / "t.xlsx", {"May": SHEET})
-    monkeypatch.setattr(builtins, "__import__", fail)
+    monkeypatch.setitem(sys.modules, "python_calamine", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'manynets\[excel\]'"):
         read_table(book)
 

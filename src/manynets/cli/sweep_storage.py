@@ -21,7 +21,7 @@ import numpy as np
 
 from manynets.claims import BEAT, STALE, Owner, has_ended, this_process
 from manynets.cli.sweep_results import Key, Row, SweepCandidate, SweepResults, check_same
-from manynets.errors import MissingExtraError, OptionError
+from manynets.errors import OptionError, optional_module
 
 CONFIG, CANDIDATE, WORKER, FOUND = "manynets:sweep", "candidate", "worker", "found"
 POLL = 2.0  # seconds between two looks at what the others do
@@ -38,10 +38,7 @@ def open_storage(url: str) -> Any:
             f"--storage is {url!r}, a database in the memory of one process, which no other can share or resume; name a file, such as"
             " sqlite:///sweep.db"
         )
-    try:
-        from optuna import storages
-    except ImportError as error:
-        raise MissingExtraError("optuna", extra="optuna", purpose="--storage") from error
+    storages = optional_module("optuna.storages", package="optuna", extra="optuna", purpose="--storage")
     from manynets.cli.sweep_journal import Journal
 
     try:

@@ -35,7 +35,7 @@ from manynets.cli.sweep_results import RESULTS, SweepResults
 from manynets.cli.sweep_storage import SharedStudy, open_storage, without_password
 from manynets.cli.tracking import check_track, log_sweep, tracking
 from manynets.display import counted
-from manynets.errors import CheckpointWarning, MissingExtraError, OptionError
+from manynets.errors import CheckpointWarning, OptionError, optional_module
 from manynets.spec import Recipe
 from manynets.training.groups import memory_at_hand
 from manynets.training.torch_settings import find_device
@@ -249,14 +249,11 @@ def workers_of(scheduler: str | None) -> Iterator[None]:
     if scheduler is None:
         yield
         return
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise MissingExtraError("distributed", extra="dask", purpose="--scheduler") from error
+    distributed = optional_module("distributed", extra="dask", purpose="--scheduler")
     from joblib import parallel_config
 
     try:
-        client: Any = Client(scheduler, set_as_default=False)  # type: ignore[no-untyped-call]
+        client = distributed.Client(scheduler, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise OptionError(
             f"--scheduler is {without_password(scheduler)!r}, but no scheduler answers there ({without_password(str(error))});"

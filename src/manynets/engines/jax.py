@@ -17,18 +17,14 @@ from numpy.typing import NDArray
 from manynets.engines.loop import ArrayRows, EngineOutcome, Step, Watcher, refuse, run
 from manynets.engines.optimizers import penalty, start_state, update
 from manynets.engines.periodic import embedded
-from manynets.errors import MissingExtraError
+from manynets.errors import optional_module
 from manynets.spec import MLP, Recipe
 from manynets.tasks import Task
 from manynets.tasks.losses import Loss, loss_for
 
 
 def _jax() -> Any:
-    try:
-        import jax
-    except ImportError as error:
-        raise MissingExtraError("jax", extra="jax", purpose="engine='jax'") from error
-    return jax
+    return optional_module("jax", extra="jax", purpose="engine='jax'")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from manynets.errors import MissingExtraError
+from manynets.errors import optional_module
 from manynets.explain import Calibration, Dependence, Importance
 from manynets.metrics import points_along
 from manynets.report.curves import ClassCurves
@@ -24,11 +24,8 @@ Chart = dict[str, Any]
 
 def require_report() -> Any:
     """Return the module altair. Errors: MissingExtraError where a package of the extra `report` is missing."""
-    try:
-        import altair
-        import vl_convert  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("altair", extra="report", purpose="manynets report") from error
+    altair = optional_module("altair", extra="report", purpose="manynets report")
+    optional_module("vl_convert", package="altair", extra="report", purpose="manynets report")
     return altair
 
 

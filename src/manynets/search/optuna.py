@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.errors import MissingExtraError, OptionError
+from manynets.errors import OptionError, optional_module
 from manynets.search.evaluation import Evaluation
 from manynets.search.halving import halve, resource_name
 
@@ -38,10 +38,7 @@ def run_study(search: Any, evaluation: Evaluation) -> Any:
 
     Trials that the study has already are taken over: each one stores its scores by fold for a later search.
     """
-    try:
-        import optuna
-    except ImportError as error:
-        raise MissingExtraError("optuna", extra="optuna", purpose="MLPSearchCV with a sampler") from error
+    optuna = optional_module("optuna", extra="optuna", purpose="MLPSearchCV with a sampler")
     given = search.param_distributions
     if not isinstance(given, Mapping):
         raise OptionError("with a sampler param_distributions is one dict, from names to distributions or lists")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from manynets.errors import DataError, MissingExtraError
+from manynets.errors import DataError, optional_module
 from manynets.tables.delimited import TextTable, read_source
 from manynets.tables.source import Source, TextOptions
 from manynets.tables.stored import first_line
@@ -21,10 +21,8 @@ def read_sheet(name: str, source: Path | bytes, options: TextOptions) -> TextTab
 
     Errors: MissingExtraError without the package python-calamine; DataError for a damaged file, and one without cells.
     """
-    try:
-        import python_calamine  # type: ignore[import-not-found,unused-ignore]
-    except ImportError as error:
-        raise MissingExtraError("python-calamine", extra="excel", purpose="reading an Excel or OpenDocument sheet") from error
+    purpose = "reading an Excel or OpenDocument sheet"
+    python_calamine = optional_module("python_calamine", package="python-calamine", extra="excel", purpose=purpose)
     try:
         book = python_calamine.load_workbook(source if isinstance(source, Path) else io.BytesIO(source))
         sheets = [(title, _cells(book.get_sheet_by_name(title).to_python())) for title in book.sheet_names]

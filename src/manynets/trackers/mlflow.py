@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from manynets.errors import MissingExtraError
+from manynets.errors import optional_module
 from manynets.spec.flat import Flat
 from manynets.trackers.tracker import Sink, Tracker
 
@@ -35,11 +35,7 @@ class MLflow(Tracker):
     @staticmethod
     def package() -> Any:
         """Return the module mlflow."""
-        try:
-            import mlflow
-        except ImportError as error:
-            raise MissingExtraError("mlflow-skinny", extra="mlflow", purpose="the tracker MLflow") from error
-        return mlflow
+        return optional_module("mlflow", package="mlflow-skinny", extra="mlflow", purpose="the tracker MLflow")
 
     def open(self) -> Sink:
         """Begin a run."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from manynets.display import html_table
-from manynets.errors import MissingExtraError
+from manynets.errors import optional_module
 from manynets.spec.flat import Flat
 from manynets.trackers.tracker import Sink, Tracker
 
@@ -35,11 +35,8 @@ class TensorBoard(Tracker):
     @staticmethod
     def package() -> Any:
         """Return the module torch.utils.tensorboard."""
-        try:
-            from torch.utils import tensorboard
-        except ImportError as error:
-            raise MissingExtraError("tensorboard", extra="tensorboard", purpose="the tracker TensorBoard") from error
-        return tensorboard
+        purpose = "the tracker TensorBoard"
+        return optional_module("torch.utils.tensorboard", package="tensorboard", extra="tensorboard", purpose=purpose)
 
     def open(self) -> Sink:
         """Begin a run."""

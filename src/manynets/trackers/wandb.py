@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from manynets.errors import MissingExtraError
+from manynets.errors import optional_module
 from manynets.spec.flat import Flat
 from manynets.trackers.tracker import Sink, Tracker
 
@@ -32,11 +32,7 @@ class WandB(Tracker):
     @staticmethod
     def package() -> Any:
         """Return the module wandb."""
-        try:
-            import wandb
-        except ImportError as error:
-            raise MissingExtraError("wandb", extra="wandb", purpose="the tracker WandB") from error
-        return wandb
+        return optional_module("wandb", extra="wandb", purpose="the tracker WandB")
 
     def open(self) -> Sink:
         """Begin a run."""
