@@ -7,18 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.tasks import Multiclass, Task
+from manynets.tasks import Task
+from manynets.tasks.temperature import probability_of_truth
 
 Array = NDArray[Any]
 
 
 def log_losses(probability: Array, target: Array, task: Task) -> Array:
     """Return the log loss (N,) of each row: -log of the probability of its class, of several labels the mean."""
-    if isinstance(task, Multiclass):
-        right = probability[np.arange(len(target)), target]
-    else:
-        positive = probability[:, 1:] if task.name == "binary" else probability
-        right = np.where(target > 0.5, positive, 1 - positive)
+    right = probability_of_truth(task, probability, target)
     return np.asarray(-np.log(np.maximum(right, 1e-300)).reshape(len(target), -1).mean(axis=1))
 
 

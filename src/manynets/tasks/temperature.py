@@ -18,6 +18,14 @@ LARGEST = 20.0  # from a twentieth to this
 STEPS, STRIDE = 240, 20
 
 
+def probability_of_truth(task: Task, probability: Array, target: Array) -> Array:
+    """Return the probability of what an encoded target is, (N,) of classes and (N, 1) or (N, O) of labels, of those of all classes (N, C)."""
+    if isinstance(task, Multiclass):
+        return probability[np.arange(len(target)), target]
+    positive = probability[:, 1:] if task.name == "binary" else probability
+    return np.where(target > 0.5, positive, 1 - positive)
+
+
 def best_temperature(task: Task, logits: Array, target: Array, weight: Array | None = None) -> float:
     """Return the T with the least (weighted) mean log loss of mean_k p(s_k / T), for scores s (K, N, O) and an encoded target.
 
@@ -30,12 +38,7 @@ def best_temperature(task: Task, logits: Array, target: Array, weight: Array | N
     """
 
     def loss(temperature: float) -> float:
-        probability = task.proba(logits.astype(np.float64) / temperature).mean(axis=0)
-        if isinstance(task, Multiclass):
-            shares = probability[np.arange(len(target)), target]
-        else:
-            positive = probability[:, 1:] if task.name == "binary" else probability
-            shares = np.where(target > 0.5, positive, 1 - positive)
+        shares = probability_of_truth(task, task.proba(logits.astype(np.float64) / temperature).mean(axis=0), target)
         return float(np.mean([metrics.log_loss(column, weight=weight) for column in shares.reshape(len(target), -1).T]))
 
     candidates = np.exp(np.linspace(-np.log(LARGEST), np.log(LARGEST), STEPS + 1)).tolist()
