@@ -19,28 +19,10 @@ from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 __all__ = [
-    "CheckpointWarning",
-    "ClaimedError",
-    "DataError",
-    "DataScaleWarning",
-    "DivergenceError",
-    "DivergenceWarning",
-    "InterruptedWarning",
-    "LeakWarning",
-    "ManynetsError",
-    "MissingExtraError",
-    "ModelFileError",
-    "OptionError",
-    "RankError",
-    "WorkerError",
-    "check_rows",
-    "missing_file",
-    "one_of",
-    "optional_module",
-    "require_packages",
-    "warn_user",
-    "warned_once",
-]
+    "CheckpointWarning", "ClaimedError", "DataError", "DataScaleWarning", "DivergenceError", "DivergenceWarning",
+    "InterruptedWarning", "LeakWarning", "ManynetsError", "MissingExtraError", "ModelFileError", "OptionError", "RankError",
+    "WorkerError", "check_rows", "missing_file", "one_of", "optional_module", "require_packages", "warn_user", "warned_once",
+]  # fmt: skip
 
 
 class ManynetsError(Exception):

@@ -11,20 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "accuracy",
-    "confusion_matrix",
-    "counts_above",
-    "log_loss",
-    "mean_absolute_error",
-    "per_class",
-    "points_along",
-    "precision_recall_f1",
-    "r2_score",
-    "roc_auc",
-    "root_mean_squared_error",
-    "scores_by_class",
-    "wilson_interval",
-]
+    "accuracy", "confusion_matrix", "counts_above", "log_loss", "mean_absolute_error", "per_class", "points_along",
+    "precision_recall_f1", "r2_score", "roc_auc", "root_mean_squared_error", "scores_by_class", "wilson_interval",
+]  # fmt: skip
 
 Array = NDArray[Any]
 

@@ -38,19 +38,9 @@ if TYPE_CHECKING:
     from manynets.tables.scaling import Scaling
 
 __all__ = [
-    "Split",
-    "SplitBy",
-    "TrainingData",
-    "copies_held_out",
-    "counted_rows",
-    "cv_splits",
-    "encode_table",
-    "holdout",
-    "network_splits",
-    "prepare",
-    "split_by",
-    "validation_split",
-]
+    "Split", "SplitBy", "TrainingData", "copies_held_out", "counted_rows", "cv_splits", "encode_table", "holdout",
+    "network_splits", "prepare", "split_by", "validation_split",
+]  # fmt: skip
 
 RowNumbers: TypeAlias = NDArray[np.int64]
 

@@ -13,16 +13,9 @@ Activation: TypeAlias = Literal[
     "identity", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "tanh", "sigmoid", "softplus", "hard_swish"
 ]
 Init: TypeAlias = Literal[
-    "torch",
-    "normal_fan_in",
-    "randn_sqrt_fan_in",
-    "xavier_uniform",
-    "xavier_normal",
-    "kaiming_uniform",
-    "kaiming_normal",
-    "lecun_normal",
-    "orthogonal",
-]
+    "torch", "normal_fan_in", "randn_sqrt_fan_in", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal",
+    "lecun_normal", "orthogonal",
+]  # fmt: skip
 
 
 @specified
