@@ -79,7 +79,6 @@ class EnsemblePlan(SweepPlan):
         return lengths_by_round(self.steps, candidates)
 
     def announced(self, folder: Path) -> list[str]:
-        """Return what is going to be trained, in words."""
         seconds, cv = self.own["time_limit"], self.own["cv"]
         count = "" if self.count is None else f": {counted(self.count, 'candidate')}, the default among them"
         limit = "" if seconds is None else f", within {f'{seconds / 60:g} min' if seconds % 60 == 0 else f'{seconds:g} s'}"

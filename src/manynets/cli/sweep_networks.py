@@ -65,18 +65,15 @@ class NetworkPlan(SweepPlan):
             raise OptionError(self.ruled_out[0]["error"])
 
     def split_without_folds(self) -> Split:
-        """Return the rows to train and to score on where --cv asks for no folds."""
         share = validation_share(self.options, self.source)
         if share is None:
             return Split(None, None)
         return holdout(self.target, share, seed=self.options["seed"], by=self.source.train.by)
 
     def candidates(self) -> Iterator[SweepCandidate]:
-        """Yield the candidates that can be trained."""
         return ((c, self.changes[c]) for c in self.trained)
 
     def failed_rows(self) -> dict[Key, Row]:
-        """Return the results of the candidates that their options rule out."""
         return {(c, self.seeds[0], 0, 0): self.row(self.changes[c], failed) for c, failed in self.ruled_out.items()}
 
     def lengths(self, candidates: int) -> list[int]:
@@ -87,7 +84,6 @@ class NetworkPlan(SweepPlan):
         return lengths_by_round(max(recipe.epochs or EPOCHS for _, recipe in self.trained.values()), candidates)
 
     def announced(self, folder: Path) -> list[str]:
-        """Return what is going to be trained, in words."""
         seeds, folds = counted(len(self.seeds), "seed"), counted(len(self.splits), "fold")
         networks = counted(len(self.changes) * len(self.jobs), "network")
         return [f"{counted(len(self.changes), 'candidate')} x {seeds} x {folds} = {networks}, into {folder}"]

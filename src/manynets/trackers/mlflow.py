@@ -38,7 +38,6 @@ class MLflow(Tracker):
         return optional_module("mlflow", package="mlflow-skinny", extra="mlflow", purpose="the tracker MLflow")
 
     def open(self) -> Sink:
-        """Begin a run."""
         client = self.package().MlflowClient(tracking_uri=self.tracking_uri)
         name = self.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or "manynets"
         found = client.get_experiment_by_name(name)

@@ -39,7 +39,6 @@ class TensorBoard(Tracker):
         return optional_module("torch.utils.tensorboard", package="tensorboard", extra="tensorboard", purpose=purpose)
 
     def open(self) -> Sink:
-        """Begin a run."""
         writer = self.package().SummaryWriter
         folder = free_folder(Path(self.folder), self.name)
         return _EventFiles(folder, writer(str(folder)))

@@ -35,7 +35,6 @@ class WandB(Tracker):
         return optional_module("wandb", extra="wandb", purpose="the tracker WandB")
 
     def open(self) -> Sink:
-        """Begin a run."""
         wandb = self.package()
         run = wandb.init(
             project=self.project or os.environ.get("WANDB_PROJECT") or "manynets",
