@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 from manynets.cli.wording import in_flags
 from manynets.display import HEADINGS, cell_text, counted, layers_text, number_text
 from manynets.model_tools import task_text
-from manynets.spec import EPOCHS
+from manynets.spec import EPOCHS, MLP, Recipe
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
-
-    from manynets.spec import MLP, Recipe
 
 LOSS_IS_RMSE = 0.01
 """Relative difference up to which a loss is the mean squared error, which is taken before predictions are limited to the targets seen."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -28,14 +28,12 @@ from manynets.streaming.columns import Columns, bytes_in_memory
 from manynets.tables import TableEncoder, fit_encoder, understand
 from manynets.tables.encoder_fitting import warn_of_targets
 from manynets.tables.facts import corrected, rank_error
+from manynets.tables.kinds import Column
 from manynets.tables.rowgroups import BlockFiles
 from manynets.tasks import Regression, Task, find_task, with_quantiles
 from manynets.tasks.objectives import objective_for
 from manynets.training.torch_settings import find_device
 from manynets.training.trial import Problem
-
-if TYPE_CHECKING:
-    from manynets.tables.kinds import Column
 
 VALIDATION = 0.1
 
