@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary
 __all__ = [
     "CheckpointWarning", "ClaimedError", "DataError", "DataScaleWarning", "DivergenceError", "DivergenceWarning",
     "InterruptedWarning", "LeakWarning", "ManynetsError", "MissingExtraError", "ModelFileError", "OptionError", "RankError",
-    "WorkerError", "check_rows", "missing_file", "one_of", "optional_module", "require_packages", "warn_user", "warned_once",
+    "WorkerError", "missing_file", "one_of", "require_packages", "warn_user", "warned_once",
 ]  # fmt: skip
 
 
