@@ -25,7 +25,8 @@ SMALL_STEP = 4e7  # multiplications in a step below which a second thread is not
 SHORT_TRAINING = 1e11  # multiplications in a training below which the timing takes too large a share of it: some four seconds
 GAIN = 0.75  # share of one thread's time below which more threads are taken
 TIMED = 0.15  # seconds that the timing takes at most: several time slices, so that a core that another process keeps busy shows
-SHARE = 0.03  # of the training that it takes at most
+SHARE = 0.03  # of the training that it takes, if that is more than these rounds
+FEWEST_ROUNDS = 4
 
 # torch's threads do not live on in a forked child, which would wait for them for ever. The compiled core starts its own.
 if hasattr(os, "register_at_fork"):
@@ -69,7 +70,7 @@ def best_threads(matrices: int, rows: int, widest: int, dtype: torch.dtype, *, s
     seconds: dict[int, list[float]] = {1: [], most: []}
     try:
         began = time.perf_counter()
-        while len(seconds[most]) < 3 or time.perf_counter() - began < min(TIMED, SHARE * parts * seconds[1][-1]):
+        while len(seconds[most]) < FEWEST_ROUNDS or time.perf_counter() - began < min(TIMED, SHARE * parts * seconds[1][-1]):
             for threads, taken in seconds.items():
                 torch.set_num_threads(threads)
                 taken.append(_time_of_product(left, right, out))
@@ -81,8 +82,7 @@ def best_threads(matrices: int, rows: int, widest: int, dtype: torch.dtype, *, s
 
 
 def _time_of_product(left: Tensor, right: Tensor, out: Tensor) -> float:
-    """Return the mean seconds of three products."""
+    """Return the seconds that a product takes."""
     began = time.perf_counter()
-    for _ in range(3):
-        multiply(left, right, out)
-    return (time.perf_counter() - began) / 3
+    multiply(left, right, out)
+    return time.perf_counter() - began
