@@ -21,6 +21,7 @@ __all__ = [
     "layers_text",
     "mean_texts",
     "number_text",
+    "value_text",
 ]
 
 DIGITS = 4
@@ -48,6 +49,16 @@ def number_text(value: float) -> str:
         return f"{value:,.0f}"
     decimals = DIGITS if size < 9.99995 else 2 if size < 99.995 else 1
     return f"{value:.{decimals}f}"
+
+
+def value_text(value: float) -> str:
+    """Return a value of a column: whole, or with six digits; without a separator below 10,000, as it may be a year.
+
+    >>> [value_text(value) for value in (1986.0, 1987.5, 120000.0, 0.12345678)]
+    ['1986', '1987.5', '120,000', '0.123457']
+    """
+    text = f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:,.6g}"
+    return text if abs(value) >= 10_000 else text.replace(",", "")
 
 
 def cell_text(value: object) -> str:

@@ -43,6 +43,32 @@ def test_dependence_has_a_value_of_each_output_at_each_value_of_the_column() -> 
     assert points == {(value, name): mean[i, j] for i, value in enumerate((1.0, 2.0, 4.0)) for j, name in enumerate("ab")}
 
 
+def test_dates_are_drawn_at_their_local_time() -> None:
+    """A browser reads "2024-01-31" as UTC, which is another day in America."""
+    found = Dependence(("sold",), (["2024-01-31T00:00:00", "2024-02-01T00:00:00"],), np.arange(2.0), None, ("prediction",))
+    chart = charts.dependence_chart(found)
+    assert chart["encoding"]["x"]["type"] == "temporal"
+    assert [one["value"] for one in shown(chart)] == ["2024-01-31T00:00:00", "2024-02-01T00:00:00"]
+
+
+def test_codes_that_begin_like_a_date_are_categories() -> None:
+    found = Dependence(("code",), (["2024T1", "2025T2"],), np.arange(2.0), None, ("prediction",))
+    assert charts.dependence_chart(found)["encoding"]["x"]["type"] == "nominal"
+
+
+def test_long_names_fit_beside_and_below_a_chart() -> None:
+    curves = curves_of(np.array([False, True]), np.array([0.1, 0.4]))
+    for length, columns in ((1, 5), (9, 3), (15, 2), (60, 1)):
+        chart = charts.roc_chart({f"{i:0{length}}": curves for i in range(6)})
+        assert chart["layer"][1]["encoding"]["color"]["legend"] == {"columns": columns, "labelLimit": charts.LONGEST_LABEL}
+    found = Dependence(("x" * 200,), ([1.0, 2.0],), np.arange(4.0).reshape(2, 2), None, ("no", "y" * 200), True, two_classes=True)
+    encoded = charts.dependence_chart(found)["encoding"]
+    assert [encoded[axis]["axis"]["titleLimit"] for axis in "xy"] == [charts.LONGEST_TITLE, 200]
+    over = error_charts.error_by_number_chart(np.repeat([1.0, 2.0], 5), np.ones(10), "x" * 200)
+    assert over is not None
+    assert {part["encoding"]["x"]["axis"]["titleLimit"] for part in over["layer"][:2]} == {charts.LONGEST_TITLE}
+
+
 def test_the_heat_map_of_two_columns_has_the_first_across() -> None:
     mean = np.arange(6.0).reshape(2, 3)
     found = Dependence(("across", "up"), ([1.0, 2.0], [10.0, 20.0, 30.0]), mean, None, ("prediction",))
@@ -51,7 +77,9 @@ def test_the_heat_map_of_two_columns_has_the_first_across() -> None:
 
 
 def test_confusions_are_shares_of_the_true_class() -> None:
-    cells = {(cell["true"], cell["predicted"]): cell for cell in shown(charts.confusion_chart([[3, 1], [0, 0]], ("a", "b")))}
+    chart = charts.confusion_chart([[3, 1], [0, 0]], ("a", "b"))
+    assert all(chart["layer"][0]["encoding"][axis]["axis"]["labelOverlap"] for axis in "xy")
+    cells = {(cell["true"], cell["predicted"]): cell for cell in shown(chart)}
     assert [cells["a", "a"]["share"], cells["a", "b"]["share"], cells["b", "a"]["share"]] == [0.75, 0.25, 0.0]
     assert [cells["a", "b"]["rows"], cells["b", "a"]["rows"]] == [1, 0]
 

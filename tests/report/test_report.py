@@ -167,12 +167,22 @@ def test_a_report_on_an_array(tmp_path: Path) -> None:
 
 def test_a_column_without_a_value_in_the_rows_is_left_out(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    frame = polars.DataFrame({"size": random.normal(size=60), "age": [1.0, 2.0, 4.0, 7.0, None, 11.0] * 10})
+    frame = polars.DataFrame({"size": random.normal(size=60), "age": [1.0, 2.0, 4.0, 7.0, None, 11.0] * 10, "floor": [3] * 60})
     price = frame["size"] + random.normal(size=60)
     model = mn.train(frame, price, mn.MLP(hidden=(2,)), mn.Recipe(epochs=1), progress=False)
     text, _ = written(model, frame.with_columns(age=polars.lit(None, dtype=polars.Float64)), price, tmp_path)
-    assert "Left out, without a value in these rows: age." in text
+    assert "Left out, with fewer than two values in these rows: age, floor." in text
     assert "Mean prediction over size" in text
+
+
+def test_years_have_no_separator(tmp_path: Path) -> None:
+    years = np.repeat(np.arange(1900, 2020, 2), 2)
+    frame = polars.DataFrame({"year": years, "rent": years * 10.5, "kind": ["flat"] * 120})
+    model = mn.train(frame, years % 7, mn.MLP(hidden=(2,)), mn.Recipe(epochs=1), task="regression", progress=False)
+    _, reader = written(model, frame, years % 7, tmp_path)
+    assert [line[2] for line in reader.tables["Columns as understood"][1:]] == ["median 1959", "median 20,569.5", "1 level: flat"]
+    for row, _, _, _, year, rent, _ in reader.tables["Rows"][1:]:
+        assert [year, rent] == [str(years[int(row)]), f"{years[int(row)] * 10.5:,.6g}"]
 
 
 def test_a_report_on_images(tmp_path: Path) -> None:
@@ -255,6 +265,7 @@ def test_calibration_counts_rows_by_their_weights(tmp_path: Path) -> None:
         found = mn.explain.calibration(model.predict_proba(frame), np.where(y == "dear", 1, 0), sample_weight=given)
         assert f"Expected calibration error: {found.error:.4f}" in pages[-1]
     assert ["all else counts each row once" in page for page in pages] == [False, True]
+    assert ["the accuracy is Wilson" in page for page in pages] == [True, False]  # with weights it is from resampled rows, too
 
 
 def test_many_classes_are_not_resampled() -> None:

@@ -147,7 +147,7 @@ class Dependence:
 def _kind(values: list[Any]) -> Literal["number", "date", "category"]:
     if all(isinstance(value, int | float) for value in values):
         return "number"
-    return "date" if all(str(value)[:4].isdigit() and "T" in str(value) for value in values) else "category"
+    return "date" if all(re.match(r"\d{4}-\d\d-\d\dT", str(value)) for value in values) else "category"
 
 
 def _texts(numbers: list[Any]) -> list[str]:

@@ -44,6 +44,10 @@ MOST_POINTS = 150
 """Points of a curve."""
 MOST_LETTERS = 36
 """Letters that fit side by side below the narrowest chart."""
+SYMBOL_LETTERS = 3
+"""Letters that the symbol of a legend takes the room of."""
+LONGEST_LABEL, LONGEST_TITLE = 120, 280
+"""Pixels; what is longer ends in dots."""
 Chart = dict[str, Any]
 
 
@@ -84,7 +88,13 @@ def number_axis(values: Any, **options: Any) -> Any:
 def category_axis(names: Sequence[str]) -> Any:
     """Return the horizontal axis of categories; names that fit are written side by side, others upwards."""
     level = {"labelAngle": 0} if len(names) * max(map(len, names)) <= MOST_LETTERS else {}
-    return require_report().Axis(labelLimit=120, labelOverlap=True, **level)
+    return require_report().Axis(labelLimit=LONGEST_LABEL, labelOverlap=True, **level)
+
+
+def _legend(names: Sequence[str]) -> Any:
+    """Return the legend of outputs, with as many of them side by side as fit below the narrowest chart."""
+    fit = MOST_LETTERS // (max(map(len, names)) + SYMBOL_LETTERS)
+    return require_report().Legend(columns=min(5, max(1, fit)), labelLimit=LONGEST_LABEL)
 
 
 def history_chart(history: Mapping[str, Sequence[float]], best: Sequence[float], *, squared: float = 0.0) -> Chart | None:
@@ -130,7 +140,11 @@ def importance_chart(importance: Importance) -> Chart:
     data = data_of(column=names, lost=rounded(mean), low=rounded(np.subtract(mean, std)), high=rounded(np.add(mean, std)))
     title = f"{loss_title(importance)} without the column"
     order = alt.Y("column:N", sort=names, title=None, axis=alt.Axis(labelLimit=220))
-    bars = alt.Chart(data).mark_bar(color=BLUE).encode(y=order, x=alt.X("lost:Q", title=title), tooltip=["column:N", "lost:Q"])
+    bars = (
+        alt.Chart(data)
+        .mark_bar(color=BLUE)
+        .encode(y=order, x=alt.X("lost:Q", title=title, axis=alt.Axis(titleAnchor="end")), tooltip=["column:N", "lost:Q"])
+    )
     spread = alt.Chart(data).mark_rule(color=ORANGE, strokeWidth=2).encode(y=order, x="low:Q", x2="high:Q")
     return sized(bars + spread, height=20 * len(names))
 
@@ -144,7 +158,8 @@ def dependence_chart(found: Dependence) -> Chart:
         moved = np.sort(np.argsort(-np.ptp(means, axis=0), kind="stable")[:MOST_OUTPUTS])
         outputs, means = [outputs[code] for code in moved], means[:, moved]
     kind = {"number": "Q", "date": "T", "category": "N"}[found.kinds[0]]
-    values = rounded(found.grid[0]) if kind == "Q" else found.texts()[0]
+    # a browser reads a date without a time as UTC, and draws local time
+    values = rounded(found.grid[0]) if kind == "Q" else found.grid[0] if kind == "T" else found.texts()[0]
     count = len(values)
     data = data_of(value=values * len(outputs), output=np.repeat(outputs, count).tolist(), prediction=rounded(means.T))
     chart = alt.Chart(data)
@@ -160,7 +175,7 @@ def dependence_chart(found: Dependence) -> Chart:
     }
     if len(outputs) > 1:
         title = found.output_kind.capitalize()
-        encoding["color"] = alt.Color("output:N", title=title, sort=outputs, legend=alt.Legend(columns=3))
+        encoding["color"] = alt.Color("output:N", title=title, sort=outputs, legend=_legend(outputs))
         if kind == "N":
             encoding["xOffset"] = "output:N"
     return sized(chart.encode(**encoding), height=200)
@@ -183,7 +198,7 @@ def pair_chart(found: Dependence) -> Chart:
             "one:O",
             title=vertical,
             sort=down[::-1] if found.kinds[1] == "number" else down,
-            axis=alt.Axis(labelLimit=120, labelOverlap=True),
+            axis=alt.Axis(labelLimit=LONGEST_LABEL, labelOverlap=True),
         ),
         color=alt.Color("mean:Q", title=what, scale=alt.Scale(scheme="viridis")),
         tooltip=[alt.Tooltip("one:O", title=vertical), alt.Tooltip("other:O", title=horizontal), alt.Tooltip("mean:Q", title=what)],
@@ -217,7 +232,7 @@ def confusion_chart(matrix: Sequence[Sequence[int]], classes: Sequence[Any]) -> 
     data = data_of(true=true, predicted=predicted, rows=rows, share=rounded(share))
     base = alt.Chart(data).encode(
         x=alt.X("predicted:N", title="Predicted", sort=None, axis=category_axis(names)),
-        y=alt.Y("true:N", title="True", sort=None),
+        y=alt.Y("true:N", title="True", sort=None, axis=alt.Axis(labelLimit=LONGEST_LABEL, labelOverlap=True)),
         tooltip=["true:N", "predicted:N", "rows:Q"],
     )
     boxes = base.mark_rect().encode(
@@ -266,7 +281,7 @@ def _curves_chart(lines: Mapping[str, tuple[Any, Any, Any]], *, titles: tuple[st
     }
     chart = alt.Chart(data_of(x=x, y=y, name=names, order=order))
     if len(lines) > 1:
-        encoding["color"] = alt.Color("name:N", title="Class", sort=list(lines), legend=alt.Legend(columns=5))
+        encoding["color"] = alt.Color("name:N", title="Class", sort=list(lines), legend=_legend(list(lines)))
         drawn = chart.mark_line().encode(**encoding)
     else:
         drawn = chart.mark_line(color=BLUE).encode(**encoding)
@@ -300,5 +315,11 @@ def pixels_chart(importance: Importance, shape: Sequence[int]) -> Chart:
 
 
 def sized(chart: Any, *, height: Any) -> Chart:
-    """Return the specification of a chart; the page makes it as wide as there is room."""
-    return dict(chart.properties(width=WIDTH, height=height).to_dict(validate=False))
+    """Return the specification of a chart; the page makes it as wide as there is room. A title that is longer than its axis ends in dots."""
+    found: Chart = chart.properties(width=WIDTH, height=height).to_dict(validate=False)
+    for part in (found, *found.get("layer", [])):
+        for channel, limit in (("x", LONGEST_TITLE), ("y", height)):
+            encoded = part.get("encoding", {}).get(channel, {})
+            if encoded.get("title"):
+                encoded["axis"] = {**encoded.get("axis", {}), "titleLimit": limit}
+    return found

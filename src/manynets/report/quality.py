@@ -50,7 +50,7 @@ def metrics_section(given: ReportInput, rows: LabelledRows | None) -> Section:
     words += ", compared with a trivial prediction and a linear model." if given.baselines else "."
     if rows is not None:
         words += " Intervals say how far chance in the choice of these rows may have moved a metric: they are from resampled rows (bootstrap)"
-        words += ", that of the accuracy is Wilson's." if "accuracy" in names else "."
+        words += ", that of the accuracy is Wilson's." if "accuracy" in names and rows.weight is None else "."
         if rows.weight is not None:
             words += " Rows count by their weights in the metrics, the calibration, ROC and precision-recall curves, the importance of columns and"
             words += " their partial dependence; all else counts each row once."

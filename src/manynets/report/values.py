@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from manynets.display import value_text
 from manynets.explain.values import NumberValues, column_values
 from manynets.model import Model
-from manynets.report.parts import Array, cell
+from manynets.report.parts import Array
 
 __all__ = ["quantile_bins", "texts_of"]
 
@@ -25,20 +26,16 @@ def texts_of(model: Model, X: Any, *, most: int) -> dict[str, list[str]]:
         if len(out) == most:
             break
         if isinstance(column, NumberValues):
-            out[name] = [_moment(value) if column.dates else _number(value) for value in column.values]
+            out[name] = [
+                "" if np.isnan(value) else _moment(value) if column.dates else value_text(value) for value in column.values
+            ]
         else:
             out[name] = ["" if code < 0 else _short(column.labels[code]) for code in column.codes.tolist()]
     return out
 
 
 def _moment(seconds: float) -> str:
-    return "" if np.isnan(seconds) else str(np.datetime64(int(seconds), "s")).replace("T00:00:00", "")
-
-
-def _number(value: float) -> str:
-    if np.isnan(value):
-        return ""
-    return cell(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:,.6g}"
+    return str(np.datetime64(int(seconds), "s")).replace("T00:00:00", "")
 
 
 def _short(text: str) -> str:
