@@ -64,9 +64,12 @@ def value_text(value: float) -> str:
 def cell_text(value: object) -> str:
     """Return a value as tables show it.
 
-    >>> [cell_text(value) for value in (True, 12_345, 0.25, None, "red")]
-    ['yes', '12,345', '0.2500', '', 'red']
+    >>> [cell_text(value) for value in (True, 12_345, 0.25, None, "red", (0.25, 7))]
+    ['yes', '12,345', '0.2500', '', 'red', '0.2500, 7']
     """
+    value = value.tolist() if hasattr(value, "tolist") else value  # of NumPy
+    if isinstance(value, list | tuple):
+        return ", ".join(map(cell_text, value))
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

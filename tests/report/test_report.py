@@ -210,6 +210,16 @@ def test_several_targets(tmp_path: Path) -> None:
     both = np.stack([target(frame), -target(frame)], axis=1)
     _, reader = written(fitted(frame, both), frame, both, tmp_path)
     assert {"Absolute errors of target 0", "Absolute errors of target 1"} <= set(reader.tables)
+    named = polars.DataFrame({"a, in CHF": both[:, 0], "b": both[:, 1]})
+    _, reader = written(fitted(frame, named), frame, named, tmp_path)
+    assert {"Absolute errors of a, in CHF", "Absolute errors of b"} <= set(reader.tables)
+
+
+def test_classes_have_one_name(tmp_path: Path) -> None:
+    frame = wide_table()
+    y = np.where(np.arange(len(frame)) % 5 < 2, 1000, 2000)
+    _, reader = written(fitted(frame, y), frame, y, tmp_path)
+    assert {text for line in reader.tables["Rows"][1:] for text in line[1:3]} == {"1000", "2000"}
 
 
 @pytest.mark.parametrize(("outputs", "title"), [("regression", "Target"), ("multilabel", "Label"), ("multiclass", "Class")])
