@@ -17,7 +17,8 @@ from manynets.report import ReportInput, charts, error_charts
 from manynets.report.curves import curves_of
 from manynets.report.numbers import intervals_section, numbers_section
 from manynets.report.parts import LabelledRows, ReportTable, Section
-from manynets.report.values import quantile_bins
+from manynets.report.values import quantile_bins, texts_of
+from tests.export.tables import fitted, target, wide_table
 
 random = np.random.default_rng(0)
 
@@ -131,6 +132,29 @@ def test_errors_over_a_column_have_their_mean_and_the_middle_80_percent() -> Non
             assert found["rows"] == len(rows)
     assert [line["value"] for line in lines] == [1.0, 2.0, 5.0]
     assert [line["value"] for line in categories] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("rows", [18, 60, 89, 300])
+def test_errors_of_few_rows_are_in_fewer_bins(rows: int) -> None:
+    lines = shown(error_charts.error_by_number_chart(random.normal(size=rows), np.ones(rows), "size"))
+    assert sum(line["rows"] for line in lines) == rows
+    assert len(lines) == min(15, rows // 6)
+
+
+def test_times_of_day_have_no_date() -> None:
+    times = ["1970-01-01T00:00:00", "1970-01-01T13:15:00"]
+    found = Dependence(("opens",), (times,), np.arange(2.0), None, ("prediction",))
+    assert found.texts() == [["00:00:00", "13:15:00"]]
+    over = error_charts.error_by_number_chart(np.repeat([0.0, 47_700.0], 5), np.ones(10), "opens", dates=True)
+    days = error_charts.error_by_number_chart(np.repeat([0.0, 86_400.0 * 365], 5), np.ones(10), "opens", dates=True)
+    assert over is not None
+    assert days is not None
+    for encoding in (charts.dependence_chart(found)["encoding"], over["layer"][1]["encoding"]):
+        assert encoding["x"]["axis"]["format"] == encoding["tooltip"][0]["format"] == "%H:%M"
+    assert "format" not in days["layer"][1]["encoding"]["x"]["axis"]
+    values = texts_of(fitted(wide_table(), target(wide_table())), wide_table()[:14], most=9)
+    assert values["opens"][:2] == ["00:00:00", "01:01:00"]
+    assert values["sold"][:2] == ["", "1991-02-02T01:30:00"]
 
 
 def test_many_values_are_in_bins_of_as_many_rows() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from manynets.errors import MissingExtraError
 from manynets.explain import Calibration, Dependence, Importance
+from manynets.explain.values import are_times
 from manynets.metrics import points_along
 from manynets.report.curves import ClassCurves
 
@@ -26,6 +27,8 @@ __all__ = [
     "history_chart",
     "importance_chart",
     "loss_title",
+    "moment_axis",
+    "moment_tooltip",
     "number_axis",
     "pair_chart",
     "pixels_chart",
@@ -48,6 +51,7 @@ SYMBOL_LETTERS = 3
 """Letters that the symbol of a legend takes the room of."""
 LONGEST_LABEL, LONGEST_TITLE = 120, 280
 """Pixels; what is longer ends in dots."""
+TIME = "%H:%M"
 Chart = dict[str, Any]
 
 
@@ -83,6 +87,16 @@ def number_axis(values: Any, **options: Any) -> Any:
     if largest < 10_000 and (marked or (largest >= 1000 and spread >= MOST_MARKS)):
         options["format"] = "d"
     return require_report().Axis(**options)
+
+
+def moment_axis(moments: Sequence[str]) -> Any:
+    """Return the axis of moments, of times of day without a date."""
+    return require_report().Axis(labelOverlap=True, **({"format": TIME} if are_times(moments) else {}))
+
+
+def moment_tooltip(moments: Sequence[str]) -> Any:
+    """Return what the pointer shows of moments, of times of day without a date."""
+    return require_report().Tooltip("value:T", **({"format": TIME} if are_times(moments) else {}))
 
 
 def category_axis(names: Sequence[str]) -> Any:
@@ -167,11 +181,11 @@ def dependence_chart(found: Dependence) -> Chart:
     what = found.what.capitalize()
     if len(outputs) == 1 and found.outputs != ("prediction",):
         what += f" of {outputs[0]}"
-    axis = number_axis(found.grid[0]) if kind == "Q" else category_axis(values) if kind == "N" else alt.Axis(labelOverlap=True)
+    axis = number_axis(found.grid[0]) if kind == "Q" else category_axis(values) if kind == "N" else moment_axis(values)
     encoding: dict[str, Any] = {
         "x": alt.X(f"value:{kind}", title=found.columns[0], sort=None, axis=axis),
         "y": alt.Y("prediction:Q", title=what, scale=alt.Scale(zero=kind == "N")),
-        "tooltip": [f"value:{kind}", "output:N", "prediction:Q"],
+        "tooltip": [moment_tooltip(values) if kind == "T" else f"value:{kind}", "output:N", "prediction:Q"],
     }
     if len(outputs) > 1:
         title = found.output_kind.capitalize()
