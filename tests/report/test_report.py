@@ -215,6 +215,15 @@ def test_several_targets(tmp_path: Path) -> None:
     assert {"Absolute errors of a, in CHF", "Absolute errors of b"} <= set(reader.tables)
 
 
+def test_a_logarithm_is_named(tmp_path: Path) -> None:
+    frame = wide_table()
+    pages = [
+        written(fitted(frame, target(frame) + 500, target_transform=name), frame, target(frame) + 500, tmp_path)[0]
+        for name in (None, "log")
+    ]
+    assert ["trained on its logarithm" in page for page in pages] == [False, True]
+
+
 def test_classes_have_one_name(tmp_path: Path) -> None:
     frame = wide_table()
     y = np.where(np.arange(len(frame)) % 5 < 2, 1000, 2000)

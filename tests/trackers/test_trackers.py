@@ -177,6 +177,20 @@ def test_a_missing_package_is_named(name: str, module: str, monkeypatch: pytest.
     assert (found.code, f"manynets[{name}]" in found.err) == (2, True)
 
 
+def test_a_server_that_cannot_be_reached_is_told_in_a_line(
+    monkeypatch: pytest.MonkeyPatch,
+    call: Call,  # noqa: F811
+    table: Path,  # noqa: F811
+) -> None:
+    def refuse(self: TensorBoard) -> Sink:
+        raise RuntimeError("no answer\nfrom 127.0.0.1")
+
+    monkeypatch.setattr(TensorBoard, "open", refuse)
+    monkeypatch.setattr(TensorBoard, "package", staticmethod(object))
+    found = call("train", table, "--target", "price", "--preset", "plain", "--epochs", "1", "--track", "tensorboard", "--quiet")
+    assert (found.code, found.err) == (2, "error: the tracker TensorBoard cannot begin a run: no answer from 127.0.0.1\n")
+
+
 def test_an_unknown_tracker_is_refused_before_the_data_are_read(call: Call) -> None:  # noqa: F811
     found = call("train", "xor", "--track", "wandbb")
     assert (found.code, "'wandb'" in found.err) == (2, True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from manynets.errors import OptionError
+from manynets.errors import ManynetsError, OptionError
 from manynets.jsonfiles import read_json
 from manynets.spec.flat import Flat
 from manynets.trackers.settings import split_settings
@@ -200,7 +200,13 @@ class Tracker(abc.ABC):
         """Begin a run with these parameters, as the event `Started` does; one that is open ends."""
         self._close(failed=not self._done)
         self._reset()
-        self._sink = self.open()
+        try:
+            self._sink = self.open()
+        except ManynetsError:
+            raise
+        except Exception as error:
+            why = " ".join(str(error).split())
+            raise OptionError(f"the tracker {type(self).__name__} cannot begin a run: {why}") from error
         self._sink.parameters(dict(parameters))
 
     def _close(self, *, failed: bool = False) -> None:
