@@ -229,7 +229,7 @@ def reliability_chart(found: Calibration) -> Chart:
     points = points.encode(
         x=alt.X("probability:Q", title="Probability of the predicted class", scale=square),
         y=alt.Y("right:Q", title="Share that is right", scale=square),
-        size=alt.Size("rows:Q", title="Rows", legend=alt.Legend(columns=5, tickCount=4)),
+        size=alt.Size("rows:Q", title="Rows", legend=alt.Legend(columns=6, tickCount=4)),
         tooltip=["probability:Q", "right:Q", "rows:Q"],
     )
     line = alt.Chart(data_of(probability=[0, 1], right=[0, 1])).mark_line(color=GREY, strokeDash=[4, 4])
