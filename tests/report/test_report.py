@@ -265,6 +265,13 @@ def test_intervals_of_metrics_hold_the_metric_and_narrow_with_the_rows(most: int
     assert 2.5 < widths[0] / widths[1] < 6  # a quarter of the width from 16 times the rows
 
 
+def test_a_single_row_gives_no_interval_but_of_the_accuracy() -> None:
+    frame = wide_table()
+    y = np.where(target(frame) > 160, "dear", "cheap")
+    given = ReportInput(model=fitted(frame, y), title="", part="test", X=frame[:1], y=y[:1], metrics={}, target="price", repeat="")
+    assert set(metric_intervals(LabelledRows.of(given), ["accuracy", "log_loss"])) == {"accuracy"}
+
+
 def test_intervals_of_metrics_are_of_95_percent() -> None:
     frame = wide_table()
     model = fitted(frame, target(frame))
@@ -312,7 +319,12 @@ def test_the_command(call: Call, table: Path, tmp_path: Path) -> None:  # noqa: 
     again = call("report", "run")
     assert (again.code, "exists; give another one" in again.err) == (2, True)
     assert call("report", "run", "--overwrite").code == 0
-    assert call("report", "run", table, "-o", "new.html").code == 0
+    done = call("report", "run", table, "-o", "new.html")
+    assert done.code == 0
+    assert re.search(r"1\d\d of the 120 rows of houses.csv are rows that the run was trained or validated on", done.out)
+    pages = [(tmp_path / name).read_text(encoding="utf-8") for name in ("run/report.html", "new.html")]
+    assert ["whose metrics say nothing about new rows" in page for page in pages] == [False, True]
+    assert ["compared with a trivial prediction" in page for page in pages] == [True, False]
     sweep = ("--grid", "lr=0.1,0.01", "--preset", "plain", "--epochs", "2", "--quiet", "--out", "sweep", "--report")
     assert call("sweep", table, "--target", "price", "--drop", "id,kind", *sweep).code == 0
     assert (tmp_path / "sweep" / "best" / "report.html").is_file()
