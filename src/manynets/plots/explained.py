@@ -16,6 +16,8 @@ __all__ = ["dependence"]
 
 MOST_NAMES = 12
 """Values that are written along an axis."""
+LONGEST_NAME = 40
+"""Letters of a column beside an axis; the title has all of them."""
 
 
 def dependence(found: Any, *, output: int | None = None, title: str | None = None, ax: Axes | None = None) -> Axes:
@@ -49,8 +51,8 @@ def _heat_map(ax: Axes, found: Any, means: Any) -> None:
     separate_thousands(bar.ax.yaxis, means)
     _name_values(ax, ax.xaxis, across)
     _name_values(ax, ax.yaxis, down)
-    ax.set_xlabel(plain(found.columns[0]))
-    ax.set_ylabel(plain(found.columns[1]))
+    ax.set_xlabel(plain(found.columns[0], longest=LONGEST_NAME))
+    ax.set_ylabel(plain(found.columns[1], longest=LONGEST_NAME))
 
 
 def _curves(ax: Axes, found: Any, means: Any, output: int) -> None:
@@ -67,7 +69,7 @@ def _curves(ax: Axes, found: Any, means: Any, output: int) -> None:
         ax.plot(at, rows.T, color=ink(ax), alpha=0.2, **of_rows)
     ax.plot(at, means, color=POSITIVE, **of_mean)
     separate_thousands(ax.yaxis, means)
-    ax.set_xlabel(plain(found.columns[0]))
+    ax.set_xlabel(plain(found.columns[0], longest=LONGEST_NAME))
     ax.set_ylabel(found.what)
 
 
