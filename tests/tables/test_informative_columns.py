@@ -15,6 +15,8 @@ import torch
 from manynets.errors import DataError, LeakWarning
 from manynets.tables import TableEncoder, fit_encoder, understand
 from manynets.tables.association import association, binned, target_scores
+from manynets.tables.frames import open_table
+from manynets.tables.hashed import TextColumn, fit_text
 from manynets.tables.parts import PARTS_OF_CODES, cut, digits_of
 
 ROWS = 60
@@ -169,9 +171,14 @@ def test_text_of_many_words_is_counted() -> None:
     assert fit_encoder(polars.DataFrame({"c": ["x y", "x z"]}), text=["c"]).blocks[0].kind == "text"
 
 
-def test_wide_texts_have_256_columns() -> None:
-    texts = [f"a b c {i}" for i in range(1200)]
-    assert fit_encoder(frame_of(texts), text=["key"]).blocks[0].stop == 256
+@pytest.mark.parametrize(("shared", "rows", "columns"), [(20, 100, 32), (300, 700, 512), (3000, 7000, 2048), (901, 200_000, 256)])
+def test_the_columns_of_a_text_grow_with_the_words_that_several_cells_have(shared: int, rows: int, columns: int) -> None:
+    texts = [f"w{i % shared} only{i}" for i in range(rows)]
+    assert fit_text(open_table(frame_of(texts)), "key").width == columns
+
+
+def test_a_text_without_a_value_has_the_fewest_columns() -> None:
+    assert fit_text(open_table(polars.DataFrame({"key": [None, None]})), "key") == TextColumn(name="key", width=32, gaps=True)
 
 
 NORMAL = NOISE.normal(size=120)
