@@ -147,6 +147,37 @@ def test_only_the_training_rows_are_looked_at() -> None:
         understand(frame_of(values), y=y[:30])
 
 
+SHOPS = NOISE.integers(0, 40, 800)
+OF_SHOP = NOISE.normal(size=40)[SHOPS] + NOISE.normal(size=800)
+
+
+@pytest.mark.parametrize(
+    ("values", "y", "kind"),
+    [
+        (SHOPS, OF_SHOP, "categorical"),
+        (SHOPS * 7 + 100, OF_SHOP > 0, "categorical"),
+        (np.where(SHOPS == 0, np.nan, SHOPS), OF_SHOP, "categorical"),
+        (SHOPS, SHOPS + 5 * OF_SHOP, "numeric"),  # neighbours are alike
+        (SHOPS % 16, OF_SHOP[np.argsort(SHOPS % 16)], "numeric"),
+        (SHOPS % 16, NOISE.normal(size=16)[SHOPS % 16], "numeric"),  # so few have a range each
+        (SHOPS + 0.5, OF_SHOP, "numeric"),
+        (SHOPS, NOISE.normal(size=800), "numeric"),
+    ],
+)
+def test_whole_numbers_are_codes_where_neighbours_are_not_alike(values: Any, y: Any, kind: str) -> None:
+    frame = frame_of(values)
+    column = understand(frame, y=y)[0]
+    assert column.kind == kind
+    assert column.note.startswith("taken as codes: ") == (kind == "categorical")
+    assert understand(frame)[0].kind == "numeric"
+    assert understand(frame, numeric=["key"], y=y)[0].kind == "numeric"
+
+
+def test_codes_of_a_few_rows_each_stay_numbers() -> None:
+    some = np.argsort(NOISE.random(800))[:390]
+    assert understand(frame_of(SHOPS[some]), y=OF_SHOP[some])[0].kind == "numeric"
+
+
 def test_text_of_many_words_is_counted() -> None:
     good, bad = ["great", "lovely", "fine"], ["poor", "broken", "awful"]
     texts = [f"the {(good if i % 2 else bad)[i % 3]} thing number {HEX[i]} was sold" for i in range(ROWS)]
