@@ -188,22 +188,24 @@ def test_text_of_many_words_is_counted() -> None:
     encoder = fit_encoder(frame)
     assert encoder.blocks[0].kind == "text"
     assert encoder.feature_names[:2] == ("key#0", "key#1")
-    assert encoder.feature_names[32] == "key=missing"
-    words = encoder.transform(frame)[:, :33]
-    assert words[7].tolist() == [0.0] * 32 + [1.0]
+    assert encoder.feature_names[64] == "key=missing"
+    words = encoder.transform(frame)[:, :65]
+    assert words[7].tolist() == [0.0] * 64 + [1.0]
     lengths = np.linalg.norm(words, axis=1)
     np.testing.assert_allclose(lengths, 1.0, rtol=0, atol=1e-6)
     again = TableEncoder.from_json(json.loads(json.dumps(encoder.to_json())))
     assert again.transform(frame).tobytes() == encoder.transform(frame).tobytes()
-    assert encoder.transform(polars.DataFrame({"key": ["THE great", None], "noise": [0.0, 0.0]}))[0, :32].any()
+    assert encoder.transform(polars.DataFrame({"key": ["THE great", None], "noise": [0.0, 0.0]}))[0, :64].any()
     solution = np.linalg.lstsq(words, 2.0 * CLASS - 1.0, rcond=None)[0]
     assert np.mean((words @ solution > 0) == CLASS) > 0.9
     assert understand(frame, categorical=["key"])[0].kind == "categorical"
     assert fit_encoder(polars.DataFrame({"c": ["x y", "x z"]}), text=["c"]).blocks[0].kind == "text"
 
 
-@pytest.mark.parametrize(("shared", "rows", "columns"), [(20, 100, 32), (300, 700, 512), (3000, 7000, 2048), (901, 200_000, 256)])
-def test_the_columns_of_a_text_grow_with_the_words_that_several_cells_have(shared: int, rows: int, columns: int) -> None:
+@pytest.mark.parametrize(
+    ("shared", "rows", "columns"), [(20, 180, 32), (20, 200, 128), (128, 1280, 512), (900, 9000, 2048), (901, 200_000, 256)]
+)
+def test_the_columns_of_a_text_grow_with_its_frequent_words(shared: int, rows: int, columns: int) -> None:
     texts = [f"w{i % shared} only{i}" for i in range(rows)]
     assert fit_text(open_table(frame_of(texts)), "key").width == columns
 

@@ -22,6 +22,7 @@ __all__ = ["MOST_HASHED", "TextColumn", "fit_text", "holds_words"]
 MOST_WIDTH, LEAST_WIDTH = 1 << 11, 1 << 5
 MOST_CELLS = 1 << 26  # of a column of text, 256 MiB: longer tables get fewer columns,
 ALWAYS_WIDTH = 1 << 8  # but as many as this
+FREQUENT, COLUMNS_PER_WORD = 10, 4  # cells of a word that can be learned, and columns for each, so that few words share one
 MOST_HASHED = 1 << 12
 """The most columns that the text of a stored encoder may have."""
 SAMPLE, COUNTED = 1000, 20_000
@@ -77,15 +78,15 @@ class TextColumn:
 
 
 def fit_text(table: Table, name: str) -> TextColumn:
-    """Fit a column of text: with up to 2,048 columns for its words, the next power of two above how many of them occur in several cells."""
+    """Fit a column of text, with up to 2,048 columns: a power of two, at least four for each word that occurs in ten cells."""
     empty = table.storage(name) == "empty"
     cells = [] if empty else listed(text_cells(table, name))
     some = cells[:: -(-table.rows // COUNTED)]
     counts = Counter(word for text in some if text for word in set(_TOKEN.findall(text.lower())))
-    width = 1 << sum(count > 1 for count in counts.values()).bit_length()
+    wanted = COLUMNS_PER_WORD * sum(count >= FREQUENT for count in counts.values())
     most = min(MOST_WIDTH, max(ALWAYS_WIDTH, 1 << ((MOST_CELLS // table.rows).bit_length() - 1)))
     gaps = empty or bool(blank_cells(text_cells(table, name)).any())
-    return TextColumn(name=name, width=min(max(width, LEAST_WIDTH), most), gaps=gaps)
+    return TextColumn(name=name, width=min(max(1 << (wanted - 1).bit_length(), LEAST_WIDTH), most), gaps=gaps)
 
 
 def holds_words(cells: nw.Series[Any]) -> bool:
