@@ -6,7 +6,8 @@ A block is a row group of a Parquet file, or as many rows of an Arrow file as AR
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,7 +102,16 @@ class BlockFiles:
         self._marks.check(block.file)
         if frame.height != block.rows:
             raise DataError(f"{where} are {frame.height:,} rows; write the file anew")
-        return usual_integers(frame)
+        frame = usual_integers(frame)
+        wide = [name for name, kind in frame.schema.items() if kind.is_float() and self.types[name].is_integer()]
+        if wide:
+            raise DataError(f"column {wide[0]!r} holds whole numbers beyond 64 bits in {where}; write it as floats")
+        return frame
+
+    def stored(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return the columns of the files that have these columns of an encoder, to which a column `place` of lists is `place[0]` and so on."""
+        lists = (name if name in self.types else re.sub(r"\[[0-9]+\]$", "", name) for name in names)
+        return tuple(dict.fromkeys(lists))
 
     def _scan(self, file: Path) -> polars.LazyFrame:
         import polars

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from manynets.tables.table import require
 
 if TYPE_CHECKING:
     import polars
+
+    from manynets.tables.encoder import TableEncoder
 
 __all__ = ["Description", "RowsTable", "blocks_of_part", "describe"]
 
@@ -92,6 +95,17 @@ class RowsTable:
         frame, parts = self.read(block)
         chosen = parts == part
         return frame if chosen.all() else frame.filter(chosen)
+
+    @contextlib.contextmanager
+    def naming_rows(self, encoder: TableEncoder) -> Iterator[None]:
+        """Within: where an encoder cannot read a cell, the error names the first such row of the files."""
+        try:
+            yield
+        except DataError:
+            for block in self.files.blocks:
+                table = encoder.matched(self.files.read(block, self.features))
+                encoder.transform(dataclasses.replace(table, first_row=block.first))
+            raise
 
     def target_of(self, frame: polars.DataFrame) -> NDArray[Any]:
         """Return the target (N,) of rows: whole numbers, numbers, bools, or labels."""

@@ -1,0 +1,72 @@
+"""Text tables that are written as Parquet beside them, to be read in blocks."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import polars
+import pytest
+
+from manynets.errors import DataError
+from manynets.tables import read_table
+from manynets.tables.converted import converted
+
+
+def test_a_copy_of_a_text_table_is_that_of_its_reading(tmp_path: Path) -> None:
+    source = tmp_path / "rows.csv"
+    source.write_text("x;y,z\n" + "1;2,3\n" * 1000)
+    reading: dict[str, Any] = {"group_bytes": 1 << 20}
+    copy, new = converted(source, **reading, delimiter=";")
+    assert new
+    assert polars.read_parquet(copy).columns == ["x", "y,z"]
+    assert converted(source, **reading, delimiter=";") == (copy, False)
+    assert converted(source, **reading, delimiter=",") == (copy, True)
+    assert polars.read_parquet(copy).columns == ["x;y", "z"]
+    assert converted(source, **reading, delimiter=",", header=False) == (copy, True)
+    polars.DataFrame({"own": [1]}).write_parquet(copy)
+    with pytest.raises(DataError, match=r"rows\.csv\.parquet is in the way: .* manynets did not write it"):
+        converted(source, **reading)
+    assert polars.read_parquet(copy).columns == ["own"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["x,code", *(f"{i},0{i % 90}" for i in range(3000))],
+        ["x,n", *(f"{i},{i % 7}" for i in range(12_000)), "1,2.5", "2,NA", "3,99999999999999999999"],
+        ["x,x, n ,,y", *("1,2,3,4,true" for _ in range(3000))],
+        ["", "x,n", *(f" {i} ,'a {i % 3}' " for i in range(3000))],
+        ["x;n", *(f"{i};{i % 7},5" for i in range(3000))],
+    ],
+    ids=["zeros in front", "late floats", "names", "blanks", "decimal commas"],
+)
+def test_a_copy_of_a_text_table_holds_what_reading_it_at_once_gives(lines: list[str], tmp_path: Path) -> None:
+    source = tmp_path / "rows.csv"
+    source.write_text("\n".join(lines) + "\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        copy, _ = converted(source, group_bytes=1 << 20)
+        assert polars.read_parquet(copy).equals(read_table(source))
+
+
+def test_what_a_text_table_needs_before_it_can_be_copied_is_said(tmp_path: Path) -> None:
+    source = tmp_path / "rows.csv"
+    rows = b"1,2\n" * 1500
+    for content, why in (
+        (b"x,y\n" + rows + b"1,\xe4\n", "line 1502 is not utf-8: byte 0xe4"),
+        (b"x,y\n" + rows + b"\n1,2\n", r"data row 1,500 \(counted from 0\) is a blank line"),
+        (b"A title\nx,y\n" + rows, "line 2 has 2 fields, but the header has 1"),
+        (b"x,y\n" + rows + b"total,3000\n", "it repeats its header, or has lines above it, sums below the rows"),
+    ):
+        source.write_bytes(content)
+        with pytest.raises(DataError, match=f"cannot be read in parts: {why}"):
+            converted(source, group_bytes=1 << 20)
+
+
+def test_names_that_a_copy_changes_are_told(tmp_path: Path) -> None:
+    source = tmp_path / "rows.csv"
+    source.write_text("x,x\n" + "1,2\n" * 50)
+    with pytest.warns(UserWarning, match="column names occur twice: 'x' is called 'x_2'"):
+        converted(source, group_bytes=1 << 20)
