@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -397,8 +398,18 @@ def test_what_a_stream_does_not_take_is_said(path: Path, tmp_path: Path) -> None
         mn.train(tmp_path / "a.jsonl", target="y", memory_limit="1MB")
     whole = tmp_path / "one.parquet"
     polars.read_parquet(path).write_parquet(whole)
-    with pytest.raises(OptionError, match=r"the memory limit of 1\.0 MB is too low: reading the largest row group takes"):
-        opened(whole, recipe=dataclasses.replace(RECIPE, batch_size=4000))
+    recipe = dataclasses.replace(RECIPE, batch_size=4000)
+    with pytest.raises(
+        OptionError, match=r"the memory limit of 1\.0 MB is too low: reading the largest row group takes"
+    ) as refused:
+        opened(whole, recipe=recipe)
+    least = re.search(r"give at least ([0-9]+)MB", str(refused.value))
+    assert least is not None
+    opened(whole, recipe=recipe, limit=f"{least[1]}MB").close()
+    with pytest.raises(OptionError, match="is too low"):
+        opened(whole, recipe=recipe, limit=f"{int(least[1]) - 1}MB")
+    with pytest.raises(DataError, match=r"the file .*rws\.parquet does not exist; did you mean .*rows\.parquet"):
+        mn.train(path.with_name("rws.parquet"), target="y", memory_limit="1MB")
 
 
 def test_a_resumed_stream_is_told_whether_it_may_have_other_processes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

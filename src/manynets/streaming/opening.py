@@ -271,8 +271,8 @@ def _rows(
     size, window = -(-batch // world_size), budget.window_rows(each, group)
     if window < size:
         raise OptionError(
-            f"the memory limit of {bytes_text(budget.limit)} is too low: reading the largest row group takes {bytes_text(group)} of it"
-            f" and a batch {bytes_text(each * size)}; raise it, or write the file with smaller row groups"
+            f"the memory limit of {bytes_text(budget.limit)} is too low: reading the largest row group takes {bytes_text(group)} and a batch"
+            f" {bytes_text(each * size)}; give at least {budget.least(each, group, size)}MB, or write the file with smaller row groups"
         )
     seed = recipe.seed if recipe.shuffle else None
     layout = Layout(counts, window=window, batch_size=batch, seed=seed, merge_single=norm, rank=rank, world_size=world_size)
