@@ -9,9 +9,12 @@ from typing import Any
 import polars
 import pytest
 
+import manynets.tables.converted as module
 from manynets.errors import DataError
 from manynets.tables import read_table
+from manynets.tables.blocks import Blocks, text_blocks
 from manynets.tables.converted import converted
+from manynets.tables.rowgroups import BlockFiles
 
 
 def test_a_copy_of_a_text_table_is_that_of_its_reading(tmp_path: Path) -> None:
@@ -70,3 +73,20 @@ def test_names_that_a_copy_changes_are_told(tmp_path: Path) -> None:
     source.write_text("x,x\n" + "1,2\n" * 50)
     with pytest.warns(UserWarning, match="column names occur twice: 'x' is called 'x_2'"):
         converted(source, group_bytes=1 << 20)
+
+
+def test_a_copy_that_another_process_made_meanwhile_is_left_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other process may be reading it, and would find that it changed."""
+    source = tmp_path / "rows.csv"
+    source.write_text("x,y\n" + "1,2\n" * 50)
+    files: list[BlockFiles] = []
+
+    def overtaken(*given: Any) -> Blocks:
+        monkeypatch.undo()
+        files.append(BlockFiles(converted(source, group_bytes=1 << 20)[0]))
+        return text_blocks(*given)
+
+    monkeypatch.setattr(module, "text_blocks", overtaken)
+    assert converted(source, group_bytes=1 << 20) == (tmp_path / "rows.csv.parquet", False)
+    assert files[0].read(files[0].blocks[0]).height == 50
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["rows.csv", "rows.csv.parquet"]

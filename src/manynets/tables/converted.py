@@ -6,6 +6,7 @@ import contextlib
 import glob
 import json
 import os
+import secrets
 import time
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def converted(path: str | Path, *, group_bytes: int, delimiter: str | None = Non
     if target.exists() and _origin_of(target, file) == origin:
         return target, False
     _remove_abandoned(target)
-    own = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    own = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
     blocks = text_blocks(source, head)
     rows = min(max(group_bytes // (8 * len(blocks.names)), FEWEST_ROWS), MOST_ROWS)
     try:
@@ -60,6 +61,8 @@ def converted(path: str | Path, *, group_bytes: int, delimiter: str | None = Non
         lazy = register_io_source(lambda *_: blocks.pieces(), schema=schema)
         lazy.sink_parquet(own, row_group_size=rows, maintain_order=True, metadata={MARK: origin})
         marks.check()
+        if target.exists() and _origin_of(target, file) == origin:  # by another process, which may be reading it
+            return target, False
         os.replace(own, target)
     except (polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
         raise DataError(f"{file} cannot be converted to Parquet: {first_line(error)}") from error
