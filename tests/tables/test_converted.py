@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -90,3 +91,18 @@ def test_a_copy_that_another_process_made_meanwhile_is_left_in_place(tmp_path: P
     assert converted(source, group_bytes=1 << 20) == (tmp_path / "rows.csv.parquet", False)
     assert files[0].read(files[0].blocks[0]).height == 50
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["rows.csv", "rows.csv.parquet"]
+
+
+def test_a_text_that_was_only_touched_is_the_same_table(tmp_path: Path) -> None:
+    """A training on it can be resumed, and its test rows are known."""
+    source = tmp_path / "rows.csv"
+    source.write_text("x,y\n" + "1,2\n" * 50)
+    prints = []
+    for content in (None, None, "x,y\n" + "1,3\n" * 50):
+        if content is not None:
+            source.write_text(content)
+        os.utime(source, ns=(10**18 + len(prints), 10**18 + len(prints)))
+        copy, new = converted(source, group_bytes=1 << 20)
+        assert new
+        prints.append(BlockFiles(copy).fingerprint)
+    assert prints[0] == prints[1] != prints[2]

@@ -17,7 +17,7 @@ from manynets.tables.sniffing import read_head
 from manynets.tables.source import TEXT, Source
 from manynets.tables.stored import first_line
 
-__all__ = ["TEXT", "converted"]
+__all__ = ["TEXT", "converted", "origin_of"]
 
 MARK = "manynets.converted_from"
 """In the metadata of the Parquet file: what it was converted from, and how."""
@@ -50,7 +50,7 @@ def converted(path: str | Path, *, group_bytes: int, delimiter: str | None = Non
     head = read_head(source, delimiter=delimiter, preferred="\t" if file.suffix.lower() == ".tsv" else None, header=header)
     reading = {"delimiter": head.delimiter, "header": header, "version": VERSION}
     origin = json.dumps({"size": found.st_size, "mtime_ns": found.st_mtime_ns, **reading})
-    if target.exists() and _origin_of(target, file) == origin:
+    if target.exists() and _written_from(target, file) == origin:
         return target, False
     _remove_abandoned(target)
     own = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
@@ -61,7 +61,7 @@ def converted(path: str | Path, *, group_bytes: int, delimiter: str | None = Non
         lazy = register_io_source(lambda *_: blocks.pieces(), schema=schema)
         lazy.sink_parquet(own, row_group_size=rows, maintain_order=True, metadata={MARK: origin})
         marks.check()
-        if target.exists() and _origin_of(target, file) == origin:  # by another process, which may be reading it
+        if target.exists() and _written_from(target, file) == origin:  # by another process, which may be reading it
             return target, False
         os.replace(own, target)
     except (polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
@@ -84,15 +84,20 @@ def _remove_abandoned(target: Path) -> None:
                 entry.unlink()
 
 
-def _origin_of(target: Path, source: Path) -> str:
-    """Return what a Parquet file says that it was converted from; DataError for one that was not written here."""
+def origin_of(file: Path) -> str:
+    """Return what a Parquet file says that it was converted from; empty for one that was not written here."""
     import polars
 
     try:
-        mark = polars.read_parquet_metadata(target).get(MARK)
+        return polars.read_parquet_metadata(file).get(MARK, "")
     except (polars.exceptions.PolarsError, polars.exceptions.PanicException, OSError):
-        mark = None
-    if mark is None:
+        return ""
+
+
+def _written_from(target: Path, source: Path) -> str:
+    """Return what a Parquet file says that it was converted from; DataError for one that was not written here."""
+    mark = origin_of(target)
+    if not mark:
         raise DataError(
             f"{target} is in the way: {source} would be converted to it, but manynets did not write it; give that file as the data, or move it"
             " to another name"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from manynets.errors import DataError
 from manynets.tables.binary import ARROW, parquet_files
+from manynets.tables.converted import origin_of
 from manynets.tables.footer import footer_bytes, row_groups
 from manynets.tables.marks import FileMarks, check_name
 from manynets.tables.stored import keys_of, readable
@@ -79,11 +80,14 @@ class BlockFiles:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the files, of which it reads the size and the end: in Parquet where each column begins, and mostly its least and largest values."""
+        """A hash of the files, of which it reads the size and the end: in Parquet where each column begins, and mostly its least and largest values.
+
+        The time of a text that was converted does not count.
+        """
         check = hashlib.sha256()
         for file in self.files:
             check.update(str(file.stat().st_size).encode())
-            check.update(footer_bytes(file) if self.parquet else _end_of(file))
+            check.update(footer_bytes(file).replace(origin_of(file).encode(), b"") if self.parquet else _end_of(file))
             check.update("".join(part for part in file.parts[:-1] if self._keys and "=" in part).encode())
         return check.hexdigest()[:16]
 
