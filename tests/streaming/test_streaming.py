@@ -367,6 +367,18 @@ def test_a_target_of_numbers_written_as_text_is_refused(frame: polars.DataFrame,
     opened(source, task="multiclass", validation=0.01).close()
 
 
+def test_targets_of_unusual_types(frame: polars.DataFrame, tmp_path: Path) -> None:
+    largest = 2**64 - 1
+    numbers = polars.Series([largest - i % 2 if i > 300 else i % 2 for i in range(ROWS)], dtype=polars.UInt64)
+    stream = opened(written(frame.with_columns(y=numbers), tmp_path / "rows.parquet"))
+    stream.close()
+    assert stream.data.problem.task.classes == (0, 1, largest - 1, largest)
+    with pytest.raises(
+        DataError, match=r"target 'y' holds values of the type List\(Float32\), but must hold one number or label each"
+    ):
+        opened(written(frame.with_columns(y=polars.concat_list("x0", "x1")), tmp_path / "rows.parquet"))
+
+
 def test_numbers_beyond_64_bits_and_beyond_squares(frame: polars.DataFrame, tmp_path: Path) -> None:
     large = frame.with_columns(large=frame["x0"].cast(polars.Float64) * 1e300)
     stream = opened(written(large, tmp_path / "rows.parquet"))
