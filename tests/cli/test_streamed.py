@@ -98,6 +98,11 @@ def test_what_a_stream_lacks_is_named(rows: Path, call: Call, table: Path) -> No
         refused = call(*common, *options)
         assert refused.code != 0
         assert message in refused.err.replace("\n", " ")
+    refused = call("train", "-", "--target", "y", "--memory-limit", "1MB")
+    assert (
+        "--memory-limit is for Parquet, Arrow and plain text files, which can be read in parts, but - is none of them"
+        in refused.err
+    )
 
 
 def test_a_model_is_written_also_where_a_test_row_cannot_be_read(tmp_path: Path, call: Call) -> None:

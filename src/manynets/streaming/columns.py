@@ -74,7 +74,7 @@ def files_of(path: str, limit: int | str, *, what: str = "memory_limit", **text:
     most = memory_bytes(limit, what=what)
     if in_blocks(path):
         return BlockFiles(path), ""
-    if not Path(path).exists():
+    if path != "-" and not Path(path).exists():
         raise missing_file(path)
     if not path.lower().endswith(TEXT) or not Path(path).is_file():
         raise OptionError(
