@@ -235,3 +235,11 @@ def test_a_series_beside_a_frame(role: str, values: Any, words: str) -> None:
             train()
     else:
         assert train().size == 1
+
+
+@pytest.mark.parametrize("kind", [pl.Date, pl.Datetime, pl.Time, pl.Duration, pl.String, pl.Boolean])
+def test_a_column_without_values_adds_nothing_whatever_its_type(kind: Any) -> None:
+    with pytest.warns(UserWarning, match="all values are missing in never: encoded as 0"):
+        encoder = fit_encoder(pl.DataFrame({"never": pl.Series([None] * N, dtype=kind), "a": X}))
+    assert encoder.column_names == ("never", "a")
+    assert not encoder.transform(pl.DataFrame({"never": pl.Series([None] * 2, dtype=kind), "a": X[:2]}))[:, 0].any()

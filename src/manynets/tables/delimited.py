@@ -36,6 +36,7 @@ __all__ = [
     "ends_oddly",
     "ends_with_open_quote",
     "kinds_of",
+    "odd_line",
     "read_source",
     "repeated_header",
 ]
@@ -321,6 +322,15 @@ def blank_lines(source: Source, head: Head) -> list[int]:
     except csv.Error as error:
         raise _NeedsCleaning from DataError(f"{source.name}, line {reader.line_num}: {error}")
     return blank
+
+
+def odd_line(source: Source, head: Head) -> str:
+    """Return in words which line is not UTF-8, blank, or not as long as the header; empty where there is none."""
+    try:
+        blank = blank_lines(source, head)
+    except _NeedsCleaning as error:
+        return str(error.__cause__).removeprefix(f"{source.name}, ").partition(";")[0]
+    return f"data row {blank[0]:,} (counted from 0) is a blank line" if blank else ""
 
 
 def _without_blank_lines(source: Source, head: Head, frame: polars.DataFrame) -> polars.DataFrame:
