@@ -128,6 +128,19 @@ def test_weights_that_the_module_replaces_are_trained():
     assert float(weight.norm(dim=1).max()) <= 1 + 1e-6
 
 
+class Renewed(Bounded):
+    """Puts a new parameter in place of the one that is trained."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.layer.weight = nn.Parameter(torch.renorm(self.layer.weight.detach(), 2, 0, 1.0))
+        return self.layer(x)
+
+
+def test_a_parameter_that_forward_replaces_is_named():
+    with pytest.raises(DataError, match=r"Renewed replaces its parameter layer\.weight in forward .* self\.layer\.weight\.data = "):
+        train(seeded(Renewed))
+
+
 class Noisy(nn.Module):
     """Draws in prediction, too."""
 

@@ -50,9 +50,20 @@ class ModulePopulation:
         known = {id(buffer) for buffer in buffers}
         held = [(part, name, one) for part in module.modules() for name, one in part._buffers.items()]
         self._buffers = [(part, name, one) for part, name, one in held if one is not None and id(one) in known]
+        self._named = [(at, part, name, one) for at, part in module.named_modules() for name, one in part._parameters.items()]
 
     def take_replaced(self) -> None:
-        """Copy what the module has replaced, as in `self.mean = 0.9 * self.mean + ...` or `self.weight.data = ...`, to its place."""
+        """Copy what the module has replaced, as in `self.mean = 0.9 * self.mean + ...` or `self.weight.data = ...`, to its place.
+
+        DataError where it holds another parameter than at first, which would not be trained.
+        """
+        for at, part, name, parameter in self._named:
+            if part._parameters.get(name) is not parameter:
+                path = f"{at}.{name}" if at else name
+                raise DataError(
+                    f"{type(self.module).__name__} replaces its parameter {path} in forward by another one, which would not be trained;"
+                    f" change the numbers of the one that it has, with self.{path}.data = ..."
+                )
         for part, name, view in self._buffers:
             new = part._buffers[name]
             if new is not None and new is not view:
