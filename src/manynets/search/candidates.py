@@ -30,7 +30,7 @@ from manynets.search.streamed import train_many_streamed
 from manynets.spec import MLP, PiecewiseLinear, Recipe
 from manynets.targets import Target, find_target
 from manynets.tasks import Regression, Task
-from manynets.train_arguments import check_callbacks, check_n_jobs
+from manynets.train_arguments import check_callbacks, check_n_jobs, check_patterns
 from manynets.training.checkpoint import Checkpoint, GroupCheckpoints
 from manynets.training.events import Callback
 from manynets.training.groups import check_limits, train_what_can
@@ -330,6 +330,7 @@ def _checked(candidates: Sequence[Candidate]) -> list[Candidate]:
             )
     if not pairs:
         raise OptionError("candidates is empty; give at least one pair (MLP, Recipe)")
+    check_patterns(pairs)
     return pairs
 
 

@@ -150,6 +150,8 @@ class EarlyStopping:
 class ParameterGroup:
     """Parameters with a learning rate of their own. Source: the parameter groups of torch.optim.
 
+    A pattern that fits no parameter of any network that is trained is an OptionError.
+
     >>> ParameterGroup(names="*.bias", lr_factor=0.1, decay_factor=0.0)
     ParameterGroup(names='*.bias', lr_factor=0.1, decay_factor=0.0)
     """
