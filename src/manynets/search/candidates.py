@@ -122,7 +122,7 @@ def train_many(
         )  # fmt: skip
         if found is not None:
             return found
-    X, y, sample_weight = read_given(X, y, target, sample_weight, drop_missing_target=False)
+    X, y, sample_weight, _ = read_given(X, y, target, sample_weight, drop_missing_target=False)
     with warned_once():
         plan = plan_candidates(
             X, y, candidates, cv=cv, groups=groups, times=times, stratify=stratify, sample_weight=sample_weight, task=task,
