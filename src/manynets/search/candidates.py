@@ -84,8 +84,9 @@ def train_many(
         have no say in folds and scaling, which all candidates share.
     validation: None; a fraction of each fold's training rows, split by the recipe's seed; or a set (X, y) or (X, y, sample_weight).
     n_jobs: processes of joblib's backend among which the networks are divided, or the threads of this one, as for `MLPSearchCV`; within
-        `joblib.parallel_config("dask")` the workers of a cluster. With processes, progress advances when a group of networks is
-        finished, and there are no checkpoints.
+        `joblib.parallel_config("dask")` the workers of a cluster. With processes there are no checkpoints.
+    callbacks: functions that are called with each event (`mn.Event`). With processes they get no `Evaluated`, and `Advanced` only when a group
+        of networks is finished, as the progress does; the curves are in `Result.model.history`.
     memory_limit: bytes, or such as "2GB"; networks that would take more are trained in parts, one after the other. Where X is the path of
         a table whose rows would take more, they are streamed, as in `manynets.train`: the networks of one shape share a stream, without
         cv, n_jobs, checkpoint and resume, and validation is a fraction of the rows, the same ones for all candidates.
