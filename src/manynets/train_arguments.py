@@ -42,7 +42,7 @@ def check_n_jobs(n_jobs: Any) -> None:
 
 
 def check_patterns(networks: Iterable[tuple[MLP | nn.Module, Recipe]]) -> None:
-    """Raise OptionError for a pattern of a `ParameterGroup` that fits no parameter of any of the networks that have it."""
+    """Raise OptionError for a pattern of a `ParameterGroup` that matches no parameter of any of the networks that have it."""
     found: dict[str, dict[str, None]] = {}
     for spec, recipe in networks:
         for group in recipe.groups:
@@ -51,7 +51,7 @@ def check_patterns(networks: Iterable[tuple[MLP | nn.Module, Recipe]]) -> None:
     for pattern, parameters in found.items():
         if not any(fnmatchcase(name, pattern) for name in parameters):
             listed = ", ".join([*parameters][:LISTED]) + (", ..." if len(parameters) > LISTED else "")
-            raise OptionError(f"ParameterGroup(names={pattern!r}) fits no parameter; change the pattern to fit some of {listed}")
+            raise OptionError(f"ParameterGroup(names={pattern!r}) matches no parameter; the parameters are {listed}")
 
 
 def check_options(spec: Any, recipe: Any, *, engine: str, n_networks: Any, initial: Any, checkpoint: Any, resume: Any) -> None:
@@ -82,7 +82,7 @@ def check_options(spec: Any, recipe: Any, *, engine: str, n_networks: Any, initi
     alone = isinstance(initial, Mapping)
     if n_networks > 1 and (module or alone or engine != "torch"):
         what = "a module of your own" if module else "initial" if alone else f"engine={engine!r}"
-        raise OptionError(f"n_networks is {n_networks}, but with {what} one network is trained; leave out n_networks")
+        raise OptionError(f"n_networks is {n_networks}, but with {what} only one network is trained; leave out n_networks")
     if module and initial is not None:
         raise OptionError("initial is for an MLP; load the weights into your module before you give it to train")
 

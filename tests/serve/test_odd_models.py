@@ -35,7 +35,9 @@ def test_cells_too_far_away_are_refused(target: str, options: dict[str, Any], qu
     assert {answer.status_code for answer in answers} <= {200, 422}
     refused = [answer.json()["error"]["message"] for answer in answers if answer.status_code == 422]
     assert refused
-    assert all(re.fullmatch(r".* is not finite, because the cells are too far from those of training", text) for text in refused)
+    assert all(
+        re.fullmatch(r".* is not finite, because the cells are too far from the values seen in training", text) for text in refused
+    )
 
 
 @pytest.mark.parametrize("cell", [1e39, -1e39, 10**39, "1e39"])

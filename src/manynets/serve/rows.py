@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from manynets.display import counted
 from manynets.tables import TableEncoder
 from manynets.tables.cells import plain_label
 from manynets.tables.columns import DateColumn, NumericColumn
@@ -109,7 +110,7 @@ class RowReader:
         if cell is None or (text is not None and is_missing(text)):
             if self._gaps:
                 return math.nan
-            raise BadRequest(422, "a number is missing, and the model has no columns that may have gaps", column=name, row=row)
+            raise BadRequest(422, "a number is missing, but the columns of this model may not have gaps", column=name, row=row)
         found = read_number(text, reading) if text and len(text) <= LONGEST else None
         if found is None or not math.isfinite(found):
             raise BadRequest(422, f"{str(cell)[:40]!r} is not a number", column=name, row=row)
@@ -173,7 +174,7 @@ def _from_csv(body: bytes, most: int, names: Iterable[str]) -> dict[str, list[An
         raise BadRequest(422, "the header names a column twice")
     for row, line in enumerate(lines[1:]):
         if len(line) != len(header):
-            raise BadRequest(422, f"row {row} has {len(line)} cells, but the header has {len(header)}", row=row)
+            raise BadRequest(422, f"row {row} has {counted(len(line), 'cell')}, but the header has {len(header)}", row=row)
     return {name: [line[j] for line in lines[1:]] for j, name in enumerate(header)}
 
 
@@ -196,7 +197,7 @@ def _by_column(raw: Mapping[str, Any]) -> dict[str, list[Any]]:
         if not isinstance(cells, list):
             raise BadRequest(422, "a column must be a list of cells", column=name)
         if count is not None and len(cells) != count:
-            raise BadRequest(422, f"the column has {len(cells)} cells, but others have {count}", column=name)
+            raise BadRequest(422, f"the column has {counted(len(cells), 'cell')}, but others have {count}", column=name)
         count = len(cells)
     return dict(raw)
 

@@ -38,7 +38,7 @@ __all__ = [
 LOG = logging.getLogger("manynets.serve")
 Identity = tuple[int, int, int]
 
-TOO_FAR = "a prediction is not finite, because the cells are too far from those of training"
+TOO_FAR = "a prediction is not finite, because the cells are too far from the values seen in training"
 QUICK_ROWS = 512
 QUICK_MULTIPLICATIONS = 5e7
 """The most that is predicted in the event loop: some milliseconds, by which it may delay all other requests."""

@@ -89,7 +89,7 @@ def rows_with_target(frame: Any, target: str | Sequence[str]) -> NDArray[np.bool
 def _names(table: Table, target: Any) -> list[str]:
     """Return the targets as a list; DataError for what are not columns of the table."""
     if table.array is not None:
-        raise DataError("the target is taken off a frame by its name, but an array has no names; give X and y separately")
+        raise DataError("target is the name of a column, but the columns of an array have no names; give X and y separately")
     if not isinstance(target, str) and (str(target) in table.names or not isinstance(target, Iterable)):
         fix = f"write target={str(target)!r}" if str(target) in table.names else f"the columns are: {', '.join(table.names[:20])}"
         raise DataError(f"target is {target!r}, but must be the name of a column as text, or a list of names; {fix}")
