@@ -254,7 +254,7 @@ FAULTS = (
     Fault("plots", "plots/sweeps.py", "y[keep & (x == value)].mean()", "y[x == value].mean()"),
     Fault("plots", "plots/plane.py", "rows[:, 0],\n            rows[:, 1],\n", "rows[:, 1],\n            rows[:, 0],\n"),
     Fault("plots", "plots/images.py", "tiles = tiles.mean(axis=3)", "tiles = tiles.max(axis=3)"),
-    Fault("plots", "plots/diagram.py", "(share[:, None] >= 0, blue, orange)", "(share[:, None] < 0, blue, orange)"),
+    Fault("plots", "plots/diagram.py", "(share[:, None] >= 0, positive, negative)", "(share[:, None] < 0, positive, negative)"),
     Fault("plots", "plots/explained.py", "ax.imshow(means.T,", "ax.imshow(means,"),
     Fault("plots", "plots/explained.py", "len(at), -1)[..., output]", "len(at), -1)[..., 0]"),
     # -------------------------------------------------------------------------------------------------------------- explain

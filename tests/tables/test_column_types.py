@@ -217,9 +217,9 @@ def test_wide_integers_are_read_exactly_or_as_floats(tmp_path: Any) -> None:
         (pl.Series([1, 2, 3] * 8).cast(pl.Decimal(10, 2)), ""),
         (pd.Series([Decimal(1), Decimal(2)] * 12, index=[7] * 24), ""),
         ([Decimal(1), None] * 12, "is missing in 12 of 24 rows"),
-        (pl.Series([[1], [2]] * 12), "holds values of the type ndarray, the first in row 0"),
-        (pd.Series([[1], [2, 3]] * 12), "holds values of the type list, the first in row 0"),
-        (pd.Series([{}, {}] * 12), "holds values of the type dict, the first in row 0"),
+        (pl.Series([[1], [2]] * 12), "holds values of type ndarray, the first in row 0"),
+        (pd.Series([[1], [2, 3]] * 12), "holds values of type list, the first in row 0"),
+        (pd.Series([{}, {}] * 12), "holds values of type dict, the first in row 0"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*identical to a row that is trained on")

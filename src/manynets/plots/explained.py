@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from manynets.errors import OptionError
-from manynets.plots.canvas import POSITIVE, SEQUENTIAL, ink, new_axes, plain, separate_thousands, write_title
+from manynets.plots.canvas import PALETTE, SEQUENTIAL, ink, new_axes, plain, separate_thousands, write_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +67,7 @@ def _curves(ax: Axes, found: Any, means: Any, output: int) -> None:
     if found.rows is not None and found.rows.size:
         rows = found.rows.reshape(len(found.rows), len(at), -1)[..., output]
         ax.plot(at, rows.T, color=ink(ax), alpha=0.2, **of_rows)
-    ax.plot(at, means, color=POSITIVE, **of_mean)
+    ax.plot(at, means, color=PALETTE[0], **of_mean)
     separate_thousands(ax.yaxis, means)
     ax.set_xlabel(plain(found.columns[0], longest=LONGEST_NAME))
     ax.set_ylabel(found.what)
