@@ -36,7 +36,7 @@ def page() -> str:
         table = SWEEP if panel == "Sweep" else TRAIN
         options = {name: option for name, option in table.items() if option.panel == panel}
         rows = [_row(name, option) for name, option in ordered(options) if not option.hidden]
-        parts += [f"## {panel}", table_text(("option", "what it does", "values", "default", "sets"), rows)]
+        parts += [f"## {panel}", table_text(("option", "what it does", "values", "default"), rows)]
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
@@ -94,14 +94,14 @@ def _row(name: str, option: CommandOption) -> tuple[str, ...]:
     flags = " ".join(f"`{flag}`" for flag in (option.flags or (flag_of(name),)))
     star = " *" if name in SEARCHED else ""
     help = option.help.replace("|", "\\|")
-    values, fields, default = _values(option), "", option.shown or ("no" if option.type is bool else "")
+    values, default = _values(option), option.shown or ("no" if option.type is bool else "")
     if spec is not None:
-        fields = ", ".join(f"`{kind.__name__}.{spec.field}`" for kind in spec.classes.values())
+        help += " Sets " + ", ".join(f"`{kind.__name__}.{spec.field}`" for kind in spec.classes.values()) + "."
         several = ", with commas" if spec.metadata.several else ""
         allowed = spec.metadata.allowed
         values = values if allowed is bool or spec.names or allowed is None else f"{allowed}{several}"
         default = default if default == spec.default else f"{default} (field: {spec.default})" if spec.default else default
-    return f"{flags}{star}", help, str(values), str(default), fields
+    return f"{flags}{star}", help, str(values), str(default)
 
 
 def _values(option: CommandOption) -> str:

@@ -77,7 +77,7 @@ DATA: dict[str, tuple[dict[str, Any], str]] = {
     "y bytes": ({"y": np.array([b"a", b"b"] * 6)}, r"y holds b'a' \(bytes\), but labels are text, numbers or bools"),
     "y dates": ({"y": np.arange(12).astype("M8[D]")}, r"y holds datetime.date\(1970, 1, 1\) \(date\), but labels are text"),
     "y dates as numbers": ({"y": np.arange(12).astype("M8[D]"), "task": "regression"}, r"y has the type datetime64\[D\]"),
-    "a module's tuple": ({"spec": Pair()}, "the module gave a tuple, but must give a tensor"),
+    "a module's tuple": ({"spec": Pair()}, "the module returned a tuple, but must return a tensor"),
     "dates": ({"x": np.zeros((12, 2), dtype="M8[D]")}, r"X has the type datetime64\[D\], but must be real numbers"),
     "lengths": ({"y": Y[:11]}, "X has 12 rows and y has 11; they must have the same number"),
     "no y": ({"y": None}, "y is missing: give the values to predict"),
@@ -265,12 +265,12 @@ def test_a_run_that_does_not_diverge_does_not_warn() -> None:
 
 
 def test_a_module_must_fit() -> None:
-    with pytest.raises(mn.DataError, match=r"the module gave scores of shape \(2, 2, 3\) for 2 rows"):
+    with pytest.raises(mn.DataError, match=r"the module returned scores of shape \(2, 2, 3\) for 2 rows"):
         fit(spec=nn.Sequential(nn.Linear(3, 6), nn.Unflatten(1, (2, 3))))
     with pytest.raises(mn.DataError, match="Flatten has no parameter that requires a gradient; there is nothing to train"):
         fit(spec=nn.Flatten())
     for outputs in (1, 2):  # one score would broadcast over three classes
-        with pytest.raises(mn.DataError, match=f"the module gives {outputs} scores a row, but this target needs 3"):
+        with pytest.raises(mn.DataError, match=f"the module returns {outputs} scores a row, but this target needs 3"):
             fit(spec=nn.Linear(3, outputs))
 
 

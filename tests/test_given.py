@@ -7,12 +7,14 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars
 import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import manynets as mn
+from tests.tolerances import assert_close
 
 SPEC, RECIPE = mn.MLP(hidden=(4,)), mn.Recipe(epochs=2)
 
@@ -36,6 +38,38 @@ def test_the_options_of_a_table_do_what_its_messages_advise(plain: bool, tmp_pat
     assert model.encoder is not None
     assert {column.name: column.kind for column in model.encoder.columns} == {"size": "numeric", "code": "categorical"}
     model.predict(polars.DataFrame(table()).drop("copy", "price"))
+
+
+def test_rows_without_a_target_are_dropped_with_what_is_given_by_row() -> None:
+    full = polars.DataFrame(table())
+    kept = full["price"].is_not_null().to_numpy()
+    dropped = full.filter(polars.Series(kept))
+    assert not kept[0]
+    assert 0 < kept.sum() < len(full)
+    weight, days = np.arange(1.0, 41.0), [None if not one else i for i, one in enumerate(kept)]
+    held_out = np.arange(0, 40, 3)
+
+    def trained(frame: Any, **options: Any) -> Any:
+        return mn.train(frame, target="price", spec=SPEC, recipe=RECIPE, scaling="standard", progress=False, **options).members[0]
+
+    own = {"validation": (dropped.drop("price").with_columns(polars.col("size") + 0.1), dropped["price"])}
+    cases: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        (own, own),
+        ({"validation": held_out}, {"validation": np.isin(np.flatnonzero(kept), held_out)}),
+        ({"validation": np.isin(np.arange(40), held_out)}, {"validation": np.isin(np.flatnonzero(kept), held_out)}),
+        ({"times": days, "validation": 0.25}, {"times": np.flatnonzero(kept), "validation": 0.25}),
+        ({"sample_weight": torch.from_numpy(weight)}, {"sample_weight": weight[kept]}),
+    ]
+    for of_table, of_kept in cases:
+        assert_close(trained(full, drop_missing_target=True, **of_table), trained(dropped, **of_kept), "bits")
+    named = full.with_columns(w=polars.Series(weight))
+    assert_close(trained(named, drop_missing_target=True, sample_weight="w"), trained(dropped, sample_weight=weight[kept]), "bits")
+    with pytest.raises(
+        mn.DataError, match=rf"groups has shape \({kept.sum()},\), but the table has 40 rows; .* those without a target"
+    ):
+        trained(full, drop_missing_target=True, groups=np.flatnonzero(kept), validation=0.5)
+    with pytest.raises(mn.DataError, match="validation lists row 40, but rows are numbered 0 to 39"):
+        trained(full, drop_missing_target=True, validation=[40])
 
 
 def test_a_model_of_a_file_with_decimal_commas_reads_them_elsewhere(tmp_path: Path) -> None:

@@ -154,6 +154,10 @@ def test_the_estimators_have_intervals() -> None:
     assert mlp.predict_interval(x).shape == (300, 2)
     with pytest.raises(DataError, match="stores no errors on held-out rows"):
         mn.MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", random_state=0).fit(x, y).predict_interval(x)
+    one = mn.train_many(x, y, [(mn.MLP(hidden=()), mn.Recipe(epochs=1))], validation=0.2, progress=False)[0].model
+    assert one is not None
+    with pytest.raises(DataError, match="as those of train_many never do"):
+        one.predict_interval(x)
 
 
 @pytest.mark.parametrize(("counted", "found"), [(30, "6 rows that count,"), (5, "1 row that counts,")])

@@ -71,6 +71,10 @@ def test_rare_categories_share_a_column_from_200_rows_on() -> None:
     assert [encoder_options(rows, 5)["min_count"] for rows in (199, 200)] == [1, 3]
 
 
+def test_where_there_are_more_columns_than_rows_none_is_piecewise_linear() -> None:
+    assert [encoder_options(100, columns)["embedding"] is None for columns in (100, 101)] == [False, True]
+
+
 def test_each_network_has_a_fold_and_a_seed_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     members: list[Member] = []
 

@@ -71,9 +71,9 @@ def test_several_networks_resume_bit_for_bit(tmp_path: Path) -> None:
     [
         ({"n_networks": 0}, "n_networks is 0, but must be a whole number of at least 1"),
         ({"n_networks": 2.0}, "n_networks is 2.0"),
-        ({"n_networks": 2, "engine": "numpy"}, "n_networks is 2, but with engine='numpy' one network is trained"),
-        ({"n_networks": 2, "spec": Own()}, "with a module of your own one network is trained"),
-        ({"n_networks": 2, "initial": {}}, "with initial one network is trained"),
+        ({"n_networks": 2, "engine": "numpy"}, "n_networks is 2, but with engine='numpy' only one network is trained"),
+        ({"n_networks": 2, "spec": Own()}, "with a module of your own only one network is trained"),
+        ({"n_networks": 2, "initial": {}}, "with initial only one network is trained"),
         ({"validation": "folds"}, "validation='folds' is for several networks; give n_networks=8"),
         ({"n_networks": 91, "validation": "folds"}, "folds is 91, but must be a whole number from 2 to 90"),
     ],

@@ -106,3 +106,42 @@ def test_folds_that_version_0_1_began_go_on_with_them(tmp_path: Path, monkeypatc
             folds(slice(None), cv=count, checkpoint=mn.Checkpoint(folder=tmp_path / "many", every_steps=1), callbacks=[kill])
     resumed = folds(slice(None), cv=count, resume=tmp_path / "many")
     assert_close(resumed.members[0], whole.members[0], "bits")
+
+
+BY_CANDIDATE: dict[str, Any] = {
+    "sample_weight": np.stack([WEIGHT, np.roll(WEIGHT, 1), np.ones(ROWS)]),
+    "scaling": False,
+    "progress": False,
+}
+NEW = _random.normal(size=X.shape)
+CANDIDATES = [(SPEC, RECIPE)] * 3
+
+
+def test_weights_by_candidate_leave_out_rows_of_that_candidate() -> None:
+    task = mn.Regression.of(Y[SEEN])
+    results = mn.train_many(NEW, Y, CANDIDATES, task=task, **BY_CANDIDATE)
+    for result, weight in zip(results, BY_CANDIDATE["sample_weight"], strict=True):
+        alone = mn.train(NEW, Y, SPEC, RECIPE, sample_weight=weight, scaling=False, task=task, progress=False)
+        assert result.model is not None
+        assert_close(result.model.members[0], alone.members[0], "float32_run")
+
+
+@pytest.mark.parametrize("count", [None, 3])
+def test_weights_by_candidate_that_version_0_1_began_go_on_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int | None
+) -> None:
+    wanted = {}
+    for version in ("0.1", "now"):
+        keeping = {"checkpoint": mn.Checkpoint(folder=tmp_path / version, every_steps=1), "callbacks": [kill]}
+        with monkeypatch.context() as patch:
+            if version == "0.1":
+                patch.setattr(many, "rows_with_weight", lambda rows, weight: rows)
+            wanted[version] = mn.train_many(NEW, Y, CANDIDATES, cv=count, **BY_CANDIDATE)
+            with pytest.raises(Killed):
+                mn.train_many(NEW, Y, CANDIDATES, cv=count, **BY_CANDIDATE, **keeping)
+        resumed = mn.train_many(NEW, Y, CANDIDATES, cv=count, **BY_CANDIDATE, resume=tmp_path / version)
+        for mine, theirs in zip(resumed, wanted[version], strict=True):
+            assert mine.model is not None
+            assert theirs.model is not None
+            assert_close(mine.model.members[0], theirs.model.members[0], "bits")
+    assert not np.array_equal(*(results[0].model.members[0]["output.weight"] for results in wanted.values()))

@@ -22,6 +22,7 @@ TESTS = {
         "tests/test_early_stopping.py",
         "tests/training/test_progress.py",
         "tests/training/test_pace.py",
+        "tests/training/test_choice.py",
         "tests/training/test_history.py",
         "tests/training/test_cool_down.py",
         "tests/training/test_epochs.py",
@@ -41,6 +42,7 @@ TESTS = {
     ),
     "core": (
         "tests/nn/test_core_scores.py",
+        "tests/nn/test_products.py",
         "tests/training/test_core.py",
         "tests/training/test_core_bits.py",
         "tests/training/test_groups.py",
@@ -68,6 +70,7 @@ _CLOSED, _STATE, _COLUMNS = "training/steppers/closed_form.py", "training/state.
 _IMPORTANCE, _CONTRIBUTIONS, _CHARTS = "explain/importance.py", "explain/contributions.py", "report/charts.py"
 _PREDICTING, _FINISH, _TIMING = "serve/predicting.py", "tabular/finish.py", "tabular/timing.py"
 _RESIDUALS, _SCORES, _DATES = "tasks/residuals.py", "nn/core_scores.py", "tables/dates.py"
+_PRODUCTS, _THREADS = "nn/products.py", "training/threads.py"
 _EXPORTED, _STANDALONE, _PARITY = "export/columns.py", "export/standalone.py", "export/parity.py"
 
 FAULTS = (
@@ -159,6 +162,11 @@ FAULTS = (
     Fault("core", _SCORES, "x.is_contiguous() and max(matrices) <= LARGEST", "x.is_contiguous()"),
     Fault("core", _SCORES, "rows * population.size * sum(matrices)", "rows * sum(matrices)"),
     Fault("core", _SCORES, "core.usable_threads(torch.get_num_threads())", "torch.get_num_threads()"),
+    Fault("core", _PRODUCTS, "None if bias is None else bias[k, 0]", "None if bias is None else bias[0, 0]"),
+    Fault("core", _PRODUCTS, "part.add_(product)", "part.copy_(product)"),
+    Fault("core", _PRODUCTS, 'b.mT, bias, "none"', 'b.mT, None, "none"'),
+    Fault("core", _PRODUCTS, "a.dtype != torch.float32 or ", ""),
+    Fault("training", _THREADS, "min(TIMED, SHARE", "max(TIMED, SHARE"),
     Fault("core", _SCORES, "scores_stride=out.stride(0)", "scores_stride=rows * shape.out_features"),
     Fault("core", _CORE, "k * job.scores_stride + start * outputs", "k * job.count * outputs + start * outputs"),
     Fault("core", _CORE, "(job.count + EVALUATED - 1) / EVALUATED : 1", "job.count / EVALUATED : 1"),
@@ -246,7 +254,7 @@ FAULTS = (
     Fault("plots", "plots/sweeps.py", "y[keep & (x == value)].mean()", "y[x == value].mean()"),
     Fault("plots", "plots/plane.py", "rows[:, 0],\n            rows[:, 1],\n", "rows[:, 1],\n            rows[:, 0],\n"),
     Fault("plots", "plots/images.py", "tiles = tiles.mean(axis=3)", "tiles = tiles.max(axis=3)"),
-    Fault("plots", "plots/diagram.py", "(share[:, None] >= 0, blue, orange)", "(share[:, None] < 0, blue, orange)"),
+    Fault("plots", "plots/diagram.py", "(share[:, None] >= 0, positive, negative)", "(share[:, None] < 0, positive, negative)"),
     Fault("plots", "plots/explained.py", "ax.imshow(means.T,", "ax.imshow(means,"),
     Fault("plots", "plots/explained.py", "len(at), -1)[..., output]", "len(at), -1)[..., 0]"),
     # -------------------------------------------------------------------------------------------------------------- explain

@@ -35,12 +35,25 @@ def number_text(value: float) -> str:
     return f"{value:.{decimals}f}"
 
 
+def value_text(value: float) -> str:
+    """Return a value of a column: whole, or with six digits; without a separator below 10,000, as it may be a year.
+
+    >>> [value_text(value) for value in (1986.0, 1987.5, 120000.0, 0.12345678)]
+    ['1986', '1987.5', '120,000', '0.123457']
+    """
+    text = f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:,.6g}"
+    return text if abs(value) >= 10_000 else text.replace(",", "")
+
+
 def cell_text(value: object) -> str:
     """Return a value as tables show it.
 
-    >>> [cell_text(value) for value in (True, 12_345, 0.25, None, "red")]
-    ['yes', '12,345', '0.2500', '', 'red']
+    >>> [cell_text(value) for value in (True, 12_345, 0.25, None, "red", (0.25, 7))]
+    ['yes', '12,345', '0.2500', '', 'red', '0.2500, 7']
     """
+    value = value.tolist() if hasattr(value, "tolist") else value  # of NumPy
+    if isinstance(value, list | tuple):
+        return ", ".join(map(cell_text, value))
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

@@ -18,7 +18,7 @@ from manynets.distributed import current_ranks
 from manynets.encoding import are_recorded, array_scaling, embedded_columns, is_recorded
 from manynets.engines import EngineName
 from manynets.errors import OptionError, one_of
-from manynets.given import declared_columns, read_given
+from manynets.given import declared_columns, read_given, splits_of_kept_rows
 from manynets.model import Model
 from manynets.nn.shape import Shape
 from manynets.plan import ensemble
@@ -93,7 +93,8 @@ def train(
     X: (N, D) numbers, an array or a torch tensor; or a frame (pandas, polars, pyarrow), which is encoded; or the path of a table. y: (N,),
         (N, 1) or (N, O); see `manynets.tasks.find_task`. target: the column of X, or the columns, to predict, in place of y.
     drop, categorical, numeric: columns of a table to leave out, or to read as categories or numbers whatever they look like.
-        drop_missing_target: leave out the rows without a target instead of refusing them.
+        drop_missing_target: leave out the rows without a target instead of refusing them. Row numbers and masks in validation, and arrays
+        such as groups and sample_weight, are those of the whole table.
     spec: the network, or a torch module of your own that maps (n, D) to raw scores (n, O) and is trained in place by autograd. Or a
         Model, which is trained further: its networks start from their weights, with its encoder, task and recipe (unless you give
         another), and a new Model is returned. recipe: how it is trained. With only one of them the other is MLP() or Recipe().
@@ -162,15 +163,15 @@ def train(
     of_table: dict[str, Any] = {"drop": drop, "categorical": categorical, "numeric": numeric}
     keeping: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "allow_world_size": allow_world_size}
     if memory_limit is not None:
-        given: dict[str, Any] = {"y": y, "sample_weight": sample_weight, "class_weight": class_weight, **columns}
-        given |= {"encoder": encoder, "category_means": category_means, "preset": preset, "positive": positive}
-        given |= {"time_limit": time_limit, "task": task, "target_transform": target_transform, "validation": validation}
-        given |= {"scaling": scaling, "seed": seed, "metric": metric, "progress": progress, "callbacks": callbacks}
-        given |= {"initial": initial, "n_networks": n_networks, "engine": engine, **keeping}
-        given |= {"of_table": of_table | {"drop_missing_target": drop_missing_target}}
+        given: dict[str, Any] = {"y": y, "sample_weight": sample_weight, "class_weight": class_weight, "encoder": encoder}
+        given |= {"category_means": category_means, "preset": preset, "positive": positive, "time_limit": time_limit, "task": task}
+        given |= {"target_transform": target_transform, "validation": validation, "scaling": scaling, "seed": seed}
+        given |= {"progress": progress, "callbacks": callbacks, "initial": initial, "n_networks": n_networks, "engine": engine}
+        given |= {"of_table": of_table | {"drop_missing_target": drop_missing_target}, "metric": metric, **columns, **keeping}
         if (model := _train_streamed(X, target, spec, recipe, memory_limit, **given)) is not None:
             return model
-    X, y, sample_weight = read_given(X, y, target, sample_weight, drop_missing_target=drop_missing_target)
+    X, y, sample_weight, kept = read_given(X, y, target, sample_weight, drop_missing_target=drop_missing_target)
+    columns, validation = splits_of_kept_rows(kept, columns, validation)
     if positive is not None:
         task = with_positive(y, positive, task=task)
     if isinstance(spec, Model):

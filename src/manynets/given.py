@@ -6,10 +6,14 @@ import os
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from manynets.data.check import is_frame
+from manynets.data.check import as_row_numbers, is_frame
 from manynets.errors import DataError, OptionError, check_rows, short
+from manynets.tasks.base import as_array
 
 VALIDATION = (
     "a fraction of the rows, row numbers or a mask, a set (X, y) or (X, y, sample_weight), or 'folds' with several networks"
@@ -18,8 +22,12 @@ VALIDATION = (
 
 def read_given(
     X: Any, y: Any, target: str | Sequence[str] | None, sample_weight: Any, *, drop_missing_target: bool
-) -> tuple[Any, Any, Any]:
-    """Return X, y and the weights, read from a file, and with the target taken off the table, where X is a path or a target is named."""
+) -> tuple[Any, Any, Any, NDArray[np.bool_] | None]:
+    """Return X, y and the weights, read from a file, and with the target taken off the table, where X is a path or a target is named.
+
+    The last is which rows of the table (N,) these are, None for all.
+    """
+    kept = None
     if isinstance(X, str | os.PathLike):
         if target is None:
             column = y if isinstance(y, str) else "price"
@@ -30,19 +38,20 @@ def read_given(
         if y is not None:
             raise OptionError(f"target is {target!r} and y was given too; give one of the two")
         from manynets.tables import split_target
-        from manynets.tables.target import refuse_text_targets
+        from manynets.tables.target import refuse_text_targets, rows_with_target
 
+        kept = rows_with_target(X, target) if drop_missing_target else None
         named = sample_weight if isinstance(sample_weight, str) else None
         X, y, weight = split_target(X, target, weight=named, drop_missing_target=drop_missing_target)
         refuse_text_targets([target] if isinstance(target, str) else target, y)
-        sample_weight = sample_weight if named is None else weight
+        sample_weight = _of_kept_rows(sample_weight, kept, what="sample_weight") if named is None else weight
     elif drop_missing_target:
         raise OptionError("drop_missing_target is for a table with target='...'; leave it out, and such rows out of X and y")
     if isinstance(y, str):
         raise OptionError(f"y is {y!r}, but must be the values to predict; name a column of the table with target={y!r}")
     if y is not None:
         check_target(y)
-        return X, y, sample_weight
+        return X, y, sample_weight, kept
     if isinstance(X, DataLoader | Dataset):
         size = getattr(X, "batch_size", None) or 32
         raise DataError(
@@ -50,6 +59,32 @@ def read_given(
             f" mn.train(X, y, recipe=mn.Recipe(batch_size={size}))"
         )
     raise DataError("y is missing: give the values to predict, or the column of a table by name, such as target='price'")
+
+
+def splits_of_kept_rows(kept: NDArray[np.bool_] | None, columns: Mapping[str, Any], validation: Any) -> tuple[dict[str, Any], Any]:
+    """Return columns (N,) to split by, and what to validate on, for those rows of a table that are kept; None for all."""
+    out = {name: _of_kept_rows(column, kept, what=name) for name, column in columns.items()}
+    if kept is None or own_validation(validation) is not None or is_frame(validation) or np.ndim(validation) == 0:
+        return out, validation
+    mask = np.zeros(len(kept), dtype=bool)
+    mask[as_row_numbers(validation, len(kept), what="validation")] = True
+    return out, mask[kept]
+
+
+def _of_kept_rows(column: Any, kept: NDArray[np.bool_] | None, *, what: str) -> Any:
+    """Return the values of a column (N,) for the rows that are kept; None stays None. DataError for another number of values."""
+    if column is None or kept is None:
+        return column
+    values = as_array(column.detach().cpu() if isinstance(column, Tensor) else column, what=what)
+    if values.shape[:1] != kept.shape:
+        raise DataError(
+            f"{what} has shape {values.shape}, but the table has {len(kept)} rows; with drop_missing_target=True give one value for each of"
+            " them, also for those without a target"
+        )
+    left = values[kept]
+    return (
+        as_array(left.tolist(), what=what) if left.dtype.kind == "O" else left
+    )  # which may be numbers, without the gaps of the others
 
 
 def check_lengths(X: Any, rows: int) -> None:

@@ -265,9 +265,7 @@ class Model(ModelTools):
             raise DataError(f"x is the file {path!r}, but the model was trained on arrays; give an array")
         if not isinstance(target, str) or not isinstance(weight, str | None):
             raise OptionError(f"x is the file {path!r}, so y and sample_weight must be names of its columns, such as y='price'")
-        found = scored_file(
-            path, target, self.encoder.column_names, lambda frame: self.mean_logits(self.logits(frame)), weight=weight
-        )
+        found = scored_file(path, target, self.encoder, lambda frame: self.mean_logits(self.logits(frame)), weight=weight)
         return self.figures(found.scores, found.y, sample_weight=found.weight)
 
     def figures(self, logits: Array, y: Any, *, sample_weight: Any = None) -> dict[str, Any]:

@@ -233,7 +233,7 @@ def _split_by(splitter: Any, X: Any, y: Any, groups: Any) -> list[tuple[Any, Any
     try:
         return list(splitter.split(X, y, None if groups is None else as_array(groups)))
     except (TypeError, ValueError, IndexError) as error:
-        given = "" if groups is None else f" with groups of the type {getattr(groups, 'dtype', None) or type(groups).__name__}"
+        given = "" if groups is None else f" with groups of type {getattr(groups, 'dtype', None) or type(groups).__name__}"
         raise DataError(f"cv={splitter!r} cannot split these rows{given}: {' '.join(str(error).split())}") from error
 
 

@@ -6,6 +6,7 @@ import errno
 import numbers
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from manynets.nn.shape import Shape
 from manynets.spec import MLP, Recipe
 from manynets.spec.lessons import no_callback, no_spec
 from manynets.training.checkpoint import Checkpoint
+
+LISTED = 20  # names of parameters that an error lists
 
 
 def check_callbacks(callbacks: Any) -> None:
@@ -36,12 +39,26 @@ def check_n_jobs(n_jobs: Any) -> None:
         )
 
 
+def check_patterns(networks: Iterable[tuple[MLP | nn.Module, Recipe]]) -> None:
+    """Raise OptionError for a pattern of a `ParameterGroup` that matches no parameter of any of the networks that have it."""
+    found: dict[str, dict[str, None]] = {}
+    for spec, recipe in networks:
+        for group in recipe.groups:
+            names = dict(spec.named_parameters()) if isinstance(spec, nn.Module) else Shape.of(spec, 1, 1).parameters()
+            found.setdefault(group.names, {}).update(dict.fromkeys(names))
+    for pattern, parameters in found.items():
+        if not any(fnmatchcase(name, pattern) for name in parameters):
+            listed = ", ".join([*parameters][:LISTED]) + (", ..." if len(parameters) > LISTED else "")
+            raise OptionError(f"ParameterGroup(names={pattern!r}) matches no parameter; the parameters are {listed}")
+
+
 def check_options(spec: Any, recipe: Any, *, engine: str, n_networks: Any, initial: Any, checkpoint: Any, resume: Any) -> None:
     """Raise OptionError for arguments of `train` that cannot be used, or not together."""
     if not isinstance(spec, MLP | nn.Module):
         raise OptionError(no_spec(spec))
     if not isinstance(recipe, Recipe):
         raise OptionError(f"recipe is {recipe!r}, but must be a Recipe, such as Recipe(epochs=20)")
+    check_patterns([(spec, recipe)])
     module = isinstance(spec, nn.Module)
     if module and recipe.gradient in ("closed_form", "compiled"):
         raise OptionError(f"gradient={recipe.gradient!r} is for an MLP; a module of your own is trained with 'auto' or 'autograd'")
@@ -63,7 +80,7 @@ def check_options(spec: Any, recipe: Any, *, engine: str, n_networks: Any, initi
     alone = isinstance(initial, Mapping)
     if n_networks > 1 and (module or alone or engine != "torch"):
         what = "a module of your own" if module else "initial" if alone else f"engine={engine!r}"
-        raise OptionError(f"n_networks is {n_networks}, but with {what} one network is trained; leave out n_networks")
+        raise OptionError(f"n_networks is {n_networks}, but with {what} only one network is trained; leave out n_networks")
     if module and initial is not None:
         raise OptionError("initial is for an MLP; load the weights into your module before you give it to train")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,26 @@ def test_mistakes(call: Call, table: Path, options: list[str], words: str) -> No
     done = call("explain", "run", *options)
     assert done.code == 2
     assert words in done.err
+
+
+def test_several_targets_years_and_labels(call: Call, tmp_path: Path) -> None:
+    """Numbers of several targets are rounded, years have no separator, and labels have the names of their columns."""
+    random = np.random.default_rng(0)
+    cells = zip(
+        1900 + np.arange(120) % 60, random.random(120) * 1000, random.random(120), random.random((120, 2)) > 0.5, strict=True
+    )
+    lines = [f"{year},{price:.5f},{rent:.5f},{int(a)},{int(b)}" for year, price, rent, (a, b) in cells]
+    (tmp_path / "t.csv").write_text("\n".join(["year,the price,rent,lift,garden", *lines]) + "\n")
+    options = ("--preset", "plain", "--epochs", "2", "--quiet", "--out")
+    assert call("train", "t.csv", "--target", "the price,rent", *options, "numbers").code == 0
+    done = call("explain", "numbers", "--column", "year", "--worst", "1")
+    assert re.search(r"Mean prediction over year\n.*\n.*year.*\n.*\n +19\d\d ", done.out)
+    assert re.search(r"Row +True +Predicted +Error *\n.*\n +\d+ +[\d.]{5,6}, 0\.\d{4} +[\d.]{5,6}, 0\.\d{4} ", done.out)
+    assert call("train", "t.csv", "--target", "lift,garden", *options, "labels", "--report").code == 0
+    for command in ("show", "evaluate"):
+        assert re.search(r"label +accuracy *\n.*\n +lift +0\.\d+ *\n +garden +0\.\d+", call(command, "labels").out)
+    page = (tmp_path / "labels" / "report.html").read_text()
+    assert all(f'<th scope="row">{name}</th>' in page for name in ("lift", "garden"))
 
 
 def test_an_array_by_name(call: Call) -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 import manynets as mn
+from manynets.cli import saved_runs
+from manynets.cli.saved_runs import open_run
+from manynets.runs import SavedRun
 from tests.cli.conftest import Call
 
 SMALL = ("--hidden", "8", "--epochs", "3", "-q", "--seed", "0")
@@ -106,3 +109,16 @@ def test_compare_says_what_cannot_be_compared(call: Call, table: Path) -> None:
         assert why in done.err
     other = call("train", table, "--target", "price", *SMALL, "--seed", "1", "--json").json["run_dir"]
     assert "was trained on other rows" in call("compare", price, other).out
+
+
+def test_a_run_of_several_processes_is_not_that_of_one(call: Call, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    call("train", table, "--target", "price", *SMALL, "--out", "run")
+
+    def opened(folder: str) -> SavedRun:
+        found = open_run(folder)
+        found.model.info["world_size"] = 2
+        return found
+
+    assert "trained it together" not in call("rerun", "run").out
+    monkeypatch.setattr(saved_runs, "open_run", opened)
+    assert "2 processes trained it together, and 1 now" in call("rerun", "run").out

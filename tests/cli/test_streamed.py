@@ -9,6 +9,7 @@ import polars
 import pytest
 
 import manynets as mn
+from manynets.data.stream.parts import TEST, HashSplit
 from tests.cli.conftest import Call
 
 ROWS = 20_000
@@ -97,6 +98,25 @@ def test_what_a_stream_lacks_is_named(rows: Path, call: Call, table: Path) -> No
         refused = call(*common, *options)
         assert refused.code != 0
         assert message in refused.err.replace("\n", " ")
+    refused = call("train", "-", "--target", "y", "--memory-limit", "1MB")
+    assert (
+        "--memory-limit is for Parquet, Arrow and plain text files, which can be read in parts, but - is none of them"
+        in refused.err
+    )
+
+
+def test_a_model_is_written_also_where_a_test_row_cannot_be_read(tmp_path: Path, call: Call) -> None:
+    rows = np.arange(ROWS)
+    tested = np.flatnonzero(HashSplit(seed=0, test=0.2).parts(polars.DataFrame({"row": rows}), 0) == TEST)[5]
+    sizes = [f"{i % 9} kg" if i != tested else "3 parsecs" for i in rows]
+    polars.DataFrame({"size": sizes, "x": rows % 7, "y": rows % 9 * 0.5}).write_parquet("rows.parquet", row_group_size=500)
+    options = ("--target", "y", "--memory-limit", "1MB", "--validation", "0.02", *PLAIN, "--out", "run", "--json")
+    ran = call("train", "rows.parquet", *options)
+    assert ran.code == 0, ran.err
+    assert "there are no metrics on the test rows: column 'size' is in 'kg', but row" in ran.err
+    assert f"but row {tested} (counted from 0) holds '3 parsecs'" in ran.err
+    assert ran.json["test"] is None
+    assert mn.load("run").info["stream"]["windows"] > 1
 
 
 def test_an_encoding_is_refused_before_a_text_is_converted(tmp_path: Path, call: Call) -> None:

@@ -193,7 +193,7 @@ def test_no_networks_are_none(call: Call, table: Path) -> None:
     assert "--n-networks is 0, but must be at least 1" in done.err
     done = call("train", table, "--target", "kind", "--networks", "2", "--engine", "numpy")
     assert done.code == 2
-    assert "networks is 2, but with --engine numpy one network is trained" in done.err
+    assert "networks is 2, but with --engine numpy only one network is trained" in done.err
 
 
 def test_arrays(call: Call, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_what_groups_must_be() -> None:
         SplitBy.of(3, groups=np.array([1, 2]))
     with pytest.raises(DataError, match="missing in 1 of 3 rows, the first in row 1"):
         SplitBy.of(3, groups=np.array(["a", None, "b"], dtype=object))
-    with pytest.raises(DataError, match="one value 'a' in all rows"):
+    with pytest.raises(DataError, match="same value, 'a', in all rows"):
         SplitBy.of(2, groups=np.array(["a", "a"]))
     with pytest.raises(DataError, match="there are 2 groups, but 3 parts"):
         deal_rows(4, 3, by=SplitBy.of(4, groups=np.array([1, 1, 2, 2])))

@@ -80,12 +80,16 @@ def test_a_network_of_a_frame_predicts_with_all_digits_of_the_target(center: flo
 
 
 def test_without_calibration_the_scores_stay_as_they_are() -> None:
-    hot = mn.TabularClassifier(preset="fast", n_networks=3, random_state=0, calibrate=None).fit(FRAME, LABELS)
-    cold = _fast(mn.TabularClassifier).fit(FRAME, LABELS)
+    rows, labels = (
+        pandas.concat([FRAME, FRAME]),
+        np.tile(LABELS, 2),
+    )  # so many that there are no linear models, with a temperature of their own
+    hot = mn.TabularClassifier(preset="fast", n_networks=3, random_state=0, calibrate=None).fit(rows, labels)
+    cold = _fast(mn.TabularClassifier).fit(rows, labels)
     temperature = cold.model_.info["temperature"]
     assert hot.model_.info["temperature"] == 1.0
     assert_close(
-        cold.model_.logits(FRAME) * temperature, hot.model_.logits(FRAME).astype(np.float32) * np.float32(1.0), "float32_run"
+        cold.model_.logits(rows) * temperature, hot.model_.logits(rows).astype(np.float32) * np.float32(1.0), "float32_run"
     )
 
 

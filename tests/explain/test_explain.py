@@ -15,6 +15,7 @@ from sklearn.inspection import partial_dependence as sklearn_dependence
 from sklearn.inspection import permutation_importance as sklearn_importance
 
 import manynets as mn
+from manynets.display import Records
 from manynets.errors import DataError, OptionError
 from manynets.explain import Dependence, contributions, partial_dependence, permutation_importance, worst_rows
 from manynets.explain.background import background_rows
@@ -363,6 +364,10 @@ def test_results_show_themselves_as_tables(model: Model, classifier: Model) -> N
     for found in (mn.explain.worst_rows(model, x, y), mn.explain.residuals(model, x, y)):
         assert found._repr_html_().startswith("<table>")  # type: ignore[attr-defined]
     assert mn.explain.worst_slices(model, x[:20], y[:20])._repr_html_() == "none"  # type: ignore[attr-defined]
+    added = contributions(classifier, x[:1], n_orders=1)
+    assert f"contribution to the probability of {added.prediction[0].argmax()}" in added._repr_html_()
+    both = mn.explain.WorstRow(3, np.array([1.0, 2.5]), np.array([0.123456, 2000.0]), None, 1.0)
+    assert "<td>1.0000, 2.5000</td><td>0.1235, 2,000</td>" in Records([both])._repr_html_()
 
 
 def test_both_of_two_labels_are_shown_and_the_second_of_two_classes() -> None:

@@ -71,6 +71,20 @@ def test_other_origins_are_refused(origin: str) -> None:
         pass
 
 
+@pytest.mark.parametrize("path", ["/", "/main.js", "/about", "/picture/p1", "/upload", "/nothing"])
+def test_head_is_answered_as_get_without_the_body(path: str) -> None:
+    client, _ = browser()
+    head, get = client.head(path), client.get(path)
+    assert (head.status_code, head.headers, head.content) == (get.status_code, get.headers, b"")
+    assert get.content
+
+
+def test_head_does_not_use_up_the_token() -> None:
+    client, app = browser(known=False)
+    assert client.head("/", params={"token": app.token}).status_code == 401
+    assert client.get("/", params={"token": app.token}, follow_redirects=False).status_code == 303
+
+
 def test_the_page_and_its_headers() -> None:
     client, _ = browser()
     page = client.get("/")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from matplotlib.colors import to_rgba
 
 from manynets import plots
 from manynets.errors import DataError, OptionError
-from manynets.plots.canvas import NEGATIVE, POSITIVE
+from manynets.plots.canvas import NEGATIVE, PALETTE, POSITIVE
 
 W = [np.array([[1.0, -2.0], [0.5, 0.0], [0.0, 0.25]]), np.array([[3.0, -3.0, 1.5]])]
 
@@ -40,6 +42,13 @@ def test_edges_join_the_right_nodes_with_the_colour_and_size_of_their_weight() -
     assert first.get_segments()[-2].tolist() == [[0, 0.5], [1, 1.0]]  # +1, from input 0
     assert first.get_colors()[-2] == pytest.approx((*to_rgba(POSITIVE)[:3], 0.08 + 0.92 / 2))
     assert texts(ax) == ["input\n2", "hidden 1\n3", "output\n1"]
+
+
+def test_the_signs_have_the_colours_of_the_playground() -> None:
+    script = resources.files("manynets.playground").joinpath("page", "colours.js").read_text(encoding="utf-8")
+    found = re.search(r"function signed.*? value > 0 \? level\((\d), value\) : level\((\d), -value\)", script, flags=re.DOTALL)
+    assert found
+    assert [PALETTE[int(code)] for code in found.groups()] == [POSITIVE, NEGATIVE]
 
 
 def test_nodes_are_filled_by_their_bias() -> None:

@@ -25,3 +25,13 @@ def test_a_heat_map_has_the_first_column_across() -> None:
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("size", "town")
     assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "2", "4"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["Bern", "Basel"]
+
+
+def test_the_names_of_columns_fit_beside_their_axes() -> None:
+    for columns, grid in (((200 * "x",), ([1.0, 2.0],)), ((200 * "x", 200 * "y"), ([1.0, 2.0], [3.0, 4.0]))):
+        ax = plots.dependence(Dependence(columns, grid, np.zeros((2,) * len(columns)), None, ("prediction",)))
+        ax.figure.draw_without_rendering()
+        inside = ax.figure.bbox
+        for box in (ax.xaxis.label.get_window_extent(), ax.yaxis.label.get_window_extent()):
+            assert inside.x0 <= box.x0 < box.x1 <= inside.x1
+            assert inside.y0 <= box.y0 < box.y1 <= inside.y1

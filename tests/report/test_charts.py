@@ -17,7 +17,8 @@ from manynets.report import ReportInput, charts, error_charts
 from manynets.report.curves import curves_of
 from manynets.report.numbers import intervals_section, numbers_section
 from manynets.report.parts import LabelledRows, ReportTable, Section
-from manynets.report.values import quantile_bins
+from manynets.report.values import quantile_bins, texts_of
+from tests.export.tables import fitted, target, wide_table
 
 random = np.random.default_rng(0)
 
@@ -43,6 +44,32 @@ def test_dependence_has_a_value_of_each_output_at_each_value_of_the_column() -> 
     assert points == {(value, name): mean[i, j] for i, value in enumerate((1.0, 2.0, 4.0)) for j, name in enumerate("ab")}
 
 
+def test_dates_are_drawn_at_their_local_time() -> None:
+    """A browser reads "2024-01-31" as UTC, which is another day in America."""
+    found = Dependence(("sold",), (["2024-01-31T00:00:00", "2024-02-01T00:00:00"],), np.arange(2.0), None, ("prediction",))
+    chart = charts.dependence_chart(found)
+    assert chart["encoding"]["x"]["type"] == "temporal"
+    assert [one["value"] for one in shown(chart)] == ["2024-01-31T00:00:00", "2024-02-01T00:00:00"]
+
+
+def test_codes_that_begin_like_a_date_are_categories() -> None:
+    found = Dependence(("code",), (["2024T1", "2025T2"],), np.arange(2.0), None, ("prediction",))
+    assert charts.dependence_chart(found)["encoding"]["x"]["type"] == "nominal"
+
+
+def test_long_names_fit_beside_and_below_a_chart() -> None:
+    curves = curves_of(np.array([False, True]), np.array([0.1, 0.4]))
+    for length, columns in ((1, 5), (9, 3), (15, 2), (60, 1)):
+        chart = charts.roc_chart({f"{i:0{length}}": curves for i in range(6)})
+        assert chart["layer"][1]["encoding"]["color"]["legend"] == {"columns": columns, "labelLimit": charts.LONGEST_LABEL}
+    found = Dependence(("x" * 200,), ([1.0, 2.0],), np.arange(4.0).reshape(2, 2), None, ("no", "y" * 200), True, two_classes=True)
+    encoded = charts.dependence_chart(found)["encoding"]
+    assert [encoded[axis]["axis"]["titleLimit"] for axis in "xy"] == [charts.LONGEST_TITLE, 200]
+    over = error_charts.error_by_number_chart(np.repeat([1.0, 2.0], 5), np.ones(10), "x" * 200)
+    assert over is not None
+    assert {part["encoding"]["x"]["axis"]["titleLimit"] for part in over["layer"][:2]} == {charts.LONGEST_TITLE}
+
+
 def test_the_heat_map_of_two_columns_has_the_first_across() -> None:
     mean = np.arange(6.0).reshape(2, 3)
     found = Dependence(("across", "up"), ([1.0, 2.0], [10.0, 20.0, 30.0]), mean, None, ("prediction",))
@@ -51,7 +78,9 @@ def test_the_heat_map_of_two_columns_has_the_first_across() -> None:
 
 
 def test_confusions_are_shares_of_the_true_class() -> None:
-    cells = {(cell["true"], cell["predicted"]): cell for cell in shown(charts.confusion_chart([[3, 1], [0, 0]], ("a", "b")))}
+    chart = charts.confusion_chart([[3, 1], [0, 0]], ("a", "b"))
+    assert all(chart["layer"][0]["encoding"][axis]["axis"]["labelOverlap"] for axis in "xy")
+    cells = {(cell["true"], cell["predicted"]): cell for cell in shown(chart)}
     assert [cells["a", "a"]["share"], cells["a", "b"]["share"], cells["b", "a"]["share"]] == [0.75, 0.25, 0.0]
     assert [cells["a", "b"]["rows"], cells["b", "a"]["rows"]] == [1, 0]
 
@@ -103,6 +132,29 @@ def test_errors_over_a_column_have_their_mean_and_the_middle_80_percent() -> Non
             assert found["rows"] == len(rows)
     assert [line["value"] for line in lines] == [1.0, 2.0, 5.0]
     assert [line["value"] for line in categories] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("rows", [18, 60, 89, 300])
+def test_errors_of_few_rows_are_in_fewer_bins(rows: int) -> None:
+    lines = shown(error_charts.error_by_number_chart(random.normal(size=rows), np.ones(rows), "size"))
+    assert sum(line["rows"] for line in lines) == rows
+    assert len(lines) == min(15, rows // 6)
+
+
+def test_times_of_day_have_no_date() -> None:
+    times = ["1970-01-01T00:00:00", "1970-01-01T13:15:00"]
+    found = Dependence(("opens",), (times,), np.arange(2.0), None, ("prediction",))
+    assert found.texts() == [["00:00:00", "13:15:00"]]
+    over = error_charts.error_by_number_chart(np.repeat([0.0, 47_700.0], 5), np.ones(10), "opens", dates=True)
+    days = error_charts.error_by_number_chart(np.repeat([0.0, 86_400.0 * 365], 5), np.ones(10), "opens", dates=True)
+    assert over is not None
+    assert days is not None
+    for encoding in (charts.dependence_chart(found)["encoding"], over["layer"][1]["encoding"]):
+        assert encoding["x"]["axis"]["format"] == encoding["tooltip"][0]["format"] == "%H:%M"
+    assert "format" not in days["layer"][1]["encoding"]["x"]["axis"]
+    values = texts_of(fitted(wide_table(), target(wide_table())), wide_table()[:14], most=9)
+    assert values["opens"][:2] == ["00:00:00", "01:01:00"]
+    assert values["sold"][:2] == ["", "1991-02-02T01:30:00"]
 
 
 def test_many_values_are_in_bins_of_as_many_rows() -> None:

@@ -167,12 +167,22 @@ def test_a_report_on_an_array(tmp_path: Path) -> None:
 
 def test_a_column_without_a_value_in_the_rows_is_left_out(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    frame = polars.DataFrame({"size": random.normal(size=60), "age": [1.0, 2.0, 4.0, 7.0, None, 11.0] * 10})
+    frame = polars.DataFrame({"size": random.normal(size=60), "age": [1.0, 2.0, 4.0, 7.0, None, 11.0] * 10, "floor": [3] * 60})
     price = frame["size"] + random.normal(size=60)
     model = mn.train(frame, price, mn.MLP(hidden=(2,)), mn.Recipe(epochs=1), progress=False)
     text, _ = written(model, frame.with_columns(age=polars.lit(None, dtype=polars.Float64)), price, tmp_path)
-    assert "Left out, without a value in these rows: age." in text
+    assert "Left out, with fewer than two values in these rows: age, floor." in text
     assert "Mean prediction over size" in text
+
+
+def test_years_have_no_separator(tmp_path: Path) -> None:
+    years = np.repeat(np.arange(1900, 2020, 2), 2)
+    frame = polars.DataFrame({"year": years, "rent": years * 10.5, "kind": ["flat"] * 120})
+    model = mn.train(frame, years % 7, mn.MLP(hidden=(2,)), mn.Recipe(epochs=1), task="regression", progress=False)
+    _, reader = written(model, frame, years % 7, tmp_path)
+    assert [line[2] for line in reader.tables["Columns as understood"][1:]] == ["median 1959", "median 20,569.5", "1 level: flat"]
+    for row, _, _, _, year, rent, _ in reader.tables["Rows"][1:]:
+        assert [year, rent] == [str(years[int(row)]), f"{years[int(row)] * 10.5:,.6g}"]
 
 
 def test_a_report_on_images(tmp_path: Path) -> None:
@@ -200,6 +210,25 @@ def test_several_targets(tmp_path: Path) -> None:
     both = np.stack([target(frame), -target(frame)], axis=1)
     _, reader = written(fitted(frame, both), frame, both, tmp_path)
     assert {"Absolute errors of target 0", "Absolute errors of target 1"} <= set(reader.tables)
+    named = polars.DataFrame({"a, in CHF": both[:, 0], "b": both[:, 1]})
+    _, reader = written(fitted(frame, named), frame, named, tmp_path)
+    assert {"Absolute errors of a, in CHF", "Absolute errors of b"} <= set(reader.tables)
+
+
+def test_a_logarithm_is_named(tmp_path: Path) -> None:
+    frame = wide_table()
+    pages = [
+        written(fitted(frame, target(frame) + 500, target_transform=name), frame, target(frame) + 500, tmp_path)[0]
+        for name in (None, "log")
+    ]
+    assert ["trained on its logarithm" in page for page in pages] == [False, True]
+
+
+def test_classes_have_one_name(tmp_path: Path) -> None:
+    frame = wide_table()
+    y = np.where(np.arange(len(frame)) % 5 < 2, 1000, 2000)
+    _, reader = written(fitted(frame, y), frame, y, tmp_path)
+    assert {text for line in reader.tables["Rows"][1:] for text in line[1:3]} == {"1000", "2000"}
 
 
 @pytest.mark.parametrize(("outputs", "title"), [("regression", "Target"), ("multilabel", "Label"), ("multiclass", "Class")])
@@ -236,6 +265,13 @@ def test_intervals_of_metrics_hold_the_metric_and_narrow_with_the_rows(most: int
     assert 2.5 < widths[0] / widths[1] < 6  # a quarter of the width from 16 times the rows
 
 
+def test_a_single_row_gives_no_interval_but_of_the_accuracy() -> None:
+    frame = wide_table()
+    y = np.where(target(frame) > 160, "dear", "cheap")
+    given = ReportInput(model=fitted(frame, y), title="", part="test", X=frame[:1], y=y[:1], metrics={}, target="price", repeat="")
+    assert set(metric_intervals(LabelledRows.of(given), ["accuracy", "log_loss"])) == {"accuracy"}
+
+
 def test_intervals_of_metrics_are_of_95_percent() -> None:
     frame = wide_table()
     model = fitted(frame, target(frame))
@@ -255,6 +291,7 @@ def test_calibration_counts_rows_by_their_weights(tmp_path: Path) -> None:
         found = mn.explain.calibration(model.predict_proba(frame), np.where(y == "dear", 1, 0), sample_weight=given)
         assert f"Expected calibration error: {found.error:.4f}" in pages[-1]
     assert ["all else counts each row once" in page for page in pages] == [False, True]
+    assert ["the accuracy is Wilson" in page for page in pages] == [True, False]  # with weights it is from resampled rows, too
 
 
 def test_many_classes_are_not_resampled() -> None:
@@ -282,7 +319,12 @@ def test_the_command(call: Call, table: Path, tmp_path: Path) -> None:  # noqa: 
     again = call("report", "run")
     assert (again.code, "exists; give another one" in again.err) == (2, True)
     assert call("report", "run", "--overwrite").code == 0
-    assert call("report", "run", table, "-o", "new.html").code == 0
+    done = call("report", "run", table, "-o", "new.html")
+    assert done.code == 0
+    assert re.search(r"1\d\d of the 120 rows of houses.csv are rows that the run was trained or validated on", done.out)
+    pages = [(tmp_path / name).read_text(encoding="utf-8") for name in ("run/report.html", "new.html")]
+    assert ["whose metrics say nothing about new rows" in page for page in pages] == [False, True]
+    assert ["compared with a trivial prediction" in page for page in pages] == [True, False]
     sweep = ("--grid", "lr=0.1,0.01", "--preset", "plain", "--epochs", "2", "--quiet", "--out", "sweep", "--report")
     assert call("sweep", table, "--target", "price", "--drop", "id,kind", *sweep).code == 0
     assert (tmp_path / "sweep" / "best" / "report.html").is_file()

@@ -173,6 +173,16 @@ def test_folds_by_number_by_splitter_and_by_mask() -> None:
     assert np.isnan(one[0].score)
 
 
+@pytest.mark.parametrize("gradient", ["auto", "closed_form", "autograd"])
+def test_a_model_says_how_it_was_trained_as_that_of_train_does(gradient: Any) -> None:
+    data = load("moons", points=100, seed=0)
+    spec, recipe = mn.MLP(hidden=(4,)), mn.Recipe(epochs=1, gradient=gradient, device="cpu")
+    alone = mn.train(data.X, data.y, spec, recipe, progress=False)
+    model = mn.train_many(data.X, data.y, [(spec, recipe)], progress=False)[0].model
+    assert model is not None
+    assert {**model.info, "seconds": 0} == {**alone.info, "seconds": 0}
+
+
 def test_a_frame_is_encoded_by_its_training_rows() -> None:
     import polars as pl
 

@@ -102,7 +102,7 @@ def test_an_array_and_numbers(scaling: Any, tmp_path: Path) -> None:
             return
         assert (gap.status_code, gap.json()["error"]) == (
             422,
-            {"message": "a number is missing, and the model has no columns that may have gaps", "column": "x2", "row": 0},
+            {"message": "a number is missing, but the columns of this model may not have gaps", "column": "x2", "row": 0},
         )
 
 
@@ -190,7 +190,7 @@ def test_contributions_to_classes(client: TestClient, classifier: tuple[Path, Mo
         ([*[row()] * 20, row(sold="sometime"), *[row()] * 20, row(sold="never")], 422, ("sold", 20), "'sometime' cannot be read"),
         ([row(color={"a": 1})], 422, ("color", 0), "dict is neither text"),
         ([{name: cell for name, cell in row().items() if name != "town"}], 422, ("town", 0), "'town' is missing"),
-        ({"columns": {"size": [1, 2], "rooms": [1]}}, 422, ("rooms", None), "has 1 cells, but others have 2"),
+        ({"columns": {"size": [1, 2], "rooms": [1]}}, 422, ("rooms", None), "has 1 cell, but others have 2"),
         ({"columns": {"size": 1}}, 422, ("size", None), "must be a list"),
         ({"columns": {}}, 422, (None, None), "0 rows"),
         ([], 422, (None, None), "0 rows"),

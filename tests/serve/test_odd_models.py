@@ -33,8 +33,24 @@ def test_cells_too_far_away_are_refused(target: str, options: dict[str, Any], qu
         answers = [client.post(f"/v1/models/m:predict{query}", json=[[3e38, sign * 3e38]]) for sign in (-1, 1)]
         assert client.post(f"/v1/models/m:predict{query}", json=[[1, 2]]).status_code == 200
     assert {answer.status_code for answer in answers} <= {200, 422}
-    words = "is not finite, because the cells are too far|row 0 of X .* has no prediction"
-    assert any(re.search(words, answer.json().get("error", {}).get("message", "")) for answer in answers)
+    refused = [answer.json()["error"]["message"] for answer in answers if answer.status_code == 422]
+    assert refused
+    assert all(
+        re.fullmatch(r".* is not finite, because the cells are too far from the values seen in training", text) for text in refused
+    )
+
+
+@pytest.mark.parametrize("cell", [1e39, -1e39, 10**39, "1e39"])
+def test_a_number_that_the_type_of_the_model_lacks_is_named_by_its_cell(cell: Any, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    for dtype, status in (("float32", 422), ("float64", 200)):
+        recipe = mn.Recipe(epochs=1, dtype=dtype)  # type: ignore[arg-type]
+        mn.train(x, x[:, 0], mn.MLP(hidden=(4,)), recipe, scaling=False, progress=False).save(tmp_path / dtype)
+        with client_of(ServeSettings(models={"m": str(tmp_path / dtype)})) as client:
+            answer = client.post("/v1/models/m:predict", json=[[1, 2], [1, cell]])
+        assert answer.status_code == status
+        wanted = {"message": "the number is too large: it must be at most 3.4e+38", "column": "x1", "row": 1}
+        assert status == 200 or answer.json()["error"] == wanted
 
 
 def test_a_column_without_a_name(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ import manynets as mn
 from manynets import core
 from manynets.errors import DataError, OptionError
 from manynets.streaming import Columns, Stream, bytes_in_memory, open_stream, train_candidates, train_stream
-from manynets.tables.converted import converted
 from manynets.tables.rowgroups import BlockFiles
 from manynets.training.checkpoint import Checkpoint
 from tests.tolerances import assert_close
@@ -306,26 +306,87 @@ def test_a_text_table_is_converted_once(frame: polars.DataFrame, tmp_path: Path)
     same_bits(mn.train(source, **options, memory_limit="1MB"), model)
     assert copy.stat().st_mtime_ns == written
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["rows.csv", "rows.csv.parquet"]
-    source.write_text("x;class\n" + "1;a\n" * 400_000 + "oops;b\n")
-    with pytest.raises(DataError, match=r"rows\.csv cannot be converted to Parquet: "):
+    source.write_text("x;class\n" + "1;a\n" * 400_000 + "oops\n")
+    with pytest.raises(DataError, match=r"rows\.csv cannot be read in parts: line 400002 has 1 fields, but the header has 2"):
         mn.train(source, **options, memory_limit="1MB")
+    assert [entry.name for entry in tmp_path.glob(".*")] == []
 
 
-def test_a_copy_of_a_text_table_is_that_of_its_reading(tmp_path: Path) -> None:
-    source = tmp_path / "rows.csv"
-    source.write_text("x;y,z\n" + "1;2,3\n" * 1000)
-    reading: dict[str, Any] = {"group_bytes": 1 << 20}
-    copy, new = converted(source, **reading, delimiter=";")
-    assert new
-    assert polars.read_parquet(copy).columns == ["x", "y,z"]
-    assert converted(source, **reading, delimiter=";") == (copy, False)
-    assert converted(source, **reading, delimiter=",") == (copy, True)
-    assert polars.read_parquet(copy).columns == ["x;y", "z"]
-    assert converted(source, **reading, delimiter=",", header=False) == (copy, True)
-    polars.DataFrame({"own": [1]}).write_parquet(copy)
-    with pytest.raises(DataError, match=r"rows\.csv\.parquet is in the way: .* manynets did not write it"):
-        converted(source, **reading)
-    assert polars.read_parquet(copy).columns == ["own"]
+def written(frame: polars.DataFrame, path: Path) -> Path:
+    frame.write_parquet(path, row_group_size=300)
+    return path
+
+
+def test_lists_are_columns_also_of_a_stream(frame: polars.DataFrame, tmp_path: Path) -> None:
+    """As in memory, where the encoder is fitted to all rows; a row group may lack them."""
+    lists = frame.with_columns(
+        place=polars.when(polars.int_range(ROWS) % 600 < 300).then(polars.concat_list("x0", "x1")),
+        pair=polars.concat_arr("x1", "x2"),
+    )
+    source = written(lists, tmp_path / "rows.parquet")
+    model = train_stream(opened(source, validation=0.01), SPEC, RECIPE)
+    assert model.encoder is not None
+    assert {"place[0]", "place[1]", "pair[0]", "pair[1]"} < set(model.encoder.column_names)
+    assert_close(model.evaluate(source, "y")["rmse"], model.evaluate(lists, lists["y"])["rmse"], "float32")
+
+
+def test_a_column_without_values_in_the_sample(frame: polars.DataFrame, tmp_path: Path) -> None:
+    """Dates and words that only some rows have cannot be understood: they are left out, numbers are not."""
+    late = polars.int_range(ROWS) == 7
+    odd = frame.with_columns(
+        day=polars.when(late).then(polars.date(2024, 1, 31)),
+        word=polars.when(late).then(polars.lit("a")),
+        number=polars.when(late).then(1.0),
+        never=polars.lit(None, polars.Date),
+    )
+    stream = opened(written(odd, tmp_path / "rows.parquet"))
+    stream.close()
+    kinds = {column.name: column.kind for column in stream.schema}
+    assert [kinds[name] for name in ("day", "word", "number", "never")] == ["dropped", "dropped", "numeric", "numeric"]
+    assert "all values are missing in a sample of" in next(column.note for column in stream.schema if column.name == "day")
+
+
+def test_a_cell_that_cannot_be_read_is_named_by_its_row_in_the_files(frame: polars.DataFrame, tmp_path: Path) -> None:
+    sizes = frame.with_columns(size=polars.Series([f"{i % 9} kg" if i != 12_345 else "3 parsecs" for i in range(ROWS)]))
+    source = written(sizes, tmp_path / "rows.parquet")
+    with pytest.raises(DataError, match=r"column 'size' is in 'kg', but row 12345 \(counted from 0\) holds '3 parsecs'"):
+        train_stream(opened(source), SPEC, RECIPE)
+    model = train_stream(
+        opened(written(frame.with_columns(sizes["size"].replace("3 parsecs", "3 kg")), tmp_path / "b.parquet")), SPEC, RECIPE
+    )
+    with pytest.raises(DataError, match="row 12345"):
+        model.evaluate(source, "y")
+
+
+def test_a_target_of_numbers_written_as_text_is_refused(frame: polars.DataFrame, tmp_path: Path) -> None:
+    source = written(frame.with_columns(y=polars.format("{},5", polars.int_range(ROWS) % 90)), tmp_path / "rows.parquet")
+    with pytest.raises(
+        DataError, match=r"target 'y' is text that holds numbers, such as '[0-9]+,5'; a stream takes text for classes"
+    ):
+        opened(source)
+    opened(source, task="multiclass", validation=0.01).close()
+
+
+def test_targets_of_unusual_types(frame: polars.DataFrame, tmp_path: Path) -> None:
+    largest = 2**64 - 1
+    numbers = polars.Series([largest - i % 2 if i > 300 else i % 2 for i in range(ROWS)], dtype=polars.UInt64)
+    stream = opened(written(frame.with_columns(y=numbers), tmp_path / "rows.parquet"))
+    stream.close()
+    assert stream.data.problem.task.classes == (0, 1, largest - 1, largest)
+    with pytest.raises(
+        DataError, match=r"target 'y' holds values of the type List\(Float32\), but must hold one number or label each"
+    ):
+        opened(written(frame.with_columns(y=polars.concat_list("x0", "x1")), tmp_path / "rows.parquet"))
+
+
+def test_numbers_beyond_64_bits_and_beyond_squares(frame: polars.DataFrame, tmp_path: Path) -> None:
+    large = frame.with_columns(large=frame["x0"].cast(polars.Float64) * 1e300)
+    stream = opened(written(large, tmp_path / "rows.parquet"))
+    stream.close()
+    assert np.isfinite(stream.sample.x).all()
+    whole = frame.with_columns(whole=polars.Series([10**30 if i == 777 else i % 50 for i in range(ROWS)], dtype=polars.Int128))
+    with pytest.raises(DataError, match=r"column 'whole' holds whole numbers beyond 64 bits in rows 600 to 899 of .*; write it"):
+        opened(written(whole, tmp_path / "rows.parquet"))
 
 
 def test_what_a_stream_does_not_take_is_said(path: Path, tmp_path: Path) -> None:
@@ -349,8 +410,18 @@ def test_what_a_stream_does_not_take_is_said(path: Path, tmp_path: Path) -> None
         mn.train(tmp_path / "a.jsonl", target="y", memory_limit="1MB")
     whole = tmp_path / "one.parquet"
     polars.read_parquet(path).write_parquet(whole)
-    with pytest.raises(OptionError, match=r"the memory limit of 1\.0 MB is too low: reading the largest row group takes"):
-        opened(whole, recipe=dataclasses.replace(RECIPE, batch_size=4000))
+    recipe = dataclasses.replace(RECIPE, batch_size=4000)
+    with pytest.raises(
+        OptionError, match=r"the memory limit of 1\.0 MB is too low: reading the largest row group takes"
+    ) as refused:
+        opened(whole, recipe=recipe)
+    least = re.search(r"give at least ([0-9]+)MB", str(refused.value))
+    assert least is not None
+    opened(whole, recipe=recipe, limit=f"{least[1]}MB").close()
+    with pytest.raises(OptionError, match="is too low"):
+        opened(whole, recipe=recipe, limit=f"{int(least[1]) - 1}MB")
+    with pytest.raises(DataError, match=r"the file .*rws\.parquet does not exist; did you mean .*rows\.parquet"):
+        mn.train(path.with_name("rws.parquet"), target="y", memory_limit="1MB")
 
 
 def test_a_resumed_stream_is_told_whether_it_may_have_other_processes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -217,9 +217,9 @@ def test_wide_integers_are_read_exactly_or_as_floats(tmp_path: Any) -> None:
         (pl.Series([1, 2, 3] * 8).cast(pl.Decimal(10, 2)), ""),
         (pd.Series([Decimal(1), Decimal(2)] * 12, index=[7] * 24), ""),
         ([Decimal(1), None] * 12, "is missing in 12 of 24 rows"),
-        (pl.Series([[1], [2]] * 12), "holds values of the type ndarray, the first in row 0"),
-        (pd.Series([[1], [2, 3]] * 12), "holds values of the type list, the first in row 0"),
-        (pd.Series([{}, {}] * 12), "holds values of the type dict, the first in row 0"),
+        (pl.Series([[1], [2]] * 12), "holds values of type ndarray, the first in row 0"),
+        (pd.Series([[1], [2, 3]] * 12), "holds values of type list, the first in row 0"),
+        (pd.Series([{}, {}] * 12), "holds values of type dict, the first in row 0"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*identical to a row that is trained on")
@@ -235,3 +235,11 @@ def test_a_series_beside_a_frame(role: str, values: Any, words: str) -> None:
             train()
     else:
         assert train().size == 1
+
+
+@pytest.mark.parametrize("kind", [pl.Date, pl.Datetime, pl.Time, pl.Duration, pl.String, pl.Boolean])
+def test_a_column_without_values_adds_nothing_whatever_its_type(kind: Any) -> None:
+    with pytest.warns(UserWarning, match="all values are missing in never: encoded as 0"):
+        encoder = fit_encoder(pl.DataFrame({"never": pl.Series([None] * N, dtype=kind), "a": X}))
+    assert encoder.column_names == ("never", "a")
+    assert not encoder.transform(pl.DataFrame({"never": pl.Series([None] * 2, dtype=kind), "a": X[:2]}))[:, 0].any()

@@ -15,6 +15,8 @@ import torch
 from manynets.errors import DataError, LeakWarning
 from manynets.tables import TableEncoder, fit_encoder, understand
 from manynets.tables.association import association, binned, target_scores
+from manynets.tables.frames import open_table
+from manynets.tables.hashed import TextColumn, fit_text
 from manynets.tables.parts import PARTS_OF_CODES, cut, digits_of
 
 ROWS = 60
@@ -145,6 +147,37 @@ def test_only_the_training_rows_are_looked_at() -> None:
         understand(frame_of(values), y=y[:30])
 
 
+SHOPS = NOISE.integers(0, 40, 800)
+OF_SHOP = NOISE.normal(size=40)[SHOPS] + NOISE.normal(size=800)
+
+
+@pytest.mark.parametrize(
+    ("values", "y", "kind"),
+    [
+        (SHOPS, OF_SHOP, "categorical"),
+        (SHOPS * 7 + 100, OF_SHOP > 0, "categorical"),
+        (np.where(SHOPS == 0, np.nan, SHOPS), OF_SHOP, "categorical"),
+        (SHOPS, SHOPS + 5 * OF_SHOP, "numeric"),  # neighbours are alike
+        (SHOPS % 16, OF_SHOP[np.argsort(SHOPS % 16)], "numeric"),
+        (SHOPS % 16, NOISE.normal(size=16)[SHOPS % 16], "numeric"),  # so few have a range each
+        (SHOPS + 0.5, OF_SHOP, "numeric"),
+        (SHOPS, NOISE.normal(size=800), "numeric"),
+    ],
+)
+def test_whole_numbers_are_codes_where_neighbours_are_not_alike(values: Any, y: Any, kind: str) -> None:
+    frame = frame_of(values)
+    column = understand(frame, y=y)[0]
+    assert column.kind == kind
+    assert column.note.startswith("taken as codes: ") == (kind == "categorical")
+    assert understand(frame)[0].kind == "numeric"
+    assert understand(frame, numeric=["key"], y=y)[0].kind == "numeric"
+
+
+def test_codes_of_a_few_rows_each_stay_numbers() -> None:
+    some = np.argsort(NOISE.random(800))[:390]
+    assert understand(frame_of(SHOPS[some]), y=OF_SHOP[some])[0].kind == "numeric"
+
+
 def test_text_of_many_words_is_counted() -> None:
     good, bad = ["great", "lovely", "fine"], ["poor", "broken", "awful"]
     texts = [f"the {(good if i % 2 else bad)[i % 3]} thing number {HEX[i]} was sold" for i in range(ROWS)]
@@ -155,23 +188,30 @@ def test_text_of_many_words_is_counted() -> None:
     encoder = fit_encoder(frame)
     assert encoder.blocks[0].kind == "text"
     assert encoder.feature_names[:2] == ("key#0", "key#1")
-    assert encoder.feature_names[32] == "key=missing"
-    words = encoder.transform(frame)[:, :33]
-    assert words[7].tolist() == [0.0] * 32 + [1.0]
+    assert encoder.feature_names[64] == "key=missing"
+    words = encoder.transform(frame)[:, :65]
+    assert words[7].tolist() == [0.0] * 64 + [1.0]
     lengths = np.linalg.norm(words, axis=1)
     np.testing.assert_allclose(lengths, 1.0, rtol=0, atol=1e-6)
     again = TableEncoder.from_json(json.loads(json.dumps(encoder.to_json())))
     assert again.transform(frame).tobytes() == encoder.transform(frame).tobytes()
-    assert encoder.transform(polars.DataFrame({"key": ["THE great", None], "noise": [0.0, 0.0]}))[0, :32].any()
+    assert encoder.transform(polars.DataFrame({"key": ["THE great", None], "noise": [0.0, 0.0]}))[0, :64].any()
     solution = np.linalg.lstsq(words, 2.0 * CLASS - 1.0, rcond=None)[0]
     assert np.mean((words @ solution > 0) == CLASS) > 0.9
     assert understand(frame, categorical=["key"])[0].kind == "categorical"
     assert fit_encoder(polars.DataFrame({"c": ["x y", "x z"]}), text=["c"]).blocks[0].kind == "text"
 
 
-def test_wide_texts_have_256_columns() -> None:
-    texts = [f"a b c {i}" for i in range(1200)]
-    assert fit_encoder(frame_of(texts), text=["key"]).blocks[0].stop == 256
+@pytest.mark.parametrize(
+    ("shared", "rows", "columns"), [(20, 180, 32), (20, 200, 128), (128, 1280, 512), (900, 9000, 2048), (901, 200_000, 256)]
+)
+def test_the_columns_of_a_text_grow_with_its_frequent_words(shared: int, rows: int, columns: int) -> None:
+    texts = [f"w{i % shared} only{i}" for i in range(rows)]
+    assert fit_text(open_table(frame_of(texts)), "key").width == columns
+
+
+def test_a_text_without_a_value_has_the_fewest_columns() -> None:
+    assert fit_text(open_table(polars.DataFrame({"key": [None, None]})), "key") == TextColumn(name="key", width=32, gaps=True)
 
 
 NORMAL = NOISE.normal(size=120)
@@ -193,7 +233,9 @@ def test_a_leak_is_reported_and_used(name: str) -> None:
     values, y, said = GIVEN_AWAY[name]
     frame = frame_of(values, "copy")
     assert said in understand(frame, y=y)[0].leak
-    with pytest.warns(LeakWarning, match=r"column 'copy' gives the target away: .*drop=\['copy'\]"):
+    with pytest.warns(
+        LeakWarning, match=r"column 'copy' gives the target away: .* take it out of X; mn\.train and fit_encoder .*drop=\['copy'\]$"
+    ):
         encoder = fit_encoder(frame, y=y)
     assert "copy" in encoder.column_names
 

@@ -226,6 +226,21 @@ def test_lists_with_gaps_and_lists_of_other_lengths() -> None:
     assert understand(taken)[0].kind == "dropped"
 
 
+@pytest.mark.parametrize("make", [pandas.DataFrame, polars.DataFrame, pyarrow.table])
+def test_an_empty_list_is_missing(make: Any) -> None:
+    frames = [make({"a": [gap, [1.0, 5.0], [3.0, 7.0]]}) for gap in ([], None)]
+    encoders = [fit_encoder(frame) for frame in frames]
+    assert [part.missing for part in understand(frames[0])] == [1, 1]
+    assert encoders[0].feature_names == ("a[0]", "a[0]=missing", "a[1]", "a[1]=missing")
+    wanted = encoders[1].transform(frames[1]).tobytes()
+    assert all(encoder.transform(frame).tobytes() == wanted for encoder in encoders for frame in frames)
+    assert encoders[0].transform(make({"a": [[]]})).tobytes() == encoders[0].transform(frames[1])[:1].tobytes()
+    with pytest.raises(
+        DataError, match=r"'a' held lists of 2 numbers in training, but row 1 .* holds one of 1; give an empty list where"
+    ):
+        encoders[0].transform(make({"a": [[], [1.0]]}))
+
+
 def test_nothing_is_copied_where_nothing_is_unusual() -> None:
     frame = polars.DataFrame({"a": [1.0], "b": ["x"]})
     table = open_table(frame)

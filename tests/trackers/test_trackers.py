@@ -125,6 +125,21 @@ def test_candidates_have_the_best_so_far_and_a_table() -> None:
     assert max(row[names.index("val_accuracy")] for row in rows) <= best[-1]
 
 
+def test_candidates_of_several_networks_have_the_best_pooled_result() -> None:
+    """Not that of the luckiest network."""
+    candidates = [(SPEC, mn.Recipe(epochs=2, optimizer=mn.Adam(lr=lr), seed=seed)) for lr in (0.1, 0.01) for seed in range(4)]
+    events: list[Any] = []
+    mn.train_many(DATA.X, DATA.y, candidates, validation=0.2, progress=False, callbacks=[Recording(), events.append])
+    (run,) = RUNS
+    evaluated = [one for one in events if isinstance(one, mn.Evaluated)]
+    at_best = {n: (one.best["val_loss"][k], one.best["val_accuracy"][k]) for one in evaluated for k, n in enumerate(one.numbers)}
+    networks = np.array([at_best[number] for number in range(8)]).reshape(2, 4, 2)
+    loss, accuracy = min(networks.mean(axis=1).tolist())
+    assert run.lines["best_val_loss"][-1][1] == pytest.approx(loss, rel=1e-12)
+    assert run.lines["best_val_accuracy"][-1][1] == pytest.approx(accuracy, rel=1e-12)
+    assert accuracy < networks[..., 1].max()
+
+
 def test_log_adds_model_metrics_and_pictures_while_the_run_is_open(tmp_path: Path) -> None:
     tracker = Recording()
     with tracker:
@@ -175,6 +190,20 @@ def test_a_missing_package_is_named(name: str, module: str, monkeypatch: pytest.
         TRACKERS[name].package()
     found = call("train", table, "--target", "price", "--track", name)
     assert (found.code, f"manynets[{name}]" in found.err) == (2, True)
+
+
+def test_a_server_that_cannot_be_reached_is_told_in_a_line(
+    monkeypatch: pytest.MonkeyPatch,
+    call: Call,  # noqa: F811
+    table: Path,  # noqa: F811
+) -> None:
+    def refuse(self: TensorBoard) -> Sink:
+        raise RuntimeError("no answer\nfrom 127.0.0.1")
+
+    monkeypatch.setattr(TensorBoard, "open", refuse)
+    monkeypatch.setattr(TensorBoard, "package", staticmethod(object))
+    found = call("train", table, "--target", "price", "--preset", "plain", "--epochs", "1", "--track", "tensorboard", "--quiet")
+    assert (found.code, found.err) == (2, "error: the tracker TensorBoard cannot begin a run: no answer from 127.0.0.1\n")
 
 
 def test_an_unknown_tracker_is_refused_before_the_data_are_read(call: Call) -> None:  # noqa: F811

@@ -37,8 +37,10 @@ X = random.standard_normal((90, 4))
 TARGETS = {"numbers": 2 * X[:, 0] + np.sin(X[:, 1]), "two": (X[:, 0] > 0).astype(int), "four": random.integers(0, 4, 90)}
 
 
-def _recipe(optimizer: Any, **more: Any) -> mn.Recipe:
-    return mn.Recipe(optimizer=optimizer, groups=GROUPS, epochs=3, batch_size=32, shuffle=False, dtype="float64", **more)
+def _recipe(optimizer: Any, hidden: tuple[int, ...], **more: Any) -> mn.Recipe:
+    """Return a recipe with the groups of GROUPS that a network of these layers has parameters for."""
+    groups = GROUPS if len(hidden) > 1 else GROUPS[:-1]
+    return mn.Recipe(optimizer=optimizer, groups=groups, epochs=3, batch_size=32, shuffle=False, dtype="float64", **more)
 
 
 def _by_torch(spec: mn.MLP, y: Any, kind: Any, options: dict[str, Any]) -> dict[str, Any]:
@@ -76,7 +78,7 @@ def _by_torch(spec: mn.MLP, y: Any, kind: Any, options: dict[str, Any]) -> dict[
 @pytest.mark.parametrize(("target", "hidden"), [("numbers", (7, 5)), ("two", ()), ("four", (6, 5))])
 def test_groups_are_those_of_torch(gradient: GradientName, case: Any, target: str, hidden: tuple[int, ...]) -> None:
     spec, y = mn.MLP(hidden=hidden, input_scale=True, activation="silu"), TARGETS[target]
-    model = mn.train(X, y, spec, _recipe(case[0], gradient=gradient), scaling=False, progress=False)
+    model = mn.train(X, y, spec, _recipe(case[0], hidden, gradient=gradient), scaling=False, progress=False)
     assert_close(model.members[0], _by_torch(spec, y, *case[1:]), "float64_run")
 
 
@@ -90,7 +92,7 @@ def test_steppers_agree_with_all_options(gradient: GradientName, hidden: tuple[i
     weight = random.integers(0, 3, 90) * 0.7
 
     def trained(way: GradientName) -> dict[int, Any]:
-        recipe = _recipe(mn.AdamW(lr=0.02, weight_decay=0.1), gradient=way, **more)
+        recipe = _recipe(mn.AdamW(lr=0.02, weight_decay=0.1), hidden, gradient=way, **more)
         members = mn.train(
             X, TARGETS["four"], spec, recipe, n_networks=3, sample_weight=weight, scaling=False, progress=False
         ).members
@@ -106,7 +108,7 @@ def test_engines_agree(engine: Any) -> None:
     # JAX takes seconds to compile each, and the formulas are those of NumPy
     for optimizer, _, _ in OPTIMIZERS if engine == "numpy" else OPTIMIZERS[1:2]:
         models = [
-            mn.train(X, TARGETS["four"], spec, _recipe(optimizer, l2=1e-3), engine=one, scaling=False, progress=False)
+            mn.train(X, TARGETS["four"], spec, _recipe(optimizer, spec.hidden, l2=1e-3), engine=one, scaling=False, progress=False)
             for one in ("torch", engine)
         ]
         assert_close(models[1].members[0], models[0].members[0], "float64_run")
@@ -119,7 +121,7 @@ def test_keras_has_groups_but_refuses_the_scale() -> None:
 
 def test_predictions_of_row_batch_and_module_agree(tmp_path: Any) -> None:
     spec = mn.MLP(hidden=(6,), input_scale=True)
-    model = mn.train(X, TARGETS["four"], spec, _recipe(mn.Adam(lr=0.05)), scaling=False, progress=False)
+    model = mn.train(X, TARGETS["four"], spec, _recipe(mn.Adam(lr=0.05), spec.hidden), scaling=False, progress=False)
     assert not np.allclose(model.members[0]["input_scale.weight"], 1.0)
     logits = model.logits(X)
     assert_close(np.stack([model.logits(X[i : i + 1])[0, 0] for i in range(90)]), logits[0], "float64")
@@ -130,11 +132,11 @@ def test_predictions_of_row_batch_and_module_agree(tmp_path: Any) -> None:
 
 
 def test_networks_with_unlike_groups_together_equal_each_alone() -> None:
+    spec = mn.MLP(hidden=(6,), input_scale=True)
     recipes = [
-        _recipe(mn.Adam(lr=0.03)),
+        _recipe(mn.Adam(lr=0.03), spec.hidden),
         mn.Recipe(optimizer=mn.Adam(lr=0.03), epochs=3, batch_size=32, shuffle=False, dtype="float64"),
     ]
-    spec = mn.MLP(hidden=(6,), input_scale=True)
     both = mn.train_many(X, TARGETS["numbers"], [(spec, recipe) for recipe in recipes], cv=2, scaling=False, progress=False)
     for result, recipe in zip(both[::2], recipes, strict=True):
         alone = mn.train_many(X, TARGETS["numbers"], [(spec, recipe)], cv=2, scaling=False, progress=False)[0]
@@ -150,8 +152,21 @@ def test_a_user_module_has_groups_by_its_own_names() -> None:
     assert module[2].weight.abs().sum() > 0
 
 
+def test_a_pattern_that_matches_no_parameter_is_an_error() -> None:
+    y, recipe = TARGETS["numbers"], mn.Recipe(epochs=1, groups=mn.ParameterGroup(names="hidden1.*", lr_factor=0.1))
+    shallow, deep = mn.MLP(hidden=(4,)), mn.MLP(hidden=(4, 4))
+    message = r"ParameterGroup\(names='hidden1\.\*'\) matches no parameter; the parameters are hidden0\.weight, output\.weight, hidden0\.bias, output\.bias$"
+    with pytest.raises(mn.OptionError, match=message):
+        mn.train(X, y, shallow, recipe, progress=False)
+    with pytest.raises(mn.OptionError, match=message):
+        mn.train_many(X, y, [(shallow, recipe), (deep, mn.Recipe(epochs=1))], progress=False)
+    with pytest.raises(mn.OptionError, match=r"parameters are 0\.weight, 0\.bias$"):
+        mn.train(X, y, torch.nn.Sequential(torch.nn.Linear(4, 1)), recipe, progress=False)
+    assert not any(one.error for one in mn.train_many(X, y, [(shallow, recipe), (deep, recipe)], progress=False))
+
+
 def test_json_round_trip_and_refusals() -> None:
-    recipe = _recipe(mn.Adam())
+    recipe = _recipe(mn.Adam(), (6, 5))
     assert from_json(to_json(recipe)) == recipe
     with pytest.raises(mn.OptionError, match="lr_factor is -1"):
         mn.ParameterGroup(names="*", lr_factor=-1)
@@ -165,7 +180,7 @@ def test_json_round_trip_and_refusals() -> None:
 def test_validation_goes_by_the_scale_as_it_is_now(gradient: GradientName) -> None:
     spec, recipe, y = (
         mn.MLP(hidden=(6,), input_scale=True),
-        _recipe(mn.Adam(lr=0.05), gradient=gradient, keep="last"),
+        _recipe(mn.Adam(lr=0.05), (6,), gradient=gradient, keep="last"),
         TARGETS["numbers"],
     )
     for networks in (1, 2):

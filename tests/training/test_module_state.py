@@ -128,6 +128,19 @@ def test_weights_that_the_module_replaces_are_trained():
     assert float(weight.norm(dim=1).max()) <= 1 + 1e-6
 
 
+class Renewed(Bounded):
+    """Puts a new parameter in place of the one that is trained."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.layer.weight = nn.Parameter(torch.renorm(self.layer.weight.detach(), 2, 0, 1.0))
+        return self.layer(x)
+
+
+def test_a_parameter_that_forward_replaces_is_named():
+    with pytest.raises(DataError, match=r"Renewed replaces its parameter layer\.weight in forward .* self\.layer\.weight\.data = "):
+        train(seeded(Renewed))
+
+
 class Noisy(nn.Module):
     """Draws in prediction, too."""
 
@@ -218,9 +231,7 @@ class Whole(nn.Linear):
 
 @pytest.mark.parametrize(("kind", "dtype"), [(Detached, "float32"), (Whole, "int64")])
 def test_scores_without_a_gradient_are_named(kind, dtype):
-    with pytest.raises(
-        DataError, match=f"scores of {kind.__name__}, of the type {dtype}, have no gradient; leave out torch.no_grad"
-    ):
+    with pytest.raises(DataError, match=f"scores of {kind.__name__}, of type {dtype}, have no gradient; remove torch.no_grad"):
         train(kind(4, 2))
 
 
@@ -274,6 +285,6 @@ def test_state_that_a_model_cannot_hold_is_named():
     with pytest.raises(DataError, match=r"Remembering changes the shape of its buffer last from \(1, 4\) to \(16, 4\); keep it as"):
         train(Remembering())
     with pytest.raises(
-        OptionError, match="_extra_state of Extra is a dict, but a model holds tensors only; leave out get_extra_state"
+        OptionError, match="_extra_state of Extra is a dict, but a model holds tensors only; remove get_extra_state"
     ):
         train(Extra(4, 2))

@@ -97,13 +97,13 @@ def test_a_module_that_takes_floats_gets_them():
 @pytest.mark.parametrize(
     ("module", "codes", "message"),
     [
-        (nn.Linear(5, 1), X, "Linear does not take X, rows of 4 numbers of the type float32: mat1 and mat2"),
-        (nn.Conv2d(1, 2, 3), X, "Conv2d does not take X"),
-        (Embedded(), X[:, :3], "Embedded does not take X, .*Long, Int"),
-        (Embedded(), CODES + 5, "Embedded does not take X.*index out of range"),
+        (nn.Linear(5, 1), X, "Linear does not accept X, rows of 4 numbers of type float32: mat1 and mat2"),
+        (nn.Conv2d(1, 2, 3), X, "Conv2d does not accept X"),
+        (Embedded(), X[:, :3], "Embedded does not accept X, .*Long, Int"),
+        (Embedded(), CODES + 5, "Embedded does not accept X.*index out of range"),
         (Embedded(), np.where(np.arange(64)[:, None] == 40, 99, CODES), "whole numbers from 0 to 99: index out of range"),
-        (nn.GRU(4, 1), X, "gave a tuple"),
-        (nn.Linear(4, 3), X, "gives 3 scores a row, but this target needs 1"),
+        (nn.GRU(4, 1), X, "returned a tuple"),
+        (nn.Linear(4, 3), X, "returns 3 scores a row, but this target needs 1"),
     ],
 )  # fmt: skip
 def test_modules_that_do_not_fit(module, codes, message):

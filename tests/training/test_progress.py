@@ -50,6 +50,13 @@ def test_one_network(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"loss {number_text(loss)}  RMSE {number_text(loss**0.5)}  " in line
 
 
+@pytest.mark.parametrize("watch", ["f1", "roc_auc"])
+def test_best_goes_by_the_loss_where_the_metric_is_not_defined(watch: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.warns(UserWarning, match=f"{watch} is not defined"):
+        line, _ = shown(capsys, LABELS, validation=np.flatnonzero(LABELS == "no")[:20], recipe=mn.Recipe(epochs=2, watch=watch))
+    assert "(best by loss " in line
+
+
 @pytest.mark.parametrize(
     ("y", "watch", "words"),
     [

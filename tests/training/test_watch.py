@@ -69,17 +69,18 @@ def test_an_undefined_figure_is_no_best() -> None:
     assert model.info["best"][0] >= 0
 
 
+@pytest.mark.parametrize("metric", ["roc_auc", "f1"])
 @pytest.mark.parametrize("shared", [False, True])
-def test_where_no_figure_is_defined_the_loss_decides(shared: bool) -> None:
+def test_where_no_figure_is_defined_the_loss_decides(shared: bool, metric: str) -> None:
     """All validation rows are of one class: the networks are those of the best loss, not the random ones of the start."""
     x, y = data_for("binary", 80, 4)
-    order = np.argsort(y, kind="stable")
+    order = np.argsort(-y, kind="stable")
     stopping = mn.EarlyStopping(patience=50, shared=shared)
     models = []
-    for watch in ("loss", "roc_auc"):
+    for watch in ("loss", metric):
         recipe = mn.Recipe(optimizer=mn.Adam(lr=0.05), epochs=8, watch=watch, stopping=stopping)  # type: ignore[arg-type]
         options: dict[str, Any] = {"n_networks": 2, "times": np.arange(80), "validation": 0.2, "scaling": False, "progress": False}
-        with pytest.warns(UserWarning, match="roc_auc is not defined") if watch == "roc_auc" else contextlib.nullcontext():
+        with pytest.warns(UserWarning, match=f"{metric} is not defined") if watch == metric else contextlib.nullcontext():
             models.append(mn.train(x[order], y[order], mn.MLP(hidden=(8,)), recipe, **options))
     assert models[1].info["best"] == models[0].info["best"] != [-1, -1]
     assert (models[1].predict_proba(x) == models[0].predict_proba(x)).all()

@@ -75,6 +75,6 @@ def evaluate(
             named = {} if new is None else {f"{name}: new rows": metrics}
             named[f"{name}: seen in training"] = more["seen"]
     print_metrics(console, named)
-    print_classes(console, metrics, names=names, part=name)
+    print_classes(console, metrics, names=names or found.saved.target_names, part=name)
     if json_line:
         print_json({"run_dir": str(found.folder), "data": name, **metrics, **more})

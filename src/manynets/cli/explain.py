@@ -167,10 +167,7 @@ def _print_dependence(console: Console, found: Dependence) -> None:
 
     found = found.gathered()
     means, names = found.by_output(), found.outputs[1:] if found.two_classes else found.outputs
-    values = [
-        number_text(value) if isinstance(value, float) else text
-        for value, text in zip(found.grid[0], found.texts()[0], strict=True)
-    ]
+    values = found.texts()[0]
     shown = [(value, *map(number_text, line[-len(names) :])) for value, line in zip(values, means.tolist(), strict=True)]
     heads = ["Prediction"] if found.outputs == ("prediction",) else [f"{found.what.capitalize()} of {name}" for name in names]
     console.print(table_of([found.columns[0], *heads], shown, title=f"Mean prediction over {found.columns[0]}"))
@@ -238,9 +235,9 @@ def _largest_errors(console: Console, model: Any, X: Any, y: Any, *, most: int, 
 
 
 def _text(value: Any) -> str:
-    from manynets.display import number_text
+    from manynets.display import cell_text
 
-    return number_text(value) if isinstance(value, float) else str(value)
+    return str(value) if isinstance(value, str | bool | int) else cell_text(value)
 
 
 def _print_contributions(console: Console, found: Contributions, rows: list[int], name: str) -> None:

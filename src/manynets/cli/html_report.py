@@ -69,6 +69,7 @@ def write_report_of(
     from manynets.cli.bounded import bounded
     from manynets.cli.new_data import evaluation_rows
     from manynets.cli.report import note
+    from manynets.cli.seen import parts_by_seen
     from manynets.report import ReportInput, write_report
 
     part, name, why = None, "test", ""
@@ -82,16 +83,23 @@ def write_report_of(
     if not after_training:
         note(console, *notes)
     parts = {key: values for key, values in run.metrics.items() if key != "baselines" and values}
+    split = _split(run)
     if part is not None and name not in parts:
         encoded = evaluation_rows(run, data)[0]
         scores = run.model.mean_logits(run.model.logits(encoded.X))
         found = run.model.figures(scores, encoded.y, sample_weight=encoded.weight)
         parts[name] = bounded({"rows": part.rows, **found})
+        seen = parts_by_seen(run, encoded)[1]
+        if seen is not None:
+            split["Seen in training"] = (
+                f"{seen.rows:,} of the {part.rows:,} rows of {name}, whose metrics say nothing about new rows"
+            )
+            note(console, f"{seen.rows:,} of the {part.rows:,} rows of {name} are rows that the run was trained or validated on")
     target = ", ".join(run.config["data"].get("target") or []) or "the label"
     given = ReportInput(
         model=run.model, title=f"{run.folder.name}: {target}", part=name, X=None if part is None else part.X, y=None if part is None else part.y,
         weight=None if part is None else part.weight, metrics=parts, baselines=run.metrics.get("baselines", {}), target=target,
-        data=_data(run), split=_split(run), versions=_versions(run), repeat=f"manynets rerun {run.folder}", without_rows=why,
+        data=_data(run), split=split, versions=_versions(run), repeat=f"manynets rerun {run.folder}", without_rows=why,
         class_names=run.config.get("class_names"), image_shape=run.config.get("image_shape"),
     )  # fmt: skip
     write_report(given, path, overwrite=overwrite)

@@ -31,6 +31,7 @@ def rerun(
     from manynets.cli.options import left_out, stored_shape
     from manynets.cli.origin import from_standard_input
     from manynets.cli.saved_runs import open_run
+    from manynets.display import counted
     from manynets.jsonfiles import check_shape
     from manynets.renames import stored_options
     from manynets.results import versions
@@ -58,6 +59,9 @@ def rerun(
     changed = {name: (old, versions().get(name)) for name, old in info.get("versions", {}).items() if versions().get(name) != old}
     for name, (old, new) in changed.items():
         print(f"{name} was {old}, is {new}")
+    processes, now = (run.model.info.get("world_size", 1) for run in (former, again))
+    if processes != now:
+        print(f"{counted(processes, 'process')} trained it together, and {now} now")
     if former.config.get("fingerprint") != again.config.get("fingerprint"):
         print("the data changed since the run was trained")
     if found is None:

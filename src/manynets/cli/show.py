@@ -36,7 +36,7 @@ def show(run: RunFolder) -> None:
     parts: dict[str, Any] = {name: found.metrics[name] for name in ("train", "validation", "test") if name in found.metrics}
     print_metrics(console, parts, baselines=found.metrics.get("baselines"), remark=diverged_words(model))
     part = "test" if found.metrics.get("test") else "validation"
-    print_classes(console, found.metrics.get(part) or {}, names=found.config.get("class_names"), part=part)
+    print_classes(console, found.metrics.get(part) or {}, names=found.config.get("class_names") or model.target_names, part=part)
     rows = [
         ("data", data.get("path") or data.get("name")),
         ("target", ", ".join(data.get("target", [])) or None),

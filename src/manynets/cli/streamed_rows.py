@@ -76,7 +76,7 @@ def _test_table(run: SavedRun, target: str | None) -> Any:
     split = HashSplit(seed=stream["seed"], validation=stream["validation"], test=stream["test"], group=stream["group"])
     assert run.model.encoder is not None
     more = {"weight": origin.get("weight"), "drop_missing_target": bool(origin.get("drop_missing_target"))}
-    return RowsTable(files, split, target or origin["target"][0], run.model.encoder.column_names, **more)
+    return RowsTable(files, split, target or origin["target"][0], files.stored(run.model.encoder.column_names), **more)
 
 
 def _test_metrics(run: SavedRun, model: Any, target: str | None) -> dict[str, Any]:
@@ -86,7 +86,8 @@ def _test_metrics(run: SavedRun, model: Any, target: str | None) -> dict[str, An
 
     table = _test_table(run, target)
     frames = (table.read_part(block, TEST) for block in table.files.blocks)
-    found = scored(table, frames, lambda frame: model.mean_logits(model.logits(frame)))
+    with table.naming_rows(model.encoder):
+        found = scored(table, frames, lambda frame: model.mean_logits(model.logits(frame)))
     assert found is not None
     return bounded({"rows": len(found.y), **model.figures(found.scores, found.y, sample_weight=found.weight)})
 

@@ -64,7 +64,7 @@ def write_trained(
     if remark:
         note(console, remark)
     if metrics[part]:
-        print_classes(console, metrics[part], names=config["class_names"], part=part)
+        print_classes(console, metrics[part], names=config["class_names"] or model.target_names, part=part)
     if options["report"]:
         html_report.write_report_of(runs.read_run(written), None, written / runs.REPORT, console, after_training=True)
     listed = ", ".join(sorted(entry.name for entry in written.iterdir()))

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "Job", "Pointers", "description", "evaluate", "has_wide_vectors", "load", "outruns_torch", "permutations", "train",
-    "usable_threads",
+    "Job", "Pointers", "description", "evaluate", "has_wide_vectors", "load", "mkl_is_narrow", "permutations", "train", "usable_threads",
 ]  # fmt: skip
 
 VERSION = 9  # as in core.cpp
@@ -92,7 +91,7 @@ def _open() -> ctypes.CDLL | None:
         if library.manynets_abi() != ctypes.sizeof(Job) * 1000 + VERSION:
             return None
         library.manynets_isa.restype = ctypes.c_char_p
-        library.manynets_outruns_torch.restype = _number
+        library.manynets_narrow_mkl.restype = _number
         library.manynets_run.argtypes = [ctypes.POINTER(Job), _number]
         library.manynets_run.restype = _number
         library.manynets_permutations.argtypes = [_pointer, _number, _number, _pointer, _number, _number]
@@ -144,10 +143,10 @@ def description() -> str:
     return "no compiled core" if library is None else f"compiled core ({library.manynets_isa().decode()})"
 
 
-def outruns_torch() -> bool:
-    """Return whether one thread of the core multiplies about as fast as two of torch's, for vectors that torch does not use here."""
+def mkl_is_narrow() -> bool:
+    """Return whether MKL, by which torch multiplies, uses half of the width of this processor's vectors, and so takes twice the time."""
     library = load()
-    return library is not None and bool(library.manynets_outruns_torch())
+    return library is not None and bool(library.manynets_narrow_mkl())
 
 
 def has_wide_vectors() -> bool:

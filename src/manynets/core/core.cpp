@@ -1188,9 +1188,8 @@ const Kernels& find_kernels() {
 
 const Kernels& KERNELS = find_kernels();  // once, as a virtual machine takes microseconds to answer cpuid
 
-// Return whether the core multiplies much faster than torch here: on AMD's processors from Zen 5 on, torch's library, MKL, uses only half
-// of the width of their vectors.
-bool outruns_torch() {
+// Return whether MKL, by which torch multiplies, uses only half of the width of this processor's vectors: on AMD's from Zen 5 on it does.
+bool mkl_is_narrow() {
 #ifdef MANYNETS_ALL_SETS
   constexpr unsigned AUTHENTIC_AMD = 0x68747541, ZEN5 = 0x1a;  // the first four letters; the family
   unsigned a, vendor, c, d, b;
@@ -1201,7 +1200,7 @@ bool outruns_torch() {
 #endif
 }
 
-const bool OUTRUNS_TORCH = outruns_torch();
+const bool NARROW_MKL = mkl_is_narrow();
 
 // How this thread computes: a register of the processor, in which the bits FLUSH make denormal numbers count as zero.
 #if defined(__x86_64__) || defined(_M_X64)
@@ -1301,7 +1300,7 @@ void permute(uint64_t key, int64_t rows, int64_t* out) {
 
 EXPORT int64_t manynets_abi() { return static_cast<int64_t>(sizeof(Job)) * 1000 + VERSION; }
 EXPORT const char* manynets_isa() { return KERNELS.name; }
-EXPORT int64_t manynets_outruns_torch() { return OUTRUNS_TORCH; }
+EXPORT int64_t manynets_narrow_mkl() { return NARROW_MKL; }
 
 // Train (1) or evaluate (0) the networks of a job; return whether there was memory for it. If not even one thread has any, nothing
 // was changed.

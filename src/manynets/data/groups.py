@@ -34,7 +34,7 @@ def as_groups(values: Any, rows: int) -> Rows:
     found, codes = np.unique(array, return_inverse=True)
     if len(found) < 2:
         raise DataError(
-            f"groups has the one value {found.tolist()[0]!r} in all rows, so there is nothing to split by; leave it out"
+            f"groups has the same value, {found.tolist()[0]!r}, in all rows, so there is nothing to split by; leave it out"
         )
     return codes.astype(np.int64)
 

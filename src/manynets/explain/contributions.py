@@ -76,7 +76,8 @@ class Contributions:
     def _repr_html_(self) -> str:
         first, heads = self.values[0], ["contribution"]
         if first.ndim == 2 and self.probabilities:
-            first = first[:, int(self.prediction[0].argmax())]
+            code = int(self.prediction[0].argmax())
+            first, heads = first[:, code], [f"contribution to the probability of {self.outputs[code]}"]
         elif first.ndim == 2:
             heads = [f"contribution to {name}" for name in self.outputs]
         first = first.reshape(len(self.columns), -1)

@@ -21,7 +21,7 @@ from manynets.display import html_table
 from manynets.errors import DataError, OptionError
 from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, check_count, check_seed, source_rows
 from manynets.explain.changed import ChangedRows, output_names
-from manynets.explain.values import columns_of
+from manynets.explain.values import columns_of, moment_texts
 from manynets.model import Model
 from manynets.tables import open_table
 from manynets.tables.cells import factorise, number_cells
@@ -108,7 +108,7 @@ class Dependence:
         return [_kind(values) for values in self.grid]
 
     def texts(self) -> list[list[str]]:
-        """Return the values of each column as texts that differ; dates without a time where all are at midnight."""
+        """Return the values of each column as texts that differ; dates without a time where all are at midnight, and times without a date."""
         return [_texts(values) if _kind(values) == "number" else _words(values) for values in self.grid]
 
     def gathered(self) -> Dependence:
@@ -145,7 +145,7 @@ class Dependence:
 def _kind(values: list[Any]) -> Literal["number", "date", "category"]:
     if all(isinstance(value, int | float) for value in values):
         return "number"
-    return "date" if all(str(value)[:4].isdigit() and "T" in str(value) for value in values) else "category"
+    return "date" if all(re.match(r"\d{4}-\d\d-\d\dT", str(value)) for value in values) else "category"
 
 
 def _texts(numbers: list[Any]) -> list[str]:
@@ -160,9 +160,7 @@ def _texts(numbers: list[Any]) -> list[str]:
 
 def _words(values: list[Any]) -> list[str]:
     """Return dates or categories as texts."""
-    known = [str(value) for value in values if value is not None]
-    days = all(re.fullmatch(r"\d{4}-\d\d-\d\dT00:00:00(\.0+)?", text) for text in known)
-    return ["(missing)" if value is None else str(value)[:10] if days else str(value) for value in values]
+    return ["(missing)" if value is None else value for value in values] if None in values else moment_texts([*map(str, values)])
 
 
 def _plain(value: Any) -> Any:

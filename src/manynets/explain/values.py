@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,22 @@ from manynets.tables.dates import date_cells
 def columns_of(X: Any, names: Sequence[str]) -> Table:
     """Return columns of rows X, a frame, a table or (N, D)."""
     return open_table(X if is_frame(X) or isinstance(X, Table) else np.asarray(X)).loaded(names)
+
+
+def are_times(moments: Iterable[str]) -> bool:
+    """Return whether moments are times of day, which are stored as those of the first day of 1970."""
+    return all(text.startswith("1970-01-01T") for text in moments)
+
+
+def moment_texts(moments: Sequence[str]) -> list[str]:
+    """Return moments as texts, without a time where all are at midnight, or without a date where they are times of day.
+
+    >>> moment_texts(["2024-01-31T00:00:00"]), moment_texts(["1970-01-01T00:00:00", "1970-01-01T13:15:00"])
+    (['2024-01-31'], ['00:00:00', '13:15:00'])
+    """
+    if all(re.fullmatch(r"\d{4}-\d\d-\d\dT00:00:00(\.0+)?", text) for text in moments):
+        return [text[:10] for text in moments]
+    return [text[11:] for text in moments] if are_times(moments) else list(moments)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

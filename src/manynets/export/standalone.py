@@ -89,10 +89,10 @@ def columns_of(model, rows):
     if not count:
         raise ValueError("there are no rows")
     for name in names:
-        if len(table[name]) != count:
-            raise ValueError(
-                f"column {name!r} has {len(table[name])} cells, but there are {count} rows; give None where one is missing"
-            )
+        held = len(table[name])
+        if held != count:
+            cells = "1 cell" if held == 1 else f"{held} cells"
+            raise ValueError(f"column {name!r} has {cells}, but there are {count} rows; give None where one is missing")
     return table
 
 

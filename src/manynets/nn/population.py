@@ -23,6 +23,7 @@ from manynets.constants import BN_EPS
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.core_scores import takes_scores, write_core_scores
 from manynets.nn.embeddings import periodic
+from manynets.nn.products import multiply
 from manynets.nn.shape import Shape
 from manynets.spec import Activation
 
@@ -191,9 +192,7 @@ class Population:
     def _sums(self, i: int, h: Tensor, out: Tensor | None = None) -> Tensor:
         """Return the product of layer i with its inputs, and its bias, before norm and activation."""
         weight, bias = self._layer(i)
-        if bias is None:
-            return torch.bmm(h, weight, out=out) if h.ndim == 3 else torch.mm(h, weight, out=out)
-        return torch.baddbmm(bias, h, weight, out=out) if h.ndim == 3 else torch.addmm(bias, h, weight, out=out)
+        return multiply(h, weight, h.new_empty(*h.shape[:-1], weight.shape[-1]) if out is None else out, bias=bias)
 
     @functools.cached_property
     def takes_row(self) -> bool:

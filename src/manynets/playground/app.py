@@ -29,6 +29,7 @@ from manynets.playground.session import PageGone, PageSession
 from manynets.playground.setup import IMAGES, MOST_NETWORKS, TOYS, PlaygroundSetup
 from manynets.playground.terms import TERMS
 from manynets.runs import plain_json
+from manynets.serve.asgi import head_as_get
 from manynets.serve.running import port_of, run_server
 
 LOG = logging.getLogger("manynets.playground")
@@ -59,7 +60,7 @@ def create_playground(files: Files, *, port: int, token: str = "", target: str =
         return JSONResponse({"message": "the server failed; its log says why"}, status_code=500)
 
     app.add_exception_handler(Exception, unknown)
-    return PageGuard(app, port=port, token=token)
+    return PageGuard(head_as_get(app), port=port, token=token)
 
 
 def _add_page(app: Any) -> None:

@@ -32,7 +32,8 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F
 
 Source: M. Okabe and K. Ito, Color Universal Design, 2008 (its eighth, black, is left out); B. Wong, Nature Methods 8:441, 2011.
 """
-POSITIVE, NEGATIVE = PALETTE[0], PALETTE[1]
+POSITIVE, NEGATIVE = PALETTE[1], PALETTE[0]
+"""Weights above and below 0: warm and cold, as in the playground and in `DIVERGING`."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 SEQUENTIAL = "viridis"  # perceptually uniform, also for the colour-blind: N. Smith and S. van der Walt, matplotlib 2.0, 2015
 DIVERGING = "RdBu_r"  # red and blue, not red and green: ColorBrewer, C. Brewer

@@ -40,7 +40,7 @@ def network(
 ) -> Axes:
     """Draw a network of layers with weights (H_l, H_{l-1}), rows = outputs as in PyTorch's Linear, and biases (H_l,).
 
-    Edges are blue for positive and orange for negative weights; their width and opacity scale with |w|, relative to the largest
+    Edges are orange for positive and blue for negative weights; their width and opacity scale with |w|, relative to the largest
     of the layer. Nodes are filled by their bias in the same way. A layer of more than `max_nodes` nodes shows its first and last
     ones with three dots between; every column says how many there are.
 
@@ -72,14 +72,14 @@ def network(
     from matplotlib.collections import LineCollection
     from matplotlib.colors import to_rgba
 
-    blue, orange = np.array(to_rgba(POSITIVE)), np.array(to_rgba(NEGATIVE))
+    positive, negative = np.array(to_rgba(POSITIVE)), np.array(to_rgba(NEGATIVE))
     for l, matrix in enumerate(matrices):
         part = matrix[np.ix_(shown[l + 1], shown[l])]
         strength = np.abs(part).ravel() / (np.abs(matrix).max() or 1.0)
         order = np.argsort(strength)  # strong edges above weak ones
         row, column = np.divmod(order, part.shape[1])
         ends = np.stack([np.full(len(order), l), heights[l][column], np.full(len(order), l + 1), heights[l + 1][row]], axis=1)
-        colours = np.where(part.ravel()[order, None] >= 0, blue, orange)
+        colours = np.where(part.ravel()[order, None] >= 0, positive, negative)
         colours[:, 3] = 0.08 + 0.92 * strength[order]
         ax.add_collection(
             LineCollection(list(ends.reshape(-1, 2, 2)), colors=colours, linewidths=0.4 + 2.2 * strength[order], zorder=1)
@@ -89,7 +89,7 @@ def network(
         fill = np.tile(to_rgba(paper(ax)), (len(nodes), 1))
         if l and offsets is not None:
             share = offsets[l - 1][nodes] / (np.abs(offsets[l - 1]).max() or 1.0)
-            towards = np.where(share[:, None] >= 0, blue, orange)
+            towards = np.where(share[:, None] >= 0, positive, negative)
             fill = fill + np.abs(share[:, None]) * (towards - fill)
             fill[:, 3] = 1.0
         ax.scatter(np.full(len(nodes), l), height, s=size, c=fill, edgecolors=ink(ax), linewidths=1.0, zorder=2)

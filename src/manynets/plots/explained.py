@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from manynets.errors import OptionError
-from manynets.plots.canvas import POSITIVE, SEQUENTIAL, ink, new_axes, plain, separate_thousands, write_title
+from manynets.plots.canvas import PALETTE, SEQUENTIAL, ink, new_axes, plain, separate_thousands, write_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST_NAMES = 12
 """Values that are written along an axis."""
+LONGEST_NAME = 40
+"""Letters of a column beside an axis; the title has all of them."""
 
 
 def dependence(found: Any, *, output: int | None = None, title: str | None = None, ax: Axes | None = None) -> Axes:
@@ -47,8 +49,8 @@ def _heat_map(ax: Axes, found: Any, means: Any) -> None:
     separate_thousands(bar.ax.yaxis, means)
     _name_values(ax, ax.xaxis, across)
     _name_values(ax, ax.yaxis, down)
-    ax.set_xlabel(plain(found.columns[0]))
-    ax.set_ylabel(plain(found.columns[1]))
+    ax.set_xlabel(plain(found.columns[0], longest=LONGEST_NAME))
+    ax.set_ylabel(plain(found.columns[1], longest=LONGEST_NAME))
 
 
 def _curves(ax: Axes, found: Any, means: Any, output: int) -> None:
@@ -63,9 +65,9 @@ def _curves(ax: Axes, found: Any, means: Any, output: int) -> None:
     if found.rows is not None and found.rows.size:
         rows = found.rows.reshape(len(found.rows), len(at), -1)[..., output]
         ax.plot(at, rows.T, color=ink(ax), alpha=0.2, **of_rows)
-    ax.plot(at, means, color=POSITIVE, **of_mean)
+    ax.plot(at, means, color=PALETTE[0], **of_mean)
     separate_thousands(ax.yaxis, means)
-    ax.set_xlabel(plain(found.columns[0]))
+    ax.set_xlabel(plain(found.columns[0], longest=LONGEST_NAME))
     ax.set_ylabel(found.what)
 
 

@@ -13,7 +13,6 @@ from manynets.display import number_text
 from manynets.errors import DataError, one_of
 from manynets.plots.canvas import (
     PALETTE,
-    POSITIVE,
     colour,
     fading_map,
     ink,
@@ -74,7 +73,7 @@ def confusion(
     ax = new_axes(ax, size=(width + 0.8, width))
     shown = ax.imshow(
         values,
-        cmap=fading_map(ax, POSITIVE),
+        cmap=fading_map(ax, PALETTE[0]),
         vmin=0,
         vmax=100 if axis is not None else max(values.max(), 1),
         interpolation="nearest",

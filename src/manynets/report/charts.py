@@ -9,6 +9,7 @@ import numpy as np
 
 from manynets.errors import optional_module
 from manynets.explain import Calibration, Dependence, Importance
+from manynets.explain.values import are_times
 from manynets.metrics import points_along
 from manynets.report.curves import ClassCurves
 
@@ -19,6 +20,11 @@ MOST_POINTS = 150
 """Points of a curve."""
 MOST_LETTERS = 36
 """Letters that fit side by side below the narrowest chart."""
+SYMBOL_LETTERS = 3
+"""Letters that the symbol of a legend takes the room of."""
+LONGEST_LABEL, LONGEST_TITLE = 120, 280
+"""Pixels; what is longer ends in dots."""
+TIME = "%H:%M"
 Chart = dict[str, Any]
 
 
@@ -53,10 +59,26 @@ def number_axis(values: Any, **options: Any) -> Any:
     return require_report().Axis(**options)
 
 
+def moment_axis(moments: Sequence[str]) -> Any:
+    """Return the axis of moments, of times of day without a date."""
+    return require_report().Axis(labelOverlap=True, **({"format": TIME} if are_times(moments) else {}))
+
+
+def moment_tooltip(moments: Sequence[str]) -> Any:
+    """Return what the pointer shows of moments, of times of day without a date."""
+    return require_report().Tooltip("value:T", **({"format": TIME} if are_times(moments) else {}))
+
+
 def category_axis(names: Sequence[str]) -> Any:
     """Return the horizontal axis of categories; names that fit are written side by side, others upwards."""
     level = {"labelAngle": 0} if len(names) * max(map(len, names)) <= MOST_LETTERS else {}
-    return require_report().Axis(labelLimit=120, labelOverlap=True, **level)
+    return require_report().Axis(labelLimit=LONGEST_LABEL, labelOverlap=True, **level)
+
+
+def _legend(names: Sequence[str]) -> Any:
+    """Return the legend of outputs, with as many of them side by side as fit below the narrowest chart."""
+    fit = MOST_LETTERS // (max(map(len, names)) + SYMBOL_LETTERS)
+    return require_report().Legend(columns=min(5, max(1, fit)), labelLimit=LONGEST_LABEL)
 
 
 def history_chart(history: Mapping[str, Sequence[float]], best: Sequence[float], *, squared: float = 0.0) -> Chart | None:
@@ -102,7 +124,11 @@ def importance_chart(importance: Importance) -> Chart:
     data = data_of(column=names, lost=rounded(mean), low=rounded(np.subtract(mean, std)), high=rounded(np.add(mean, std)))
     title = f"{loss_title(importance)} without the column"
     order = alt.Y("column:N", sort=names, title=None, axis=alt.Axis(labelLimit=220))
-    bars = alt.Chart(data).mark_bar(color=BLUE).encode(y=order, x=alt.X("lost:Q", title=title), tooltip=["column:N", "lost:Q"])
+    bars = (
+        alt.Chart(data)
+        .mark_bar(color=BLUE)
+        .encode(y=order, x=alt.X("lost:Q", title=title, axis=alt.Axis(titleAnchor="end")), tooltip=["column:N", "lost:Q"])
+    )
     spread = alt.Chart(data).mark_rule(color=ORANGE, strokeWidth=2).encode(y=order, x="low:Q", x2="high:Q")
     return sized(bars + spread, height=20 * len(names))
 
@@ -116,7 +142,8 @@ def dependence_chart(found: Dependence) -> Chart:
         moved = np.sort(np.argsort(-np.ptp(means, axis=0), kind="stable")[:MOST_OUTPUTS])
         outputs, means = [outputs[code] for code in moved], means[:, moved]
     kind = {"number": "Q", "date": "T", "category": "N"}[found.kinds[0]]
-    values = rounded(found.grid[0]) if kind == "Q" else found.texts()[0]
+    # a browser reads a date without a time as UTC, and draws local time
+    values = rounded(found.grid[0]) if kind == "Q" else found.grid[0] if kind == "T" else found.texts()[0]
     count = len(values)
     data = data_of(value=values * len(outputs), output=np.repeat(outputs, count).tolist(), prediction=rounded(means.T))
     chart = alt.Chart(data)
@@ -124,15 +151,15 @@ def dependence_chart(found: Dependence) -> Chart:
     what = found.what.capitalize()
     if len(outputs) == 1 and found.outputs != ("prediction",):
         what += f" of {outputs[0]}"
-    axis = number_axis(found.grid[0]) if kind == "Q" else category_axis(values) if kind == "N" else alt.Axis(labelOverlap=True)
+    axis = number_axis(found.grid[0]) if kind == "Q" else category_axis(values) if kind == "N" else moment_axis(values)
     encoding: dict[str, Any] = {
         "x": alt.X(f"value:{kind}", title=found.columns[0], sort=None, axis=axis),
         "y": alt.Y("prediction:Q", title=what, scale=alt.Scale(zero=kind == "N")),
-        "tooltip": [f"value:{kind}", "output:N", "prediction:Q"],
+        "tooltip": [moment_tooltip(values) if kind == "T" else f"value:{kind}", "output:N", "prediction:Q"],
     }
     if len(outputs) > 1:
         title = found.output_kind.capitalize()
-        encoding["color"] = alt.Color("output:N", title=title, sort=outputs, legend=alt.Legend(columns=3))
+        encoding["color"] = alt.Color("output:N", title=title, sort=outputs, legend=_legend(outputs))
         if kind == "N":
             encoding["xOffset"] = "output:N"
     return sized(chart.encode(**encoding), height=200)
@@ -155,7 +182,7 @@ def pair_chart(found: Dependence) -> Chart:
             "one:O",
             title=vertical,
             sort=down[::-1] if found.kinds[1] == "number" else down,
-            axis=alt.Axis(labelLimit=120, labelOverlap=True),
+            axis=alt.Axis(labelLimit=LONGEST_LABEL, labelOverlap=True),
         ),
         color=alt.Color("mean:Q", title=what, scale=alt.Scale(scheme="viridis")),
         tooltip=[alt.Tooltip("one:O", title=vertical), alt.Tooltip("other:O", title=horizontal), alt.Tooltip("mean:Q", title=what)],
@@ -172,7 +199,7 @@ def reliability_chart(found: Calibration) -> Chart:
     points = points.encode(
         x=alt.X("probability:Q", title="Probability of the predicted class", scale=square),
         y=alt.Y("right:Q", title="Share that is right", scale=square),
-        size=alt.Size("rows:Q", title="Rows", legend=alt.Legend(columns=5, tickCount=4)),
+        size=alt.Size("rows:Q", title="Rows", legend=alt.Legend(columns=6, tickCount=4)),
         tooltip=["probability:Q", "right:Q", "rows:Q"],
     )
     line = alt.Chart(data_of(probability=[0, 1], right=[0, 1])).mark_line(color=GREY, strokeDash=[4, 4])
@@ -189,7 +216,7 @@ def confusion_chart(matrix: Sequence[Sequence[int]], classes: Sequence[Any]) -> 
     data = data_of(true=true, predicted=predicted, rows=rows, share=rounded(share))
     base = alt.Chart(data).encode(
         x=alt.X("predicted:N", title="Predicted", sort=None, axis=category_axis(names)),
-        y=alt.Y("true:N", title="True", sort=None),
+        y=alt.Y("true:N", title="True", sort=None, axis=alt.Axis(labelLimit=LONGEST_LABEL, labelOverlap=True)),
         tooltip=["true:N", "predicted:N", "rows:Q"],
     )
     boxes = base.mark_rect().encode(
@@ -238,7 +265,7 @@ def _curves_chart(lines: Mapping[str, tuple[Any, Any, Any]], *, titles: tuple[st
     }
     chart = alt.Chart(data_of(x=x, y=y, name=names, order=order))
     if len(lines) > 1:
-        encoding["color"] = alt.Color("name:N", title="Class", sort=list(lines), legend=alt.Legend(columns=5))
+        encoding["color"] = alt.Color("name:N", title="Class", sort=list(lines), legend=_legend(list(lines)))
         drawn = chart.mark_line().encode(**encoding)
     else:
         drawn = chart.mark_line(color=BLUE).encode(**encoding)
@@ -272,5 +299,11 @@ def pixels_chart(importance: Importance, shape: Sequence[int]) -> Chart:
 
 
 def sized(chart: Any, *, height: Any) -> Chart:
-    """Return the specification of a chart; the page makes it as wide as there is room."""
-    return dict(chart.properties(width=WIDTH, height=height).to_dict(validate=False))
+    """Return the specification of a chart; the page makes it as wide as there is room. A title that is longer than its axis ends in dots."""
+    found: Chart = chart.properties(width=WIDTH, height=height).to_dict(validate=False)
+    for part in (found, *found.get("layer", [])):
+        for channel, limit in (("x", LONGEST_TITLE), ("y", height)):
+            encoded = part.get("encoding", {}).get(channel, {})
+            if encoded.get("title"):
+                encoded["axis"] = {**encoded.get("axis", {}), "titleLimit": limit}
+    return found

@@ -22,7 +22,7 @@ def classes_section(given: ReportInput, rows: LabelledRows) -> Section:
     """Return the section on classes, or on several labels a row."""
     held_out = given.metrics.get(given.part, {})
     if given.model.task.name == "multilabel":
-        return _labels(held_out)
+        return _labels(held_out, given.model.target_names)
     task: Any = given.model.task
     found = calibration(rows.probabilities, rows.codes, sample_weight=rows.weight)
     words = f"Whether probabilities mean what they say, and which classes are taken for which. Expected calibration error: {found.error:.4f}, in 15 bins."
@@ -109,10 +109,10 @@ def _share(right: int, count: int) -> list[str]:
     return [number_text(right / count), between(low, high)]
 
 
-def _labels(held_out: Any) -> Section:
+def _labels(held_out: Any, names: Sequence[str]) -> Section:
     shares: Sequence[Any] | dict[str, Any] = held_out.get("per_label", [])
     pairs = shares.items() if isinstance(shares, dict) else enumerate(shares)
-    lines = [[str(label), cell(share)] for label, share in pairs][:MOST_CLASSES]
+    lines = [[names[int(label)] if names else str(label), cell(share)] for label, share in pairs][:MOST_CLASSES]
     return Section(
         "Labels", "How often each label is predicted right.", [ReportTable("Accuracy by label", ["Label", "Accuracy"], lines)]
     )

@@ -7,7 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from manynets.report.charts import BLUE, GREY, ORANGE, Chart, data_of, number_axis, require_report, rounded, sized
+from manynets.report.charts import (
+    BLUE,
+    GREY,
+    ORANGE,
+    Chart,
+    data_of,
+    moment_axis,
+    moment_tooltip,
+    number_axis,
+    require_report,
+    rounded,
+    sized,
+)  # fmt: skip
 from manynets.report.parts import Array
 from manynets.report.values import quantile_bins
 
@@ -49,7 +61,7 @@ def error_by_number_chart(values: Array, away: Array, name: str, *, dates: bool 
     if there.sum() < FEWEST:
         return None
     alt, values, away = require_report(), values[there], away[there]
-    bins = quantile_bins(values, most=BINS)
+    bins = quantile_bins(values, most=BINS, fewest=FEWEST)
     groups = [bins == b for b in range(int(bins.max()) + 1)]
     groups = [chosen for chosen in groups if chosen.sum() >= FEWEST]
     if len(groups) < 2:
@@ -58,11 +70,12 @@ def error_by_number_chart(values: Array, away: Array, name: str, *, dates: bool 
     shown = [str(np.datetime64(int(center), "s")) for center in centers] if dates else rounded(centers)
     data = _summary(shown, groups, away)
     kind = "T" if dates else "Q"
-    x = alt.X(f"value:{kind}", title=name, **({} if dates else {"scale": alt.Scale(zero=False), "axis": number_axis(values)}))
+    axis = moment_axis(shown) if dates else number_axis(values)
+    x = alt.X(f"value:{kind}", title=name, axis=axis, **({} if dates else {"scale": alt.Scale(zero=False)}))
     base = alt.Chart(data)
     band = base.mark_area(color=BLUE, opacity=0.25).encode(x=x, y=alt.Y("low:Q", title="Error"), y2="high:Q")
     line = base.mark_line(color=BLUE, point=True).encode(
-        x=x, y="error:Q", tooltip=[f"value:{kind}", "error:Q", "low:Q", "high:Q", "rows:Q"]
+        x=x, y="error:Q", tooltip=[moment_tooltip(shown) if dates else "value:Q", "error:Q", "low:Q", "high:Q", "rows:Q"]
     )
     return sized(band + line + _zero(alt), height=180)
 

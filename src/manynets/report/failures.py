@@ -72,8 +72,8 @@ def worst_section(given: ReportInput, rows: LabelledRows) -> Section:
 
 
 def _labels(given: ReportInput, values: Any) -> list[str]:
-    """Return labels or numbers as texts; classes of an array by their names."""
-    if given.class_names and hasattr(given.model.task, "classes"):
+    """Return labels or numbers as texts, classes by their names."""
+    if hasattr(given.model.task, "classes"):
         return [given.class_name(code) for code in given.model.task.encode(values).astype(np.int64).ravel().tolist()]
     listed = np.asarray(values)
     return [cell(one) if listed.ndim == 1 else ", ".join(map(cell, one)) for one in listed.tolist()]

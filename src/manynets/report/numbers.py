@@ -56,10 +56,8 @@ def numbers_section(given: ReportInput, rows: LabelledRows) -> Section:
 
 def _names(given: ReportInput, outputs: int) -> list[str]:
     """Return the names of the targets."""
-    names = [name.strip() for name in given.target.split(",")]
-    if len(names) == outputs:
-        return names
-    return [given.target] if outputs == 1 else [f"target {j}" for j in range(outputs)]
+    unnamed = [given.target] if outputs == 1 else [f"target {j}" for j in range(outputs)]
+    return list(given.model.target_names) or unnamed
 
 
 def intervals_section(given: ReportInput, rows: LabelledRows) -> Section:

@@ -25,9 +25,9 @@ def metrics_section(given: ReportInput, rows: LabelledRows | None) -> Section:
     held_out = given.metrics.get(given.part, {})
     names = _names(held_out or next(iter(given.metrics.values()), {}))
     parts = []
+    before = f"{given.part}: "
+    baselines = {name.removeprefix(before): values for name, values in given.baselines.items() if name.startswith(before)}
     if held_out:
-        before = f"{given.part}: "
-        baselines = {name.removeprefix(before): values for name, values in given.baselines.items() if name.startswith(before)}
         limits = {} if rows is None else metric_intervals(rows, names)
         lines = [
             [
@@ -45,10 +45,10 @@ def metrics_section(given: ReportInput, rows: LabelledRows | None) -> Section:
     ]
     parts.append(ReportTable("Metrics by part of the data", ["Part", "Rows", *(HEADINGS.get(name, name) for name in names)], lines))
     words = "How good the model is"
-    words += ", compared with a trivial prediction and a linear model." if given.baselines else "."
+    words += ", compared with a trivial prediction and a linear model." if held_out and baselines else "."
     if rows is not None:
         words += " Intervals say how far chance in the choice of these rows may have moved a metric: they are from resampled rows (bootstrap)"
-        words += ", that of the accuracy is Wilson's." if "accuracy" in names else "."
+        words += ", that of the accuracy is Wilson's." if "accuracy" in names and rows.weight is None else "."
         if rows.weight is not None:
             words += " Rows count by their weights in the metrics, the calibration, ROC and precision-recall curves, the importance of columns and"
             words += " their partial dependence; all else counts each row once."
@@ -79,7 +79,9 @@ def metric_intervals(rows: LabelledRows, names: Sequence[str]) -> dict[str, str]
         low, high = (float(limit) for limit in wilson_interval(found["accuracy"] * len(rows), len(rows)))
         out["accuracy"] = between(low, high)
     rng, size = np.random.default_rng(0), min(len(rows), MOST_RESAMPLED)
-    wanted = [name for name in names if name not in out and name in found] if logits.shape[1] <= MOST_OUTPUTS else []
+    wanted = (
+        [name for name in names if name not in out and name in found] if logits.shape[1] <= MOST_OUTPUTS and len(rows) > 1 else []
+    )
     values: dict[str, list[float]] = {name: [] for name in wanted}
     with warnings.catch_warnings(action="ignore"):  # of a resample in which a class is missing
         for _ in range(RESAMPLES if wanted else 0):

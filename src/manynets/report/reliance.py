@@ -63,16 +63,17 @@ def reliance_sections(given: ReportInput, rows: LabelledRows) -> Iterator[Sectio
     pairs = _pairs(some, followed)
     words += " The last picture has the two most important ones together." if pairs else ""
     empty = [name for name, curve in curves.items() if curve is None]
-    words += f" Left out, without a value in these rows: {', '.join(empty)}." if empty else ""
+    words += f" Left out, with fewer than two values in these rows: {', '.join(empty)}." if empty else ""
     yield Section("How the prediction follows a column", words, figures + pairs)
 
 
 def _dependence(rows: LabelledRows, columns: str | list[str], **options: Any) -> Dependence | None:
-    """Return how the prediction follows one column or two; None where one of them has no value in the rows."""
+    """Return how the prediction follows one column or two; None where one of them has fewer than two values in the rows."""
     try:
-        return partial_dependence(rows.model, rows.X, columns, sample_weight=rows.weight, **options)
+        found = partial_dependence(rows.model, rows.X, columns, sample_weight=rows.weight, **options)
     except DataError:
         return None
+    return found if min(map(len, found.grid)) > 1 else None
 
 
 def _some(rows: LabelledRows, most: int) -> LabelledRows:

@@ -21,7 +21,8 @@ function draw(night = dark.matches) {
     const fits = typeof chart.width === "number" && !chart.usermeta?.fixed;
     const spec = fits ? { ...chart, width: room, autosize: { type: "fit-x", contains: "padding" } } : { ...chart };
     delete spec.config;
-    return vegaEmbed(place, spec, { actions: false, renderer: "svg", config });
+    return vegaEmbed(place, spec, { actions: false, renderer: "svg", config })
+      .then(({ view }) => view.resize().runAsync()); // again, as labels need other room than was thought
   }));
 }
 

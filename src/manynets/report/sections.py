@@ -62,7 +62,10 @@ def _data(given: ReportInput) -> Section:
         parts.append(ReportTable("Columns as understood", UNDERSTOOD_NAMES, rows, folded=len(rows) > MANY))
         if encoder.dropped:
             parts.append(ReportTable("Columns left out", ["Column", "Why"], [list(pair) for pair in encoder.dropped]))
-    return Section("Data", f"The target is {given.target}.", parts)
+    words = f"The target is {given.target}."
+    if getattr(given.model.task, "transform", None) == "log":
+        words += " The networks were trained on its logarithm, which a loss is of."
+    return Section("Data", words, parts)
 
 
 def _model(given: ReportInput) -> Section:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.explain.values import NumberValues, column_values
+from manynets.display import value_text
+from manynets.explain.values import NumberValues, column_values, moment_texts
 from manynets.model import Model
-from manynets.report.parts import Array, cell
+from manynets.report.parts import Array
 
 LONGEST = 40
 
@@ -23,28 +24,27 @@ def texts_of(model: Model, X: Any, *, most: int) -> dict[str, list[str]]:
         if len(out) == most:
             break
         if isinstance(column, NumberValues):
-            out[name] = [_moment(value) if column.dates else _number(value) for value in column.values]
+            numbers = column.values
+            out[name] = _moments(numbers) if column.dates else ["" if np.isnan(one) else value_text(one) for one in numbers]
         else:
             out[name] = ["" if code < 0 else _short(column.labels[code]) for code in column.codes.tolist()]
     return out
 
 
-def _moment(seconds: float) -> str:
-    return "" if np.isnan(seconds) else str(np.datetime64(int(seconds), "s")).replace("T00:00:00", "")
-
-
-def _number(value: float) -> str:
-    if np.isnan(value):
-        return ""
-    return cell(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:,.6g}"
+def _moments(seconds: Array) -> list[str]:
+    """Return seconds since 1970 (N,) as texts, "" for NaN."""
+    there = np.isfinite(seconds)
+    texts = iter(moment_texts([str(np.datetime64(int(one), "s")) for one in seconds[there]]))
+    return [next(texts) if one else "" for one in there]
 
 
 def _short(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
-def quantile_bins(values: Array, *, most: int) -> NDArray[np.int64]:
-    """Return the bin of each finite value (N,), numbered from 0 in order: by quantiles, or where there are few values one for each.
+def quantile_bins(values: Array, *, most: int, fewest: int = 1) -> NDArray[np.int64]:
+    """Return the bin of each finite value (N,), numbered from 0 in order: by quantiles, so few that different values are at least `fewest` in
+    each, or where there are few values one for each.
 
     >>> quantile_bins(np.array([3.0, 1.0, 1.0]), most=4).tolist()
     [1, 0, 0]
@@ -52,5 +52,6 @@ def quantile_bins(values: Array, *, most: int) -> NDArray[np.int64]:
     different, which = np.unique(values, return_inverse=True)
     if len(different) <= most:
         return np.asarray(which, dtype=np.int64)
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, most + 1)))
+    count = max(1, min(most, len(values) // (fewest + 1)))
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, count + 1)))
     return np.clip(np.searchsorted(edges, values, side="right") - 1, 0, max(0, len(edges) - 2))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.data.batches import row_weights
-from manynets.data.check import as_matrix, as_weights, is_frame
+from manynets.data.check import as_matrix, as_weights, is_frame, rows_with_weight
 from manynets.data.duplicates import report_copies
 from manynets.data.stream.limit import memory_bytes
 from manynets.encoding import are_recorded, array_scaling, embedded_columns, is_recorded, needs_encoder
@@ -24,13 +24,13 @@ from manynets.prepare import RowNumbers, Split, SplitBy, TrainingData, copies_he
 from manynets.results import system_of
 from manynets.search.processes import HeldOut, Results, Scores, count_processes, held_out_scores, pieces_of, train_pieces
 from manynets.search.result import NO_SCORES, Result, judged, result_of, warn_of_interrupted
-from manynets.search.resuming import check_recorded
+from manynets.search.resuming import check_recorded, weightless_recorded
 from manynets.search.stacks import stacked
 from manynets.search.streamed import train_many_streamed
 from manynets.spec import MLP, PiecewiseLinear, Recipe
 from manynets.targets import Target, find_target
 from manynets.tasks import Regression, Task
-from manynets.train_arguments import check_callbacks, check_n_jobs
+from manynets.train_arguments import check_callbacks, check_n_jobs, check_patterns
 from manynets.training.checkpoint import Checkpoint, GroupCheckpoints
 from manynets.training.events import Callback
 from manynets.training.groups import check_limits, train_what_can
@@ -80,11 +80,13 @@ def train_many(
     groups, times, stratify: columns (N,) that say how rows are split, by a number as cv and by a fraction as validation: a group is
         never on both sides; the later rows are held out, and tested after training on all before them; both sides get the same
         share of each value of stratify, in place of each class.
-    sample_weight: (N,), how much each row counts, or (C, N) for weights by candidate.
+    sample_weight: (N,), how much each row counts, or (C, N) for weights by candidate. No network visits rows of its weight 0; those by candidate
+        have no say in folds and scaling, which all candidates share.
     validation: None; a fraction of each fold's training rows, split by the recipe's seed; or a set (X, y) or (X, y, sample_weight).
     n_jobs: processes of joblib's backend among which the networks are divided, or the threads of this one, as for `MLPSearchCV`; within
-        `joblib.parallel_config("dask")` the workers of a cluster. With processes, progress advances when a group of networks is
-        finished, and there are no checkpoints.
+        `joblib.parallel_config("dask")` the workers of a cluster. With processes there are no checkpoints.
+    callbacks: functions that are called with each event (`mn.Event`). With processes they get no `Evaluated`, and `Advanced` only when a group
+        of networks is finished, as the progress does; the curves are in `Result.model.history`.
     memory_limit: bytes, or such as "2GB"; networks that would take more are trained in parts, one after the other. Where X is the path of
         a table whose rows would take more, they are streamed, as in `manynets.train`: the networks of one shape share a stream, without
         cv, n_jobs, checkpoint and resume, and validation is a fraction of the rows, the same ones for all candidates.
@@ -122,7 +124,7 @@ def train_many(
         )  # fmt: skip
         if found is not None:
             return found
-    X, y, sample_weight = read_given(X, y, target, sample_weight, drop_missing_target=False)
+    X, y, sample_weight, _ = read_given(X, y, target, sample_weight, drop_missing_target=False)
     with warned_once():
         plan = plan_candidates(
             X, y, candidates, cv=cv, groups=groups, times=times, stratify=stratify, sample_weight=sample_weight, task=task,
@@ -216,6 +218,7 @@ def plan_candidates(
             raise found
         return found
 
+    older = each is not None and weightless_recorded(rows, [recipe.seed for _, recipe in pairs], each, resume)
     for c, (spec, recipe) in enumerate(pairs):
         weight = None if each is None else each[c]
         for f, fold in enumerate(folds):
@@ -224,12 +227,13 @@ def plan_candidates(
                 group = group_of(spec, recipe, f, split)
                 _check_weights(group.data, split, fold, weight, fold_number=f)
                 own_spec = embedded_columns(spec, group.data.encoder)
-                initial = starting_parameters(own_spec, recipe, group.data, split.train, weight)
+                trained = split.train if older else rows_with_weight(split.train, weight)
+                initial = starting_parameters(own_spec, recipe, group.data, trained, weight)
             except (ManynetsError, MemoryError) as error:
                 result = Result(candidate=c, fold=f, spec=own_spec, recipe=recipe, task=target.task, stopped="failed", error=error)
                 planned.failed.append(judged(result, fold.held_out))
             else:
-                member = Member(c * len(folds) + f, own_spec, recipe, initial, split.train, split.held_out, weight=weight)
+                member = Member(c * len(folds) + f, own_spec, recipe, initial, trained, split.held_out, weight=weight)
                 planned.plan.add(group, Trial(c, f), member, held_out=fold.held_out)
     if not planned.plan.groups:
         raise next(error for error in groups_of_data.values() if isinstance(error, ManynetsError))
@@ -330,6 +334,7 @@ def _checked(candidates: Sequence[Candidate]) -> list[Candidate]:
             )
     if not pairs:
         raise OptionError("candidates is empty; give at least one pair (MLP, Recipe)")
+    check_patterns(pairs)
     return pairs
 
 

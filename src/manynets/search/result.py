@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from manynets import core
 from manynets.display import html_table, layers_text, number_text
 from manynets.errors import InterruptedWarning, warn_user
 from manynets.model import Model
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from manynets.tables import TableEncoder
 
 NO_SCORES = math.nan, math.nan
+OF_OUTCOME = ("stopped", "parameters", "history", "best", "divergence", "seconds", "stepper", "threads")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -36,6 +38,7 @@ class Result:
     evaluation; best: the index of the entry whose weights these are. loss, score: on the fold's test rows (NaN without), where
     `score` is the `metric` that the recipe watches by its name, else the task's. The score of one that failed or diverged is the worst
     possible: -inf, or inf for a metric where lower is better. seconds: until its training ended, including the networks trained together with it.
+    stepper, threads: how its steps were made, and by how many of torch's threads.
 
     >>> import manynets as mn
     >>> data = mn.datasets.load("moons", points=400, seed=0)
@@ -62,6 +65,8 @@ class Result:
     loss: float = math.nan
     score: float = math.nan
     seconds: float = 0.0
+    stepper: str = ""
+    threads: int = 1
     encoder: TableEncoder | None = None
 
     def __repr__(self) -> str:
@@ -86,10 +91,13 @@ class Result:
             return None
         info = {
             "engine": "torch",
-            "versions": versions(),
             "stopped": [self.stopped],
             "seconds": self.seconds,
             "best": self.best,
+            "stepper": self.stepper,
+            "versions": versions(),
+            "core": core.description(),
+            "threads": self.threads,
             "device": str(find_device(self.recipe.device)),
         }
         return Model(
@@ -112,7 +120,7 @@ def result_of(found: Outcome | Failure | None, network: PlannedNetwork, *, score
     if isinstance(found, Failure):
         more = {"stopped": "failed", "error": found.error}
     elif found is not None:
-        more = {name: getattr(found, name) for name in ("stopped", "parameters", "history", "best", "divergence", "seconds")}
+        more = {name: getattr(found, name) for name in OF_OUTCOME}
         more |= {"loss": scores[0], "score": scores[1], "in_features": data.in_features, "encoder": data.encoder}
     own: dict[str, Any] = {"spec": member.spec, "recipe": member.recipe, "task": data.problem.task}
     return Result(candidate=trial.candidate, fold=trial.fold, **own, **more)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from manynets.errors import OptionError
-from manynets.plan import Plan
+from manynets.plan import FoldRows, Plan
 from manynets.renames import renamed
 from manynets.training.checkpoint import recorded_identities
 from manynets.training.state import Digests, differences, identity_of
@@ -35,3 +39,22 @@ def check_recorded(plan: Plan, count: int, resume: str | os.PathLike[str]) -> No
                 f"{os.fspath(resume)} holds checkpoints of another training: {'; '.join(found[:SHOWN])}{more}; give the same data,"
                 " candidates and cv, or another folder"
             )
+
+
+def weightless_recorded(
+    rows: FoldRows, seeds: Sequence[int], weights: NDArray[np.float64], resume: str | os.PathLike[str] | None
+) -> bool:
+    """Return whether checkpoints recorded a network that trains on rows of weight 0, as version 0.1 had it for weights by candidate (C, N).
+
+    seeds: of the candidates.
+    """
+    digest = Digests()
+    for identity in [] if resume is None else recorded_identities(resume):
+        for number, network in identity.get("networks", {}).items():
+            candidate, fold = divmod(int(number), len(rows.folds))
+            if candidate < len(weights):
+                train = rows.of(fold, seeds[candidate]).train
+                weight = weights[candidate] if train is None else weights[candidate][train]
+                if not weight.all() and network.get("rows") == digest(train):
+                    return True
+    return False

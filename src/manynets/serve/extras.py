@@ -73,7 +73,7 @@ def limits_of(question: Question, answer: Answer, coverage: float) -> dict[str, 
 def _refuse_infinite(values: Any, *, what: str) -> None:
     """Raise BadRequest for numbers that JSON does not have."""
     if not np.isfinite(values).all():
-        raise BadRequest(422, f"{what} is not finite, because the cells are too far from those of training")
+        raise BadRequest(422, f"{what} is not finite, because the cells are too far from the values seen in training")
 
 
 def rows_to_explain(loaded: Loaded) -> int:

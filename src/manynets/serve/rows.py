@@ -12,9 +12,11 @@ import io
 import itertools
 import json
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from manynets.display import counted
 from manynets.tables import TableEncoder
 from manynets.tables.cells import plain_label
 from manynets.tables.columns import DateColumn, NumericColumn
@@ -22,7 +24,6 @@ from manynets.tables.missing import is_missing
 from manynets.tables.written import PLAIN, Reading, read_number, reading_for
 
 MOST_NAMED = 20
-LARGE = 1e300
 LONGEST = 10_000
 """Characters of a cell."""
 
@@ -54,9 +55,10 @@ class RequestRows:
 
 
 class RowReader:
-    """Reads the rows of requests for one model. encoder: of the model, or None where it takes `width` numbers a row."""
+    """Reads the rows of requests for one model. encoder: of the model, or None where it takes `width` numbers a row of at most `largest`."""
 
-    def __init__(self, encoder: TableEncoder | None, width: int) -> None:
+    def __init__(self, encoder: TableEncoder | None, width: int, *, largest: float = sys.float_info.max) -> None:
+        self._largest = largest
         self._positional = encoder is None or encoder.positional
         self._gaps = encoder is not None
         self._readings: dict[str, Reading | None] = dict.fromkeys((f"x{j}" for j in range(width)), PLAIN)
@@ -90,29 +92,33 @@ class RowReader:
         """Return the cells of a column of numbers, NaN where missing."""
         reading = reading_for((cell for cell in cells if isinstance(cell, str)), reading)
         return [
-            cell if type(cell) is float and -LARGE < cell < LARGE else self._number(cell, name, row, reading)
+            cell if type(cell) is float and -self._largest <= cell <= self._largest else self._number(cell, name, row, reading)
             for row, cell in enumerate(cells)
         ]
 
     def _number(self, cell: Any, name: str, row: int, reading: Reading) -> float:
         if isinstance(cell, int):
             try:
-                return float(cell)
+                cell = float(cell)
             except OverflowError:
                 cell = math.inf
         if isinstance(cell, float):
-            if math.isfinite(cell):
-                return cell
-            raise BadRequest(422, "the number is too large", column=name, row=row)
+            return self._within(cell, name, row)
         text = cell.strip() if isinstance(cell, str) else None
         if cell is None or (text is not None and is_missing(text)):
             if self._gaps:
                 return math.nan
-            raise BadRequest(422, "a number is missing, and the model has no columns that may have gaps", column=name, row=row)
+            raise BadRequest(422, "a number is missing, but the columns of this model may not have gaps", column=name, row=row)
         found = read_number(text, reading) if text and len(text) <= LONGEST else None
         if found is None or not math.isfinite(found):
             raise BadRequest(422, f"{str(cell)[:40]!r} is not a number", column=name, row=row)
-        return found
+        return self._within(found, name, row)
+
+    def _within(self, number: float, name: str, row: int) -> float:
+        """Return a number that the model can take. Errors: BadRequest for any other."""
+        if not abs(number) <= self._largest:
+            raise BadRequest(422, f"the number is too large: it must be at most {self._largest:.3g}", column=name, row=row)
+        return number
 
 
 def _reading_of(column: Any) -> Reading | None:
@@ -166,7 +172,7 @@ def _from_csv(body: bytes, most: int, names: Iterable[str]) -> dict[str, list[An
         raise BadRequest(422, "the header names a column twice")
     for row, line in enumerate(lines[1:]):
         if len(line) != len(header):
-            raise BadRequest(422, f"row {row} has {len(line)} cells, but the header has {len(header)}", row=row)
+            raise BadRequest(422, f"row {row} has {counted(len(line), 'cell')}, but the header has {len(header)}", row=row)
     return {name: [line[j] for line in lines[1:]] for j, name in enumerate(header)}
 
 
@@ -189,7 +195,7 @@ def _by_column(raw: Mapping[str, Any]) -> dict[str, list[Any]]:
         if not isinstance(cells, list):
             raise BadRequest(422, "a column must be a list of cells", column=name)
         if count is not None and len(cells) != count:
-            raise BadRequest(422, f"the column has {len(cells)} cells, but others have {count}", column=name)
+            raise BadRequest(422, f"the column has {counted(len(cells), 'cell')}, but others have {count}", column=name)
         count = len(cells)
     return dict(raw)
 

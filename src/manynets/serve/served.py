@@ -25,6 +25,7 @@ from manynets.tables.columns import DateColumn, NumericColumn
 LOG = logging.getLogger("manynets.serve")
 Identity = tuple[int, int, int]
 
+TOO_FAR = "a prediction is not finite, because the cells are too far from the values seen in training"
 QUICK_ROWS = 512
 QUICK_MULTIPLICATIONS = 5e7
 """The most that is predicted in the event loop: some milliseconds, by which it may delay all other requests."""
@@ -40,7 +41,9 @@ class Loaded:
     @functools.cached_property
     def reader(self) -> RowReader:
         """The reader of the rows of requests."""
-        return RowReader(self.model.encoder, array_width(self.model))
+        if self.model.encoder is not None:
+            return RowReader(self.model.encoder, array_width(self.model))
+        return RowReader(None, self.model.in_features, largest=float(np.finfo(self.model.recipe.dtype).max))
 
     @functools.cached_property
     def multiplications(self) -> float:
@@ -174,10 +177,13 @@ def _together(questions: Sequence[Question]) -> list[Answer]:
 def _answers(model: Model, requests: Sequence[RequestRows]) -> list[Answer]:
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
         logits = model.logits(rows_as_frame(model, requests))
-        found = model.predicted(logits)
-        chances = None if model.task.name == "regression" else model.probabilities(logits)
+        try:
+            found = model.predicted(logits)
+            chances = None if model.task.name == "regression" else model.probabilities(logits)
+        except DataError:  # of scores that have overflowed, which speaks of X
+            raise DataError(TOO_FAR) from None
     if any(values is not None and values.dtype.kind == "f" and not np.isfinite(values).all() for values in (found, chances)):
-        raise DataError("a prediction is not finite, because the cells are too far from those of training")
+        raise DataError(TOO_FAR)
     predictions, shares = found.tolist(), None if chances is None else chances.tolist()
     out, at = [], 0
     for rows in requests:

@@ -132,6 +132,8 @@ class EarlyStopping:
 class ParameterGroup:
     """Parameters with a learning rate of their own. Source: the parameter groups of torch.optim.
 
+    A pattern that matches no parameter of any network that is trained is an OptionError.
+
     >>> ParameterGroup(names="*.bias", lr_factor=0.1, decay_factor=0.0)
     ParameterGroup(names='*.bias', lr_factor=0.1, decay_factor=0.0)
     """
@@ -170,7 +172,7 @@ class Recipe:
     optimizer: Optimizer = setting(factory=AdamW, help="Optimizer:", panel=_TRAINING)
     schedule: Schedule = setting(factory=Constant, help="Learning-rate schedule:", panel=_TRAINING)
     groups: tuple[ParameterGroup, ...] = setting(
-        (), help="ParameterGroups, of which the first whose pattern fits a parameter counts", several=True, option=""
+        (), help="ParameterGroups, of which the first whose pattern matches a parameter counts", several=True, option=""
     )
     epochs: int | None = setting(
         None, help="Passes over the rows", allowed=LENGTH, none=f"{EPOCHS}, or as many as iterations take", panel=_TRAINING

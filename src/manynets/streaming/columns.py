@@ -10,7 +10,7 @@ from typing import Any
 
 from manynets.data.stream.limit import memory_bytes
 from manynets.display import bytes_text
-from manynets.errors import OptionError
+from manynets.errors import OptionError, missing_file
 from manynets.spec import MLP, PiecewiseLinear
 from manynets.tables import fit_encoder, understand
 from manynets.tables.converted import converted
@@ -73,6 +73,8 @@ def files_of(path: str, limit: int | str, *, what: str = "memory_limit", **text:
     most = memory_bytes(limit, what=what)
     if in_blocks(path):
         return BlockFiles(path), ""
+    if path != "-" and not Path(path).exists():
+        raise missing_file(path)
     if not path.lower().endswith(TEXT) or not Path(path).is_file():
         raise OptionError(
             f"{what} is for Parquet, Arrow and plain text files, which can be read in parts, but {path} is none of them; convert it to Parquet,"

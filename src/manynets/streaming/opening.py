@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -25,7 +26,7 @@ from manynets.prepare import TrainingData
 from manynets.spec import MLP, PiecewiseLinear, Recipe
 from manynets.steps import batch_rows
 from manynets.streaming.columns import Columns, bytes_in_memory
-from manynets.tables import TableEncoder, fit_encoder, understand
+from manynets.tables import TableEncoder, fit_encoder, split_target, understand
 from manynets.tables.encoder_fitting import warn_of_targets
 from manynets.tables.facts import corrected, rank_error
 from manynets.tables.kinds import Column
@@ -103,7 +104,8 @@ class Stream:
         The scores and targets of all rows are in memory together, their columns are not.
         """
         frames = blocks_of_part(self.table, self.description.counts, part)
-        found = scored(self.table, frames, lambda frame: model.mean_logits(model.logits(self.encoder.transform(frame))))
+        with self.table.naming_rows(self.encoder):
+            found = scored(self.table, frames, lambda frame: model.mean_logits(model.logits(self.encoder.transform(frame))))
         if found is None:
             return None
         return {"rows": len(found.y), **model.figures(found.scores, found.y, sample_weight=found.weight)}
@@ -173,6 +175,8 @@ def _task(found: Description, y: NDArray[Any], task: Any, target: str, recipe: R
     """Return the task, from all different values of the target and its exact mean and standard deviation."""
     if isinstance(task, Task):
         return task
+    if y.dtype.kind == "U" and task in (None, "regression"):
+        _refuse_written_numbers(found, target)
     if found.values is None and y.dtype.kind not in "iuf":
         raise DataError(f"target {target!r} has more than 10,000 different labels; that is the most classes that a stream may have")
     values = y if found.values is None else found.values
@@ -191,6 +195,21 @@ def _task(found: Description, y: NDArray[Any], task: Any, target: str, recipe: R
     return dataclasses.replace(made, center=(facts.mean,), scale=(1.0 if flat else facts.deviation,))
 
 
+def _refuse_written_numbers(found: Description, target: str) -> None:
+    """Raise DataError for a target of text that is read as numbers in memory, where all rows show how they are written."""
+    import polars
+
+    rows = found.sample.select(polars.col(target), polars.lit(0).alias(f"{target} and more"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        numbers = split_target(rows, target)[1]
+    if numbers.dtype.kind in "iuf" and find_task(numbers).name == "regression":
+        raise DataError(
+            f"target {target!r} is text that holds numbers, such as {found.sample[target][0]!r}; a stream takes text for classes: write it"
+            " as numbers, or give the task, such as multiclass"
+        )
+
+
 def _encoder(
     table: RowsTable, found: Description, columns: Columns, target: NDArray[Any], y: NDArray[Any], embedding: PiecewiseLinear | None
 ) -> tuple[tuple[Column, ...], TableEncoder]:
@@ -198,15 +217,20 @@ def _encoder(
     sample = found.sample[list(table.features)]
     schema = understand(sample, categorical=list(columns.categorical), numeric=list(columns.numeric), y=y)
     declared = {*columns.categorical, *columns.numeric}
-    schema = tuple(column if column.name in declared else _row_number(column, found) for column in schema)
+    schema = tuple(column if column.name in declared else _in_all_rows(column, found) for column in schema)
     options = columns.encoding
     encoder = fit_encoder(sample, schema=schema, embedding=embedding, target=target, **options)
     return schema, encoder if found.complete else corrected(encoder, found.facts, **options)
 
 
-def _row_number(column: Column, found: Description) -> Column:
-    """Return the column as left out if it numbers the rows, which a sample does not show."""
+def _in_all_rows(column: Column, found: Description) -> Column:
+    """Return the column as left out where a sample does not show what all rows do: that it numbers them, or has values at all."""
+    if column.name not in found.facts:  # one of a column of lists
+        return column
     facts, kind = found.facts[column.name], found.sample[column.name].dtype
+    if not column.distinct and facts.present and not kind.is_numeric():
+        why = f"all values are missing in a sample of {found.sample.height:,} rows, and all but {facts.present:,} in the table"
+        return dataclasses.replace(column, kind="dropped", note=why)
     if column.kind != "numeric" or not kind.is_integer() or column.distinct < found.sample.height or facts.rows < 20:
         return column
     if facts.high - facts.low + 1 > 2 * max(facts.rows, found.counts.sum()):
@@ -238,8 +262,8 @@ def _rows(
     size, window = -(-batch // world_size), budget.window_rows(each, group)
     if window < size:
         raise OptionError(
-            f"the memory limit of {bytes_text(budget.limit)} is too low: reading the largest row group takes {bytes_text(group)} of it"
-            f" and a batch {bytes_text(each * size)}; raise it, or write the file with smaller row groups"
+            f"the memory limit of {bytes_text(budget.limit)} is too low: reading the largest row group takes {bytes_text(group)} and a batch"
+            f" {bytes_text(each * size)}; give at least {budget.least(each, group, size)}MB, or write the file with smaller row groups"
         )
     seed = recipe.seed if recipe.shuffle else None
     layout = Layout(counts, window=window, batch_size=batch, seed=seed, merge_single=norm, rank=rank, world_size=world_size)
@@ -248,7 +272,8 @@ def _rows(
 
     def read(block: int) -> Encoded:
         frame = table.read_part(table.files.blocks[block], TRAIN)
-        x = encoder.transform(frame[list(table.features)], out=space[: frame.height])
+        with table.naming_rows(encoder):
+            x = encoder.transform(frame[list(table.features)], out=space[: frame.height])
         return Encoded(x, task.encode(table.target_of(frame)), table.weights_of(frame))
 
     kind = getattr(torch, recipe.dtype)
@@ -292,7 +317,9 @@ def _identity(table: RowsTable, encoder: TableEncoder, layout: Layout) -> dict[s
 
 def _labelled(table: RowsTable, frame: Any, encoder: TableEncoder) -> Labelled:
     """Return rows of a table, encoded."""
-    return Labelled(encoder.transform(frame[list(table.features)]), table.target_of(frame), table.weights_of(frame))
+    with table.naming_rows(encoder):
+        x = encoder.transform(frame[list(table.features)])
+    return Labelled(x, table.target_of(frame), table.weights_of(frame))
 
 
 def _on_device(rows: Labelled, task: Task, recipe: Recipe) -> Rows:

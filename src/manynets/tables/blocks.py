@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from manynets.errors import DataError
 from manynets.tables.binary import parquet_files
 from manynets.tables.cells import NUMBER
-from manynets.tables.delimited import ends_oddly, ends_with_open_quote, kinds_of, repeated_header
+from manynets.tables.delimited import ends_oddly, ends_with_open_quote, kinds_of, odd_line, repeated_header
 from manynets.tables.marks import FileMarks
-from manynets.tables.settling import NumberFacts, as_numbers, without_text_tokens
+from manynets.tables.settling import NumberFacts, as_numbers, with_points, without_text_tokens
 from manynets.tables.sniffing import Head, read_head
 from manynets.tables.source import TEXT, Source, TextOptions, in_utf8
 from manynets.tables.stored import StoredColumns
@@ -39,11 +40,12 @@ class _WholeNeeded(Exception):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Blocks:
-    """A table in pieces. names: of the columns. rows: how many. pieces: reads them from the start, of any size."""
+    """A table in pieces. names: of the columns. rows: how many. pieces: reads them from the start, of any size. notes: for the user."""
 
     names: tuple[str, ...]
     rows: int
     pieces: Callable[[], Iterator[polars.DataFrame]]
+    notes: tuple[str, ...] = ()
 
     def frames(self, size: int) -> Iterator[polars.DataFrame]:
         """Yield frames of so many rows; the last one has up to twice as many."""
@@ -109,18 +111,43 @@ def _stored(path: str, files: Sequence[Path]) -> Blocks | None:
 # ------------------------------------------------------------------------------------------------------------- text tables
 
 
+def text_blocks(source: Source, head: Head) -> Blocks:
+    """Return the blocks of a text table in UTF-8, of any size. head: what its first lines show.
+
+    Columns are text where `read_table` finds numbers with units, or dates, among words.
+
+    Errors: DataError for lines that would be cleaned first, which takes the whole table.
+    """
+    try:
+        if head.unclean:
+            raise _WholeNeeded
+        return _typed(source, head, kinds_of(head, ()), ())
+    except _WholeNeeded:
+        why = (
+            odd_line(source, head)
+            or "it repeats its header, or has lines above it, sums below the rows or a quote that is never closed"
+        )
+        raise DataError(f"{source.name} cannot be read in parts: {why}; correct the file, or raise the memory limit") from None
+
+
 def _written(source: Source, options: TextOptions, used: Sequence[str]) -> Blocks | None:
     source = in_utf8(source, options.encoding)
     if source.content is not None:
         return None
     preferred = "\t" if source.name.lower().endswith(".tsv") else None
     head = read_head(source, delimiter=options.delimiter, preferred=preferred, header=options.header)
-    if head.unclean or head.notes or source.notes or ends_with_open_quote(source, head.delimiter):
+    if head.unclean or head.notes or source.notes:
         return None
+    return _typed(source, head, kinds_of(head, options.text), used)
+
+
+def _typed(source: Source, head: Head, kinds: Sequence[str], used: Sequence[str]) -> Blocks:
+    if ends_with_open_quote(source, head.delimiter):
+        raise _WholeNeeded
     refuse_duplicates(head.names)
     assert source.file is not None
     marks = FileMarks([source.file], form="text")
-    columns = [_Facts(name, kind) for name, kind in zip(head.names, kinds_of(head, options.text), strict=True)]
+    columns = [_Facts(name, kind, commas=head.delimiter == ";") for name, kind in zip(head.names, kinds, strict=True)]
     rows, last = 0, None
     for piece in _pieces(source, head):
         for facts, cells in zip(columns, piece, strict=True):
@@ -140,7 +167,7 @@ def _written(source: Source, options: TextOptions, used: Sequence[str]) -> Block
             yield piece.with_columns(_as(cells, kind, facts) for cells, kind, facts in zip(piece, types, columns, strict=True))
         marks.check()
 
-    return Blocks(names=tuple(head.names), rows=rows, pieces=pieces)
+    return Blocks(names=tuple(head.names), rows=rows, pieces=pieces, notes=head.notes)
 
 
 def _pieces(source: Source, head: Head) -> Iterator[polars.DataFrame]:
@@ -191,12 +218,16 @@ def _parsed(text: bytes, head: Head) -> polars.DataFrame:
 
 
 class _Facts:
-    """What all cells of a column have in common, found block by block. kind: of its first rows, see `kinds_of`."""
+    """What all cells of a column have in common, found block by block.
 
-    def __init__(self, name: str, kind: str) -> None:
+    kind: of its first rows, see `kinds_of`. commas: whether numbers may have a decimal comma, as in files with semicolons.
+    """
+
+    def __init__(self, name: str, kind: str, *, commas: bool) -> None:
         self.name, self.kind = name, kind
         self.fits = True
         self._numbers = NumberFacts()
+        self._pointed = NumberFacts() if commas else None
 
     def add(self, cells: polars.Series) -> None:
         """Look at some more cells."""
@@ -205,20 +236,29 @@ class _Facts:
         if self.kind in ("int", "float"):
             self.fits = self.fits and bool(cells.str.contains(_INTEGER if self.kind == "int" else NUMBER).fill_null(True).all())
         self._numbers.add(cells)
+        pointed = None if self._pointed is None else with_points(cells)
+        if self._pointed is not None and pointed is not None:
+            self._pointed.add(pointed)
+        else:
+            self._pointed = None
 
     def type(self, *, fits: bool, used: bool) -> str:
-        """Return "int", "float" or "text" for the whole column. fits: whether all columns are as their first rows show."""
+        """Return "int", "float", "comma" or "text" for the whole column. fits: whether all columns are as their first rows show."""
         if self.kind == "words":
             return "text"
         if fits and self.kind in ("int", "float"):
             return self.kind
         kind = self._numbers.kind()
+        if kind is None and self._pointed is not None and self._pointed.kind(doubt=False) is not None:
+            return "comma"
         if kind is None and used:
             raise _WholeNeeded
         return kind or "text"
 
 
 def _as(cells: polars.Series, kind: str, facts: _Facts) -> polars.Series:
+    if kind == "comma":
+        return as_numbers(cells.str.replace(",", ".", literal=True), whole=False)
     if kind in ("int", "float"):
         return as_numbers(cells, whole=kind == "int")
     return without_text_tokens(cells) if facts.kind == "words" else cells

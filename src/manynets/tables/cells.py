@@ -130,7 +130,7 @@ def _numbers(table: Table, name: str, reading: Reading) -> NDArray[np.float64]:
             series = series.cast(nw.Float64)
         # whole numbers with gaps as well: PyArrow does not cast them beyond 2^53
         return np.asarray(series.to_numpy(), dtype=np.float64)
-    if storage == "empty":
+    if storage == "empty" or (storage in ("date", "time", "other") and series.null_count() == len(series)):
         return np.full(table.rows, math.nan)
     if storage == "duration":
         return _durations(name, series, reading)

@@ -6,12 +6,15 @@ import contextlib
 import glob
 import json
 import os
+import secrets
 import time
 from pathlib import Path
 
-from manynets.errors import DataError, OptionError
+from manynets.errors import DataError, OptionError, warn_user
+from manynets.tables.blocks import text_blocks
 from manynets.tables.marks import FileMarks, check_name
-from manynets.tables.source import TEXT
+from manynets.tables.sniffing import read_head
+from manynets.tables.source import TEXT, Source
 from manynets.tables.stored import first_line
 
 MARK = "manynets.converted_from"
@@ -20,8 +23,8 @@ MOST_ROWS, FEWEST_ROWS = 1 << 16, 1 << 10
 """Of a row group."""
 ABANDONED = 3600.0
 """Seconds after which a file that is not written any more is one that a killed process left."""
-HEAD_ROWS = 10_000
-"""Rows that say what type a column has; a later cell that does not fit is an error."""
+VERSION = 2
+"""Of what is written; a file of another version is written again."""
 
 
 def converted(path: str | Path, *, group_bytes: int, delimiter: str | None = None, header: bool = True) -> tuple[Path, bool]:
@@ -34,36 +37,40 @@ def converted(path: str | Path, *, group_bytes: int, delimiter: str | None = Non
     other formats.
     """
     import polars
+    from polars.io.plugins import register_io_source
 
-    source = check_name(Path(path))
-    if source.suffix.lower() not in TEXT:
-        raise OptionError(f"{source} cannot be converted in parts: give one of {', '.join(TEXT)}, or a Parquet file")
-    target = source.with_name(f"{source.name}.parquet")
-    marks = FileMarks([source], form="text")
-    separator, found = delimiter or _delimiter(source), source.stat()
-    origin = json.dumps({"size": found.st_size, "mtime_ns": found.st_mtime_ns, "delimiter": separator, "header": header})
-    if target.exists() and _origin_of(target, source) == origin:
+    file = check_name(Path(path))
+    if file.suffix.lower() not in TEXT:
+        raise OptionError(f"{file} cannot be converted in parts: give one of {', '.join(TEXT)}, or a Parquet file")
+    target = file.with_name(f"{file.name}.parquet")
+    marks, found = FileMarks([file], form="text"), file.stat()
+    source = Source(name=str(file), file=file)
+    head = read_head(source, delimiter=delimiter, preferred="\t" if file.suffix.lower() == ".tsv" else None, header=header)
+    reading = {"delimiter": head.delimiter, "header": header, "version": VERSION}
+    origin = json.dumps({"size": found.st_size, "mtime_ns": found.st_mtime_ns, **reading})
+    if target.exists() and _written_from(target, file) == origin:
         return target, False
     _remove_abandoned(target)
-    own = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    own = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    blocks = text_blocks(source, head)
+    rows = min(max(group_bytes // (8 * len(blocks.names)), FEWEST_ROWS), MOST_ROWS)
     try:
-        lazy = polars.scan_csv(
-            source, separator=separator, has_header=header, infer_schema_length=HEAD_ROWS, try_parse_dates=False, glob=False
-        )
-        if not header:
-            lazy = lazy.rename({name: f"x{j}" for j, name in enumerate(lazy.collect_schema().names())})
-        rows = group_bytes // (8 * len(lazy.collect_schema()))
-        size = min(max(rows, FEWEST_ROWS), MOST_ROWS)
-        lazy.sink_parquet(own, row_group_size=size, maintain_order=True, metadata={MARK: origin})
+        schema = next(blocks.pieces()).schema
+        lazy = register_io_source(lambda *_: blocks.pieces(), schema=schema)
+        lazy.sink_parquet(own, row_group_size=rows, maintain_order=True, metadata={MARK: origin})
         marks.check()
+        if target.exists() and _written_from(target, file) == origin:  # by another process, which may be reading it
+            return target, False
         os.replace(own, target)
     except (polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
-        raise DataError(f"{source} cannot be converted to Parquet: {first_line(error)}") from error
+        raise DataError(f"{file} cannot be converted to Parquet: {first_line(error)}") from error
     except OSError as error:
-        raise OSError(error.errno, f"{source} cannot be converted to Parquet: {error.strerror}", str(target)) from error
+        raise OSError(error.errno, f"{file} cannot be converted to Parquet: {error.strerror}", str(target)) from error
     finally:
         with contextlib.suppress(FileNotFoundError):
             own.unlink()
+    if blocks.notes:
+        warn_user("; ".join(f"{file}: {note}" for note in blocks.notes), UserWarning)
     return target, True
 
 
@@ -75,24 +82,22 @@ def _remove_abandoned(target: Path) -> None:
                 entry.unlink()
 
 
-def _origin_of(target: Path, source: Path) -> str:
-    """Return what a Parquet file says that it was converted from; DataError for one that was not written here."""
+def origin_of(file: Path) -> str:
+    """Return what a Parquet file says that it was converted from; empty for one that was not written here."""
     import polars
 
     try:
-        mark = polars.read_parquet_metadata(target).get(MARK)
+        return polars.read_parquet_metadata(file).get(MARK, "")
     except (polars.exceptions.PolarsError, polars.exceptions.PanicException, OSError):
-        mark = None
-    if mark is None:
+        return ""
+
+
+def _written_from(target: Path, source: Path) -> str:
+    """Return what a Parquet file says that it was converted from; DataError for one that was not written here."""
+    mark = origin_of(target)
+    if not mark:
         raise DataError(
             f"{target} is in the way: {source} would be converted to it, but manynets did not write it; give that file as the data, or move it"
             " to another name"
         )
     return mark
-
-
-def _delimiter(source: Path) -> str:
-    """Return the delimiter that occurs most often in the first line."""
-    with source.open("rb") as file:
-        first = file.readline(1 << 20).decode("utf-8", errors="replace")
-    return max(",;\t|", key=first.count)

@@ -311,6 +311,15 @@ def blank_lines(source: Source, head: Head) -> list[int]:
     return blank
 
 
+def odd_line(source: Source, head: Head) -> str:
+    """Return in words which line is not UTF-8, blank, or not as long as the header; empty where there is none."""
+    try:
+        blank = blank_lines(source, head)
+    except _NeedsCleaning as error:
+        return str(error.__cause__).removeprefix(f"{source.name}, ").partition(";")[0]
+    return f"data row {blank[0]:,} (counted from 0) is a blank line" if blank else ""
+
+
 def _without_blank_lines(source: Source, head: Head, frame: polars.DataFrame) -> polars.DataFrame:
     """Take out the rows that polars made of blank lines, and refuse lines that are too short.
 

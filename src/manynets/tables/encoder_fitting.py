@@ -171,8 +171,8 @@ def warn_of_targets(schema: Sequence[Column]) -> None:
     for column in schema:
         if column.leak:
             warn_user(
-                f"column {column.name!r} gives the target away: {column.leak}. If it is not known before the target is, leave it out:"
-                f" drop=[{column.name!r}]",
+                f"column {column.name!r} gives the target away: {column.leak}. If it is not known before the target is, take it out of X;"
+                f" mn.train and fit_encoder do so with drop=[{column.name!r}]",
                 LeakWarning,
             )
 

@@ -127,7 +127,8 @@ class Facts:
         total = self.present + count
         step = np.where(seen, mean - self.mean, 0.0)
         share = np.divide(count, total, out=np.zeros_like(total), where=total > 0)
-        self.squares += np.where(seen, variance * count, 0.0) + step**2 * self.present * share
+        with np.errstate(over="ignore", invalid="ignore"):  # the squares may not be finite, see `_corrected`
+            self.squares += np.where(seen, variance * count, 0.0) + step**2 * self.present * share
         self.mean += step * share
         self.present = total
         self.low, self.high = np.fmin(self.low, low), np.fmax(self.high, high)
@@ -166,7 +167,12 @@ def corrected(
     Exact are centre and scale of the scaling "standard", the limits of numbers, which categories have an output of their own, and which
     columns have gaps. Medians, quantiles, and the edges of piecewise-linear columns stay those of the sample.
     """
-    columns = tuple(_corrected(column, facts[column.name], scaling, max_levels) for column in encoder.columns)
+    columns = tuple(
+        _corrected(column, facts[column.name], scaling, max_levels)
+        if column.name in facts
+        else column  # else one of a column of lists
+        for column in encoder.columns
+    )
     return replace(encoder, columns=columns)
 
 
@@ -176,7 +182,7 @@ def _corrected(column: ColumnEncoder, facts: ColumnFacts, scaling: Scaling, max_
         bounds = np.array([facts.low, facts.high])
         if is_constant(facts.low, facts.high):
             spread = Spread(center=facts.low / 2.0 + facts.high / 2.0) if scaling != "none" else Spread()
-        elif scaling == "standard" or column.fill is None:
+        elif (scaling == "standard" or column.fill is None) and math.isfinite(facts.deviation):
             spread = Spread() if scaling == "none" else Spread(center=facts.mean, scale=facts.deviation)
         else:
             spread = column.spread

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,15 +17,19 @@ from manynets.tables.table import Table
 if TYPE_CHECKING:
     import narwhals as nw
 
-WIDTH, LEAST_WIDTH = 256, 32
+MOST_WIDTH, LEAST_WIDTH = 1 << 11, 1 << 5
+MOST_CELLS = 1 << 26  # of a column of text, 256 MiB: longer tables get fewer columns,
+ALWAYS_WIDTH = 1 << 8  # but as many as this
+FREQUENT, COLUMNS_PER_WORD = 10, 4  # cells of a word that can be learned, and columns for each, so that few words share one
 MOST_HASHED = 1 << 12
 """The most columns that the text of a stored encoder may have."""
-SAMPLE = 1000
-"""So many cells are looked at for words."""
+SAMPLE, COUNTED = 1000, 20_000
+"""So many cells are looked at for words, and counted to find the width."""
 FEWEST_WORDS = 2.5
 """With fewer words in a cell, on average, a text is a name or a code."""
 
 _WORD = re.compile(r"\w*[^\W\d_]\w*")
+_TOKEN = re.compile(r"(?u)\b\w+\b")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,17 +69,22 @@ class TextColumn:
             texts: list[str | None] = [None] * table.rows
         else:
             texts = listed(text_cells(table, self.name))
-        hashing = HashingVectorizer(n_features=self.width, token_pattern=r"(?u)\b\w+\b", dtype=np.float32)
+        hashing = HashingVectorizer(n_features=self.width, token_pattern=_TOKEN.pattern, dtype=np.float32)
         out[:, : self.width] = hashing.transform([text or "" for text in texts]).toarray()
         if self.gaps:
             out[:, self.width] = [not text for text in texts]
 
 
 def fit_text(table: Table, name: str) -> TextColumn:
-    """Fit a column of text: 256 columns for its words, fewer for less than 1024 rows."""
-    width = min(WIDTH, max(LEAST_WIDTH, 1 << max(0, (table.rows // 4).bit_length() - 1)))
-    empty = table.storage(name) == "empty" or bool(blank_cells(text_cells(table, name)).any())
-    return TextColumn(name=name, width=width, gaps=empty)
+    """Fit a column of text, with up to 2,048 columns: a power of two, at least four for each word that occurs in ten cells."""
+    empty = table.storage(name) == "empty"
+    cells = [] if empty else listed(text_cells(table, name))
+    some = cells[:: -(-table.rows // COUNTED)]
+    counts = Counter(word for text in some if text for word in set(_TOKEN.findall(text.lower())))
+    wanted = COLUMNS_PER_WORD * sum(count >= FREQUENT for count in counts.values())
+    most = min(MOST_WIDTH, max(ALWAYS_WIDTH, 1 << ((MOST_CELLS // table.rows).bit_length() - 1)))
+    gaps = empty or bool(blank_cells(text_cells(table, name)).any())
+    return TextColumn(name=name, width=min(max(1 << (wanted - 1).bit_length(), LEAST_WIDTH), most), gaps=gaps)
 
 
 def holds_words(cells: nw.Series[Any]) -> bool:

@@ -26,6 +26,10 @@ SAMPLE = 20_000
 FEWEST_FOR_A_COPY, FEWEST_ALONE = 30, 100
 """In fewer rows a copy of the target, or a column that predicts it perfectly alone, may be chance or a good column."""
 FEWEST_OF_A_CLASS = 5
+FEWEST_CODES, ROWS_PER_CODE, NEIGHBOURS = 17, 10, 4
+"""Codes have so many different values, so many rows of each, and so many neighbours are taken together to see whether they are alike."""
+GAIN_OF_CODES, TIMES_OF_CODES = 0.02, 3.0
+"""What single values must explain beyond groups of neighbours: so much more of the target, and so many times as much."""
 
 _COUNTS_ROWS = re.compile(r"(?:|.*[\W_])(?:id|index|idx|order|row|rownum|no|nr|num|number|unnamed_[0-9]+)", re.IGNORECASE)
 
@@ -76,6 +80,29 @@ def reconsidered(table: Table, column: Column, scores: NDArray[np.float64]) -> C
         [f"used, though it looks like {why}: {share} of the target follows from {best.what}", *more, "drop it to leave it out"]
     )
     return replace(column, kind=best.kind, form=best.form, part=best.part, note=note)
+
+
+def as_codes(table: Table, column: Column, scores: NDArray[np.float64]) -> Column:
+    """Return a numeric column as categories where its whole numbers are codes: each says far more about the target than with its neighbours.
+
+    table: the training rows, or some of them; scores: of their target, see `target_scores`.
+    """
+    if (
+        column.form is not None
+        or not FEWEST_CODES <= column.distinct <= table.rows // ROWS_PER_CODE
+        or table.storage(column.name) != "number"
+    ):
+        return column
+    values = number_cells(table, column.name)
+    codes = _ranks(values)
+    codes = np.where(np.isnan(values), -1, codes)
+    if not np.array_equal(values, np.floor(values), equal_nan=True):
+        return column
+    alone, together = association(codes, scores), association(codes // NEIGHBOURS, scores)
+    if not alone.informative or alone.share < max(TIMES_OF_CODES * together.share, together.share + GAIN_OF_CODES):
+        return column
+    note = f"taken as codes: {alone.share:.0%} of the target follows from single values, {max(together.share, 0):.0%} from groups of neighbours"
+    return replace(column, kind="categorical", note=f"{note}; declare it numeric if it is a number")
 
 
 def _numbers_the_rows(table: Table, column: Column) -> bool:

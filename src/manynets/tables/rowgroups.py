@@ -6,13 +6,15 @@ A block is a row group of a Parquet file, or as many rows of an Arrow file as AR
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manynets.errors import DataError
 from manynets.tables.binary import ARROW, parquet_files
+from manynets.tables.converted import origin_of
 from manynets.tables.footer import footer_bytes, row_groups
 from manynets.tables.marks import FileMarks, check_name
 from manynets.tables.stored import keys_of, readable
@@ -76,11 +78,14 @@ class BlockFiles:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the files, of which it reads the size and the end: in Parquet where each column begins, and mostly its least and largest values."""
+        """A hash of the files, of which it reads the size and the end: in Parquet where each column begins, and mostly its least and largest values.
+
+        The time of a text that was converted does not count.
+        """
         check = hashlib.sha256()
         for file in self.files:
             check.update(str(file.stat().st_size).encode())
-            check.update(footer_bytes(file) if self.parquet else _end_of(file))
+            check.update(footer_bytes(file).replace(origin_of(file).encode(), b"") if self.parquet else _end_of(file))
             check.update("".join(part for part in file.parts[:-1] if self._keys and "=" in part).encode())
         return check.hexdigest()[:16]
 
@@ -99,7 +104,16 @@ class BlockFiles:
         self._marks.check(block.file)
         if frame.height != block.rows:
             raise DataError(f"{where} are {frame.height:,} rows; write the file anew")
-        return usual_integers(frame)
+        frame = usual_integers(frame)
+        wide = [name for name, kind in frame.schema.items() if kind.is_float() and self.types[name].is_integer()]
+        if wide:
+            raise DataError(f"column {wide[0]!r} holds whole numbers beyond 64 bits in {where}; write it as floats")
+        return frame
+
+    def stored(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return the columns of the files that have these columns of an encoder, to which a column `place` of lists is `place[0]` and so on."""
+        lists = (name if name in self.types else re.sub(r"\[[0-9]+\]$", "", name) for name in names)
+        return tuple(dict.fromkeys(lists))
 
     def _scan(self, file: Path) -> polars.LazyFrame:
         import polars

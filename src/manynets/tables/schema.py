@@ -17,7 +17,7 @@ from manynets.tables.cells import NUMBER, bad_number, blank_cells, number_cells,
 from manynets.tables.dates import DateForm, date_cells, is_zone, order_of_numbers
 from manynets.tables.frames import open_table
 from manynets.tables.hashed import holds_words
-from manynets.tables.informative import leak_of, reconsidered, sample_rows
+from manynets.tables.informative import as_codes, leak_of, reconsidered, sample_rows
 from manynets.tables.kinds import Column, Kind
 from manynets.tables.table import Table, native_type, require
 from manynets.tables.texts import counted, different, meaning_of, meaning_of_all
@@ -61,8 +61,9 @@ def understand(
     - Text that would be dropped, but has several words in a cell that occur in other cells too, is text: its words are counted.
 
     With a target y (N,) or (N, T), a column that would be dropped is used if its value, or a part of it such as the first
-    characters, says something about the target; and what predicts the target perfectly alone has `Column.leak`. Both are
-    found on `rows`, the training rows, or on all.
+    characters, says something about the target; whole numbers are categorical where single values say far more than groups of
+    neighbours do; and what predicts the target perfectly alone has `Column.leak`. All this is found on `rows`, the training rows,
+    or on all.
 
     Errors: DataError for a name in an override that is not a column, for a column named in two of them, for one that mixes text
     and numbers as Python objects, for text in a column declared numeric, and for infinite values.
@@ -109,6 +110,8 @@ def _with_target(
     for column in columns:
         if column.kind == "dropped" and column.distinct and column.name not in declared:
             column = reconsidered(some, column, scores)
+        elif column.kind == "numeric" and column.name not in declared:
+            column = as_codes(some, column, scores)
         if column.kind != "dropped":
             column = replace(column, leak=leak_of(some, column, y))
         out.append(column)

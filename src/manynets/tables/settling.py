@@ -115,14 +115,19 @@ def _plain(cells: polars.Series, delimiter: str) -> polars.Series | None:
     """Return the numbers of a column whose every cell is one, or missing; in files with semicolons with a decimal comma too."""
     commas = False
     if not _all_numbers(cells, NUMBER):
-        commas = delimiter == ";" and _all_numbers(cells, _COMMA_NUMBER.pattern)
-        if not commas:
+        pointed = with_points(cells) if delimiter == ";" else None
+        if pointed is None:
             return None
-        cells = cells.str.replace(",", ".", literal=True)
+        cells, commas = pointed, True
     facts = NumberFacts()
     facts.add(cells)
     kind = facts.kind(doubt=not commas)
     return None if kind is None else as_numbers(cells, whole=kind == "int")
+
+
+def with_points(cells: polars.Series) -> polars.Series | None:
+    """Return numbers with a decimal comma with a point instead, None where other text is among them."""
+    return cells.str.replace(",", ".", literal=True) if _all_numbers(cells, _COMMA_NUMBER.pattern) else None
 
 
 class NumberFacts:

@@ -58,13 +58,7 @@ def split_target(
     (['size', 'town'], [500, 800, 450], None)
     """
     table = open_table(frame)
-    if table.array is not None:
-        raise DataError("the target is taken off a frame by its name, but an array has no names; give X and y separately")
-    if not isinstance(target, str) and (str(target) in table.names or not isinstance(target, Iterable)):
-        fix = f"write target={str(target)!r}" if str(target) in table.names else f"the columns are: {', '.join(table.names[:20])}"
-        raise DataError(f"target is {target!r}, but must be the name of a column as text, or a list of names; {fix}")
-    targets = [target] if isinstance(target, str) else list(target)
-    require(targets, table.names, what="target")
+    targets = _names(table, target)
     require([] if weight is None else [weight], table.names, what="weight")
     require(drop, table.names, what="column to drop")
     table = _with_targets(table, targets, drop_missing_target)
@@ -77,6 +71,29 @@ def split_target(
     if not features:
         raise DataError(f"no column is left to learn from besides {', '.join(sorted(excluded))}")
     return _as_given(table.select(features), frame), ys[0] if isinstance(target, str) else np.stack(ys, axis=1), weights
+
+
+def rows_with_target(frame: Any, target: str | Sequence[str]) -> NDArray[np.bool_]:
+    """Return which rows (N,) of a frame have a target; of several targets, all of them. Errors: those of `split_target` for the names.
+
+    >>> import polars
+    >>> rows_with_target(polars.DataFrame({"price": [500, None, 450]}), "price").tolist()
+    [True, False, True]
+    """
+    table = open_table(frame)
+    return ~_lacking(table, _names(table, target))
+
+
+def _names(table: Table, target: Any) -> list[str]:
+    """Return the targets as a list; DataError for what are not columns of the table."""
+    if table.array is not None:
+        raise DataError("target is the name of a column, but the columns of an array have no names; give X and y separately")
+    if not isinstance(target, str) and (str(target) in table.names or not isinstance(target, Iterable)):
+        fix = f"write target={str(target)!r}" if str(target) in table.names else f"the columns are: {', '.join(table.names[:20])}"
+        raise DataError(f"target is {target!r}, but must be the name of a column as text, or a list of names; {fix}")
+    targets = [target] if isinstance(target, str) else list(target)
+    require(targets, table.names, what="target")
+    return targets
 
 
 def refuse_text_targets(names: Sequence[str], y: NDArray[Any]) -> None:
@@ -108,9 +125,7 @@ def unit_of_target(frame: Any, target: str) -> str | None:
 
 def _with_targets(table: Table, targets: Sequence[str], drop_missing_target: bool) -> Table:
     """Return the table without the rows that lack a target, or refuse them."""
-    missing = np.zeros(table.rows, dtype=bool)
-    for name in targets:
-        missing |= _missing(table, name)
+    missing = _lacking(table, targets)
     if not missing.any():
         return table
     if not drop_missing_target:
@@ -121,6 +136,14 @@ def _with_targets(table: Table, targets: Sequence[str], drop_missing_target: boo
             " fill them, or leave them out with drop_missing_target"
         )
     return table.take(np.flatnonzero(~missing))
+
+
+def _lacking(table: Table, targets: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which rows (N,) lack any of the targets."""
+    missing = np.zeros(table.rows, dtype=bool)
+    for name in targets:
+        missing |= _missing(table, name)
+    return missing
 
 
 def _as_given(table: Table, frame: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from manynets.display import number_text
+from manynets.display import counted, value_text
 from manynets.tables.columns import CategoricalColumn, ColumnEncoder, DateColumn, NumericColumn
 
 if TYPE_CHECKING:
@@ -27,21 +27,11 @@ def _values(column: ColumnEncoder) -> str:
     if isinstance(column, NumericColumn):
         if column.fill is None:
             return "all missing"
-        median = _whole_text(column.fill) if column.fill.is_integer() else number_text(column.fill)
         unit = f" {column.reading.unit}" if column.reading.unit else ""
-        return f"median {median}{unit}{gaps}"
+        return f"median {value_text(column.fill)}{unit}{gaps}"
     if isinstance(column, CategoricalColumn):
         shown = ", ".join(column.levels[:MOST_LEVELS]) + (", ..." if len(column.levels) > MOST_LEVELS else "")
-        return f"{len(column.known)} levels: {shown}{gaps}"
+        return f"{counted(len(column.known), 'level')}: {shown}{gaps}"
     if isinstance(column, DateColumn):
         return f"dates; {', '.join(part for part, _, _ in column.parts)}{gaps}"
     return f"words{gaps}"
-
-
-def _whole_text(value: float) -> str:
-    """Return a whole number as the table shows it, without a separator in what may be a year.
-
-    >>> _whole_text(1986.0), _whole_text(120000.0)
-    ('1986', '120,000')
-    """
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.0f}"

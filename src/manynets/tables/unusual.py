@@ -25,7 +25,7 @@ def plain_columns(frame: Any, known: Collection[str] = ()) -> Any:
     - Whole numbers of 128 bits: those of 64 bits, or floats where they are larger.
     - Arrow's views and run-end encoded columns: the same values, plainly stored.
     - Objects that are all durations: in microseconds.
-    - Lists and arrays of numbers, all of one length n: n columns called `name[0]`, `name[1]`, ...
+    - Lists and arrays of numbers, all of one length n: n columns called `name[0]`, `name[1]`, ... An empty list is missing.
 
     known: the columns that an encoder has. Lists become columns where they did when it was fitted, and must have the length that they had then.
     """
@@ -109,19 +109,21 @@ def _durations(cells: Iterable[Any]) -> np.ndarray[Any, Any] | None:
 
 def _matrix(name: str, cells: Sequence[Any], known: Collection[str]) -> np.ndarray[Any, Any] | None:
     size = 0 if name in known else _length(name, known)
-    lengths = [len(cell) if _is_list(cell) else None for cell in cells]
+    lengths = [len(cell) or None if _is_list(cell) else None for cell in cells]  # None: missing, as an empty list is
     other = next((row for row, length in enumerate(lengths) if length not in (None, size)), None) if size else None
     if other is not None:
         raise DataError(
             f"column {name!r} held lists of {counted(size, 'number')} in training, but row {other} (counted from 0) holds one of {lengths[other]};"
-            " leave it empty to count as missing"
+            " give an empty list where they are missing"
         )
     sizes = {length for length in lengths if length is not None}
     size = sizes.pop() if not size and len(sizes) == 1 and name not in known else size
     if not size:
         return None
     try:
-        values = np.array([cell if _is_list(cell) else [math.nan] * size for cell in cells], dtype=np.float64)
+        values = np.array(
+            [[math.nan] * size if n is None else cell for cell, n in zip(cells, lengths, strict=True)], dtype=np.float64
+        )
     except (TypeError, ValueError):
         return None
     return values if values.shape == (len(cells), size) else None

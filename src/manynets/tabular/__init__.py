@@ -1,8 +1,8 @@
 """The default for tables: an ensemble of small networks, each validated on another fold.
 
 Inputs. Numbers are scaled by median and interquartile range and drawn in to (-3, 3) (`manynets.tables.scaling`); beside each stand its
-piecewise-linear columns (`manynets.tables.piecewise`). Categories are one-hot, and those of a column with more than 50 also their target's
-mean (`manynets.tables.means`).
+piecewise-linear columns (`manynets.tables.piecewise`), unless there are more columns than rows. Categories are one-hot, and those of a
+column with more than 50 also their target's mean (`manynets.tables.means`).
 
 Networks. A learned factor per column (`MLP.input_scale`), then 128-128 units, or 256-256 for more than two classes, SiLU, and dropout of
 0.1 sqrt(8,000 / rows), from 0.1 to 0.25. With v_j the variance of column j, H the units of a layer:
@@ -22,9 +22,10 @@ Choice. The networks are evaluated 24 times; all return to the weights of the ev
 minimises the log loss of the out-of-fold scores (Guo et al. 2017): the output layers are divided by 0.9 of it, as the mean of several
 networks is less sure than the one network that it was found for. Numbers are clamped to the range seen in training.
 
-Settings. A table of at most 8,000 rows with columns of text gets as many networks again, without those columns; the preset "best" trains
-each network in two more settings. The best setting out of fold is kept, and of the others, in their order, those with which the mean of
-the out-of-fold predictions becomes better (greedy selection, Caruana et al. 2004, without repetition).
+Settings. A table of at most 8,000 rows with columns of text gets as many networks again, without those columns; one of fewer than 200 rows
+as many linear models (`manynets.tabular.linear`); the preset "best" trains each network in two more settings. The best setting out of fold
+is kept, and of the others, in their order, those with which the mean of the out-of-fold predictions becomes better (greedy selection,
+Caruana et al. 2004, without repetition).
 
 Sources: Holzmueller et al. 2024 (RealMLP), Gorishniy et al. 2022 and 2025 (piecewise-linear embeddings, TabM), Caruana et al. 2004 (ensemble
 selection).

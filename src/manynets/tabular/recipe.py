@@ -27,7 +27,7 @@ FULL_ROWS = 8000  # with fewer, dropout grows; with more, steps and batches do
 MOST_GROWTH = 4.0
 MOST_CELLS = 1 << 29  # of piecewise-linear columns, 2 GiB: larger tables get fewer bins a column,
 MOST_WIDTH = 1 << 13  # and no table more of them than that,
-FEWEST_BINS = 4  # but each column at least so many, or none has any
+FEWEST_BINS = 4  # but each column at least so many, or none has any, as where there are more columns than rows
 TEXT_SCALE = 0.25  # the factor that columns of text start with; from 0 they never count, as their weights start at 0, too
 
 
@@ -73,7 +73,7 @@ def encoder_options(rows: int, columns: int) -> dict[str, Any]:
         "scaling": "smooth",
         "max_levels": 50,
         "min_count": 1 if rows < 200 else 3,
-        "embedding": PiecewiseLinear(bins=bins) if columns * FEWEST_BINS <= MOST_WIDTH else None,
+        "embedding": PiecewiseLinear(bins=bins) if columns * FEWEST_BINS <= MOST_WIDTH and columns <= rows else None,
         "category_means": True,
     }
 

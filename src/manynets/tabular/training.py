@@ -34,6 +34,7 @@ from manynets.spec import MLP, Recipe
 from manynets.tables import TableEncoder
 from manynets.tabular.changes import Changes, check_changes
 from manynets.tabular.finish import TabularFit, finish
+from manynets.tabular.linear import linear_networks
 from manynets.tabular.recipe import (
     PRESETS,
     Preset,
@@ -164,6 +165,8 @@ def train_ensemble(
     keeper = checkpoints_of(data, members, checkpoint=checkpoint, resume=resume, allow_world_size=allow_world_size)
     listeners = [*progress_callbacks(progress), *callbacks]
     outcomes = train_members(data.problem, members, callbacks=listeners, keeper=keeper, deadline=deadline)
+    linear = [] if changes else linear_networks(data, members[: int(n_networks)], outcomes[: int(n_networks)])
+    members, outcomes = [*members, *members[: len(linear)]], [*outcomes, *linear]
     fit = finish(data, members, outcomes, n_networks=int(n_networks), calibrate=calibrate, metric=metric)
     if changes:
         fit.model.info["changes"] = changes

@@ -133,9 +133,7 @@ def as_array(y: Any, *, what: str = "y") -> Values:
         found = next(((row, value) for row, value in enumerate(array.tolist()) if _is_several(value)), None)
         if found is not None:
             kind = type(found[1]).__name__
-            raise DataError(
-                f"{what} holds values of the type {kind}, the first in row {found[0]}; it must be one value for each row"
-            )
+            raise DataError(f"{what} holds values of type {kind}, the first in row {found[0]}; it must be one value for each row")
     if array.dtype.kind == "O" and any(isinstance(value, decimal.Decimal) for value in array.ravel().tolist()):
         plain = [float(value) if isinstance(value, decimal.Decimal) else value for value in array.ravel().tolist()]
         array = np.array(plain, dtype=None if all(isinstance(value, float) for value in plain) else object).reshape(array.shape)

@@ -123,6 +123,9 @@ class _OneLabel(Task):
             return metrics.accuracy(truth, self.codes(logits), weight=weight)
         if metric == "log_loss":
             return metrics.log_loss(self.proba(logits)[..., np.arange(len(truth)), truth], weight=weight)
+        positive = truth == 1 if weight is None else weight[truth == 1]
+        if metric == "f1" and len(self.classes) == 2 and not positive.any():  # F1 would be 0 whatever is predicted
+            return math.nan if logits.ndim == 2 else np.full(logits.shape[:-2], math.nan)
         return super().measure(metric, logits, target, loss=loss, weight=weight)
 
     def _by_class(self, truth: Values, predicted: Values, weight: Values | None) -> dict[str, float]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from manynets.errors import OptionError
+from manynets.errors import ManynetsError, OptionError
 from manynets.jsonfiles import read_json
 from manynets.spec.flat import Flat
 from manynets.trackers.settings import split_settings
@@ -100,6 +100,9 @@ class Tracker(abc.ABC):
         self._entries: dict[int, dict[str, float]] = {}
         self._own: dict[int, Flat] = {}
         self._best_so_far: dict[str, float] = {}
+        self._at_best: dict[int, list[float]] = {}
+        self._ensembles: tuple[tuple[int, ...], ...] = ()
+        self._rows: Mapping[int, float] = {}
         self._metric = ""
 
     @staticmethod
@@ -129,6 +132,7 @@ class Tracker(abc.ABC):
             self.start({"n_networks": event.n_networks, **common})
             self._own, self._metric = own, event.metric
             self._pooled = event.n_networks == 1 or len(event.ensembles) == 1
+            self._ensembles, self._rows = event.ensembles, event.pooled
         elif self._sink is None:
             return
         elif isinstance(event, Evaluated):
@@ -159,11 +163,30 @@ class Tracker(abc.ABC):
         return out
 
     def _best(self, event: Evaluated, prefix: str) -> dict[str, float]:
-        """Return the best results of any network so far, and how many networks have one."""
-        for name, best in ((f"{prefix}{self._metric}", np.fmax), (f"{prefix}loss", np.fmin)):
-            found = best.reduce(event.columns[name])
-            self._best_so_far[f"best_{name}"] = float(best(self._best_so_far.get(f"best_{name}", np.nan), found))
+        """Return the best results of any network or ensemble so far, and how many networks have one."""
+        names = [f"{prefix}{self._metric}", f"{prefix}loss"]
+        if self._ensembles:
+            self._best_so_far = self._of_ensembles(event, names)
+        else:
+            for name, best in zip(names, (np.fmax, np.fmin), strict=True):
+                found = best.reduce(event.columns[name])
+                self._best_so_far[f"best_{name}"] = float(best(self._best_so_far.get(f"best_{name}", np.nan), found))
         return self._best_so_far | {"networks": float(len(self._entries))}
+
+    def _of_ensembles(self, event: Evaluated, names: Sequence[str]) -> dict[str, float]:
+        """Return the results of the ensemble with the least loss, pooled over the rows of its networks, each at its best epoch."""
+        for k, number in enumerate(event.numbers if event.best else ()):
+            found = [float(event.best[name][k]) for name in names]
+            if np.isfinite(found).all():
+                self._at_best[number] = found
+        pooled = []
+        for numbers in self._ensembles:
+            there = [number for number in numbers if number in self._at_best]
+            rows = [self._rows.get(number, 1.0) for number in there]
+            if sum(rows):
+                pooled.append(np.average([self._at_best[number] for number in there], axis=0, weights=rows).tolist())
+        best: list[float] = min(pooled, key=lambda results: results[-1], default=[])
+        return {f"best_{name}": result for name, result in zip(names, best, strict=False)}
 
     def _finished(self, event: Finished, sink: Sink) -> None:
         sink.metrics(_finite({"seconds": event.seconds, "diverged": float(len(event.diverged))}))
@@ -199,7 +222,13 @@ class Tracker(abc.ABC):
         """Begin a run with these parameters, as the event `Started` does; one that is open ends."""
         self._close(failed=not self._done)
         self._reset()
-        self._sink = self.open()
+        try:
+            self._sink = self.open()
+        except ManynetsError:
+            raise
+        except Exception as error:
+            why = " ".join(str(error).split())
+            raise OptionError(f"the tracker {type(self).__name__} cannot begin a run: {why}") from error
         self._sink.parameters(dict(parameters))
 
     def _close(self, *, failed: bool = False) -> None:

@@ -48,16 +48,27 @@ class ModulePopulation:
         known = {id(buffer) for buffer in buffers}
         held = [(part, name, one) for part in module.modules() for name, one in part._buffers.items()]
         self._buffers = [(part, name, one) for part, name, one in held if one is not None and id(one) in known]
+        self._named = [(at, part, name, one) for at, part in module.named_modules() for name, one in part._parameters.items()]
 
     def take_replaced(self) -> None:
-        """Copy what the module has replaced, as in `self.mean = 0.9 * self.mean + ...` or `self.weight.data = ...`, to its place."""
+        """Copy what the module has replaced, as in `self.mean = 0.9 * self.mean + ...` or `self.weight.data = ...`, to its place.
+
+        DataError where it holds another parameter than at first, which would not be trained.
+        """
+        for at, part, name, parameter in self._named:
+            if part._parameters.get(name) is not parameter:
+                path = f"{at}.{name}" if at else name
+                raise DataError(
+                    f"{type(self.module).__name__} replaces its parameter {path} in forward by another one, which would not be trained;"
+                    f" change it in place instead, with self.{path}.data = ..."
+                )
         for part, name, view in self._buffers:
             new = part._buffers[name]
             if new is not None and new is not view:
                 if new.shape != view.shape:
                     raise DataError(
                         f"{type(self.module).__name__} changes the shape of its buffer {name} from {tuple(view.shape)} to {tuple(new.shape)};"
-                        " keep it as a plain attribute, which is no part of the model"
+                        " keep it as a plain attribute, which is not part of the model"
                     )
                 view.copy_(new.detach())
                 part._buffers[name] = view
@@ -86,7 +97,7 @@ class ModulePopulation:
             return self.module(whole_numbers(x))
         except IndexError as error:
             name, low, high = type(self.module).__name__, int(x.min()), int(x.max())
-            raise DataError(f"{name} does not take X, whole numbers from {low} to {high}: {error}") from error
+            raise DataError(f"{name} does not accept X, whole numbers from {low} to {high}: {error}") from error
 
     def scores(self, x: Tensor) -> Tensor:
         """Return raw scores (1, N, O) in prediction mode for x (N, D)."""
@@ -101,11 +112,11 @@ class ModulePopulation:
         """Return raw scores (N, O) in the mode that the module is in, for autograd; DataError unless there are that many outputs."""
         scores, name = two_axes(self._called(x), len(x)), type(self.module).__name__
         if scores.shape[1] != outputs:
-            raise DataError(f"the module gives {scores.shape[1]} scores a row, but this target needs {outputs}")
+            raise DataError(f"the module returns {scores.shape[1]} scores a row, but this target needs {outputs}")
         if torch.is_grad_enabled() and not scores.requires_grad:
             raise DataError(
-                f"the scores of {name}, of the type {str(scores.dtype).removeprefix('torch.')}, have no gradient; leave out"
-                " torch.no_grad(), detach(), argmax, round and the like in forward"
+                f"the scores of {name}, of type {str(scores.dtype).removeprefix('torch.')}, have no gradient; remove torch.no_grad(),"
+                " detach(), argmax, round and the like from forward"
             )
         return scores
 
@@ -151,10 +162,10 @@ def whole_numbers(x: Tensor) -> Tensor:
 def two_axes(scores: Tensor, rows: int) -> Tensor:
     """Return a module's scores for so many rows as (rows, outputs); DataError for what cannot be that."""
     if not isinstance(scores, Tensor):
-        raise DataError(f"the module gave a {type(scores).__name__}, but must give a tensor of raw scores (rows, outputs)")
+        raise DataError(f"the module returned a {type(scores).__name__}, but must return a tensor of raw scores (rows, outputs)")
     out = scores.unsqueeze(-1) if scores.ndim == 1 else scores
     if out.ndim != 2 or out.shape[0] != rows:
-        raise DataError(f"the module gave scores of shape {tuple(scores.shape)} for {rows} rows; (rows, outputs) is needed")
+        raise DataError(f"the module returned scores of shape {tuple(scores.shape)} for {rows} rows; (rows, outputs) is needed")
     return out
 
 
@@ -193,13 +204,13 @@ def ready_for(module: nn.Module, problem: Problem, *, seed: int) -> Problem:
         for name, state in module.state_dict().items():
             if not isinstance(state, Tensor):
                 raise OptionError(
-                    f"{name} of {type(module).__name__} is a {type(state).__name__}, but a model holds tensors only; leave out"
-                    " get_extra_state, or return a tensor"
+                    f"{name} of {type(module).__name__} is a {type(state).__name__}, but a model holds tensors only; remove"
+                    " get_extra_state, or have it return a tensor"
                 )
     if error is not None:
         kind = str(x.dtype).removeprefix("torch.")
         raise DataError(
-            f"{type(module).__name__} does not take X, rows of {x.shape[1]} numbers of the type {kind}: {error}"
+            f"{type(module).__name__} does not accept X, rows of {x.shape[1]} numbers of type {kind}: {error}"
         ) from error
     return problem
 

@@ -59,6 +59,7 @@ class _Story:
         self.best = -math.inf
         self.now: dict[int, float] = {}  # by network: the validation result of its last evaluation
         self.at_best: dict[int, _Entry] = {}  # and those of its best one
+        self.undefined: set[str] = set()  # columns that the validation rows do not have: the loss decides
 
     def text(self, event: Evaluated) -> str:
         """Return the epoch and the results of an evaluation in words."""
@@ -121,10 +122,12 @@ class _Story:
         if watched <= shown or len(watched) > 1:
             return "best"
         name = watched.pop()
-        return f"best by {HEADINGS.get(name, name)}"
+        return f"best by {'loss' if f'val_{name}' in self.undefined else HEADINGS.get(name, name)}"
 
     def _take(self, event: Evaluated) -> None:
         """Remember the results of each network: the last, and those of the entry whose weights it keeps."""
+        if not self.now:
+            self.undefined = {name for name, values in event.columns.items() if np.isnan(values).all()}
         loss = self._prefix(event) + "loss"
         result = loss if self.started.squared else self._prefix(event) + self.started.metric
         self.now.update(zip(event.numbers, event.columns[result].tolist(), strict=True))

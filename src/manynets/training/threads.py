@@ -14,13 +14,17 @@ import time
 from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 
 from manynets.core import usable_threads
+from manynets.nn.products import multiply
 
 SMALL_STEP = 4e7  # multiplications in a step below which a second thread is not worth its risk
 SHORT_TRAINING = 1e11  # multiplications in a training below which the timing takes too large a share of it: some four seconds
 GAIN = 0.75  # share of one thread's time below which more threads are taken
-TIMED = 0.15  # seconds that the timing takes: several time slices, so that a core that another process keeps busy shows
+TIMED = 0.15  # seconds that the timing takes at most: several time slices, so that a core that another process keeps busy shows
+SHARE = 0.03  # of the training that it takes, if that is more than these rounds
+FEWEST_ROUNDS = 4
 
 # torch's threads do not live on in a forked child, which would wait for them for ever. The compiled core starts its own.
 if hasattr(os, "register_at_fork"):
@@ -60,18 +64,23 @@ def best_threads(matrices: int, rows: int, widest: int, dtype: torch.dtype, *, s
     left = torch.ones(max(1, min(rows, 512)), max(1, min(widest, 1024)), dtype=dtype)
     right = torch.ones(left.shape[1], max(1, min(1024, matrices // left.shape[1] + 1)), dtype=dtype)
     out = torch.empty(left.shape[0], right.shape[1], dtype=dtype)
+    parts = step * steps / (left.numel() * right.shape[1])  # products that the training would be made of
     seconds: dict[int, list[float]] = {1: [], most: []}
     try:
-        end = time.perf_counter() + TIMED
-        while time.perf_counter() < end or len(seconds[most]) < 3:
+        began = time.perf_counter()
+        while len(seconds[most]) < FEWEST_ROUNDS or time.perf_counter() - began < min(TIMED, SHARE * parts * seconds[1][-1]):
             for threads, taken in seconds.items():
                 torch.set_num_threads(threads)
-                began = time.perf_counter()
-                for _ in range(3):
-                    torch.mm(left, right, out=out)
-                taken.append(time.perf_counter() - began)
+                taken.append(_time_of_product(left, right, out))
     finally:
         torch.set_num_threads(before)
     # means, of all rounds but the first: a thread that waits for a busy core stalls some of the products for a whole time slice
     one, many = (statistics.fmean(taken[1:]) for taken in (seconds[1], seconds[most]))
     return most if many < GAIN * one else 1
+
+
+def _time_of_product(left: Tensor, right: Tensor, out: Tensor) -> float:
+    """Return the seconds that a product takes."""
+    began = time.perf_counter()
+    multiply(left, right, out)
+    return time.perf_counter() - began

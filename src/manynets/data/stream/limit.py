@@ -47,3 +47,7 @@ class Budget(NamedTuple):
     def window_rows(self, row: int, group: int) -> int:
         """Return how many encoded rows of so many bytes a window may have, where the largest row group takes `group` bytes."""
         return (self.limit * 5 // 8 - group) // (2 * row)
+
+    def least(self, row: int, group: int, window: int) -> int:
+        """Return the least limit, in megabytes, in which a window has so many rows."""
+        return -(-8 * (group + 2 * row * window) // (5 * 10**6))

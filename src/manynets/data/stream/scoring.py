@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,8 @@ from manynets.tables.table import require
 
 if TYPE_CHECKING:
     import polars
+
+    from manynets.tables.encoder import TableEncoder
 
 
 class Scored(NamedTuple):
@@ -41,14 +43,16 @@ def scored(
 
 
 def scored_file(
-    path: str, target: str, features: Sequence[str], score: Callable[[polars.DataFrame], NDArray[Any]], *, weight: str | None = None
+    path: str, target: str, encoder: TableEncoder, score: Callable[[polars.DataFrame], NDArray[Any]], *, weight: str | None = None
 ) -> Scored:
-    """Return the same for all rows of Parquet files, or of an Arrow file. features: the columns that `score` needs."""
+    """Return the same for all rows of Parquet files, or of an Arrow file. encoder: of the features."""
     files = BlockFiles(path)
+    features = files.stored(encoder.column_names)
     require(features, files.names, what="feature")
     require([target], files.names, what="target")
     require([] if weight is None else [weight], files.names, what="weight")
-    table = RowsTable(files, HashSplit(seed=0), target, tuple(features), weight)
-    found = scored(table, (table.read(block)[0] for block in files.blocks), score)
+    table = RowsTable(files, HashSplit(seed=0), target, features, weight)
+    with table.naming_rows(encoder):
+        found = scored(table, (table.read(block)[0] for block in files.blocks), score)
     assert found is not None
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from manynets.tables.table import require
 
 if TYPE_CHECKING:
     import polars
+
+    from manynets.tables.encoder import TableEncoder
 
 NO_TARGET, NO_WEIGHT = -1, -2  # in place of the part of a row that is left out
 MOST_CLASSES = 10_000
@@ -56,6 +59,10 @@ class RowsTable:
         require([] if weight is None else [weight], files.names, what="weight")
         require([] if split.group is None else [split.group], files.names, what="group")
         require(drop, files.names, what="column to drop")
+        if files.types[target].is_nested():
+            raise DataError(
+                f"target {target!r} holds values of the type {files.types[target]}, but must hold one number or label each"
+            )
         others = {target, weight, split.group, *drop}
         features = tuple(name for name in files.names if name not in others)
         if not features:
@@ -91,13 +98,24 @@ class RowsTable:
         chosen = parts == part
         return frame if chosen.all() else frame.filter(chosen)
 
+    @contextlib.contextmanager
+    def naming_rows(self, encoder: TableEncoder) -> Iterator[None]:
+        """Within: where an encoder cannot read a cell, the error names the first such row of the files."""
+        try:
+            yield
+        except DataError:
+            for block in self.files.blocks:
+                table = encoder.matched(self.files.read(block, self.features))
+                encoder.transform(dataclasses.replace(table, first_row=block.first))
+            raise
+
     def target_of(self, frame: polars.DataFrame) -> NDArray[Any]:
         """Return the target (N,) of rows: whole numbers, numbers, bools, or labels."""
         import polars
 
         column = frame[self.target]
         if column.dtype.is_integer():
-            return column.cast(polars.Int64).to_numpy()
+            return column.cast(column.dtype if column.dtype == polars.UInt64 else polars.Int64).to_numpy()
         if column.dtype.is_numeric():
             return column.cast(polars.Float64).to_numpy()
         if str(column.dtype) == "Boolean":
@@ -178,7 +196,8 @@ def describe(table: RowsTable, *, sample_rows: int, categorical: Sequence[str] =
         weighted = "" if table.weight is None else f" with a {table.weight!r} above 0"
         raise DataError(f"no row{weighted} is left to train on; use smaller shares for validation and test")
     empty = table.files.read(table.files.blocks[0], table.columns).clear()
-    found = None if values is None else np.array(sorted(values))
+    unsigned = table.files.types[table.target] == polars.UInt64
+    found = None if values is None else np.array(sorted(values), dtype=np.uint64 if unsigned else None)
     chosen = sample.frame()
     complete = chosen.height == int(counts[:, TRAIN].sum())
     return Description(counts, facts.columns(), chosen, complete, polars.concat(held) if held else empty, found)

@@ -20,10 +20,10 @@ from manynets.training.trial import Member, Problem
 STEPPERS: dict[str, type[Stepper]] = {kind.name: kind for kind in (Autograd, ClosedForm, Compiled)}
 
 # Measured on one thread, `python -m bench.steppers` (docs/benchmarks.md): the core takes 0.3 to 0.9 of the time of the closed form for
-# matrices of up to 512 x 512, 1.1 to 2.6 for those of 1024 x 1024. From some 10^8 multiplications a step on, torch's threads help.
+# matrices of up to 512 x 512, 0.9 to 2.6 for those of 1024 x 1024. From some 10^8 multiplications a step on, torch's threads help.
 CORE_MATRIX = 1 << 19  # numbers in the largest matrix that the core takes
 CORE_STEP = 1e8  # multiplications in the largest step that it takes, where those of float64 count twice
-AHEAD = 2.4  # times as many, in a matrix and in a step, where the core takes 0.4 to 0.6 of the time of the closed form
+AHEAD = 2.4  # times as many where vectors of 512 bits are so fast that the calls of torch, not its products, cost time
 
 
 def choose(problem: Problem, member: Member) -> str:
@@ -51,8 +51,8 @@ def choose(problem: Problem, member: Member) -> str:
     sizes = [a * b for a, b in pairwise((problem.rows.x.shape[1], *spec.hidden, problem.task.outputs))]
     rows = batch_rows(recipe, member.row_count(problem))
     step = 3.0 * rows * sum(sizes) * (2 if recipe.dtype == "float64" else 1)
-    factor = AHEAD if core.outruns_torch() else 1.0
-    return "compiled" if max(sizes) <= factor * CORE_MATRIX and step <= factor * CORE_STEP else "closed_form"
+    largest = CORE_STEP * (AHEAD if core.mkl_is_narrow() else 1.0)
+    return "compiled" if max(sizes) <= CORE_MATRIX and step <= largest else "closed_form"
 
 
 def modes_for(problem: Problem, member: Member) -> AbstractContextManager[None]:

@@ -25,6 +25,7 @@ from manynets.nn.batch_norm import BatchNorm, normalisers
 from manynets.nn.dropout import Masks
 from manynets.nn.embeddings import PeriodicColumns
 from manynets.nn.population import Population
+from manynets.nn.products import multiply
 from manynets.optim import Update, coefficient, step_coefficients
 from manynets.spec import MLP
 from manynets.training.steppers.base import Host, Log, Stepper
@@ -238,10 +239,8 @@ class ClosedForm(Stepper):
             z = b.scores if i == len(b.z) else b.z[i]
             if b.low is not None:
                 b.low.forward(i, b.h[i], weight, self.biases[i] if self.biases else None, z)
-            elif self.biases:
-                torch.baddbmm(self.biases[i], b.h[i], weight.mT, out=z)
             else:
-                torch.bmm(b.h[i], weight.mT, out=z)
+                multiply(b.h[i], weight.mT, z, bias=self.biases[i] if self.biases else None)
             if i < len(b.z):
                 norm = b.norm[i]
                 if norm is not None:
@@ -259,15 +258,14 @@ class ClosedForm(Stepper):
             d, out, below = b.d[i], self.out_weights[i], b.d[i - 1] if i else b.d_inputs
             if below is not None and b.low is None:
                 weight = self.weights[i] if i or self.input_scale is None else self.input_scale.scaled
-                torch.bmm(d, weight, out=below)
+                multiply(d, weight, below)
             # written over what was there (beta = 0), or, where they are the weights themselves, added to it (beta = 1)
             if b.low is not None:
                 b.low.backward(i, d, out, below, add=self.plain_sgd)
             elif i == 0:  # the first matrix is stored transposed
-                turned = out.mT  # one object for both arguments: torch then sees that there is nothing to copy
-                torch.baddbmm(turned, b.h[0].mT, d, beta=self.beta, out=turned)
+                multiply(b.h[0].mT, d, out.mT, beta=self.beta)
             else:
-                torch.baddbmm(out, d.mT, b.h[i], beta=self.beta, out=out)
+                multiply(d.mT, b.h[i], out, beta=self.beta)
             if self.biases:
                 torch.baddbmm(self.out_biases[i], b.ones, d, beta=self.beta, out=self.out_biases[i])
             if below is None:

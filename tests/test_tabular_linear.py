@@ -1,0 +1,95 @@
+"""Linear models among the networks of the default ensemble for small tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression, RidgeCV
+
+import manynets as mn
+from manynets.tabular import TabularFit, train_tabular
+from manynets.tabular.linear import PENALTIES, linear_networks
+from manynets.training.trial import Member, Outcome
+
+random = np.random.default_rng(0)
+ROWS, NETWORKS = 40, 4
+X = random.normal(size=(400, 6))
+NUMBERS = X @ np.arange(6.0) + 0.1 * random.normal(size=400)
+CLASSES = np.digitize(NUMBERS, [-3, 3])
+
+
+def fitted(
+    monkeypatch: pytest.MonkeyPatch, y: Any, rows: int = ROWS, **options: Any
+) -> tuple[TabularFit, list[Member], list[Outcome]]:
+    """Return the fit to the first rows, the networks that were trained, and the linear ones."""
+    found: list[Any] = []
+
+    def watched(data: Any, members: Any, outcomes: Any) -> list[Outcome]:
+        linear = linear_networks(data, members, outcomes)
+        found.append((members, linear))
+        return linear
+
+    monkeypatch.setattr("manynets.tabular.training.linear_networks", watched)
+    fit = train_tabular(X[:rows], y[:rows], n_networks=NETWORKS, preset="fast", progress=False, **options)
+    return fit, *(found[0] if found else ([], []))
+
+
+def scores_of(parameters: dict[str, Any], x: Any) -> Any:
+    """Return the scores of a network (N, O)."""
+    h = x * parameters["input_scale.weight"]
+    for name in ("hidden0", "hidden1"):
+        h = h @ parameters[f"{name}.weight"].T + parameters[f"{name}.bias"]
+        h = h / (1 + np.exp(-h))
+    return h @ parameters["output.weight"].T + parameters["output.bias"]
+
+
+@pytest.mark.parametrize("y", [NUMBERS, CLASSES, CLASSES > 1], ids=["numbers", "classes", "two classes"])
+def test_each_is_the_linear_model_of_the_rows_that_a_network_was_trained_on(monkeypatch: pytest.MonkeyPatch, y: Any) -> None:
+    weight = 1.0 + np.arange(ROWS) % 3
+    fit, members, linear = fitted(monkeypatch, y, sample_weight=weight)
+    assert len(linear) == NETWORKS
+    encoder, first = fit.model.encoder, y[:ROWS]
+    assert encoder is not None
+    x = encoder.transform(X[:ROWS])
+    plain = x[:, ~encoder.piecewise].astype(np.float64)
+    for member, outcome in zip(members, linear, strict=True):
+        own: Any = member.rows
+        kind: Any = RidgeCV(alphas=PENALTIES) if y is NUMBERS else LogisticRegression(max_iter=1000)
+        model = kind.fit(plain[own], first[own], sample_weight=weight[own])
+        wanted = model.predict(plain) if y is NUMBERS else model.decision_function(plain)
+        found = fit.model.task.predict(scores_of(outcome.parameters, x)) if y is NUMBERS else scores_of(outcome.parameters, x)
+        if y is NUMBERS:
+            wanted = np.clip(wanted, first.min(), first.max())
+        np.testing.assert_allclose(found.reshape(np.shape(wanted)), wanted, rtol=0, atol=1e-3)
+
+
+def test_a_line_through_few_rows_is_found() -> None:
+    model = mn.TabularRegressor(preset="fast", random_state=0).fit(X[:ROWS], NUMBERS[:ROWS])
+    assert model.score(X[ROWS:], NUMBERS[ROWS:]) > 0.985  # networks alone reach 0.980
+
+
+def test_they_count_only_where_they_are_better_out_of_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    for y, rows, linear in ((NUMBERS, ROWS, True), (np.abs(NUMBERS), 150, False)):
+        fit, _, _ = fitted(monkeypatch, y, rows=rows)
+        pairs = [np.array_equal(one["hidden0.weight"][0], -one["hidden0.weight"][1]) for one in fit.model.members]
+        assert any(pairs) == linear
+
+
+@pytest.mark.parametrize(
+    ("y", "options"),
+    [
+        (NUMBERS, {"rows": 200}),
+        (NUMBERS, {"rows": 9}),
+        (NUMBERS, {"changes": {"lr": 0.01}}),
+        (NUMBERS, {"validation": (X[ROWS:], NUMBERS[ROWS:])}),
+        (np.stack([CLASSES > 0, CLASSES > 1], axis=1).astype(int), {}),
+        (np.where(np.arange(400) == 0, 2, CLASSES > 1), {}),
+    ],
+    ids=["many rows", "too few rows", "changes", "own validation", "several labels", "a class of one row"],
+)
+def test_where_there_are_none(monkeypatch: pytest.MonkeyPatch, y: Any, options: dict[str, Any]) -> None:
+    fit, _, linear = fitted(monkeypatch, y, **options)
+    assert not linear
+    assert len(fit.model.members) == NETWORKS
