@@ -168,7 +168,7 @@ def test_standard_input(call: Call, piped: object, tmp_path: Path, form: str) ->
     assert trained.json["run_dir"] == "runs/stdin-1"
     config = config_of("runs/stdin-1")
     assert config["options"]["data"] == config["data"]["path"] == "-"  # type: ignore[index]
-    mark = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), "rows": 120, "columns": 5}
+    mark = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), "rows": 120, "columns": 4}
     assert config["fingerprint"] == {"standard input": mark}
     for command in (("predict", "-q"), ("evaluate", "--json", "-q")):
         piped(data)  # type: ignore[operator]
@@ -248,7 +248,7 @@ def test_folders_and_patterns(call: Call, parts: Path, data: str, name: str) -> 
     (label, mark), *more = config_of(folder)["fingerprint"].items()  # type: ignore[attr-defined]
     assert label == Path(data).name
     assert not more
-    assert (mark["files"], mark["rows"], mark["columns"]) == (2, 120, 5)
+    assert (mark["files"], mark["rows"], mark["columns"]) == (2, 120, 4)
     assert mark["bytes"] == sum(file.stat().st_size for file in parts.iterdir())
     assert config_of(folder)["options"]["data"] == str(parts.parent / data).rstrip("/")  # type: ignore[index]
     assert "matched bit for bit" in call("rerun", folder).out

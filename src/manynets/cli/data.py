@@ -211,24 +211,19 @@ def _table(origin: Mapping[str, Any]) -> DataSource:
     notes += more
     schema = understand(whole.X, **named, y=whole.y, rows=rows)
     notes += leak_notes(schema)
-    targets = columns_named(origin["target"], table.names)
-    fingerprint = {name_of(path): fingerprint_of(path, _size(whole, targets), content)}
+    fingerprint = {name_of(path): fingerprint_of(path, whole.X.shape, content)}
     if origin.get("test") is not None:
         content = _piped(origin["test"])
         as_written = [column.name for column in schema if column.as_written]
         test, more = test_part(origin["test"], origin, getattr(task, "classes", None), text=as_written, content=content)
         notes += more
-        fingerprint[f"test: {name_of(origin['test'])}"] = fingerprint_of(origin["test"], _size(test, targets), content)
+        fingerprint[f"test: {name_of(origin['test'])}"] = fingerprint_of(origin["test"], test.X.shape, content)
+    targets = columns_named(origin["target"], table.names)
     unit = unit_of_target(table, targets[0]) if len(targets) == 1 and task.name == "regression" else None
     return DataSource(
         name=stem_of(origin), train=train, test=test, task=task, schema=schema, unit=unit, targets=tuple(targets),
         fingerprint=fingerprint, notes=notes,
     )  # fmt: skip
-
-
-def _size(part: Part, targets: Sequence[str]) -> tuple[int, int]:
-    """Return the rows and columns of a table, with those of target and weight."""
-    return part.rows, part.X.shape[1] + len(targets) + (part.weight is not None)
 
 
 def _piped(path: str) -> bytes | None:

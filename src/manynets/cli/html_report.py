@@ -111,9 +111,7 @@ def _data(run: SavedRun) -> dict[str, str]:
     data: dict[str, Any] = run.config.get("data", {})
     facts = {"Data": str(data.get("path") or data.get("name"))}
     for name, found in run.config.get("fingerprint", {}).items():
-        size = (
-            f"{counted(found['rows'], 'row')}, {counted(found['columns'], 'column')}; " if {"rows", "columns"} <= set(found) else ""
-        )
+        size = f"{counted(found['rows'], 'row')}; " if "rows" in found else ""
         facts[f"File {name}"] = f"{size}SHA-256 {found['sha256']}"
     if run.config.get("target_unit"):
         facts["Unit of the target"] = str(run.config["target_unit"])
