@@ -307,7 +307,7 @@ def test_a_text_table_is_converted_once(frame: polars.DataFrame, tmp_path: Path)
     assert copy.stat().st_mtime_ns == written
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["rows.csv", "rows.csv.parquet"]
     source.write_text("x;class\n" + "1;a\n" * 400_000 + "oops\n")
-    with pytest.raises(DataError, match=r"rows\.csv cannot be read in parts: line 400002 has 1 fields, but the header has 2"):
+    with pytest.raises(DataError, match=r"rows\.csv cannot be read in parts: line 400002 has 1 field, but the header has 2"):
         mn.train(source, **options, memory_limit="1MB")
     assert [entry.name for entry in tmp_path.glob(".*")] == []
 
