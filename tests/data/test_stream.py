@@ -169,7 +169,7 @@ def test_a_target_without_values_is_an_error_or_left_out(frame: polars.DataFrame
     gone = frame.with_columns(y=polars.when(polars.int_range(ROWS) == 777).then(None).otherwise(frame["y"]))
     files = written(gone, tmp_path / "a.parquet")
     with pytest.raises(
-        DataError, match=r"target 'y' is missing in 1 rows of one row group, the first in row 777 \(counted from 0\)"
+        DataError, match=r"target 'y' is missing in 1 row of one row group, the first in row 777 \(counted from 0\)"
     ):
         describe(RowsTable.of(files, HashSplit(seed=0), target="y"), sample_rows=10)
     found = describe(RowsTable.of(files, HashSplit(seed=0), target="y", drop_missing_target=True), sample_rows=10)

@@ -373,9 +373,7 @@ def test_targets_of_unusual_types(frame: polars.DataFrame, tmp_path: Path) -> No
     stream = opened(written(frame.with_columns(y=numbers), tmp_path / "rows.parquet"))
     stream.close()
     assert stream.data.problem.task.classes == (0, 1, largest - 1, largest)
-    with pytest.raises(
-        DataError, match=r"target 'y' holds values of the type List\(Float32\), but must hold one number or label each"
-    ):
+    with pytest.raises(DataError, match=r"target 'y' holds values of type List\(Float32\), but must hold one number or label each"):
         opened(written(frame.with_columns(y=polars.concat_list("x0", "x1")), tmp_path / "rows.parquet"))
 
 
