@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import polars
 import pytest
 from sklearn.linear_model import LogisticRegression, RidgeCV
 
@@ -63,6 +64,22 @@ def test_each_is_the_linear_model_of_the_rows_that_a_network_was_trained_on(monk
         if y is NUMBERS:
             wanted = np.clip(wanted, first.min(), first.max())
         np.testing.assert_allclose(found.reshape(np.shape(wanted)), wanted, rtol=0, atol=1e-3)
+
+
+def test_two_classes_with_a_score_each_have_the_same_chances(monkeypatch: pytest.MonkeyPatch) -> None:
+    y = np.where(CLASSES > 1, "yes", "no")
+    one, two = (fitted(monkeypatch, y, task=task)[2] for task in ("binary", "multiclass"))
+    for single, pair in zip(one, two, strict=True):
+        scores = scores_of(pair.parameters, np.ones(len(pair.parameters["input_scale.weight"])))
+        wanted = scores_of(single.parameters, np.ones(len(single.parameters["input_scale.weight"])))
+        np.testing.assert_allclose(scores[1] - scores[0], wanted[0], rtol=1e-5)
+
+
+def test_a_table_of_text_alone_has_none() -> None:
+    words = np.array(["roof", "door", "wall", "sink", "lamp", "desk"])
+    text = [" ".join(words[row]) for row in random.integers(0, len(words), (ROWS, 5))]
+    fit = train_tabular(polars.DataFrame({"text": text}), NUMBERS[:ROWS], n_networks=NETWORKS, preset="fast", progress=False)
+    assert len(fit.model.members) == NETWORKS
 
 
 def test_a_line_through_few_rows_is_found() -> None:

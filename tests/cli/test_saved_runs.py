@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -109,6 +110,19 @@ def test_compare_says_what_cannot_be_compared(call: Call, table: Path) -> None:
         assert why in done.err
     other = call("train", table, "--target", "price", *SMALL, "--seed", "1", "--json").json["run_dir"]
     assert "was trained on other rows" in call("compare", price, other).out
+
+
+def test_only_other_bytes_are_other_data(call: Call, table: Path) -> None:
+    """Version 0.1 did not count the target among the columns."""
+    call("train", table, "--target", "price", *SMALL, "--out", "run")
+    stored = Path("run/config.json")
+    config = json.loads(stored.read_text())
+    config["fingerprint"]["houses.csv"]["columns"] -= 1
+    stored.write_text(json.dumps(config))
+    assert "the data changed" not in call("rerun", "run").out
+    config["fingerprint"]["houses.csv"]["sha256"] = "0" * 64
+    stored.write_text(json.dumps(config))
+    assert "the data changed" in call("rerun", "run").out
 
 
 def test_a_run_of_several_processes_is_not_that_of_one(call: Call, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from manynets.data.stream.table import RowsTable, describe
 from manynets.data.stream.windows import Encoded, Layout, WindowReader
 from manynets.errors import DataError, OptionError
 from manynets.tables import fit_encoder
-from manynets.tables.facts import corrected, rank_error
+from manynets.tables.facts import Facts, corrected, rank_error
 from manynets.tables.footer import row_groups
 from manynets.tables.rowgroups import BlockFiles
 from tests.tolerances import assert_close
@@ -153,11 +153,23 @@ def test_the_encoder_of_a_stream_is_that_of_all_rows_within_the_stated_error(fra
         assert abs(rank - 0.5) <= rank_error(1000)
 
 
+def test_gaps_that_a_sample_lacks_are_known_of_columns_of_each_kind() -> None:
+    full = polars.DataFrame(
+        {"code": [1, 2] * 10, "text": ["a b", "b c"] * 10, "day": polars.Series(["2024-01-01", "2024-03-02"] * 10)}
+    )
+    whole = polars.concat([full, full[:1].select(polars.lit(None, dtype=kind).alias(name) for name, kind in full.schema.items())])
+    facts = Facts(whole.schema)
+    facts.add(whole)
+    encoder = fit_encoder(full, categorical=["code"], text=["text"])
+    assert [(column.kind, column.gaps) for column in encoder.columns] == [("categorical", False), ("text", False), ("date", False)]
+    assert all(column.gaps for column in corrected(encoder, facts.columns()).columns)
+
+
 def test_a_target_without_values_is_an_error_or_left_out(frame: polars.DataFrame, tmp_path: Path) -> None:
     gone = frame.with_columns(y=polars.when(polars.int_range(ROWS) == 777).then(None).otherwise(frame["y"]))
     files = written(gone, tmp_path / "a.parquet")
     with pytest.raises(
-        DataError, match=r"target 'y' is missing in 1 rows of one row group, the first in row 777 \(counted from 0\)"
+        DataError, match=r"target 'y' is missing in 1 row of one row group, the first in row 777 \(counted from 0\)"
     ):
         describe(RowsTable.of(files, HashSplit(seed=0), target="y"), sample_rows=10)
     found = describe(RowsTable.of(files, HashSplit(seed=0), target="y", drop_missing_target=True), sample_rows=10)

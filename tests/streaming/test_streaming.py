@@ -307,7 +307,7 @@ def test_a_text_table_is_converted_once(frame: polars.DataFrame, tmp_path: Path)
     assert copy.stat().st_mtime_ns == written
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["rows.csv", "rows.csv.parquet"]
     source.write_text("x;class\n" + "1;a\n" * 400_000 + "oops\n")
-    with pytest.raises(DataError, match=r"rows\.csv cannot be read in parts: line 400002 has 1 fields, but the header has 2"):
+    with pytest.raises(DataError, match=r"rows\.csv cannot be read in parts: line 400002 has 1 field, but the header has 2"):
         mn.train(source, **options, memory_limit="1MB")
     assert [entry.name for entry in tmp_path.glob(".*")] == []
 
@@ -373,9 +373,7 @@ def test_targets_of_unusual_types(frame: polars.DataFrame, tmp_path: Path) -> No
     stream = opened(written(frame.with_columns(y=numbers), tmp_path / "rows.parquet"))
     stream.close()
     assert stream.data.problem.task.classes == (0, 1, largest - 1, largest)
-    with pytest.raises(
-        DataError, match=r"target 'y' holds values of the type List\(Float32\), but must hold one number or label each"
-    ):
+    with pytest.raises(DataError, match=r"target 'y' holds values of type List\(Float32\), but must hold one number or label each"):
         opened(written(frame.with_columns(y=polars.concat_list("x0", "x1")), tmp_path / "rows.parquet"))
 
 

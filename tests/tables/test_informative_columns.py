@@ -210,6 +210,11 @@ def test_the_columns_of_a_text_grow_with_its_frequent_words(shared: int, rows: i
     assert fit_text(open_table(frame_of(texts)), "key").width == columns
 
 
+def test_a_text_of_more_rows_than_cells_that_it_may_have_gets_256_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("manynets.tables.hashed.MOST_CELLS", 1279)
+    assert fit_text(open_table(frame_of([f"w{i % 128} only{i}" for i in range(1280)])), "key").width == 256
+
+
 def test_a_text_without_a_value_has_the_fewest_columns() -> None:
     assert fit_text(open_table(polars.DataFrame({"key": [None, None]})), "key") == TextColumn(name="key", width=32, gaps=True)
 

@@ -10,6 +10,7 @@ import numpy as np
 import polars
 import pytest
 
+from manynets.display import counted
 from manynets.errors import DataError, OptionError
 from manynets.tables import delimited, fit_encoder, read_table, sniffing, understand
 from manynets.tables.source import Source
@@ -134,12 +135,12 @@ def test_a_ragged_line_is_named(tmp_path: Path, line: str, fields: int, quoted: 
     if fields == 3:
         assert read_table(path).get_column("c").to_list() == [3, 6, None, 6]
     else:
-        with pytest.raises(DataError, match=f"line 4 has {fields} fields, but the header has 3"):
+        with pytest.raises(DataError, match=f"line 4 has {counted(fields, 'field')}, but the header has 3"):
             read_table(path)
 
 
 def test_a_ragged_line_behind_a_cell_of_two_lines(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="line 4 has 1 fields"):
+    with pytest.raises(DataError, match="line 4 has 1 field"):
         read_table(write(tmp_path, 'a,b\n"x\ny",2\n3\n4,5\n6,7\n8,9\n'))
 
 
@@ -198,9 +199,9 @@ def test_blanks_are_found_wherever_they_stand(tmp_path: Path, monkeypatch: pytes
 
 def test_a_delimiter_in_quotes_does_not_hide_a_short_line(tmp_path: Path) -> None:
     path = write(tmp_path, 'a,b\n"x,y",1\nz\n')  # as many commas as two whole lines have
-    with pytest.raises(DataError, match=r"line 3 has 1 fields, but the header has 2"):
+    with pytest.raises(DataError, match=r"line 3 has 1 field, but the header has 2"):
         read_table(path)
-    with pytest.raises(DataError, match=r"line 3 has 1 fields, but the header has 2"):
+    with pytest.raises(DataError, match=r"line 3 has 1 field, but the header has 2"):
         read_table(write(tmp_path, '"a,a",b\nx,1\nz\n'))
 
 

@@ -140,6 +140,8 @@ def test_a_target_that_is_no_text() -> None:
     pairs = frame.set_axis(pandas.MultiIndex.from_tuples([("a", "x"), ("a", "y")]), axis=1)
     with pytest.raises(DataError, match=r"""write target="\('a', 'y'\)\""""):
         split_target(pairs, ("a", "y"))
+    with pytest.raises(DataError, match=r"target is \[\], but must name at least one column; the columns are: 0, 1"):
+        split_target(frame, [])
 
 
 @pytest.mark.parametrize("values", [np.array([1j, 2j]), [{"a": 1}, {"a": 2}]])

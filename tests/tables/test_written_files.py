@@ -215,7 +215,7 @@ FILES: list[tuple[str, str | bytes, dict[str, list[Any]], list[str]]] = [
 
 # what it is, the file, a part of the message
 REFUSED: list[tuple[str, str | bytes, str]] = [
-    ("a short line", "a,b\n1,2\n3\n4,5\n", "line 3 has 1 fields, but the header has 2"),
+    ("a short line", "a,b\n1,2\n3\n4,5\n", "line 3 has 1 field, but the header has 2"),
     ("a short last line", "a,b,c\n1,2,3\n4,5\n", "line 3 has 2 fields, but the header has 3"),
     ("a long line", "a,b\n1,2\n3,4,5\n6,7\n", "line 3 has 3 fields, but the header has 2"),
     ("a quote that is never closed", 'a,b\n1,"x\n2,y\n3,z\n', 'line 2: a quote (") opens a cell that is never closed'),

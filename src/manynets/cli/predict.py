@@ -98,7 +98,6 @@ def predict(
 
 
 def _chosen(beside: dict[str, Any], columns: str | None) -> dict[str, Any]:
-
     if columns is None:
         return beside
     names = [columns] if columns in beside else [name.strip() for name in columns.split(",") if name.strip()]

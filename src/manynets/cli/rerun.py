@@ -27,6 +27,7 @@ def rerun(
     from pathlib import Path
 
     from manynets import runs
+    from manynets.cli.fingerprint import same_data
     from manynets.cli.fit import fit
     from manynets.cli.options import left_out, stored_shape
     from manynets.cli.origin import from_standard_input
@@ -62,7 +63,7 @@ def rerun(
     processes, now = (run.model.info.get("world_size", 1) for run in (former, again))
     if processes != now:
         print(f"{counted(processes, 'process')} trained it together, and {now} now")
-    if former.config.get("fingerprint") != again.config.get("fingerprint"):
+    if not same_data(former.config.get("fingerprint", {}), again.config.get("fingerprint", {})):
         print("the data changed since the run was trained")
     if found is None:
         entries = len(next(iter(former.model.history.values()), []))

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from manynets.display import counted
 from manynets.errors import DataError
 from manynets.tables.sniffing import COMMENTS, has_lone_returns, unique_names, with_newlines, without_separator_line
 from manynets.tables.source import Source, decoded
@@ -184,7 +185,7 @@ def _even(name: str, body: list[_Row], names: list[str] | None, width: int, note
 def _ragged(name: str, row: _Row, width: int) -> DataError:
     quote = '; a quote (") may open a cell that is never closed' if row.lines > 1 else ""
     return DataError(
-        f"{name}, line {row.line} has {len(row.cells)} fields, but the header has {width}{quote}; correct the line, or give the right"
+        f"{name}, line {row.line} has {counted(len(row.cells), 'field')}, but the header has {width}{quote}; correct the line, or give the right"
         " delimiter"
     )
 

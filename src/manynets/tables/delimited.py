@@ -303,7 +303,7 @@ def blank_lines(source: Source, head: Head) -> list[int]:
                 blank.append(index)
             elif len(row) != width:
                 raise _NeedsCleaning from DataError(
-                    f"{source.name}, line {begins} has {len(row)} fields, but the header has {width}; correct the line, or give the right"
+                    f"{source.name}, line {begins} has {counted(len(row), 'field')}, but the header has {width}; correct the line, or give the right"
                     " delimiter"
                 )
     except csv.Error as error:

@@ -21,7 +21,6 @@ from manynets.tables.cells import factorise
 from manynets.tables.columns import (
     CategoricalColumn,
     ColumnEncoder,
-    DateColumn,
     NumericColumn,
     fewest_of_level,
     levels_of,
@@ -192,6 +191,4 @@ def _corrected(column: ColumnEncoder, facts: ColumnFacts, scaling: Scaling, max_
     if isinstance(column, CategoricalColumn) and facts.labels is not None and not column.part and not column.means:
         own, rare = levels_of(facts.labels, max_levels=max_levels, min_count=fewest_of_level(facts.rows))
         return replace(column, levels=own, rare=rare, gaps=gaps)
-    if isinstance(column, DateColumn):
-        return replace(column, gaps=gaps or column.gaps)
-    return column
+    return replace(column, gaps=gaps or column.gaps)

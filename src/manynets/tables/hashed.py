@@ -76,14 +76,13 @@ class TextColumn:
 
 
 def fit_text(table: Table, name: str) -> TextColumn:
-    """Fit a column of text, with up to 2,048 columns: a power of two, at least four for each word that occurs in ten cells."""
-    empty = table.storage(name) == "empty"
-    cells = [] if empty else listed(text_cells(table, name))
-    some = cells[:: -(-table.rows // COUNTED)]
+    """Fit a column of text, with a power of two of columns: at least four for each word that occurs in ten cells, but at most 2,048."""
+    cells = None if table.storage(name) == "empty" else text_cells(table, name)
+    some = [] if cells is None else listed(cells.gather_every(-(-table.rows // COUNTED)))
     counts = Counter(word for text in some if text for word in set(_TOKEN.findall(text.lower())))
     wanted = COLUMNS_PER_WORD * sum(count >= FREQUENT for count in counts.values())
-    most = min(MOST_WIDTH, max(ALWAYS_WIDTH, 1 << ((MOST_CELLS // table.rows).bit_length() - 1)))
-    gaps = empty or bool(blank_cells(text_cells(table, name)).any())
+    most = min(MOST_WIDTH, max(ALWAYS_WIDTH, (1 << (MOST_CELLS // table.rows).bit_length()) >> 1))
+    gaps = cells is None or bool(blank_cells(cells).any())
     return TextColumn(name=name, width=min(max(1 << (wanted - 1).bit_length(), LEAST_WIDTH), most), gaps=gaps)
 
 

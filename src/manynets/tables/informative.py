@@ -83,7 +83,7 @@ def reconsidered(table: Table, column: Column, scores: NDArray[np.float64]) -> C
 
 
 def as_codes(table: Table, column: Column, scores: NDArray[np.float64]) -> Column:
-    """Return a numeric column as categories where its whole numbers are codes: each says far more about the target than with its neighbours.
+    """Return a numeric column as categories where its whole numbers are codes: each says far more about the target than it and its neighbours.
 
     table: the training rows, or some of them; scores: of their target, see `target_scores`.
     """
@@ -94,10 +94,9 @@ def as_codes(table: Table, column: Column, scores: NDArray[np.float64]) -> Colum
     ):
         return column
     values = number_cells(table, column.name)
-    codes = _ranks(values)
-    codes = np.where(np.isnan(values), -1, codes)
     if not np.array_equal(values, np.floor(values), equal_nan=True):
         return column
+    codes = np.where(np.isnan(values), -1, _ranks(values))
     alone, together = association(codes, scores), association(codes // NEIGHBOURS, scores)
     if not alone.informative or alone.share < max(TIMES_OF_CODES * together.share, together.share + GAIN_OF_CODES):
         return column

@@ -52,7 +52,7 @@ def understand(
     - Numbers and durations are numeric, and so is text whose every cell is a number as people write it (see `find_reading`) or
       missing (see `MISSING_TOKENS`), unless a number begins with a zero as in "0171", or float64 would merge it with another:
       those are codes.
-    - Bool, pandas and polars categoricals and other text are categorical. Numbers only when named in `categorical`.
+    - Bool, pandas and polars categoricals and other text are categorical. Numbers only when named in `categorical`, or for a target.
     - Dates and times of day are dates, and so are text that names such (see `find_form`) and numbers such as 20240131 or seconds
       since 1970 (see `order_of_numbers`).
     - Dropped: text with more than nine tenths of its values different, or with more different values than half the rows; whole

@@ -1,7 +1,7 @@
-"""Linear models among the networks of the default ensemble, for tables so small that networks alone are behind them.
+"""Linear models among the networks of the default ensemble, for tables so small that networks alone predict worse than these.
 
-Each is fitted to the rows that a network was trained on, and is written as a network of the same shape: as silu(z) - silu(-z) = z, two units
-of each layer pass a score on as it is.
+Each is fitted to the rows that a network was trained on, and is stored as a network of the same shape: as silu(z) - silu(-z) = z, two units
+of each layer pass a score on unchanged.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ from manynets.training.trial import Member, Outcome
 
 Array = NDArray[Any]
 
-FEWEST_ROWS, FEW_ROWS = 10, 200  # with fewer there is nothing to fit, and with as many networks do not need them
-PENALTIES = tuple(10.0**power for power in range(-2, 5))  # of ridge regression, which takes the best by leaving single rows out
+FEWEST_ROWS, FEW_ROWS = 10, 200  # with fewer rows there is too little to fit, and from FEW_ROWS on networks do without
+PENALTIES = tuple(
+    10.0**power for power in range(-2, 5)
+)  # of ridge regression, which takes the one that is best when single rows are left out
 MOST_STEPS = 1000  # of logistic regression
 
 
 def linear_networks(data: TrainingData, members: Sequence[Member], outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Return for each network a linear one, fitted to the same rows; none where there are too many rows or too few.
+    """Return for each network a linear one, fitted to the same rows; none where there are too many rows or too few, or nothing to fit.
 
     Numbers get a ridge regression, classes a logistic regression, on the columns that are neither piecewise-linear nor of text. The history
     stays that of the network.
@@ -36,10 +38,10 @@ def linear_networks(data: TrainingData, members: Sequence[Member], outcomes: Seq
     count = len(rows) if data.rows is None else len(data.rows)
     assert isinstance(spec, MLP)
     few = FEWEST_ROWS <= count < FEW_ROWS and 2 * task.outputs <= min(spec.hidden)
-    if not few or isinstance(task, Multilabel) or any(member.validation_rows is None for member in members):
-        return []
     assert data.encoder is not None
     plain = ~(data.encoder.piecewise | data.encoder.hashed)
+    if not few or isinstance(task, Multilabel) or not plain.any() or any(member.validation_rows is None for member in members):
+        return []
     x, target = rows.x.double().cpu().numpy(), rows.target.cpu().numpy()
     weight = None if rows.weight is None else rows.weight.double().cpu().numpy()
     out = []
@@ -69,6 +71,8 @@ def _fitted(task: Task, x: Array, target: Array, weight: Array | None) -> tuple[
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         logistic = LogisticRegression(max_iter=MOST_STEPS).fit(x, classes, sample_weight=weight)
+    if task.outputs == 2:  # for two classes scikit-learn has one score, the second class's above the first's
+        return np.concatenate([np.zeros_like(logistic.coef_), logistic.coef_]), np.append(0.0, logistic.intercept_)
     return logistic.coef_, logistic.intercept_
 
 

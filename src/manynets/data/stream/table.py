@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.data.stream.parts import TRAIN, VALIDATION, HashSplit, row_words
+from manynets.display import counted
 from manynets.errors import DataError
 from manynets.tables.cells import blank_cells, listed, plain_label, text_cells
 from manynets.tables.facts import ColumnFacts, Facts
@@ -60,9 +61,7 @@ class RowsTable:
         require([] if split.group is None else [split.group], files.names, what="group")
         require(drop, files.names, what="column to drop")
         if files.types[target].is_nested():
-            raise DataError(
-                f"target {target!r} holds values of the type {files.types[target]}, but must hold one number or label each"
-            )
+            raise DataError(f"target {target!r} holds values of type {files.types[target]}, but must hold one number or label each")
         others = {target, weight, split.group, *drop}
         features = tuple(name for name in files.names if name not in others)
         if not features:
@@ -83,7 +82,7 @@ class RowsTable:
         if missing.any():
             if not self.drop_missing_target:
                 raise DataError(
-                    f"target {self.target!r} is missing in {int(missing.sum()):,} rows of one row group, the first in row"
+                    f"target {self.target!r} is missing in {counted(int(missing.sum()), 'row')} of one row group, the first in row"
                     f" {block.first + int(np.argmax(missing)):,} (counted from 0); fill them, or leave them out with drop_missing_target"
                 )
             parts[missing] = NO_TARGET
