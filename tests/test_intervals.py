@@ -156,7 +156,7 @@ def test_the_estimators_have_intervals() -> None:
         mn.MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", random_state=0).fit(x, y).predict_interval(x)
     one = mn.train_many(x, y, [(mn.MLP(hidden=()), mn.Recipe(epochs=1))], validation=0.2, progress=False)[0].model
     assert one is not None
-    with pytest.raises(DataError, match="as those of train_many never do"):
+    with pytest.raises(DataError, match="models of train_many never do"):
         one.predict_interval(x)
 
 

@@ -166,6 +166,7 @@ FAULTS = (
     Fault("core", _PRODUCTS, "part.add_(product)", "part.copy_(product)"),
     Fault("core", _PRODUCTS, 'b.mT, bias, "none"', 'b.mT, None, "none"'),
     Fault("core", _PRODUCTS, "a.dtype != torch.float32 or ", ""),
+    Fault("core", _PRODUCTS, " or min(sides) == 1", ""),
     Fault("training", _THREADS, "min(TIMED, SHARE", "max(TIMED, SHARE"),
     Fault("core", _SCORES, "scores_stride=out.stride(0)", "scores_stride=rows * shape.out_features"),
     Fault("core", _CORE, "k * job.scores_stride + start * outputs", "k * job.count * outputs + start * outputs"),

@@ -82,9 +82,8 @@ def _of_kept_rows(column: Any, kept: NDArray[np.bool_] | None, *, what: str) -> 
             " them, also for those without a target"
         )
     left = values[kept]
-    return (
-        as_array(left.tolist(), what=what) if left.dtype.kind == "O" else left
-    )  # which may be numbers, without the gaps of the others
+    # objects may be numbers now, as the gaps among them are gone
+    return as_array(left.tolist(), what=what) if left.dtype.kind == "O" else left
 
 
 def check_lengths(X: Any, rows: int) -> None:

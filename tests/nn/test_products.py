@@ -56,9 +56,12 @@ def test_large_products_are_those_of_onednn_and_equal_those_of_torch(
 
 @has_onednn
 @pytest.mark.usefixtures("narrow")
-def test_small_products_other_types_and_a_user_without_onednn_have_torchs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_products_vectors_other_types_and_a_user_without_onednn_have_torchs_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert by_onednn(whole(130, 160), whole(160, 140)) == 1
     assert by_onednn(whole(13, 16), whole(16, 140)) == 0
+    for rows, inner, columns in ((1, 1448, 1449), (1448, 1, 1449), (1448, 1449, 1)):
+        assert by_onednn(whole(rows, inner), whole(inner, columns)) == 0
+        assert by_onednn(whole(rows + 1, inner + 1), whole(inner + 1, columns + 1)) == 1
     assert by_onednn(whole(130, 160).double(), whole(160, 140).double()) == 0
     monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
     assert by_onednn(whole(130, 160), whole(160, 140)) == 0

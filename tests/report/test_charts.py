@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,12 @@ def shown(chart: Any, field: str | None = None) -> list[dict[str, Any]]:
     """Return the data of a chart: of several, the first with a field."""
     found = [part["data"]["values"] for part in (chart, *chart.get("layer", [])) if "data" in part]
     return next(data for data in found if field is None or field in data[0])
+
+
+def test_the_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    with pytest.raises(mn.MissingExtraError, match=r"'vl-convert-python', which is not installed; .*manynets\[report\]"):
+        charts.require_report()
 
 
 def test_importance_is_shown_with_one_standard_deviation_on_each_side() -> None:

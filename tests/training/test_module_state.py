@@ -136,9 +136,27 @@ class Renewed(Bounded):
         return self.layer(x)
 
 
-def test_a_parameter_that_forward_replaces_is_named():
-    with pytest.raises(DataError, match=r"Renewed replaces its parameter layer\.weight in forward .* self\.layer\.weight\.data = "):
-        train(seeded(Renewed))
+class Rebuilt(Bounded):
+    """Puts a new layer in place of the one that is trained, and a new one without weights, which does no harm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop = nn.Dropout(0.1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.drop = nn.Dropout(0.2)
+        out = self.layer(self.drop(x))
+        if not self.training:
+            self.layer = copy.deepcopy(self.layer)
+        return out
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"), [(Renewed, r"parameter layer\.weight in forward .*"), (Rebuilt, r"layer layer in forward .*")]
+)
+def test_what_forward_replaces_is_named(kind, what):
+    with pytest.raises(DataError, match=rf"{kind.__name__} replaces its {what} self\.layer\.weight\.data = "):
+        train(seeded(kind))
 
 
 class Noisy(nn.Module):

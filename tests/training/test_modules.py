@@ -157,6 +157,7 @@ def test_links_that_lead_back_to_themselves(tmp_path):
     [
         (lambda: mn.MLP((16,)), r"MLP takes its options by name, such as MLP\(hidden=\(16,\)\)"),
         (lambda: mn.Recipe(10), r"such as Recipe\(epochs=10\)"),
+        (lambda: mn.Constant(0.1), r"Constant has no options; write Constant\(\)"),
         (lambda: mn.Adam(0.1), r"such as Adam\(lr=0.1\)"),
         (lambda: mn.Recipe(lr=0.1), r"no option 'lr'; write Recipe\(optimizer=AdamW\(lr=0.1\)\)"),
         (lambda: mn.Recipe(learning_rate_init=0.1), r"write Recipe\(optimizer=AdamW\(lr=0.1\)\)"),

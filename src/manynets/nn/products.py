@@ -2,13 +2,14 @@
 
 torch multiplies float32 matrices by MKL, which on AMD's processors uses vectors of 256 bits. oneDNN, which comes with torch, uses those
 of 512 where there are any: from Zen 5 on its products take half the time (docs/benchmarks.md, "On a newer processor"). torch reaches it
-by the operator that `torch.compile` calls for a linear layer, y = x W^T + b. Elsewhere, for other types, and for small matrices the
-products are torch's own.
+by the operator that `torch.compile` calls for a linear layer, y = x W^T + b. Elsewhere, for other types, for small matrices and for
+vectors, with which oneDNN can take fifty times as long, the products are torch's own.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 
 import torch
 from torch import Tensor
@@ -38,7 +39,8 @@ def multiply(a: Tensor, b: Tensor, out: Tensor, *, bias: Tensor | None = None, b
 
 def _by_onednn(a: Tensor, b: Tensor) -> bool:
     """Return whether oneDNN makes this product sooner."""
-    if a.dtype != torch.float32 or a.device.type != "cpu" or a.shape[-2] * a.shape[-1] * b.shape[-1] < FEWEST:
+    sides = *a.shape[-2:], b.shape[-1]
+    if a.dtype != torch.float32 or a.device.type != "cpu" or math.prod(sides) < FEWEST or min(sides) == 1:
         return False
     return bool(torch.backends.mkldnn.enabled) and core.mkl_is_narrow() and has_onednn()
 

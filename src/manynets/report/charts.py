@@ -21,7 +21,7 @@ MOST_POINTS = 150
 MOST_LETTERS = 36
 """Letters that fit side by side below the narrowest chart."""
 SYMBOL_LETTERS = 3
-"""Letters that the symbol of a legend takes the room of."""
+"""Letters that would fit where the symbol of a legend is."""
 LONGEST_LABEL, LONGEST_TITLE = 120, 280
 """Pixels; what is longer ends in dots."""
 TIME = "%H:%M"
@@ -31,7 +31,7 @@ Chart = dict[str, Any]
 def require_report() -> Any:
     """Return the module altair. Errors: MissingExtraError where a package of the extra `report` is missing."""
     altair = optional_module("altair", extra="report", purpose="manynets report")
-    optional_module("vl_convert", package="altair", extra="report", purpose="manynets report")
+    optional_module("vl_convert", package="vl-convert-python", extra="report", purpose="manynets report")
     return altair
 
 

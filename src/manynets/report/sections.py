@@ -64,7 +64,7 @@ def _data(given: ReportInput) -> Section:
             parts.append(ReportTable("Columns left out", ["Column", "Why"], [list(pair) for pair in encoder.dropped]))
     words = f"The target is {given.target}."
     if getattr(given.model.task, "transform", None) == "log":
-        words += " The networks were trained on its logarithm, which a loss is of."
+        words += " The networks were trained on its logarithm, to which losses refer."
     return Section("Data", words, parts)
 
 

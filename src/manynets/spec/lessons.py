@@ -84,12 +84,14 @@ def by_name(kind: type[T]) -> type[T]:
     """
     KINDS[kind.__name__] = kind
     original: Any = kind.__init__
-    names = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
 
     @functools.wraps(original)
     def start(self: Any, *args: Any, **given: Any) -> None:
+        if args and not names:
+            raise TypeError(f"{kind.__name__} has no options; write {kind.__name__}()")
         if args:
-            first = "epochs" if "epochs" in names else next(iter(dataclasses.fields(kind))).name  # type: ignore[arg-type]
+            first = "epochs" if "epochs" in names else names[0]
             raise TypeError(f"{kind.__name__} takes its options by name, such as {kind.__name__}({first}={args[0]!r})")
         for name, value in given.items():
             if name not in names:

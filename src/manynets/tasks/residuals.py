@@ -278,7 +278,7 @@ def _missing(held_out_rows: int | None) -> str:
     if held_out_rows is not None:
         return f"the model stores no errors on held-out rows, as it has more than {MOST_OUTPUTS} targets, or they were not finite; train again"
     return (
-        "the model stores no errors on held-out rows, which intervals are made from, as those of train_many never do; train with validation"
+        "the model stores no errors on held-out rows, which intervals are made from (models of train_many never do); train with validation"
         f" rows (validation=0.2, or 'folds' for several networks; the default ensemble does so from {FEWEST_ROWS} rows on)"
     )
 

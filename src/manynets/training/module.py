@@ -48,19 +48,24 @@ class ModulePopulation:
         known = {id(buffer) for buffer in buffers}
         held = [(part, name, one) for part in module.modules() for name, one in part._buffers.items()]
         self._buffers = [(part, name, one) for part, name, one in held if one is not None and id(one) in known]
-        self._named = [(at, part, name, one) for at, part in module.named_modules() for name, one in part._parameters.items()]
+        self._owned = [
+            (at, part._parameters, name, one) for at, part in module.named_modules() for name, one in part._parameters.items()
+        ]
+        layers = [(at, part._modules, name, one) for at, part in module.named_modules() for name, one in part.named_children()]
+        self._owned += [layer for layer in layers if any(True for _ in layer[-1].parameters())]
 
     def take_replaced(self) -> None:
         """Copy what the module has replaced, as in `self.mean = 0.9 * self.mean + ...` or `self.weight.data = ...`, to its place.
 
-        DataError where it holds another parameter than at first, which would not be trained.
+        DataError where it holds another parameter than at first, or another layer with parameters.
         """
-        for at, part, name, parameter in self._named:
-            if part._parameters.get(name) is not parameter:
+        for at, held, name, one in self._owned:
+            if held.get(name) is not one:
                 path = f"{at}.{name}" if at else name
+                what, place = ("layer", f"{path}.weight") if isinstance(one, nn.Module) else ("parameter", path)
                 raise DataError(
-                    f"{type(self.module).__name__} replaces its parameter {path} in forward by another one, which would not be trained;"
-                    f" change it in place instead, with self.{path}.data = ..."
+                    f"{type(self.module).__name__} replaces its {what} {path} in forward by another one, which would be neither trained nor"
+                    f" kept; change it in place instead, with self.{place}.data = ..."
                 )
         for part, name, view in self._buffers:
             new = part._buffers[name]

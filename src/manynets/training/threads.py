@@ -23,7 +23,7 @@ SMALL_STEP = 4e7  # multiplications in a step below which a second thread is not
 SHORT_TRAINING = 1e11  # multiplications in a training below which the timing takes too large a share of it: some four seconds
 GAIN = 0.75  # share of one thread's time below which more threads are taken
 TIMED = 0.15  # seconds that the timing takes at most: several time slices, so that a core that another process keeps busy shows
-SHARE = 0.03  # of the training that it takes, if that is more than these rounds
+SHARE = 0.03  # of the training that it takes at most, where that is enough for FEWEST_ROUNDS
 FEWEST_ROUNDS = 4
 
 # torch's threads do not live on in a forked child, which would wait for them for ever. The compiled core starts its own.
