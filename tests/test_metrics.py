@@ -41,6 +41,12 @@ def test_the_intervals_of_a_class_are_wilsons() -> None:
     assert found["f1"] == pytest.approx(80 / 110)
 
 
+def test_a_share_is_inside_its_interval() -> None:
+    count = np.arange(1, 300)
+    assert (metrics.wilson_interval(count, count)[1] == 1).all()
+    assert (metrics.wilson_interval(0 * count, count)[0] == 0).all()
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_scores_by_class_are_those_of_each_class_against_the_rest(weighted: bool) -> None:
     random = np.random.default_rng(0)

@@ -173,6 +173,7 @@ WRONG: list[tuple[type, dict[str, Any], str]] = [
     (mn.MLP, {"hidden": "64"}, "MLP.hidden is '64'"),
     (mn.MLP, {"hidden": None}, "MLP.hidden is None"),
     (mn.MLP, {"activation": "rleu"}, "MLP.activation is 'rleu', but must be one of identity, relu, .*; did you mean 'relu'"),
+    (mn.MLP, {"activation": "Relu"}, "did you mean 'relu'"),
     (mn.MLP, {"init": "xavier"}, "MLP.init is 'xavier', but must be one of torch, .*did you mean 'xavier_"),
     (mn.MLP, {"dropout": 1.0}, r"MLP.dropout is 1.0, but a probability must be in \[0, 1\)"),
     (mn.MLP, {"dropout": -0.1}, "MLP.dropout is -0.1"),

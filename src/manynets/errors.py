@@ -200,6 +200,17 @@ class InterruptedWarning(UserWarning):
     """
 
 
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is spelled most alike, whether in capitals or not; None if there is none.
+
+    >>> nearest("Relu", ["elu", "relu"]), nearest("tanh", ["elu", "relu"])
+    ('relu', None)
+    """
+    names = {other.casefold(): other for other in known}
+    near = difflib.get_close_matches(name.casefold(), names, n=1)
+    return names[near[0]] if near else None
+
+
 def one_of(value: object, allowed: Iterable[str], *, what: str) -> str:
     """Return `value` if it is in `allowed`, else raise an OptionError that lists the valid names and the nearest one.
 
@@ -213,8 +224,8 @@ def one_of(value: object, allowed: Iterable[str], *, what: str) -> str:
     names = list(allowed)
     if isinstance(value, str) and value in names:
         return value
-    near = difflib.get_close_matches(str(value), names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    near = nearest(str(value), names)
+    hint = f"; did you mean {near!r}?" if near else ""
     raise OptionError(f"{what} is {value!r}, but must be one of {', '.join(names)}{hint}")
 
 
@@ -231,10 +242,10 @@ def missing_file(path: str | os.PathLike[str]) -> DataError:
     the file nowhere/houses.csv does not exist
     """
     folder, name = os.path.split(os.fspath(path))
-    near: list[str] = []
+    near = None
     with contextlib.suppress(OSError):
-        near = difflib.get_close_matches(name, os.listdir(folder or "."), n=1)
-    hint = f"; did you mean {os.path.join(folder, near[0])}?" if near else ""
+        near = nearest(name, os.listdir(folder or "."))
+    hint = f"; did you mean {os.path.join(folder, near)}?" if near else ""
     return DataError(f"the file {os.fspath(path)} does not exist{hint}")
 
 

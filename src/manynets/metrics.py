@@ -89,7 +89,8 @@ def wilson_interval(right: Any, count: Any, *, z: float = 1.96) -> tuple[NDArray
     share = k / safe
     middle = (share + z**2 / (2 * safe)) / (1 + z**2 / safe)
     half = z / (1 + z**2 / safe) * np.sqrt(share * (1 - share) / safe + z**2 / (4 * safe**2))
-    return np.where(n > 0, np.maximum(middle - half, 0.0), 0.0), np.where(n > 0, np.minimum(middle + half, 1.0), 1.0)
+    low, high = np.clip(middle - half, 0.0, share), np.clip(middle + half, share, 1.0)  # rounding may put all of 99 outside
+    return np.where(n > 0, low, 0.0), np.where(n > 0, high, 1.0)
 
 
 def precision_recall_f1(truth: Array, predicted: Array, *, weight: Array | None = None) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from pathlib import Path
 
@@ -69,12 +70,22 @@ def test_standard_input_and_no_header(call: Call, monkeypatch: pytest.MonkeyPatc
     assert [one["name"] for one in done.json["columns"]] == ["x0", "x1"]
 
 
+def test_a_file_that_may_not_be_read(call: Call, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **settings: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "houses.csv")
+
+    monkeypatch.setattr("manynets.cli.origin.open_data", refuse)
+    done = call("inspect", "houses.csv")
+    assert done.code == 2
+    assert done.err == "error: houses.csv: Permission denied; change its permissions, or give another file or folder\n"
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [
         ("inspect nothing.csv", "nothing.csv does not exist"),
         ("inspect houses.csv --target prise", "target 'prise' is not a column; did you mean 'price'?"),
-        ("inspect houses.csv --drop prise", "'prise' is not a column"),
+        ("inspect houses.csv --drop prise", "column 'prise' does not exist; did you mean 'price'?"),
         ("inspect houses.csv --plot p.gif", "must be one of png, pdf, svg"),
     ],
 )

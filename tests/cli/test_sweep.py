@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import manynets as mn
+from manynets import plots
 from manynets.cli.grid import grid_of
 from manynets.search import candidates as many
 from manynets.training.events import Evaluated
@@ -208,7 +209,7 @@ def test_the_grammar_of_a_grid() -> None:
     [
         (("--grid", "lr"), "must look like lr="),
         (("--grid", "rate=1"), "--grid is 'rate'"),
-        (("--grid", "lr=a"), "lr has the value 'a'"),
+        (("--grid", "lr=a"), "--grid lr has the value 'a', but its values must be numbers"),
         (("--grid", "lr=0:1:log:3"), "a logarithmic range needs both ends above 0"),
         (("--grid", "lr=1,1"), "names a value twice"),
         (("--grid", "lr=1", "--grid", "lr=2"), "names lr twice"),
@@ -241,6 +242,21 @@ def test_pictures_of_a_halving_compare_candidates_that_trained_for_equally_long(
     done = call("plot", "s", "--kind", "sweep")
     assert done.code == 0
     assert "accuracy after 3 epochs over lr" in done.out
+
+
+@pytest.mark.draws
+def test_a_text_that_is_a_number_is_drawn_as_one(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """dropout is a text, as it may be one number per layer; its axis is in order all the same."""
+    drawn: list[Any] = []
+
+    def parallel(rows: list[dict[str, Any]], **settings: Any) -> Any:
+        drawn.append([(row["dropout"], row["hidden"]) for row in rows])
+        return parallel_coordinates(rows, **settings)
+
+    parallel_coordinates = plots.parallel_coordinates
+    monkeypatch.setattr(plots, "parallel_coordinates", parallel)
+    assert call("sweep", "moons", *SMALL, "--grid", "dropout=0.25,0.1", "--grid", "hidden=6,4-2", "-q").code == 0
+    assert {value for rows in drawn for value in rows} == {(0.25, "6"), (0.25, "4,2"), (0.1, "6"), (0.1, "4,2")}
 
 
 def test_resume_says_which_option_differs(call: Call) -> None:

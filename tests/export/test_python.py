@@ -198,6 +198,8 @@ def test_wrong_rows_are_refused(tmp_path: Path) -> None:
         module.predict([row | {"size": "large"}])
     with pytest.raises(ValueError, match=r"column 'sold' holds '3\.2\.2001'"):
         module.predict([row | {"sold": "3.2.2001"}])
+    with pytest.raises(ValueError, match="column 'town' has 0 cells, but there is 1 row;"):
+        module.predict([{name: None for name in frame.columns if name != "town"}])
     with pytest.raises(ValueError, match="column 'town' has 1 cell, but there are 2 rows"):
         module.predict([row, {name: None for name in frame.columns if name != "town"}])
 

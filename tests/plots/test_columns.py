@@ -46,6 +46,21 @@ def test_whole_numbers_have_a_bar_each() -> None:
     assert ax.get_legend() is None
 
 
+def test_the_ticks_of_dates_and_of_large_numbers() -> None:
+    """Dates are years, such as 1998.35; rows are counted in whole numbers."""
+    axes = plots.column_distributions(
+        {"sold": 1998.3 + np.arange(9) / 50, "price": np.arange(9) * 50_000.0, "built": [1990, 1950] * 4 + [2020]}
+    )
+    for ax in axes:
+        ax.figure.canvas.draw()
+        assert ax.xaxis.get_offset_text().get_text() == ""
+        assert all(tick == round(tick) for tick in ax.get_yticks())
+    ticks = [[text.get_text() for text in ax.get_xticklabels()] for ax in axes]
+    assert all(text.startswith("1998.") for text in ticks[0])
+    assert "200,000" in ticks[1]
+    assert "1980" in ticks[2]
+
+
 def test_many_classes_have_one_colour() -> None:
     (ax,) = plots.column_distributions({"a": np.arange(40.5)}, classes=np.arange(41) % 10)
     assert len({bar.get_facecolor() for bar in ax.patches}) == 1

@@ -249,6 +249,8 @@ def test_case_20_columns_are_matched_by_name(make: Callable[[dict[str, Any]], An
     for fails in (encoder.transform, encoder.check):
         with pytest.raises(DataError, match="2 columns are missing from the table: 'a', 'c'; it has 'b'"):
             fails(make({"b": data["b"]}))
+    with pytest.raises(DataError, match="'c'; it has 'a', 'b', 'C'; if its 'C' is 'c', rename it"):
+        encoder.transform(make({"a": data["a"], "b": data["b"], "C": data["c"]}))
     with pytest.raises(DataError, match="1 column is missing from the table: 'c'"):
         encoder.transform(make({"a": data["a"], "b": data["b"]}))
 

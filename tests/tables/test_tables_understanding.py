@@ -104,7 +104,7 @@ def test_declared_whole_numbers_are_categories_whatever_their_type() -> None:
 
 def test_overrides_are_checked() -> None:
     frame = polars.DataFrame({"price": [1], "rooms": [2]})
-    with pytest.raises(DataError, match="'prise' is not a column; did you mean 'price'"):
+    with pytest.raises(DataError, match="'prise' does not exist; did you mean 'price'"):
         understand(frame, categorical=["prise"])
     with pytest.raises(DataError, match=r"is the text 'price', .* write \['price'\]"):
         understand(frame, drop="price")
@@ -194,7 +194,7 @@ def test_split_target() -> None:
     [
         ({"target": "prise"}, "target 'prise' is not a column; did you mean 'price'"),
         ({"target": "price", "weight": "u"}, "weight 'u' is not a column"),
-        ({"target": "price", "drop": ["q"]}, "column to drop 'q' is not a column"),
+        ({"target": "price", "drop": ["q"]}, "column to drop 'q' does not exist"),
         ({"target": "price", "weight": "low"}, r"weight 'low' is -1.0 in row 1"),
         ({"target": "price", "weight": "zero"}, "weight 'zero' is 0 in every row"),
         ({"target": "price", "weight": "text"}, "'text' should hold numbers, but row 0"),

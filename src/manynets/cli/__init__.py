@@ -141,10 +141,12 @@ def _run(command: Any, arguments: Sequence[str] | None, usage_error: Any) -> int
     except ManynetsError as error:
         return _print_error(str(error))
     except OSError as error:
-        return _print_error(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
+        fix = "; change its permissions, or give another file or folder" if isinstance(error, PermissionError) else ""
+        return _print_error(f"{error.filename}: {error.strerror}{fix}" if error.filename and error.strerror else str(error))
     except usage_error as error:
         text = _usage_text(error)
-        return _print_error(f"{text.rstrip('.')}; see: {_help_of(error, given)}") if text else 2
+        see = " See:" if text.endswith("?") else "; see:"
+        return _print_error(f"{text.rstrip('.')}{see} {_help_of(error, given)}") if text else 2
     except (KeyboardInterrupt, typer.Abort, Stopped) as error:
         stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
         sys.stderr.write(f"{stopped.text}\n")

@@ -22,7 +22,7 @@ def compare(
 
     \b
     manynets compare runs/houses-1 runs/houses-2
-    manynets compare runs/houses-1 runs/houses-sweep-1 --data new_houses.csv
+    manynets compare runs/houses-1 runs/houses-sweep-1 --data sold_houses.csv
     """
     from manynets.cli.report import console_for, describe, print_json, print_metrics, table_of
     from manynets.cli.saved_runs import open_run
@@ -46,8 +46,8 @@ def compare(
         )
         for name, run in zip(names, found, strict=True)
     ]
-    console.print(table_of(["run", "network", "parameters", "seconds"], rows, title="Runs"))
     metrics, part = _on_the_same_rows(found, data, target, header, console)
+    console.print(table_of(["run", "network", "parameters", "seconds"], rows, title="Runs"))
     print_metrics(console, dict(zip(names, _by_loss(found, metrics), strict=True)), title=f"Metrics on the {part} rows")
     if json_line:
         print_json({"data": part, "runs": dict(zip(names, metrics, strict=True))})

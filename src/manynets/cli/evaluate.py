@@ -35,7 +35,7 @@ def evaluate(
 
     \b
     manynets evaluate runs/houses-1
-    manynets evaluate runs/houses-1 new_houses.csv --json
+    manynets evaluate runs/houses-1 sold_houses.csv --json
 
     Rows of other data that the run was trained or validated on are recognised and scored separately; the JSON has the metrics of the new
     rows, and those of the others under "seen".
@@ -69,7 +69,7 @@ def evaluate(
             words = f"{seen.rows:,} of the {part.rows:,} rows of {name} are rows that the run was trained or validated on"
             note(
                 console,
-                f"{words}: its metrics on them say nothing about new rows" + ("" if new is None else ", and they are apart"),
+                f"{words}: its metrics on them say nothing about new rows" + ("" if new is None else ", so they are scored apart"),
             )
             more["seen"] = metrics_of(model, seen)
             named = {} if new is None else {f"{name}: new rows": metrics}

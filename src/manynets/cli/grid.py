@@ -93,7 +93,7 @@ def _value(name: str, text: str, kind: type) -> Any:
         return value
     except (ValueError, KeyError):
         what = {bool: "yes or no", int: "whole numbers", float: "numbers"}[kind]
-        raise OptionError(f"--grid {name} has the value {text!r}, but must be {what}") from None
+        raise OptionError(f"--grid {name} has the value {text!r}, but its values must be {what}") from None
 
 
 def combinations(grid: dict[str, list[Any]]) -> list[dict[str, Any]]:

@@ -45,7 +45,7 @@ def kind_of(data: str) -> str:
     try:
         one_of(data, NAMES, what="DATA")
     except OptionError as error:
-        raise OptionError(f"{error}; or the path of a file") from None
+        raise OptionError(str(error).replace("must be", "must be the path of a file, or", 1)) from None
     return "named"
 
 

@@ -31,7 +31,7 @@ def draw(results: SweepResults, *, best: int | None, folder: Path | None = None)
         score += f" after {min(lengths)} {'steps' if results.ensembles else 'epochs'}"
     drawn = "drawn" in results.config  # at random: most values occur once, and the others are the default's
     for name in options:
-        values = [results.rows[key][option_column(name)] for key in first]
+        values = _drawn_values([results.rows[key][option_column(name)] for key in first])
         if drawn and len(set(values)) == 1:
             continue
         log = all(isinstance(value, float) and value > 0 for value in values) and max(values) >= 10 * min(values)
@@ -39,9 +39,8 @@ def draw(results: SweepResults, *, best: int | None, folder: Path | None = None)
         written[folder / picture_of(name)] = f"{score} over {name}"
         plots.save(axes, folder / picture_of(name))
     if options:
-        table = [
-            {name: results.rows[key][option_column(name)] for name in options} | {score: value} for key, value in first.items()
-        ]
+        columns = [_drawn_values([results.rows[key][option_column(name)] for key in first]) for name in options]
+        table = [dict(zip([*options, score], row, strict=True)) for row in zip(*columns, first.values(), strict=True)]
         axes = plots.parallel_coordinates(table, score=score, higher_is_better=not results.less_is_better)
         written[folder / PARALLEL_PICTURE] = f"{score} by all options"
         plots.save(axes, folder / PARALLEL_PICTURE)
@@ -56,6 +55,20 @@ def draw(results: SweepResults, *, best: int | None, folder: Path | None = None)
         written[folder / CURVES_PICTURE] = "training loss of all candidates"
         plots.save(axes, folder / CURVES_PICTURE)
     return written
+
+
+def _drawn_values(values: list[Any]) -> list[Any]:
+    """Return the values of an option as they are drawn: texts as numbers where each is a single one, else as they are.
+
+    >>> _drawn_values(["0.25", "0.1"]), _drawn_values(["0.25", "0.1,0.2"])
+    ([0.25, 0.1], ['0.25', '0.1,0.2'])
+    """
+    if not all(isinstance(value, str) for value in values):
+        return values
+    try:
+        return [float(value) for value in values]
+    except ValueError:
+        return values
 
 
 def print_ranking(console: Any, results: SweepResults, *, best: int | None = None, complete: str = "") -> None:

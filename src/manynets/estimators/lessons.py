@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
+
+from manynets.errors import nearest
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -95,12 +96,12 @@ def with_lessons(lessons: Mapping[str, str]) -> Callable[[Callable[P, T]], Calla
 def _lesson(lessons: Mapping[str, str], known: list[str], name: str, value: Any, owner: type[Any], method: str) -> str:
     """Return the message for an argument that a method of an estimator does not have."""
     shown = repr(value) if len(repr(value)) < 40 and "<" not in repr(value) else "..."
-    near = difflib.get_close_matches(name, known, n=1)
+    near = nearest(name, known)
     called = owner.__name__ if method == "__init__" else f"{owner.__name__}.{method}"
     if method != "__init__" and name in inspect.signature(owner).parameters:
         instead = f"write it in the estimator, as {owner.__name__}({name}={shown})"
     elif name in lessons:
         instead = lessons[name].format(shown, mlp=owner.__name__.replace("Tabular", "MLP"))
     else:
-        instead = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}"
+        instead = f"did you mean {near!r}?" if near else f"it has {', '.join(known)}"
     return f"{called}() has no argument {name!r}; {instead}"

@@ -92,7 +92,8 @@ def columns_of(model, rows):
         held = len(table[name])
         if held != count:
             cells = "1 cell" if held == 1 else f"{held} cells"
-            raise ValueError(f"column {name!r} has {cells}, but there are {count} rows; give None where one is missing")
+            there = "is 1 row" if count == 1 else f"are {count} rows"
+            raise ValueError(f"column {name!r} has {cells}, but there {there}; give None where one is missing")
     return table
 
 

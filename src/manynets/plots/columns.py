@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from manynets.errors import DataError
-from manynets.plots.canvas import colour, names_of, plain, same_length, several_axes, show_legend
+from manynets.plots.canvas import colour, names_of, plain, same_length, separate_thousands, several_axes, show_legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 MOST_CLASSES = 7
 """As many as the palette has colours."""
+LEAST_SEPARATED = 10_000
+"""From here on the ticks of numbers have separators: 1990 may be a year."""
 
 
 def column_distributions(
@@ -85,6 +87,10 @@ def _histogram(ax: Axes, values: NDArray[np.float64], codes: Array, count: int, 
         ax.bar(edges[:-1], heights, np.diff(edges), bottom=bottom, align="edge", color=colour(index), linewidth=0)
         bottom += heights
     ax.set_ylabel("rows")
+    ax.locator_params(axis="y", integer=True)
+    ax.ticklabel_format(axis="x", useOffset=False)  # 1998.5 for a date, not 0.5 and +1.998e3 at the end of the axis
+    if float(np.abs(different).max()) >= LEAST_SEPARATED:
+        separate_thousands(ax.xaxis, values)
     ax.locator_params(axis="x", nbins=5, integer=bool(np.all(different == np.floor(different))))
 
 
@@ -103,4 +109,4 @@ def _bars(ax: Axes, values: Array, codes: Array, count: int, levels: int) -> Non
     ax.set_yticks(range(len(names)), names, fontsize="small")
     ax.invert_yaxis()
     ax.set_xlabel("rows")
-    ax.locator_params(axis="x", nbins=4)
+    ax.locator_params(axis="x", nbins=4, integer=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, NoReturn, ParamSpec, TypeVar
+
+from manynets.errors import nearest
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -145,8 +146,8 @@ def _argument(name: str, value: Any, known: list[str]) -> str:
         return f"write recipe=mn.Recipe({loss}{meant}={shown}), {plain}"
     if meant in _names("AdamW"):
         return f"write recipe=mn.Recipe(optimizer=mn.AdamW({meant}={shown})), {plain}"
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}"
+    near = nearest(name, known)
+    return f"did you mean {near!r}?" if near else f"it has {', '.join(known)}"
 
 
 def no_spec(value: Any) -> str:
@@ -213,6 +214,6 @@ def _advice(kind: str, name: str, value: Any) -> str:
     owners = [other for other in KINDS if meant in _names(other)]
     if owners:
         return f"it is one of {owners[0]}, as in {owners[0]}({meant}={value!r})"
-    near = difflib.get_close_matches(name, _names(kind), n=1)
-    hint = f"did you mean {near[0]!r}? It" if near else "it"
+    near = nearest(name, _names(kind))
+    hint = f"did you mean {near!r}? It" if near else "it"
     return f"{hint} has {', '.join(_names(kind)) or 'none'}"

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.display import counted, html_table
-from manynets.errors import DataError
+from manynets.errors import DataError, nearest
 from manynets.tables.columns import CategoricalColumn, ColumnEncoder, NumericColumn
 from manynets.tables.frames import open_table
 from manynets.tables.means import other_folds, targets_of
@@ -266,7 +266,10 @@ class TableEncoder:
         missing = [name for name in self.column_names if name not in known]
         if missing:
             alike = look_alike(missing[0], table.names)
-            hint = "" if alike is None else f"; its {alike!r} is written in other Unicode characters (NFC and NFD): rename it"
+            near = nearest(missing[0], [name for name in table.names if name not in self.column_names])
+            hint = "" if near is None else f"; if its {near!r} is {missing[0]!r}, rename it"
+            if alike is not None:
+                hint = f"; its {alike!r} is written in other Unicode characters (NFC and NFD): rename it"
             raise DataError(
                 f"{'1 column is' if len(missing) == 1 else f'{len(missing)} columns are'} missing from the table: {_listed(missing)}; it has {_listed(table.names)}{hint}"
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.errors import DataError
+from manynets.errors import DataError, nearest
 
 if TYPE_CHECKING:
     import narwhals as nw
@@ -192,9 +191,10 @@ def require(names: Iterable[str], known: Sequence[str], *, what: str) -> None:
         raise DataError(f"{what} is the text {names!r}, but must be a list of column names; write [{names!r}]")
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else "."
+            near = nearest(str(name), known)
+            hint = f"; did you mean {near!r}?" if near else "."
             if look_alike(name, known):
                 hint = ", but one is called the same in other Unicode characters (NFC and NFD): copy its name from there."
             shown = ", ".join(known[:20]) + (f", ... ({len(known)} columns)" if len(known) > 20 else "")
-            raise DataError(f"{what} {name!r} is not a column{hint} The columns are: {shown}")
+            problem = "does not exist" if what.startswith("column") else "is not a column"
+            raise DataError(f"{what} {name!r} {problem}{hint} The columns are: {shown}")
