@@ -295,7 +295,7 @@ FAULTS = (
     Fault("serve", "serve/rows.py", "if not 0 < count <= most:", "if not 0 < count < most:"),
     Fault("serve", "serve/rows.py", "if len(lines) > most + 1:", "if len(lines) > most:"),
     Fault("serve", "serve/rows.py", "enumerate(lines[1:]):", "enumerate(lines[1:], start=1):"),
-    Fault("serve", "serve/rows.py", "if found is None or not math.isfinite(found):", "if found is None:"),
+    Fault("serve", "serve/rows.py", "if not abs(number) <= self._largest:", "if math.isnan(number):"),
     Fault("serve", "serve/batching.py", "question.count > self._most", "question.count > 2 * self._most"),
     Fault("serve", "serve/batching.py", "            self.rows_waiting -= question.count\n", ""),
     Fault("serve", "serve/batching.py", "            self._explanations -= 1\n", "            pass\n"),
