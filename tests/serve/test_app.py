@@ -193,6 +193,7 @@ def test_contributions_to_classes(client: TestClient, classifier: tuple[Path, Mo
         ({"columns": {"size": [1, 2], "rooms": [1]}}, 422, ("rooms", None), "has 1 cell, but others have 2"),
         ({"columns": {"size": 1}}, 422, ("size", None), "must be a list"),
         ({"columns": {}}, 422, (None, None), "0 rows"),
+        ({"instances": [row()]}, 422, (None, None), 'rows must come as {"records": [...]}, not as {"instances": [...]}'),
         ([], 422, (None, None), "0 rows"),
         ([1], 422, (None, 0), "must be an object"),
         ("text", 422, (None, None), "must be"),

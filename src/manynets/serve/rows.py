@@ -150,7 +150,10 @@ def _from_json(body: bytes) -> Any:
     if isinstance(found, dict) and len(found) == 1:
         for name in ("records", "columns"):
             if name in found and isinstance(found[name], list if name == "records" else dict):
-                found = found[name]
+                return found[name]
+        [(name, cells)] = found.items()
+        if isinstance(cells, list) and cells and isinstance(cells[0], list | dict):
+            raise BadRequest(422, f'rows must come as {{"records": [...]}}, not as {{"{name[:40]}": [...]}}')
     if not isinstance(found, list | dict):
         raise BadRequest(422, 'the body must be {"records": [...]} or {"columns": {...}}')
     return found
