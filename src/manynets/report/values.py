@@ -43,8 +43,9 @@ def _short(text: str) -> str:
 
 
 def quantile_bins(values: Array, *, most: int, fewest: int = 1) -> NDArray[np.int64]:
-    """Return the bin of each finite value (N,), numbered from 0 in order: by quantiles, so few that different values are at least `fewest` in
-    each, or where there are few values one for each.
+    """Return the number of the bin of each finite value (N,), from 0 on.
+
+    The bins are quantiles, as many as leave at least `fewest` values in each if all differ, or one for each value where there are few.
 
     >>> quantile_bins(np.array([3.0, 1.0, 1.0]), most=4).tolist()
     [1, 0, 0]

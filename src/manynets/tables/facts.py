@@ -169,7 +169,7 @@ def corrected(
     columns = tuple(
         _corrected(column, facts[column.name], scaling, max_levels)
         if column.name in facts
-        else column  # else one of a column of lists
+        else column  # of a column of lists, whose numbers are not counted one by one
         for column in encoder.columns
     )
     return replace(encoder, columns=columns)

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     import narwhals as nw
 
 MOST_WIDTH, LEAST_WIDTH = 1 << 11, 1 << 5
-MOST_CELLS = 1 << 26  # of a column of text, 256 MiB: longer tables get fewer columns,
-ALWAYS_WIDTH = 1 << 8  # but as many as this
-FREQUENT, COLUMNS_PER_WORD = 10, 4  # cells of a word that can be learned, and columns for each, so that few words share one
+MOST_CELLS = 1 << 26  # numbers of an encoded column of text, 256 MiB: longer tables get fewer columns
+ALWAYS_WIDTH = 1 << 8  # columns that a table may have however long it is
+FREQUENT, COLUMNS_PER_WORD = 10, 4
+"""A word counts if it occurs in so many cells, and adds so many columns, so that few words share one."""
 MOST_HASHED = 1 << 12
 """The most columns that the text of a stored encoder may have."""
 SAMPLE, COUNTED = 1000, 20_000

@@ -19,7 +19,10 @@ STEPS, STRIDE = 240, 20
 
 
 def probability_of_truth(task: Task, probability: Array, target: Array) -> Array:
-    """Return the probability of what an encoded target is, (N,) of classes and (N, 1) or (N, O) of labels, of those of all classes (N, C)."""
+    """Return the probability that was given to the true class (N,), or to each true label (N, O); those of two classes are (N, 1).
+
+    probability: of all classes (N, C) or labels (N, O); target: encoded.
+    """
     if isinstance(task, Multiclass):
         return probability[np.arange(len(target)), target]
     positive = probability[:, 1:] if task.name == "binary" else probability
