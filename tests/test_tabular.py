@@ -11,8 +11,8 @@ import torch
 
 import manynets as mn
 from manynets.tabular import CHANGEABLE, PRESETS, fit_temperature, prior_scores, train_tabular
+from manynets.tabular.calibration import TEMPERATURE_OF_MEAN
 from manynets.tabular.changes import changed_recipe
-from manynets.tabular.finish import TEMPERATURE_OF_MEAN
 from manynets.tasks import Binary, Multiclass, Multilabel, Regression
 from manynets.tasks.thresholds import best_threshold
 from tests.tolerances import assert_close

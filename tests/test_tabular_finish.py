@@ -9,8 +9,9 @@ import pytest
 
 import manynets as mn
 from manynets.prepare import prepare
-from manynets.tabular import TabularFit, fit_temperature
-from manynets.tabular.finish import TEMPERATURE_OF_MEAN, finish, temperature_of
+from manynets.tabular import TabularFit, fit_temperature, train_tabular
+from manynets.tabular.calibration import TEMPERATURE_OF_MEAN, Calibrator, calibrators_of, log_losses
+from manynets.tabular.finish import finish
 from manynets.training.trial import Member, Outcome
 from tests.tolerances import assert_close
 
@@ -80,11 +81,15 @@ def test_the_mean_of_several_networks_gets_a_lower_temperature_than_one() -> Non
     task = mn.Binary((0, 1))
     scores = random.standard_normal((400, 1)) * 3
     target = (random.random((400, 1)) < task.proba(scores / 2)[:, 1:]).astype(float)
-    found, one = temperature_of([scores], target, task, None)
-    assert found == pytest.approx(2.0, rel=0.4)
-    assert one == found == fit_temperature(scores, target, task)
-    assert temperature_of([scores], target, task, None, networks=8) == (found, found * TEMPERATURE_OF_MEAN)
-    assert temperature_of([scores, scores], target, task, None) == (found, found * TEMPERATURE_OF_MEAN)
+    found, one = calibrators_of([scores], target, task, None)
+    assert found.temperature == pytest.approx(2.0, rel=0.4)
+    assert one.temperature == found.temperature == fit_temperature(scores, target, task)
+    for several in (
+        calibrators_of([scores], target, task, None, networks=8),
+        calibrators_of([scores, scores], target, task, None),
+    ):
+        assert [some.temperature for some in several] == [one.temperature, one.temperature * TEMPERATURE_OF_MEAN]
+        assert [some.share for some in several] == [0.0, 0.0]
 
 
 def test_scores_out_of_fold_are_divided_by_their_own_temperature_and_the_model_by_that_of_the_mean() -> None:
@@ -118,3 +123,97 @@ def test_rows_that_are_wrong_by_far_have_a_loss_in_the_temperature(task: Any) ->
     target = target[:, None].astype(float) if task.name == "binary" else target
     found = fit_temperature(scores, target, task)
     assert fit_temperature(scores.astype(np.float32), target, task) == found > 10
+
+
+def mean_loss(task: Any, scores: Any, target: Any, weight: Any = None) -> float:
+    return float(np.average(log_losses(task.proba(scores), target, task), weights=weight))
+
+
+RARE = [(mn.Binary((0, 1)), (0.95, 0.05)), (mn.Multiclass((0, 1, 2)), (0.8, 0.15, 0.05)), (mn.Multilabel(2), (0.9, 0.1))]
+
+
+@pytest.mark.parametrize(("task", "shares"), RARE, ids=["binary", "multiclass", "multilabel"])
+def test_classes_about_which_the_scores_say_nothing_get_their_shares(task: Any, shares: Any) -> None:
+    source = np.random.default_rng(1)
+    codes = source.choice(len(shares), size=2000, p=shares)
+    target = codes if task.name == "multiclass" else np.repeat(codes[:, None], task.outputs, axis=1).astype(float)
+    scores = source.standard_normal((2000, task.outputs))
+    drawn, of_mean = calibrators_of([scores], target, task, None, networks=8)
+    of_shares = Calibrator(1e9, 1.0, of_mean.prior)
+    known = mean_loss(task, of_shares.scores(scores), target)
+    for found in (drawn, of_mean):
+        assert found.share > 0.9
+        assert mean_loss(task, found.scores(scores), target) < known * 1.003
+    assert mean_loss(task, scores / fit_temperature(scores, target, task), target) > known * 1.1  # equally likely classes
+
+
+def test_scores_that_say_much_get_a_temperature_only() -> None:
+    task, source = mn.Binary((0, 1)), np.random.default_rng(1)
+    scores = source.standard_normal((1000, 1)) * 3 - 3
+    target = (source.random((1000, 1)) < task.proba(scores / 2)[:, 1:]).astype(float)
+    drawn, of_mean = calibrators_of([scores], target, task, None, networks=8)
+    assert (drawn.share, of_mean.share) == (0.0, 0.0)
+    assert drawn.temperature == fit_temperature(scores, target, task)
+
+
+def test_rows_count_by_their_weight_in_the_share_of_the_prior() -> None:
+    task, source = mn.Binary((0, 1)), np.random.default_rng(1)
+    scores, target = source.standard_normal((300, 1)), (source.random((300, 1)) < 0.1).astype(float)
+    count = source.integers(0, 4, 300)
+    weighted = calibrators_of([scores], target, task, count.astype(float))[0]
+    repeated = calibrators_of([np.repeat(scores, count, axis=0)], np.repeat(target, count, axis=0), task, None)[0]
+    assert_close(weighted.scores(scores), repeated.scores(scores), "numeric")
+
+
+def test_numbers_about_which_the_scores_say_little_are_drawn_to_their_mean() -> None:
+    source = np.random.default_rng(1)
+    scores = source.standard_normal((2000, 3))
+    target = 5 + np.stack([source.standard_normal(2000), 0.5 * scores[:, 1], 0.8 * scores[:, 2]], axis=1)
+    scores += 5
+    found, of_mean = calibrators_of([scores], target, mn.Regression((0.0,) * 3, (1.0,) * 3), None, networks=8)
+    assert found is of_mean
+    slope = 1 / np.asarray(found.temperature)
+    assert_close(slope[2], 1.0, "bits")  # 0.8 is near enough
+    assert 0.05 <= slope[0] < 0.1
+    assert_close(found.scores(scores)[:, 2], scores[:, 2], "float64")
+    assert slope[1] == pytest.approx(0.5, abs=0.01)
+    assert_close(found.scores(scores)[:, 1].mean(), target[:, 1].mean(), "sampled")
+
+
+def test_a_wild_score_does_not_draw_all_numbers_to_the_mean() -> None:
+    source = np.random.default_rng(1)
+    target = source.standard_normal((200, 1))
+    scores = target.copy()
+    scores[0] = 1e4  # unclamped, the slope would be 0.0
+    task = UNIT.clamped_to(target)
+    assert calibrators_of([scores], target, task, None)[0].share == 0.0
+
+
+@pytest.mark.parametrize("metric", [None, "f1"])
+def test_the_model_and_the_scores_out_of_fold_are_drawn_to_the_shares_alike(metric: Any) -> None:
+    y = np.random.default_rng(3).random(ROWS) < 0.2
+    spec = mn.MLP(hidden=())
+    data = prepare(X, y, RECIPE, scaling=False)
+    members, outcomes = [], []
+    for number, sign in enumerate((1, -1)):
+        parameters = {"output.weight": np.array([[0.5, sign, 1.0]]), "output.bias": np.array([0.3])}
+        members.append(Member(number, spec, RECIPE, parameters, validation_rows=np.arange(ROWS)))
+        outcomes.append(Outcome(number, parameters, {}, 0, "done", None, 0.0))
+    plain, drawn = (
+        finish(data, members, outcomes, n_networks=2, calibrate=calibrate, metric=metric) for calibrate in (False, True)
+    )
+    assert plain.out_of_fold is not None
+    task, target = mn.Binary((False, True)), y[:, None].astype(float)
+    own, of_mean = calibrators_of([plain.out_of_fold], target, task, None, networks=2)
+    assert own.share > 0.3
+    assert_close(drawn.out_of_fold, own.scores(plain.out_of_fold), "float64")
+    assert_close(drawn.model.logits(X), of_mean.scores(plain.model.logits(X)), "float64")
+    assert drawn.model.predict_proba(X)[:, 1].mean() == pytest.approx(y.mean(), abs=0.02)
+
+
+def test_numbers_of_a_model_are_drawn_to_their_mean_unless_medians_are_asked_for() -> None:
+    y = np.random.default_rng(3).standard_normal(ROWS) + 7
+    model = mn.TabularRegressor(n_networks=4, random_state=0).fit(X, y).model_
+    assert model.predict(X).std() < 0.1 * y.std()
+    other = train_tabular(X, y, task="regression", n_networks=4, changes={"loss": "absolute_error"}, progress=False).model
+    assert other.predict(X).std() > 0.1 * y.std()

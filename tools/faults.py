@@ -69,6 +69,7 @@ _HISTORY, _STOPPING, _LOOP = "training/history.py", "early_stopping.py", "traini
 _CLOSED, _STATE, _COLUMNS = "training/steppers/closed_form.py", "training/state.py", "tables/columns.py"
 _IMPORTANCE, _CONTRIBUTIONS, _CHARTS = "explain/importance.py", "explain/contributions.py", "report/charts.py"
 _PREDICTING, _FINISH, _TIMING = "serve/predicting.py", "tabular/finish.py", "tabular/timing.py"
+_CALIBRATION = "tabular/calibration.py"
 _RESIDUALS, _SCORES, _DATES = "tasks/residuals.py", "nn/core_scores.py", "tables/dates.py"
 _PRODUCTS, _THREADS = "nn/products.py", "training/threads.py"
 _EXPORTED, _STANDALONE, _PARITY = "export/columns.py", "export/standalone.py", "export/parity.py"
@@ -230,7 +231,7 @@ FAULTS = (
     Fault("stream", "data/stream/rows.py", "layout.steps - self._first_step if last else layout", "layout"),
     Fault("stream", "streaming/opening.py", "+ 1 > 2 * max(", "+ 1 > max("),
     Fault("stream", "streaming/opening.py", "deviation / task.scale[0]) ** 2", "deviation / task.scale[0])"),
-    Fault("stream", "streaming/ensemble.py", "model.mean_logits(scores / found)", "model.mean_logits(scores)"),
+    Fault("stream", "streaming/ensemble.py", "model.mean_logits(own.scores(scores))", "model.mean_logits(scores)"),
     Fault("stream", "streaming/ensemble.py", "np.array([facts.low, facts.high])", "np.array([facts.low, facts.mean])"),
     Fault("stream", "streaming/columns.py", "files.rows * (8 * width + 32)", "files.rows * 8"),
     Fault("stream", "streaming/opening.py", "min(VALIDATION, most / rows)", "max(VALIDATION, most / rows)"),
@@ -305,21 +306,30 @@ FAULTS = (
     Fault("serve", _PREDICTING, "if error.status == 503 else []", "if error.status == 413 else []"),
     Fault("serve", "serve/served.py", "        at += rows.count\n", ""),
     # -------------------------------------------------------------------------------------------------------------- tabular
-    Fault("tabular", _FINISH, "(TEMPERATURE_OF_MEAN if several else 1.0)", "TEMPERATURE_OF_MEAN"),
+    Fault("tabular", _CALIBRATION, "(TEMPERATURE_OF_MEAN if several else 1.0)", "TEMPERATURE_OF_MEAN"),
+    Fault("tabular", _CALIBRATION, "sharper = sharpness / factor", "sharper = sharpness * factor"),
+    Fault("tabular", _CALIBRATION, "Calibrator(1 / slope, 1 - slope, mean)", "Calibrator(1 / slope, 0.0, mean)"),
+    Fault("tabular", _CALIBRATION, "gap = task.clamped(scores) - mean", "gap = scores - mean"),
+    Fault("tabular", _FINISH, "if calibrate and predicts_means:", "if calibrate:"),
     Fault("tabular", _FINISH, "value if metric in LOWER_IS_BETTER else -value", "-value if metric in LOWER_IS_BETTER else value"),
     Fault("tabular", _FINISH, "sorted(settings, key=lambda setting: figure([setting]))", "list(settings)"),
     Fault("tabular", _FINISH, "figure([*kept, setting])) < best", "figure([setting])) < best"),
     Fault("tabular", _FINISH, "sums / np.maximum(counts, 1), np.nan)", "sums, np.nan)"),
-    Fault("tabular", "tabular/calibration.py", "target, task), weights=weight))", "target, task)))"),
+    Fault(
+        "tabular",
+        _CALIBRATION,
+        "(scores / temperature), target, task), weights=weight))",
+        "(scores / temperature), target, task)))",
+    ),
     Fault("tabular", _TIMING, "(evaluations + AFTERWARDS) * evaluation", "evaluations * evaluation"),
     Fault("tabular", _TIMING, "sum(steps) / len(steps) / BETWEEN", "sum(steps) / len(steps)"),
     Fault("tabular", _TIMING, "Deadline(end - AFTERWARDS * evaluation,", "Deadline(end,"),
     Fault("tabular", "tabular/recipe.py", "MOST_GROWTH**2", "MOST_GROWTH"),
     Fault("tabular", "tabular/recipe.py", "weight[:, ~plain] = 0.0", "weight[:, plain] = 0.0"),
     Fault("tabular", "tabular/recipe.py", "math.sqrt(FULL_ROWS / rows)", "math.sqrt(rows / FULL_ROWS)"),
-    Fault("tabular", _FINISH, "scores=setting.scores / found,", "scores=setting.scores / temperature,"),
-    Fault("tabular", "tabular/calibration.py", "task.proba(scores / temperature)", "task.proba(scores * temperature)"),
-    Fault("tabular", "tabular/calibration.py", "scores = scores.astype(np.float64)", "scores = scores"),
+    Fault("tabular", _FINISH, "scores=own.scores(setting.scores)", "scores=of_mean.scores(setting.scores)"),
+    Fault("tabular", _CALIBRATION, "task.proba(scores / temperature)", "task.proba(scores * temperature)"),
+    Fault("tabular", _CALIBRATION, "scores = scores.astype(np.float64)", "scores = scores"),
     Fault("tabular", "tabular/training.py", "splits[k % len(splits)]", "splits[0]"),
     Fault("tabular", "tabular/training.py", "base.seed + len(members)", "base.seed"),
     # ------------------------------------------------------------------------------------------------------------ intervals

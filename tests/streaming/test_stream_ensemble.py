@@ -12,7 +12,7 @@ import pytest
 from manynets.streaming import Columns, open_ensemble, train_stream_ensemble
 from manynets.streaming.opening import VALIDATION
 from manynets.tables.rowgroups import BlockFiles
-from manynets.tabular.finish import TEMPERATURE_OF_MEAN
+from manynets.tabular.calibration import TEMPERATURE_OF_MEAN
 from manynets.tasks.thresholds import best_threshold
 from tests.tolerances import assert_close
 

@@ -2,7 +2,7 @@
 
 Networks, recipe and encoder are those of the ensemble in memory, but for this: all networks train on the same rows and validate on the same
 held-out rows, instead of another fold each; the edges of piecewise-linear columns are those of the sample; categories have no means of the
-target. The temperature is fitted to the held-out rows.
+target. Classes are calibrated on the held-out rows.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from manynets.streaming.columns import Columns
 from manynets.streaming.opening import Stream, open_stream
 from manynets.tables.rowgroups import BlockFiles
 from manynets.tabular import PRESETS, PresetName, encoder_options, prior_scores, tabular_network
+from manynets.tabular.calibration import calibrators_of
 from manynets.tabular.changes import check_changes
-from manynets.tabular.finish import cooled, temperature_of
 from manynets.tabular.recipe import initial_weights, tabular_recipe
 from manynets.tasks import Binary, Regression
 from manynets.tasks.thresholds import best_threshold
@@ -114,11 +114,11 @@ def train_stream_ensemble(
     model.info["temperature"] = 1.0
     if held_out is not None and not isinstance(task, Regression):
         scores, target = model.logits(held_out.x), task.encode(held_out.y)
-        found, temperature = temperature_of(list(scores), target, task, held_out.weight)
-        model = model_of(spec, members[0].recipe, data, cooled(outcomes, temperature))
-        model.info["temperature"] = temperature
+        own, of_mean = calibrators_of(list(scores), target, task, held_out.weight)
+        model = model_of(spec, members[0].recipe, data, of_mean.networks(outcomes))
+        model.info["temperature"] = float(of_mean.temperature)
         if metric == "f1" and isinstance(task, Binary):
-            share = task.proba(model.mean_logits(scores / found))[:, 1]
+            share = task.proba(model.mean_logits(own.scores(scores)))[:, 1]
             model.task = dataclasses.replace(task, threshold=best_threshold(share, target[:, 0] > 0.5, held_out.weight))
     if held_out is not None:
         model = with_residuals(model, data, members)

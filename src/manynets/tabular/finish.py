@@ -1,4 +1,4 @@
-"""From the trained networks of the default ensemble to its model: out-of-fold scores, settings, temperature and threshold."""
+"""From the trained networks of the default ensemble to its model: out-of-fold scores, settings, calibration and threshold."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ from manynets.nn.shape import Shape
 from manynets.prepare import TrainingData
 from manynets.results import model_of, with_residuals
 from manynets.spec import LOWER_IS_BETTER, MLP
-from manynets.tabular.calibration import fit_temperature, log_losses
+from manynets.tabular.calibration import Calibrator, calibrators_of, log_losses
 from manynets.tasks import Binary, Regression, Task
 from manynets.tasks.losses import loss_for
-from manynets.tasks.temperature import cooled_parameters
 from manynets.tasks.thresholds import best_threshold
 from manynets.training.trial import Divergence, Member, Outcome
 
 Array = NDArray[Any]
 
-TEMPERATURE_OF_MEAN, TEMPERATURES = 0.9, (0.2, 5.0)
 PREDICTED_ROWS = 8192
+MEANS = ("squared_error", "half_squared_error")  # the losses of numbers whose predictions are means
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,12 +45,12 @@ class TabularFit:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Setting:
-    """The networks of a setting, their scores of the rows that they did not train on (None without folds), and their temperature."""
+    """The networks of a setting, their scores of the rows that they did not train on (None without folds), and their calibrator."""
 
     members: Sequence[Member]
     outcomes: Sequence[Outcome]
     scores: Array | None
-    temperature: float = 1.0
+    calibrator: Calibrator = dataclasses.field(default_factory=Calibrator)
 
 
 def finish(
@@ -63,7 +62,7 @@ def finish(
     calibrate: bool,
     metric: str | None,
 ) -> TabularFit:
-    """Return the model, its output layers divided by the temperatures; regression stays within the range of the target.
+    """Return the model, its output layers calibrated; regression stays within the range of the target.
 
     n_networks: of each setting. The settings that are kept are those whose mean is best out of fold (`_chosen`).
     """
@@ -80,7 +79,8 @@ def finish(
     for setting in settings:
         seen &= True if setting.scores is None else np.isfinite(setting.scores).all(axis=1)
     weight = None if problem.rows.weight is None else problem.rows.weight.cpu().numpy()[seen]
-    if calibrate and not isinstance(task, Regression):
+    predicts_means = not isinstance(task, Regression) or loss_for(task, members[0].recipe).name in MEANS
+    if calibrate and predicts_means:
         settings = [_calibrated(setting, task, target, seen, weight) for setting in settings]
     if all(setting.scores is not None for setting in settings):
         settings = _chosen(settings, task, target, seen, weight, metric)
@@ -89,7 +89,8 @@ def finish(
     assert isinstance(spec, MLP)
     ended = [outcome for setting in settings for outcome in setting.outcomes]
     model = model_of(spec, first.members[0].recipe, data, ended)
-    model.info["temperature"] = first.temperature
+    temperature = 1.0 if isinstance(task, Regression) else float(first.calibrator.temperature)
+    model.info["temperature"] = temperature
     with_residuals(model, data, [member for setting in settings for member in setting.members])
     known = [setting.scores for setting in settings if setting.scores is not None]
     out_of_fold = model.mean_logits(np.stack(known)) if known else None
@@ -97,33 +98,17 @@ def finish(
         share = task.proba(out_of_fold[seen])[:, 1]
         model.task = dataclasses.replace(task, threshold=best_threshold(share, target[seen, 0] > 0.5, weight))
     diverged = [outcome.divergence for outcome in ended if outcome.divergence is not None]
-    return TabularFit(model, out_of_fold, first.temperature, next(iter(diverged), None))
+    return TabularFit(model, out_of_fold, temperature, next(iter(diverged), None))
 
 
 def _calibrated(setting: _Setting, task: Task, target: Array, seen: Array, weight: Array | None) -> _Setting:
-    """Return the setting with all scores divided by the temperature that it needs out of fold."""
+    """Return the setting with scores as sure as they are right out of fold."""
     if setting.scores is None:
         return setting
-    scores = setting.scores[seen]
-    found, temperature = temperature_of([scores], target[seen], task, weight, networks=len(setting.outcomes))
-    outcomes = cooled(setting.outcomes, temperature)
-    return dataclasses.replace(setting, outcomes=outcomes, scores=setting.scores / found, temperature=temperature)
-
-
-def temperature_of(
-    scores: Sequence[Array], target: Array, task: Task, weight: Array | None, *, networks: int | None = None
-) -> tuple[float, float]:
-    """Return the temperature of scores (N, O) of rows that were not trained on, by one network or by each of several; and that of the mean of
-    so many networks (None: as many as there are scores), which is less sure than each of them."""
-    weights = None if weight is None else np.tile(weight, len(scores))
-    found = fit_temperature(np.concatenate(scores), np.concatenate([target] * len(scores)), task, weights)
-    several = (len(scores) if networks is None else networks) > 1
-    return found, float(np.clip(found * (TEMPERATURE_OF_MEAN if several else 1.0), *TEMPERATURES))
-
-
-def cooled(outcomes: Sequence[Outcome], temperature: float) -> list[Outcome]:
-    """Return networks with all scores divided by a temperature."""
-    return [dataclasses.replace(outcome, parameters=cooled_parameters(outcome.parameters, temperature)) for outcome in outcomes]
+    own, of_mean = calibrators_of([setting.scores[seen]], target[seen], task, weight, networks=len(setting.outcomes))
+    return dataclasses.replace(
+        setting, outcomes=of_mean.networks(setting.outcomes), scores=own.scores(setting.scores), calibrator=of_mean
+    )
 
 
 def _chosen(
