@@ -291,5 +291,5 @@ def _encoded(column: Any, name: str, cells: Any) -> Array:
         cells = cells.astype("datetime64[us]")
     table = open_table(polars.DataFrame({name: polars.Series(cells)}))  # of a list, polars would rename a column without a name
     out = np.zeros((table.rows, len(column.features)), dtype=np.float32)
-    column.fill_in(table, out, strict=False)
+    column.fill_in(table, out)
     return out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections import Counter
@@ -61,17 +60,15 @@ class NumericColumn:
     def features(self) -> tuple[str, ...]:
         """Names of the output columns."""
         plain = (self.name, f"{self.name}=missing") if self.gaps else (self.name,)
-        edges = () if self.pieces is None else self.pieces.edges
-        return (*plain, *(f"{self.name} {low:g}..{high:g}" for low, high in itertools.pairwise(edges)))
+        return plain if self.pieces is None else (*plain, *self.pieces.features(self.name))
 
     @property
     def as_written(self) -> bool:
         """Whether a file's cells are to be left as text."""
         return self.reading != PLAIN
 
-    def fill_in(self, table: Table, out: Out, *, strict: bool) -> None:
+    def fill_in(self, table: Table, out: Out) -> None:
         """Write the column into out (N, width), which holds zeros."""
-        del strict
         values = number_cells(table, self.name, self.reading)
         if self.fill is None:
             return
@@ -194,8 +191,7 @@ class CategoricalColumn:
         more: list[str] = []
         for number, one in enumerate(self.means):
             mean = f"{name}, mean of the target" + (f" {number}" if len(self.means) > 1 else "")
-            edges = () if one.pieces is None else one.pieces.edges
-            more += [mean, *(f"{mean} {low:g}..{high:g}" for low, high in itertools.pairwise(edges))]
+            more += [mean] if one.pieces is None else [mean, *one.pieces.features(mean)]
         return (*plain, *more)
 
     @property
@@ -226,7 +222,7 @@ class CategoricalColumn:
         counts = np.bincount(codes[codes >= 0], minlength=len(labels)) if unseen else ()
         return lookup[codes], {labels[code]: int(counts[code]) for code in unseen}
 
-    def fill_in(self, table: Table, out: Out, *, strict: bool, found: Counter[str] | None = None) -> None:
+    def fill_in(self, table: Table, out: Out, *, strict: bool = False, found: Counter[str] | None = None) -> None:
         """Write the column into out (N, width), which holds zeros, and count the values not seen at fit in `found`."""
         positions, unseen = self.positions(table)
         if found is not None:
@@ -355,9 +351,8 @@ class DateColumn:
         """Whether a file's cells are to be left as text."""
         return self.form.as_written
 
-    def fill_in(self, table: Table, out: Out, *, strict: bool) -> None:
+    def fill_in(self, table: Table, out: Out) -> None:
         """Write the column into out (N, width), which holds zeros."""
-        del strict
         found = date_parts(date_cells(table, self.name, self.form))
         missing = np.isnan(found["year"])
         at = 0
