@@ -261,12 +261,16 @@ def _some(labels: Sequence[str], most: int = 8) -> str:
 
 def part_codes(table: Table, name: str, part: CodePart) -> tuple[list[str], NDArray[np.int64]]:
     """Return the different parts of the labels of a column, and for each row the number of its part (N,), -1 where missing."""
-    labels, codes = factorise(table, name)
+    return merged(*factorise(table, name), part)
+
+
+def merged(labels: list[str], codes: NDArray[np.int64], part: CodePart) -> tuple[list[str], NDArray[np.int64]]:
+    """Return labels, and the number of each row's (N,), with those made one that have this part in common."""
     if not part:
         return labels, codes
     number: dict[str, int] = {}
-    merged = [number.setdefault(label, len(number)) for label in cut(labels, part)]
-    return list(number), np.array([*merged, -1], dtype=np.int64)[codes]
+    of_part = [number.setdefault(one, len(number)) for one in cut(labels, part)]
+    return list(number), np.array([*of_part, -1], dtype=np.int64)[codes]
 
 
 def fit_categorical(
