@@ -51,10 +51,6 @@ class StoredColumns:
         self._marks.check()
         return nw.from_native(usual_integers(frame), eager_only=True)
 
-    def read_all(self) -> Any:
-        """Return all columns as a polars frame."""
-        return self.read(self.names).to_native()
-
     def column(self, name: str) -> nw.Series[Any]:
         """Return a column; the last one is cached."""
         if self._last is None or self._last[0] != name:

@@ -147,11 +147,11 @@ def _plain_polars(frame: Any, known: Collection[str]) -> Any:
     columns: list[Any] = []
     for series in frame.get_columns():
         lists = _matrix(series.name, series.to_list(), known) if series.name in lists_in else None
-        columns += [series] if lists is None else [polars.Series(f"{series.name}[{j}]", row) for j, row in enumerate(lists.T)]
-    columns = [
-        series.fill_nan(None) if series.dtype == polars.Float64 and series.name not in frame.columns else series
-        for series in columns
-    ]
+        columns += (
+            [series]
+            if lists is None
+            else [polars.Series(f"{series.name}[{j}]", row, nan_to_null=True) for j, row in enumerate(lists.T)]
+        )
     names = [series.name for series in columns]
     return polars.DataFrame(columns) if len(set(names)) == len(names) else frame
 
