@@ -26,7 +26,7 @@ from manynets.plots.canvas import (
     separate_thousands,
     write_title,
 )
-from manynets.plots.field import classes_of
+from manynets.plots.field import classes_of, six_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -127,8 +127,6 @@ def predicted_against_true(
     """
     truth, predicted = _column(y_true, "y_true"), _column(y_pred, "y_pred")
     same_length(truth, predicted, what="y_true and y_pred")
-    from matplotlib.ticker import MaxNLocator
-
     ax = new_axes(ax, size=(5.2, 5.0))
     both = np.concatenate([truth, predicted])
     low, high = float(both.min()), float(both.max())
@@ -155,7 +153,7 @@ def predicted_against_true(
     ax.set_ylim(*limits)
     ax.set_aspect("equal")
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+        axis.set_major_locator(six_ticks())
         separate_thousands(axis, both)
     if any(len(f"{value:,.0f}") > 6 for value in (low, high)):  # long numbers side by side would touch
         ax.tick_params(axis="x", rotation=30)
