@@ -119,7 +119,7 @@ def _parameters(model: Model, network: s.MLP, name: str) -> dict[str, Any]:
         "dropout": network.dropout,
         "input_dropout": network.input_dropout,
         "batch_norm": network.batch_norm,
-        "embedding": _embedding(model, network),
+        "embedding": given_embedding(model, network),
         "scaling": None if model.encoder is None else scaling_of(model.encoder.columns),
         "category_means": model.encoder is not None and has_means(model.encoder.columns),
         "prior": network.prior,
@@ -150,11 +150,10 @@ def _parameters(model: Model, network: s.MLP, name: str) -> dict[str, Any]:
     return out | {"label_smoothing": recipe.label_smoothing}
 
 
-def _embedding(model: Model, network: s.MLP) -> s.Embedding | None:
+def given_embedding(model: Model, network: s.MLP) -> s.Embedding | None:
     """Return the embedding as the user gave it: the columns of a table are found anew."""
     found = network.embedding
-    table = model.encoder is not None and isinstance(found, s.Periodic)
-    return dataclasses.replace(found, columns=None) if table and isinstance(found, s.Periodic) else found
+    return dataclasses.replace(found, columns=None) if model.encoder is not None and isinstance(found, s.Periodic) else found
 
 
 def _optimizer(recipe: s.Recipe) -> dict[str, Any]:

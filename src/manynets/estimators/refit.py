@@ -7,10 +7,9 @@ from typing import Any
 
 from manynets.data.check import as_weights, rows_with_weight
 from manynets.errors import OptionError
-from manynets.estimators.from_model import preset_of
+from manynets.estimators.from_model import given_embedding, preset_of
 from manynets.fitting import train
 from manynets.model import Model
-from manynets.spec import Periodic
 from manynets.tables.columns import has_means, scaling_of
 from manynets.tabular import train_tabular
 from manynets.tasks import Binary, Regression
@@ -41,7 +40,5 @@ def refit(model: Model, X: Any, y: Any, *, sample_weight: Any = None) -> Model:
     options["validation"] = "folds" if model.size > 1 and any(name.startswith("val_") for name in model.history) else None
     options["scaling"] = False if model.encoder is None else scaling_of(model.encoder.columns)
     options["category_means"] = model.encoder is not None and has_means(model.encoder.columns)
-    spec = model.spec
-    if model.encoder is not None and isinstance(spec.embedding, Periodic):  # whose columns are found anew
-        spec = dataclasses.replace(spec, embedding=dataclasses.replace(spec.embedding, columns=None))
+    spec = dataclasses.replace(model.spec, embedding=given_embedding(model, model.spec))
     return train(X, y, spec, recipe, **options)
