@@ -55,9 +55,8 @@ def confusion(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('predicted', 'true')
     """
-    axis = {"none": None, "true": 1, "predicted": 0, "all": (0, 1)}[
-        one_of(normalise, ["none", "true", "predicted", "all"], what="normalise")
-    ]
+    axes = {"none": None, "true": 1, "predicted": 0, "all": (0, 1)}
+    axis = axes[one_of(normalise, axes, what="normalise")]
     counts = numbers(matrix, what="matrix", ndim=2, finite=True)
     size = len(counts)
     if counts.shape != (size, size):

@@ -70,21 +70,17 @@ def blank_cells(cells: nw.Series[Any]) -> nw.Series[Any]:
     return blank | cells.str.to_lowercase().is_in(list(TEXT_MISSING)).fill_null(True)
 
 
-def bad_number(cells: nw.Series[Any], reading: Reading | None = None) -> tuple[int, str] | None:
-    """Return index and value of the first cell that is neither a number in this reading nor a missing token, or None.
+def bad_number(cells: nw.Series[Any]) -> tuple[int, str] | None:
+    """Return index and value of the first cell that is neither a missing token nor a plain number, or None.
 
-    Without a reading a number is one that needs none: digits, perhaps with a sign, a point and an exponent.
+    A plain number is digits, perhaps with a sign, a point and an exponent.
     """
-    first = cells[0] if reading is None and len(cells) else None
+    first = cells[0] if len(cells) else None
     if isinstance(first, str) and not _NUMBER.fullmatch(first) and not is_missing(first):  # as in most columns of words
         return 0, first
     fine = cells.is_null() | cells.str.contains(NUMBER).fill_null(True)
     if not fine.all():
         fine = fine | cells.str.to_lowercase().is_in(list(MISSING_TOKENS)).fill_null(True)
-    if reading is not None and (reading != PLAIN or not fine.all()):
-        texts = listed(cells)
-        words = {text for text in set(texts) if text is not None and not is_missing(text) and read_number(text, reading) is None}
-        return next(((index, str(text)) for index, text in enumerate(texts) if text in words), None)
     bad = ~np.asarray(fine.to_numpy(), dtype=bool)
     if not bad.any():
         return None

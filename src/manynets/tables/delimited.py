@@ -130,8 +130,6 @@ def _read(source: Source, head: Head, text: Sequence[str]) -> tuple[polars.DataF
         raise DataError(f"{source.name} cannot be read as a text table: {first_line(error)}") from error
     if frame.height and frame.get_column(frame.columns[-1]).null_count():  # only then can a line have been too short, or blank
         frame = _without_blank_lines(source, head, frame)
-    if not frame.height:
-        raise DataError(f"{source.name} holds 0 data rows; at least 1 is needed")
     return frame, [name for name, kind in zip(head.names, kinds, strict=True) if kind == "words"]
 
 

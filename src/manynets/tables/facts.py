@@ -18,14 +18,7 @@ from numpy.typing import NDArray
 
 from manynets.errors import DataError
 from manynets.tables.cells import factorise
-from manynets.tables.columns import (
-    CategoricalColumn,
-    ColumnEncoder,
-    NumericColumn,
-    fewest_of_level,
-    levels_of,
-    limits_of,
-)
+from manynets.tables.columns import CategoricalColumn, ColumnEncoder, NumericColumn, fewest_of_level, levels_of, limits_of
 from manynets.tables.frames import open_table
 from manynets.tables.scaling import Scaling, Spread, is_constant
 from manynets.tables.written import PLAIN

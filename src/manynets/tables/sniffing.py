@@ -178,8 +178,6 @@ def _occurs(j: int, names: list[str], rows: list[list[str]]) -> bool:
 
 def _uneven(names: list[str], rows: list[list[str]]) -> bool:
     """Return whether a title, a comment or a row of another width is among the first lines, or a last column is empty."""
-    if len(names) == 1:
-        return names[0].startswith(COMMENTS[:2]) or any(len(row) > 1 for row in rows)
     if names[0].startswith(COMMENTS[:2]) or any(len(row) != len(names) for row in rows):
         return True
     filled = sum(map(bool, names))
