@@ -202,13 +202,11 @@ def partial_dependence(
     weight = as_weights(sample_weight, len(rows.matrix))
     grids, encoded = zip(*(_grid(model, X, rows, name, n_grid) for name in names), strict=True)
     shape = tuple(len(values) for values in grids)
-    blocks = [rows.block(name) for name in names]
     points = np.indices(shape).reshape(len(names), -1)
     values = np.concatenate([each[index] for each, index in zip(encoded, points, strict=True)], axis=1)
     values = values.astype(rows.matrix.dtype, copy=False)
     some = np.sort(np.random.default_rng(seed).permutation(len(rows.matrix))[: n_rows if len(names) == 1 else 0])
-    block = np.concatenate([np.arange(block.start, block.stop) for block in blocks])
-    mean, rows_alone = _predictions(rows, ChangedRows(model, rows.matrix), block, values, some, weight)
+    mean, rows_alone = _predictions(rows, ChangedRows(model, rows.matrix), rows.columns(names), values, some, weight)
     mean, single = mean.reshape(*shape, -1), rows_alone if len(names) == 1 else None
     outputs = output_names(model, mean.shape[-1])
     if outputs == ("prediction",):

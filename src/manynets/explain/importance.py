@@ -140,10 +140,7 @@ def permutation_importance(
         why = "one row" if len(target) == 1 else "these rows, which hold one class only"
         raise DataError(f"{name} is not defined for {why}; choose another metric or other rows")
     orders = np.stack(_orders(len(rows.matrix), n_repeats, seed))
-    blocks = [
-        np.concatenate([np.arange(rows.blocks[column].start, rows.blocks[column].stop) for column in columns])
-        for columns in groups.values()
-    ]
+    blocks = [rows.columns(columns) for columns in groups.values()]
     found = np.empty((len(groups), n_repeats))
     for group, some, shuffled in _shuffled(ChangedRows(model, rows.matrix), logits, blocks, orders):
         found[group, some] = sign * (score - _measured(model, name, shuffled, target, weight))

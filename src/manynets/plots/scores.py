@@ -196,7 +196,7 @@ def roc_auc(positive: ArrayLike, scores: ArrayLike) -> float:
     0.875
     """
     false, true = roc_curve(positive, scores)
-    return float(np.sum(np.diff(false) * (true[1:] + true[:-1]) / 2))
+    return float(np.trapezoid(true, false))
 
 
 def roc(

@@ -277,9 +277,8 @@ def _column_in_text(table: Table, name: str, cells: Any, present: Any, declared:
     comma_first = name in table.commas
     if declared is None and meaning_of(counted(head), comma_first=comma_first) is None:
         return None, _mixture(counted(head))
-    meaning, counts = meaning_of_all(present, comma_first=comma_first), counted(head)
-    if meaning is None:
-        meaning = meaning_of(counts := different(present), comma_first=comma_first)
+    counts: Counter[str] = Counter()
+    meaning = meaning_of_all(present, comma_first=comma_first) or meaning_of(different(present), comma_first=comma_first)
     if meaning is None or meaning.words:
         meaning = meaning_of(counts := counted(present), comma_first=comma_first)
     if declared == "numeric":

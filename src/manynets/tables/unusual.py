@@ -49,8 +49,7 @@ def _plain_pandas(frame: Any, known: Collection[str]) -> Any:
         column = frame.iloc[:, index]
         if foreign:
             changed[name] = {name: column.astype(dtype.newbyteorder("="))}
-            continue
-        if kind == "SparseDtype":
+        elif kind == "SparseDtype":
             changed[name] = {name: column.sparse.to_dense()}
         elif kind == "PeriodDtype":
             changed[name] = {name: column.dt.to_timestamp()}
