@@ -16,11 +16,10 @@ from manynets.errors import DataError
 from manynets.tables.binary import parquet_files
 from manynets.tables.cells import NUMBER
 from manynets.tables.delimited import ends_oddly, ends_with_open_quote, kinds_of, odd_line, repeated_header
-from manynets.tables.marks import FileMarks
 from manynets.tables.settling import NumberFacts, as_numbers, with_points, without_text_tokens
 from manynets.tables.sniffing import Head, read_head
 from manynets.tables.source import TEXT, Source, TextOptions, in_utf8
-from manynets.tables.stored import StoredColumns
+from manynets.tables.stored import FileMarks, StoredColumns
 from manynets.tables.table import refuse_duplicates
 
 if TYPE_CHECKING:

@@ -12,10 +12,9 @@ from pathlib import Path
 
 from manynets.errors import DataError, OptionError, warn_user
 from manynets.tables.blocks import text_blocks
-from manynets.tables.marks import FileMarks, check_name
 from manynets.tables.sniffing import read_head
 from manynets.tables.source import TEXT, Source
-from manynets.tables.stored import first_line
+from manynets.tables.stored import FileMarks, check_name, first_line
 
 MARK = "manynets.converted_from"
 """In the metadata of the Parquet file: what it was converted from, and how."""

@@ -19,10 +19,9 @@ from manynets.errors import DataError, missing_file, warn_user
 from manynets.tables.binary import ARROW, PARQUET, parquet_files, read_arrow, read_json_lines, read_parquet
 from manynets.tables.delimited import TextTable, read_source
 from manynets.tables.frames import open_table
-from manynets.tables.marks import FileMarks, check_name
 from manynets.tables.sheets import SHEETS, read_sheet
 from manynets.tables.source import TEXT, Source, TextOptions
-from manynets.tables.stored import StoredColumns
+from manynets.tables.stored import FileMarks, StoredColumns, check_name
 from manynets.tables.table import Table, refuse_duplicates
 
 if TYPE_CHECKING:

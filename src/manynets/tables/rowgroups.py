@@ -16,8 +16,7 @@ from manynets.errors import DataError
 from manynets.tables.binary import ARROW, parquet_files
 from manynets.tables.converted import origin_of
 from manynets.tables.footer import RowGroup, footer_bytes, row_groups
-from manynets.tables.marks import FileMarks, check_name
-from manynets.tables.stored import keys_of, readable
+from manynets.tables.stored import FileMarks, check_name, keys_of, readable
 from manynets.tables.table import refuse_duplicates, require
 from manynets.tables.unusual import usual_integers
 
