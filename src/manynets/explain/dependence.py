@@ -251,11 +251,7 @@ def _grid(model: Model, X: Any, rows: SourceRows, name: str, n_grid: int) -> tup
     elif isinstance(column, DateColumn):
         moments = date_cells(table, name, column.form)
         ordered = np.unique(moments[~np.isnat(moments)])
-        cells = (
-            ordered[np.linspace(0, len(ordered) - 1, min(n_grid, len(ordered))).round().astype(np.int64)]
-            if len(ordered)
-            else ordered
-        )
+        cells = ordered[np.linspace(0, len(ordered) - 1, min(n_grid, len(ordered))).round().astype(np.int64)]
         found = np.datetime_as_string(cells).tolist()
     elif column.kind == "text":
         raise DataError(f"column {name!r} is text of many words, which have no order to follow; choose another column")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from manynets import metrics
-from manynets.display import number_text
+from manynets.display import counted, number_text
 from manynets.errors import DataError, one_of
 from manynets.plots.canvas import (
     PALETTE,
@@ -145,7 +145,7 @@ def predicted_against_true(
     squares = float(np.mean((truth - predicted) ** 2))
     variance = float(np.var(truth))
     said = [f"R² {1 - squares / variance:.3f}"] if variance > 0 else []
-    said += [f"RMSE {number_text(squares**0.5)}", f"{many:,} row{'s' if many > 1 else ''}"]
+    said += [f"RMSE {number_text(squares**0.5)}", counted(many, "row")]
     box = {"facecolor": ax.get_facecolor(), "edgecolor": "none", "alpha": 0.7}
     ax.text(0.97, 0.03, "\n".join(said), transform=ax.transAxes, ha="right", va="bottom", color=ink(ax), bbox=box)
     ax.set_xlim(*limits)
