@@ -133,8 +133,7 @@ def _written(source: Source, options: TextOptions, used: Sequence[str]) -> Block
     source = in_utf8(source, options.encoding)
     if source.content is not None:
         return None
-    preferred = "\t" if source.name.lower().endswith(".tsv") else None
-    head = read_head(source, delimiter=options.delimiter, preferred=preferred, header=options.header)
+    head = read_head(source, delimiter=options.delimiter, header=options.header)
     if head.unclean or head.notes or source.notes:
         return None
     return _typed(source, head, kinds_of(head, options.text), used)

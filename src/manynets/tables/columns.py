@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError
-from manynets.tables.cells import NUMBER, factorise, number_cells, plain_label
+from manynets.tables.cells import NUMBER, counts_of, factorise, number_cells, plain_label
 from manynets.tables.dates import CYCLES, PARTS, DateForm, date_cells, date_parts
 from manynets.tables.hashed import TextColumn
 from manynets.tables.labels import in_known_spelling
@@ -218,9 +218,9 @@ class CategoricalColumn:
         position = {level: index for index, level in enumerate(self.levels)} | dict.fromkeys(self.rare, shared)
         absent = len(self.levels) + bool(self.rare) if self.gaps else shared
         lookup = np.array([*(position.get(label, shared) for label in labels), absent], dtype=np.int64)  # code -1 finds the last
-        unseen = [code for code, label in enumerate(labels) if label not in position]
-        counts = np.bincount(codes[codes >= 0], minlength=len(labels)) if unseen else ()
-        return lookup[codes], {labels[code]: int(counts[code]) for code in unseen}
+        unseen = [label for label in labels if label not in position]
+        counts = counts_of(labels, codes) if unseen else {}
+        return lookup[codes], {label: counts[label] for label in unseen}
 
     def fill_in(self, table: Table, out: Out, *, strict: bool = False, found: Counter[str] | None = None) -> None:
         """Write the column into out (N, width), which holds zeros, and count the values not seen at fit in `found`."""
@@ -290,10 +290,8 @@ def fit_categorical(
     target: (N, O), of which a column with more than `max_levels` levels, that are no parts of codes, gets the means; None for none. scaling, bins: of the means.
     """
     labels, codes = part_codes(table, name, part)
-    counts = np.bincount(codes[codes >= 0], minlength=len(labels)).tolist()
-    own, rare = levels_of(
-        dict(zip(labels, counts, strict=True)), max_levels=max_levels, min_count=min_count or fewest_of_level(table.rows)
-    )
+    least = min_count or fewest_of_level(table.rows)
+    own, rare = levels_of(counts_of(labels, codes), max_levels=max_levels, min_count=least)
     column = CategoricalColumn(name=name, levels=own, rare=rare, gaps=bool((codes < 0).any()), part=part)
     if target is None or part or len(labels) <= max_levels:
         return column

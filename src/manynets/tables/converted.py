@@ -44,7 +44,7 @@ def converted(path: str | Path, *, group_bytes: int, delimiter: str | None = Non
     target = file.with_name(f"{file.name}.parquet")
     marks, found = FileMarks([file], form="text"), file.stat()
     source = Source(name=str(file), file=file)
-    head = read_head(source, delimiter=delimiter, preferred="\t" if file.suffix.lower() == ".tsv" else None, header=header)
+    head = read_head(source, delimiter=delimiter, header=header)
     reading = {"delimiter": head.delimiter, "header": header, "version": VERSION}
     origin = json.dumps({"size": found.st_size, "mtime_ns": found.st_mtime_ns, **reading})
     if target.exists() and _written_from(target, file) == origin:

@@ -85,9 +85,11 @@ def fit_encoder(
     all_numbers = table.array is not None and schema is None and not any(declared.values())
     if all_numbers:
         found = tuple(Column(name=name, kind="numeric", missing=0, distinct=0) for name in table.names)
+    elif schema is None:
+        found = understand(table, **declared, y=y, rows=rows)
     else:
-        found = understand(table, **declared, y=y, rows=rows) if schema is None else tuple(schema)
-    require([column.name for column in found], table.names, what="column of the schema")
+        found = tuple(schema)
+        require([column.name for column in found], table.names, what="column of the schema")
     used = [column for column in found if column.kind != "dropped"]
     dropped = tuple((column.name, column.note) for column in found if column.kind == "dropped")
     unnamed = set(table.names) - {column.name for column in found}

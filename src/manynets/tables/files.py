@@ -177,7 +177,7 @@ def _read_file(file: Path, ending: str, options: TextOptions) -> TextTable:
     """Return the table in a file with one of the known endings, which is not Parquet."""
     source = Source(name=str(file), file=file)
     if ending.removesuffix(".gz") in TEXT:
-        return read_source(source, options, preferred="\t" if ending.startswith(".tsv") else None)
+        return read_source(source, options)
     _refuse_text_options(str(file), options, sheet=ending in SHEETS)
     if ending in SHEETS:
         return read_sheet(str(file), file, options)

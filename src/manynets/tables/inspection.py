@@ -14,7 +14,6 @@ from manynets.display import counted
 from manynets.tables.association import MOST_CLASSES, target_scores
 from manynets.tables.cells import factorise
 from manynets.tables.columns import part_codes
-from manynets.tables.dates import DateForm
 from manynets.tables.frames import open_table
 from manynets.tables.informative import explained_share, numbers_of, sample_rows
 from manynets.tables.kinds import LEFT_OUT, Column
@@ -22,7 +21,6 @@ from manynets.tables.labels import spelled_alike
 from manynets.tables.schema import understand
 from manynets.tables.table import Table, storage_of
 from manynets.tables.target import split_target
-from manynets.tables.written import Reading
 
 RARE = 0.05
 """A class with fewer rows than this share, and than half the mean of all classes, is rare."""
@@ -54,8 +52,7 @@ class InspectedColumn:
     @property
     def read_as(self) -> str:
         """How its cells are read; empty where they are plain numbers or words."""
-        form = self.column.form
-        return self.column.part or (str(form) if isinstance(form, Reading | DateForm) else "")
+        return self.column.part or str(self.column.form or "")
 
     def to_json(self) -> dict[str, Any]:
         """Return the column as JSON types."""

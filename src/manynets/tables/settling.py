@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal
 
-from manynets.tables.cells import GROUPED, NUMBER
+from manynets.tables.cells import GROUPED, NUMBER, fitting
 from manynets.tables.missing import MISSING_TOKENS, TEXT_MISSING, is_missing
 from manynets.tables.texts import SAMPLE, counted, different, meaning_of, meaning_of_all
 from manynets.tables.written import Reading
@@ -179,10 +179,5 @@ def as_numbers(cells: polars.Series, *, whole: bool) -> polars.Series:
 
 
 def _all_numbers(cells: polars.Series, pattern: str) -> bool:
-    for some in (cells.head(HEAD_ROWS), cells):  # most columns of words show themselves at once
-        fine = some.str.contains(pattern)
-        if not fine.all():
-            fine = fine | some.str.to_lowercase().is_in(list(MISSING_TOKENS))
-        if not fine.fill_null(True).all():
-            return False
-    return True
+    some = (cells.head(HEAD_ROWS), cells)  # most columns of words show themselves at once
+    return all(fitting(one, pattern).all() for one in some)
