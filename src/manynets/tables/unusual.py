@@ -30,7 +30,7 @@ def plain_columns(frame: Any, known: Collection[str] = ()) -> Any:
     known: the columns that an encoder has. Lists become columns where they did when it was fitted, and must have the length that they had then.
     """
     kind = type(frame).__module__.split(".")[0]
-    if kind == "pandas":
+    if kind == "pandas" and hasattr(frame, "columns"):
         return _plain_pandas(frame, known)
     if kind == "polars" and hasattr(frame, "get_columns"):
         return _plain_polars(frame, known)
