@@ -90,7 +90,7 @@ _PLACES = {
 _ROOMS = ("datasets", "distributed", "explain", "export", "metrics", "plots", "tables", "tasks", "trackers")
 """Modules that are used by name: mn.datasets.load."""
 _HOOKS = {
-    "model_history": "plots", "model_predictions": "plots", "refit": "estimators.refit", "to_onnx": "export", "to_python": "export",
+    "model_history": "plots", "model_predictions": "plots", "refit": "estimators.from_model", "to_onnx": "export", "to_python": "export",
 }  # fmt: skip
 _PLACE_OF = {name: f"{__name__}.{place}" for place, names in _PLACES.items() for name in names}
 

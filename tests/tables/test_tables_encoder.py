@@ -303,6 +303,7 @@ def test_case_23_nullable_and_mixed_values() -> None:
         (polars.DataFrame(), "no columns"),
         (polars.Series([1]), "is a Series, one column without a table; give to_frame"),
         (pandas.Series([1]), "is a Series, one column without a table; give to_frame"),
+        (pandas.Categorical(["a"]), "is a pandas.*Categorical, but must be a pandas"),
         (None, "must be a pandas"),
     ],
 )

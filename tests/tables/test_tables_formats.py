@@ -169,6 +169,13 @@ def test_a_sheet_with_a_title_and_a_total(tmp_path: Path) -> None:
         read_table(write_book(tmp_path / "e.xlsx", {"empty": []}))
 
 
+def test_a_sheet_with_names_that_look_the_same(tmp_path: Path) -> None:
+    pytest.importorskip("python_calamine")
+    book = write_book(tmp_path / "a.xlsx", {"data": [["caf\u00e9", "cafe\u0301"], [1, 2], [3, 4]]})
+    with pytest.raises(DataError, match="different Unicode characters"):
+        read_table(book)
+
+
 def test_a_sheet_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     book = write_book(tmp_path / "t.xlsx", {"May": SHEET})
     monkeypatch.setitem(sys.modules, "python_calamine", None)

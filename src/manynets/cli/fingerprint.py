@@ -48,7 +48,7 @@ def same_data(now: Mapping[str, Any], then: Mapping[str, Any]) -> bool:
 def unchanged(*paths: str | None) -> Iterator[None]:
     """Raise DataError at the end of this context if a file has changed within it: its fingerprint may not be that of the rows read."""
     from manynets.tables.binary import parquet_files
-    from manynets.tables.marks import FileMarks
+    from manynets.tables.stored import FileMarks
 
     files = [file for path in paths if path not in (None, "-") for file in parquet_files(path) or [Path(path)]]
     marks = FileMarks([file for file in files if file.is_file()], form="data")

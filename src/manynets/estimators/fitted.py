@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,7 @@ def check_finite(e: Any, outcome: Outcome, held_out: bool) -> None:
 def set_weights(e: Any) -> None:
     """Set the weights of each layer, of several networks stacked."""
     task, members = e.model_.task, e.model_.members
-    names = [f"hidden{i}" for i in range(_linear_layers(members[0]) - 1)] + ["output"]
+    names = [f"hidden{i}" for i in range(len(e.model_.spec.hidden))] + ["output"]
 
     def stacked(layer: list[NDArray[Any]]) -> NDArray[Any]:
         return layer[0] if e.n_networks == 1 else np.stack(layer)
@@ -54,10 +54,6 @@ def set_weights(e: Any) -> None:
     e.intercepts_ = [stacked([parameters[f"{name}.bias"] for parameters in members]) for name in names]
     e.n_layers_, e.n_outputs_ = len(names) + 1, task.outputs
     e.out_activation_ = _out_activation(task, e.model_.recipe.loss)
-
-
-def _linear_layers(parameters: Mapping[str, NDArray[Any]]) -> int:
-    return sum(name.endswith(".weight") and name.startswith(("hidden", "output")) for name in parameters)
 
 
 def _out_activation(task: Task, loss: str | None) -> str:

@@ -1,4 +1,4 @@
-"""`estimator`: from a Model back to a fitted scikit-learn estimator."""
+"""`estimator`: from a Model back to a fitted scikit-learn estimator. `Model.fit`: a model trained from the start on other rows, as it was on its own."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from manynets import spec as s
+from manynets.data.check import as_weights, rows_with_weight
 from manynets.errors import OptionError
 from manynets.estimators.classifier import MLPClassifier
 from manynets.estimators.fitted import set_weights
 from manynets.estimators.regressor import MLPRegressor
 from manynets.estimators.settings import ACTIVATIONS, SOLVERS
 from manynets.estimators.tabular import TabularClassifier, TabularRegressor
+from manynets.fitting import train
 from manynets.model import Model
 from manynets.model_tools import with_fields
 from manynets.tables.columns import has_means, scaling_of
-from manynets.tabular import PRESETS, PresetName
+from manynets.tabular import PRESETS, PresetName, train_tabular
 from manynets.tasks import Binary, Multiclass, Regression
+from manynets.tasks.base import as_target
+from manynets.tasks.find import with_positive
 
 _CLASSES = {
     "sgd": (s.SGD, s.SklearnSGD), "adam": (s.Adam, s.SklearnAdam), "adamw": s.AdamW, "nadam": s.NAdam, "rmsprop": s.RMSprop,
@@ -153,8 +157,7 @@ def _parameters(model: Model, network: s.MLP, name: str) -> dict[str, Any]:
 def _embedding(model: Model, network: s.MLP) -> s.Embedding | None:
     """Return the embedding as the user gave it: the columns of a table are found anew."""
     found = network.embedding
-    table = model.encoder is not None and isinstance(found, s.Periodic)
-    return dataclasses.replace(found, columns=None) if table and isinstance(found, s.Periodic) else found
+    return dataclasses.replace(found, columns=None) if model.encoder is not None and isinstance(found, s.Periodic) else found
 
 
 def _optimizer(recipe: s.Recipe) -> dict[str, Any]:
@@ -196,3 +199,30 @@ def _set_fitted(e: Any, model: Model) -> None:
     e.validation_loss_curve_ = list(history["val_loss"]) if validated else None
     e.best_validation_score_ = max(e.validation_scores_) if e.validation_scores_ else None
     e.best_loss_ = None if e.early_stopping else min(e.loss_curve_, default=None)
+
+
+def refit(model: Model, X: Any, y: Any, *, sample_weight: Any = None) -> Model:
+    """Return a model trained on X (N, D) and y with the network and recipe of `model`. Errors: OptionError for a module of one's own."""
+    if model.spec is None:
+        raise OptionError("a model of your own module cannot be fitted again; give the module to manynets.train")
+    recipe = model.recipe
+    classes = model.task.classes if isinstance(model.task, Binary) else ()
+    positive = classes[1] if classes and classes[0] > classes[1] else None  # chosen, not the last in their order
+    task: Any = model.task.name if positive is None else with_positive(y, positive)
+    if isinstance(model.task, Regression):
+        clamp = model.task.limits is not None
+        rows = rows_with_weight(None, as_weights(sample_weight, len(y)))
+        own = y if rows is None else as_target(y)[rows]
+        task = Regression.of(own, standardise=recipe.loss != "poisson", transform=model.task.transform, clamp=clamp)
+    options: dict[str, Any] = {"task": task, "sample_weight": sample_weight, "n_networks": model.size, "progress": False}
+    if "temperature" in model.info:  # the default for tables, whose recipe follows from the rows
+        changes = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in model.info.get("changes", {}).items()
+        }
+        options |= {"preset": preset_of(model), "changes": changes, "seed": recipe.seed, "device": recipe.device}
+        return train_tabular(X, y, warn_of_copies=False, **options).model
+    options["validation"] = "folds" if model.size > 1 and any(name.startswith("val_") for name in model.history) else None
+    options["scaling"] = False if model.encoder is None else scaling_of(model.encoder.columns)
+    options["category_means"] = model.encoder is not None and has_means(model.encoder.columns)
+    spec = dataclasses.replace(model.spec, embedding=_embedding(model, model.spec))
+    return train(X, y, spec, recipe, **options)

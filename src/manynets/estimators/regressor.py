@@ -200,8 +200,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def _mean_prediction(self, scores: NDArray[Any]) -> NDArray[Any]:
         task: Any = self.model_.task
-        each = [task.predict(one, loss=self.model_.recipe.loss) for one in scores]
-        return np.asarray(task.in_type_of(scores, each[0] if len(each) == 1 else np.mean(each, axis=0)))
+        return np.asarray(task.in_type_of(scores, self.model_.predicted(scores)))
 
     # ------------------------------------------------------------------------------------------------- for BaseMLP
 

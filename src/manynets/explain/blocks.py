@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from numbers import Integral
 from typing import Any, TypeAlias
 
@@ -35,6 +36,10 @@ class SourceRows:
     def block(self, name: str) -> slice:
         """Return the columns of a source column. Errors: OptionError for an unknown name, with the nearest one."""
         return self.blocks[one_of(name, self.blocks, what="column")]
+
+    def columns(self, names: Iterable[str]) -> Array:
+        """Return the numbers of the columns of some source columns."""
+        return np.concatenate([np.arange(self.blocks[name].start, self.blocks[name].stop) for name in names])
 
 
 def source_rows(model: Model, X: Any) -> SourceRows:

@@ -202,13 +202,11 @@ def partial_dependence(
     weight = as_weights(sample_weight, len(rows.matrix))
     grids, encoded = zip(*(_grid(model, X, rows, name, n_grid) for name in names), strict=True)
     shape = tuple(len(values) for values in grids)
-    blocks = [rows.block(name) for name in names]
     points = np.indices(shape).reshape(len(names), -1)
     values = np.concatenate([each[index] for each, index in zip(encoded, points, strict=True)], axis=1)
     values = values.astype(rows.matrix.dtype, copy=False)
     some = np.sort(np.random.default_rng(seed).permutation(len(rows.matrix))[: n_rows if len(names) == 1 else 0])
-    block = np.concatenate([np.arange(block.start, block.stop) for block in blocks])
-    mean, rows_alone = _predictions(rows, ChangedRows(model, rows.matrix), block, values, some, weight)
+    mean, rows_alone = _predictions(rows, ChangedRows(model, rows.matrix), rows.columns(names), values, some, weight)
     mean, single = mean.reshape(*shape, -1), rows_alone if len(names) == 1 else None
     outputs = output_names(model, mean.shape[-1])
     if outputs == ("prediction",):
@@ -253,11 +251,7 @@ def _grid(model: Model, X: Any, rows: SourceRows, name: str, n_grid: int) -> tup
     elif isinstance(column, DateColumn):
         moments = date_cells(table, name, column.form)
         ordered = np.unique(moments[~np.isnat(moments)])
-        cells = (
-            ordered[np.linspace(0, len(ordered) - 1, min(n_grid, len(ordered))).round().astype(np.int64)]
-            if len(ordered)
-            else ordered
-        )
+        cells = ordered[np.linspace(0, len(ordered) - 1, min(n_grid, len(ordered))).round().astype(np.int64)]
         found = np.datetime_as_string(cells).tolist()
     elif column.kind == "text":
         raise DataError(f"column {name!r} is text of many words, which have no order to follow; choose another column")
@@ -291,5 +285,5 @@ def _encoded(column: Any, name: str, cells: Any) -> Array:
         cells = cells.astype("datetime64[us]")
     table = open_table(polars.DataFrame({name: polars.Series(cells)}))  # of a list, polars would rename a column without a name
     out = np.zeros((table.rows, len(column.features)), dtype=np.float32)
-    column.fill_in(table, out, strict=False)
+    column.fill_in(table, out)
     return out

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from manynets.data.check import as_weights
 from manynets.display import HEADINGS, counted, html_table, mean_texts
@@ -139,10 +140,7 @@ def permutation_importance(
         why = "one row" if len(target) == 1 else "these rows, which hold one class only"
         raise DataError(f"{name} is not defined for {why}; choose another metric or other rows")
     orders = np.stack(_orders(len(rows.matrix), n_repeats, seed))
-    blocks = [
-        np.concatenate([np.arange(rows.blocks[column].start, rows.blocks[column].stop) for column in columns])
-        for columns in groups.values()
-    ]
+    blocks = [rows.columns(columns) for columns in groups.values()]
     found = np.empty((len(groups), n_repeats))
     for group, some, shuffled in _shuffled(ChangedRows(model, rows.matrix), logits, blocks, orders):
         found[group, some] = sign * (score - _measured(model, name, shuffled, target, weight))
@@ -225,7 +223,7 @@ def _alike(model: Model, rows: SourceRows) -> dict[str, tuple[str, ...]]:
     words = {column.name for column in model.encoder.columns if column.kind in ("categorical", "text")} if model.encoder else set()
     codes = {name: _levels(rows.matrix[:, rows.blocks[name]])[1] for name in names if name in words}
     codes = {name: code for name, code in codes.items() if code.max() > 1}  # two categories are as good as a number
-    first = np.stack([_ranks(rows.matrix[:, rows.blocks[name].start]) for name in names])
+    first = np.stack([rankdata(rows.matrix[:, rows.blocks[name].start]) - 1.0 for name in names])
     first[[j for j, name in enumerate(names) if name in codes]] = 0.0
     spread = first.std(axis=1, keepdims=True)
     unit = np.divide(first - first.mean(axis=1, keepdims=True), spread, out=np.zeros_like(first), where=spread > 0)
@@ -242,12 +240,6 @@ def _alike(model: Model, rows: SourceRows) -> dict[str, tuple[str, ...]]:
     for name, group in zip(names, group_of, strict=True):
         groups.setdefault(group, []).append(name)
     return {" + ".join(columns): tuple(columns) for columns in groups.values()}
-
-
-def _ranks(values: Array) -> Array:
-    """Return the mean ranks of values (N,)."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return np.asarray((np.cumsum(counts) - (counts + 1) / 2)[inverse])
 
 
 def _lambda(given: Array, wanted: Array) -> float:

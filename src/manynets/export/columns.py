@@ -177,9 +177,7 @@ def _categories(graph: Graph, column: CategoricalColumn, x: str, start: int) -> 
         position = _positions_of_parts(graph, column, x, other=other, missing=missing)
     else:
         keys = dict(zip(column.levels, itertools.count())) | dict.fromkeys(column.rare, other)
-        position = _looked_up(
-            graph, x, _in_any_spelling(column, keys) | dict.fromkeys(_in_any_case(TEXT_MISSING), missing), default=other
-        )
+        position = _numbered(graph, column, x, keys, other=other, missing=missing)
     flat = graph.node("Reshape", position, graph.constant([-1]))
     one_hot = graph.node("OneHot", flat, graph.constant(width + 1), graph.constant(np.array([0, 1], dtype=np.float32)))
     parts = [_Part(one_hot, [*range(start, start + width), -1])]
@@ -188,11 +186,8 @@ def _categories(graph: Graph, column: CategoricalColumn, x: str, start: int) -> 
 
 def _means(graph: Graph, column: CategoricalColumn, x: str, start: int) -> list[_Part]:
     """Return the means of the target over the levels of a column, scaled as numbers are."""
-    keys = {level: number for number, level in enumerate((*column.levels, *column.rare))}
-    levels = len(keys)
-    code = _looked_up(
-        graph, x, _in_any_spelling(column, keys) | dict.fromkeys(_in_any_case(TEXT_MISSING), levels), default=levels + 1
-    )
+    keys = {level: number for number, level in enumerate(column.known)}
+    code = _numbered(graph, column, x, keys, other=len(keys) + 1, missing=len(keys))
     flat = graph.node("Reshape", code, graph.constant([-1]))
     numbers, inputs, starts = [], {}, {}
     for i, one in enumerate(column.means):
@@ -204,10 +199,11 @@ def _means(graph: Graph, column: CategoricalColumn, x: str, start: int) -> list[
     return _numbers(graph, numbers, inputs, starts)
 
 
-def _in_any_spelling(column: CategoricalColumn, keys: dict[str, int]) -> dict[str, int]:
-    """Return numbers by level with those of other spellings, such as true for True and 1 for 1.0."""
+def _numbered(graph: Graph, column: CategoricalColumn, x: str, keys: dict[str, int], *, other: int, missing: int) -> str:
+    """Return the number of the level of each value, also in another spelling, such as true for True and 1 for 1.0."""
     bools = {text: label for label in ("True", "False") if label in keys for text in (label.lower(), label.upper())}
-    return keys | {text: keys[label] for text, label in (bools | other_spellings(column.known)).items()}
+    spelled = {text: keys[label] for text, label in (bools | other_spellings(column.known)).items()}
+    return _looked_up(graph, x, keys | spelled | dict.fromkeys(_in_any_case(TEXT_MISSING), missing), default=other)
 
 
 def _in_any_case(tokens: Sequence[str]) -> list[str]:

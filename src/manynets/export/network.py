@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from manynets.constants import BN_EPS, SELU_ALPHA, SELU_SCALE
 from manynets.errors import OptionError
 from manynets.export.graph import Graph
-from manynets.export.intervals import interval_outputs, mean_over_networks, numbers_output, own_unit
-from manynets.export.quantiles import quantile_outputs
+from manynets.export.intervals import interval_outputs, mean_over_networks, numbers_output, own_unit, quantile_outputs
 from manynets.model import Model
 from manynets.spec import MLP, Activation, Periodic
 from manynets.tasks import Regression

@@ -141,16 +141,15 @@ def compare(model: Model, predict: Predict, parts: list[Any], what: str, *, cove
         logits = model.logits(part)
         wanted = model.predicted(logits)
         if isinstance(model.task, Regression):
-            difference = _by_spread(model, model.task, found, wanted)
+            pairs = [(found, wanted)]
             if quantiles is not None:
                 expected = model.quantiles(logits)
-                each = [_by_spread(model, model.task, quantiles[..., j], expected[..., j]) for j in range(expected.shape[-1])]
-                difference = float(np.max([difference, *each]))
+                pairs += [(quantiles[..., j], expected[..., j]) for j in range(expected.shape[-1])]
             if coverage is not None:
                 assert limits is not None
                 expected = model.interval(logits, coverage)
-                ends = [_by_spread(model, model.task, limits[..., end], expected[..., end]) for end in (0, 1)]
-                difference = float(np.max([difference, *ends]))  # nan, if one of them is
+                pairs += [(limits[..., end], expected[..., end]) for end in (0, 1)]
+            difference = float(np.max([_by_spread(model, model.task, *pair) for pair in pairs]))  # nan, if one of them is
         else:
             expected = model.probabilities(logits)
             assert shares is not None

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from manynets.errors import DataError, OptionError, one_of
 from manynets.plots.canvas import DRAWING, close, figure_of, new_axes, plain, show_legend, two_columns
-from manynets.plots.field import Extent, around, checked_extent, classes_of, frame, paint_regions, scatter_classes, target_of
+from manynets.plots.field import Extent, area_of, classes_of, frame, paint_regions, scatter_classes, target_of
 
 if TYPE_CHECKING:
     from matplotlib.animation import AbstractMovieWriter
@@ -56,7 +56,7 @@ def animate_regions(
     kind = one_of(target.suffix.lower().lstrip("."), ["gif", "mp4"], what=f"the ending of the film's path {str(target)!r}")
     rows = two_columns(X)
     labels, codes = classes_of(target_of(rows, y), classes)
-    area = around(rows) if extent is None else checked_extent(extent)
+    area = area_of(rows, extent)
     if fps <= 0:
         raise OptionError(f"fps is {fps}, but must be positive")
     ax = new_axes(None, size=(6.4, 4.8))

@@ -56,16 +56,16 @@ def new_figure(*, size: tuple[float, float] | None = None) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
-    vars(figure)["_repr_png_"] = functools.partial(png_of, weakref.proxy(figure))  # a notebook shows it, whatever the backend
+    vars(figure)["_repr_png_"] = functools.partial(file_of, weakref.proxy(figure))  # a notebook shows it, whatever the backend
     FigureCanvasAgg(figure)
     return figure
 
 
-def png_of(figure: Figure, *, dpi: float = 100) -> bytes:
-    """Return the figure as a PNG file."""
+def file_of(figure: Figure, *, kind: str = "png", dpi: float = 100) -> bytes:
+    """Return the figure as the content of a file of a kind."""
     buffer = io.BytesIO()
     with DRAWING:
-        figure.savefig(buffer, format="png", dpi=dpi)
+        figure.savefig(buffer, format=kind, dpi=dpi)
     return buffer.getvalue()
 
 
@@ -343,12 +343,10 @@ def save(picture: Axes | Figure | Array, path: str | os.PathLike[str], *, dpi: f
     target = Path(path)
     kind = picture_format(target)
     figure = figure_of(picture)
-    buffer = io.BytesIO()
-    with DRAWING:
-        figure.savefig(buffer, format=kind, dpi=dpi)
+    content = file_of(figure, kind=kind, dpi=dpi)
     close(figure)
     with replacing(target, overwrite=overwrite) as file:
-        file.write(buffer.getvalue())
+        file.write(content)
     return target
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from manynets.display import epoch_text
+from manynets.display import counted, epoch_text
 from manynets.errors import DataError
 from manynets.plots.canvas import (
     PALETTE,
@@ -172,9 +172,7 @@ def learning_curves(
         norm="log" if log and (last[chosen] > 0).all() and np.ptp(last[chosen]) else None,
         linewidths=0.8,
         alpha=float(np.clip(3 / np.sqrt(len(chosen)), 0.15, 0.9)),
-        label=f"{most:,} of {len(drawn):,} {noun}s"
-        if len(drawn) > most
-        else f"{len(drawn):,} {noun}{'s' if len(drawn) > 1 else ''}",
+        label=f"{most:,} of {len(drawn):,} {noun}s" if len(drawn) > most else counted(len(drawn), noun),
     )
     ax.add_collection(lines, autolim=False)
     longest = max(curve.size for curve in drawn)

@@ -27,9 +27,7 @@ from manynets.plots.canvas import (
 from manynets.plots.field import (
     Extent,
     area_of,
-    around,
     boundaries,
-    checked_extent,
     classes_of,
     frame,
     grid_points,
@@ -125,7 +123,7 @@ def regions(
     rows = two_columns(X)
     target = target_of(rows, y)
     labels, codes = classes_of(target, classes)
-    area = around(rows) if extent is None else checked_extent(extent)
+    area = area_of(rows, extent)
     ax = new_axes(ax)
     paint_regions(ax, predict(grid_points(area, resolution=resolution)), area, labels)
     handles = scatter_classes(ax, rows, codes, labels)
@@ -199,9 +197,7 @@ def surface(
             fill: Any = {"c": target, "cmap": SEQUENTIAL, "vmin": low, "vmax": high} if target is not None else {"color": paper(ax)}
             size = 0.6 * marker_size(rows)  # small and with a thin edge, so that the surface shows between them
             ax.scatter(rows[:, 0], rows[:, 1], s=size, edgecolors="white", linewidths=0.4, **fill)
-        bar = ax.figure.colorbar(shown, ax=ax, label=plain(label))
-        bar.locator = six_ticks()
-        bar.update_ticks()
+        bar = ax.figure.colorbar(shown, ax=ax, label=plain(label), ticks=six_ticks())
         separate_thousands(bar.ax.yaxis, known)
     frame(ax, area)
     if three_d:  # the ticks of two axes meet in a corner
@@ -253,9 +249,7 @@ def spread(
     ax = new_axes(ax)
     high = float(deviation.max()) or 1.0
     shown = ax.contourf(xx, yy, deviation.reshape(shape), levels=np.linspace(0, high, 21), cmap=SEQUENTIAL)
-    bar = ax.figure.colorbar(shown, ax=ax, label=f"standard deviation\nover {len(members)} members")
-    bar.locator = six_ticks()
-    bar.update_ticks()
+    ax.figure.colorbar(shown, ax=ax, label=f"standard deviation\nover {len(members)} members", ticks=six_ticks())
     if members.ndim == 2:
         mean = members.mean(axis=0).reshape(shape)
         if mean.min() < mean.max():

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from manynets import metrics
-from manynets.display import number_text
+from manynets.display import counted, number_text
 from manynets.errors import DataError, one_of
 from manynets.plots.canvas import (
     PALETTE,
@@ -26,7 +26,7 @@ from manynets.plots.canvas import (
     separate_thousands,
     write_title,
 )
-from manynets.plots.field import classes_of
+from manynets.plots.field import classes_of, six_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,9 +55,8 @@ def confusion(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('predicted', 'true')
     """
-    axis = {"none": None, "true": 1, "predicted": 0, "all": (0, 1)}[
-        one_of(normalise, ["none", "true", "predicted", "all"], what="normalise")
-    ]
+    axes = {"none": None, "true": 1, "predicted": 0, "all": (0, 1)}
+    axis = axes[one_of(normalise, axes, what="normalise")]
     counts = numbers(matrix, what="matrix", ndim=2, finite=True)
     size = len(counts)
     if counts.shape != (size, size):
@@ -127,8 +126,6 @@ def predicted_against_true(
     """
     truth, predicted = _column(y_true, "y_true"), _column(y_pred, "y_pred")
     same_length(truth, predicted, what="y_true and y_pred")
-    from matplotlib.ticker import MaxNLocator
-
     ax = new_axes(ax, size=(5.2, 5.0))
     both = np.concatenate([truth, predicted])
     low, high = float(both.min()), float(both.max())
@@ -148,14 +145,14 @@ def predicted_against_true(
     squares = float(np.mean((truth - predicted) ** 2))
     variance = float(np.var(truth))
     said = [f"R² {1 - squares / variance:.3f}"] if variance > 0 else []
-    said += [f"RMSE {number_text(squares**0.5)}", f"{many:,} row{'s' if many > 1 else ''}"]
+    said += [f"RMSE {number_text(squares**0.5)}", counted(many, "row")]
     box = {"facecolor": ax.get_facecolor(), "edgecolor": "none", "alpha": 0.7}
     ax.text(0.97, 0.03, "\n".join(said), transform=ax.transAxes, ha="right", va="bottom", color=ink(ax), bbox=box)
     ax.set_xlim(*limits)
     ax.set_ylim(*limits)
     ax.set_aspect("equal")
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+        axis.set_major_locator(six_ticks())
         separate_thousands(axis, both)
     if any(len(f"{value:,.0f}") > 6 for value in (low, high)):  # long numbers side by side would touch
         ax.tick_params(axis="x", rotation=30)
@@ -199,7 +196,7 @@ def roc_auc(positive: ArrayLike, scores: ArrayLike) -> float:
     0.875
     """
     false, true = roc_curve(positive, scores)
-    return float(np.sum(np.diff(false) * (true[1:] + true[:-1]) / 2))
+    return float(np.trapezoid(true, false))
 
 
 def roc(

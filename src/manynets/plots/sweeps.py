@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from manynets.display import counted
 from manynets.errors import DataError
 from manynets.plots.canvas import (
     PALETTE,
@@ -83,7 +84,7 @@ def score_over(
     averages = [float(y[keep & (x == value)].mean()) for value in distinct]
     alpha = float(np.clip((100 / keep.sum()) ** 0.5, 0.2, 0.9))
     lost = int((~keep).sum())
-    label = f"{int(keep.sum()):,} trial{'s' if keep.sum() > 1 else ''}" + (f" ({lost:,} without a score left out)" if lost else "")
+    label = counted(int(keep.sum()), "trial") + (f" ({lost:,} without a score left out)" if lost else "")
     ax.scatter(x[keep], y[keep], s=22, alpha=alpha, color=PALETTE[0], linewidths=0, label=label)
     if means and len(distinct) < keep.sum() and len(distinct) <= 30:
         ax.plot(distinct, averages, color=PALETTE[1], marker="D", markersize=5, linewidth=1.5, label="mean")

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from manynets.display import number_text
+from manynets.display import cell_text, number_text
 from manynets.explain import calibration
 from manynets.metrics import wilson_interval
 from manynets.report import charts
 from manynets.report.curves import average_precision, curves_of, roc_area
-from manynets.report.parts import LabelledRows, Part, ReportFigure, ReportInput, ReportTable, Section, between, cell
+from manynets.report.parts import LabelledRows, Part, ReportFigure, ReportInput, ReportTable, Section, between
 
 MOST_CLASSES = 50
 MOST_CURVES, MOST_COMPUTED = 10, 100
@@ -91,7 +91,7 @@ def per_class_rows(given: ReportInput, held_out: Any) -> list[list[str]]:
     lines = []
     for number, one in enumerate(held_out["per_class"][:MOST_CLASSES]):
         named = given.class_name(number) if "classes" not in held_out else str(one["class"])
-        line = [named, cell(one["count"])]
+        line = [named, cell_text(one["count"])]
         right, count = one["correct"], one["count"]
         predicted = None if matrix is None else int(matrix[:, number].sum())
         line += ["", ""] if predicted is None else _share(right, predicted)
@@ -112,7 +112,7 @@ def _share(right: int, count: int) -> list[str]:
 def _labels(held_out: Any, names: Sequence[str]) -> Section:
     shares: Sequence[Any] | dict[str, Any] = held_out.get("per_label", [])
     pairs = shares.items() if isinstance(shares, dict) else enumerate(shares)
-    lines = [[names[int(label)] if names else str(label), cell(share)] for label, share in pairs][:MOST_CLASSES]
+    lines = [[names[int(label)] if names else str(label), cell_text(share)] for label, share in pairs][:MOST_CLASSES]
     return Section(
         "Labels", "How often each label is predicted right.", [ReportTable("Accuracy by label", ["Label", "Accuracy"], lines)]
     )

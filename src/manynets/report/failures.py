@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from manynets.display import number_text
+from manynets.display import cell_text, number_text
 from manynets.explain import worst_slices
 from manynets.explain.prediction_errors import worst_first
-from manynets.report.parts import LabelledRows, ReportInput, ReportPicture, ReportTable, Section, between, cell
+from manynets.report.parts import LabelledRows, ReportInput, ReportPicture, ReportTable, Section, between
 from manynets.report.values import texts_of
 from manynets.tables import Table
 from manynets.tasks import Regression
@@ -29,7 +29,7 @@ def slices_section(given: ReportInput, rows: LabelledRows) -> Section:
         [
             one.column,
             one.group,
-            cell(one.rows),
+            cell_text(one.rows),
             number_text(one.loss),
             between(one.low, one.high),
             number_text(one.other_loss),
@@ -59,7 +59,7 @@ def worst_section(given: ReportInput, rows: LabelledRows) -> Section:
     numbers = rows.X.row_numbers[worst] if numbered else worst
     truth, predicted = _labels(given, rows.y[worst]), _labels(given, rows.predicted[worst])
     lines: list[Sequence[Any]] = [
-        [cell(int(number)), one, other, number_text(float(size))]
+        [cell_text(int(number)), one, other, number_text(float(size))]
         for number, one, other, size in zip(numbers, truth, predicted, losses if sure is None else sure, strict=True)
     ]
     if given.image_shape is not None:
@@ -76,7 +76,7 @@ def _labels(given: ReportInput, values: Any) -> list[str]:
     if hasattr(given.model.task, "classes"):
         return [given.class_name(code) for code in given.model.task.encode(values).astype(np.int64).ravel().tolist()]
     listed = np.asarray(values)
-    return [cell(one) if listed.ndim == 1 else ", ".join(map(cell, one)) for one in listed.tolist()]
+    return [cell_text(one) if listed.ndim == 1 else ", ".join(map(cell_text, one)) for one in listed.tolist()]
 
 
 def _pictures(

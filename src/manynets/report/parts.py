@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.data.check import as_weights
-from manynets.display import cell_text, number_text
+from manynets.display import number_text
 from manynets.model import Model
 from manynets.tables import Table
 
@@ -74,6 +74,10 @@ class LabelledRows:
         """Return some of the rows."""
         X = self.X.take(rows) if isinstance(self.X, Table) else self.X[rows]
         return LabelledRows(self.model, X, self.y[rows], None if self.weight is None else self.weight[rows])
+
+    def some(self, most: int) -> LabelledRows:
+        """Return at most so many of the rows, drawn at random."""
+        return self if len(self) <= most else self.take(np.sort(np.random.default_rng(0).permutation(len(self))[:most]))
 
     @functools.cached_property
     def target(self) -> Array:
@@ -144,8 +148,3 @@ class Section:
 def between(low: float, high: float) -> str:
     """Return an interval as tables show it."""
     return f"{number_text(low)} to {number_text(high)}"
-
-
-def cell(value: Any) -> str:
-    """Return a value, also one of NumPy, as tables show it."""
-    return cell_text(value.item() if isinstance(value, np.generic) else value)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from manynets.display import HEADINGS
+from manynets.display import HEADINGS, cell_text
 from manynets.metrics import wilson_interval
-from manynets.report.parts import LabelledRows, ReportInput, ReportTable, Section, between, cell
+from manynets.report.parts import LabelledRows, ReportInput, ReportTable, Section, between
 
 RESAMPLES = 200
 MOST_RESAMPLED = 10_000
@@ -32,16 +32,17 @@ def metrics_section(given: ReportInput, rows: LabelledRows | None) -> Section:
         lines = [
             [
                 HEADINGS.get(name, name),
-                cell(held_out[name]),
+                cell_text(held_out[name]),
                 limits.get(name, ""),
-                *(cell(one.get(name)) for one in baselines.values()),
+                *(cell_text(one.get(name)) for one in baselines.values()),
             ]
             for name in names
         ]
-        caption = f"Metrics on the {given.part} rows ({cell(held_out.get('rows'))})"
+        caption = f"Metrics on the {given.part} rows ({cell_text(held_out.get('rows'))})"
         parts.append(ReportTable(caption, ["Metric", "Model", "95 % interval", *map(str.capitalize, baselines)], lines))
     lines = [
-        [part, cell(values.get("rows")), *(cell(values.get(name)) for name in names)] for part, values in given.metrics.items()
+        [part, cell_text(values.get("rows")), *(cell_text(values.get(name)) for name in names)]
+        for part, values in given.metrics.items()
     ]
     parts.append(ReportTable("Metrics by part of the data", ["Part", "Rows", *(HEADINGS.get(name, name) for name in names)], lines))
     words = "How good the model is"

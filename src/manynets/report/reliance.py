@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from manynets.errors import DataError
 from manynets.explain import Dependence, partial_dependence, permutation_importance
 from manynets.report import charts
@@ -50,7 +48,7 @@ def reliance_sections(given: ReportInput, rows: LabelledRows) -> Iterator[Sectio
     columns = () if model.encoder is None else model.encoder.columns
     no_order = {column.name for column in columns if column.kind == "text" or (column.kind == "categorical" and column.part)}
     followed = [name for name in names if name not in no_order][:FOLLOWED]
-    some = _some(rows, max(FEWEST_ROWS, MOST_SCORES // model.task.outputs))
+    some = rows.some(max(FEWEST_ROWS, MOST_SCORES // model.task.outputs))
     curves = {name: _dependence(some, name, n_grid=20, n_rows=0) for name in followed}
     figures = [
         ReportFigure(f"Mean prediction over {name}", charts.dependence_chart(curve), small=True)
@@ -76,15 +74,10 @@ def _dependence(rows: LabelledRows, columns: str | list[str], **options: Any) ->
     return found if min(map(len, found.grid)) > 1 else None
 
 
-def _some(rows: LabelledRows, most: int) -> LabelledRows:
-    """Return at most so many of the rows, drawn at random."""
-    return rows if len(rows) <= most else rows.take(np.sort(np.random.default_rng(0).permutation(len(rows))[:most]))
-
-
 def _pairs(rows: LabelledRows, followed: list[str]) -> list[ReportFigure]:
     """Return how the prediction follows the two most important columns together; nothing where there is one only."""
     if len(followed) < 2:
         return []
-    some = _some(rows, PAIR_ROWS)
+    some = rows.some(PAIR_ROWS)
     found = _dependence(some, followed[:2], n_grid=10)
     return [] if found is None else [ReportFigure(f"{found.title(found.shown)}, of {len(some):,} rows", charts.pair_chart(found))]

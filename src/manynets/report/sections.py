@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
+from manynets.display import cell_text
 from manynets.model_tools import LAYER_NAMES
 from manynets.report import charts
 from manynets.report.classes import classes_section
 from manynets.report.failures import slices_section, worst_section
 from manynets.report.numbers import intervals_section, numbers_section
-from manynets.report.parts import LabelledRows, Part, ReportFigure, ReportInput, ReportTable, Section, cell
+from manynets.report.parts import LabelledRows, Part, ReportFigure, ReportInput, ReportTable, Section
 from manynets.report.quality import metrics_section
 from manynets.report.reliance import reliance_sections
 from manynets.spec.flat import described_settings
@@ -38,8 +37,7 @@ def sections(given: ReportInput) -> Iterator[Section]:
     yield _model(given)
     if rows is not None:
         count = min(MOST_ROWS, max(FEWEST_ROWS, MOST_PREDICTED // given.model.n_features_in_))
-        some = rows.take(np.sort(np.random.default_rng(0).permutation(len(rows))[:count]))
-        yield from reliance_sections(given, some)
+        yield from reliance_sections(given, rows.some(count))
         if isinstance(given.model.task, Regression):
             yield numbers_section(given, rows)
             yield intervals_section(given, rows)
@@ -73,7 +71,7 @@ def _model(given: ReportInput) -> Section:
     best, epochs = model.info.get("best", []), model.history.get("epoch", [])
     at = [epochs[one] for one in (best if isinstance(best, list) else [best]) if 0 <= one < len(epochs)]
     parts: list[Part] = [ReportTable("Network and training", ["", ""], model.summary_rows())]
-    lines = [[cell(value) for value in line] for line in model.layer_rows()]
+    lines = [[cell_text(value) for value in line] for line in model.layer_rows()]
     parts.append(ReportTable("Layers", ["Layer", *map(str.capitalize, LAYER_NAMES)], lines))
     squared = squared_share(model.task, model.recipe)
     curve = charts.history_chart(model.history, at, squared=squared)

@@ -85,7 +85,7 @@ def binned(values: NDArray[np.float64]) -> Codes:
     return np.where(np.isnan(values), -1, codes).astype(np.int64)
 
 
-def association(codes: Codes, scores: NDArray[np.float64], *, seed: int = 0) -> Association:
+def association(codes: Codes, scores: NDArray[np.float64]) -> Association:
     """Return what groups (N,), -1 for missing, say about the scores (N, S) of a target.
 
     The mean of a group is computed in four fifths of the rows and compared in the last; it is drawn to the mean of all by two rows
@@ -93,7 +93,7 @@ def association(codes: Codes, scores: NDArray[np.float64], *, seed: int = 0) -> 
     """
     if len(codes) < 2 * FOLDS or len(np.unique(codes)) < 2:
         return Association(0.0, 0.0)
-    return min((_in_one_draw(codes, scores, seed + draw) for draw in range(2)), key=lambda found: found.t)
+    return min((_in_one_draw(codes, scores, seed) for seed in range(2)), key=lambda found: found.t)
 
 
 def _in_one_draw(codes: Codes, scores: NDArray[np.float64], seed: int) -> Association:

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from manynets.errors import DataError
-from manynets.tables.marks import check_name
-from manynets.tables.stored import first_line, readable, scan
+from manynets.tables.stored import check_name, first_line, readable, scan
 
 if TYPE_CHECKING:
     import polars
@@ -25,11 +24,6 @@ def parquet_files(path: str | Path) -> list[Path] | None:
 
     Errors: DataError for a folder without Parquet files, for a pattern that fits no file or another one, and for a name that is not UTF-8.
     """
-    found = _parquet_files(path)
-    return None if found is None else [check_name(file) for file in found]
-
-
-def _parquet_files(path: str | Path) -> list[Path] | None:
     file = Path(path)
     if file.is_dir():
         hidden = (".", "_")
@@ -40,16 +34,18 @@ def _parquet_files(path: str | Path) -> list[Path] | None:
         )
         if not found:
             raise DataError(f"{file} is a folder, but holds no Parquet files ({', '.join(PARQUET)}); name a file in it")
-        return found
-    if any(sign in str(path) for sign in "*?[") and not file.exists():
+    elif any(sign in str(path) for sign in "*?[") and not file.exists():
         found = sorted(Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file())
         if not found:
             raise DataError(f"{path}: no file fits this pattern")
         other = [name for name in found if name.suffix.lower() not in PARQUET]
         if other:
             raise DataError(f"{path} fits {other[0]}, but a pattern may fit Parquet files only; name other files one by one")
-        return found
-    return [file] if file.suffix.lower() in PARQUET and file.exists() else None
+    elif file.suffix.lower() in PARQUET and file.exists():
+        found = [file]
+    else:
+        return None
+    return [check_name(one) for one in found]
 
 
 def read_parquet(name: str, source: Sequence[Path] | bytes) -> polars.DataFrame:

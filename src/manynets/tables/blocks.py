@@ -16,11 +16,10 @@ from manynets.errors import DataError
 from manynets.tables.binary import parquet_files
 from manynets.tables.cells import NUMBER
 from manynets.tables.delimited import ends_oddly, ends_with_open_quote, kinds_of, odd_line, repeated_header
-from manynets.tables.marks import FileMarks
 from manynets.tables.settling import NumberFacts, as_numbers, with_points, without_text_tokens
 from manynets.tables.sniffing import Head, read_head
 from manynets.tables.source import TEXT, Source, TextOptions, in_utf8
-from manynets.tables.stored import StoredColumns
+from manynets.tables.stored import FileMarks, StoredColumns
 from manynets.tables.table import refuse_duplicates
 
 if TYPE_CHECKING:
@@ -134,8 +133,7 @@ def _written(source: Source, options: TextOptions, used: Sequence[str]) -> Block
     source = in_utf8(source, options.encoding)
     if source.content is not None:
         return None
-    preferred = "\t" if source.name.lower().endswith(".tsv") else None
-    head = read_head(source, delimiter=options.delimiter, preferred=preferred, header=options.header)
+    head = read_head(source, delimiter=options.delimiter, header=options.header)
     if head.unclean or head.notes or source.notes:
         return None
     return _typed(source, head, kinds_of(head, options.text), used)

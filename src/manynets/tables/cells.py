@@ -38,10 +38,10 @@ def text_cells(table: Table, name: str) -> nw.Series[Any]:
     series = table.series(name)
     if series.dtype == nw.String:
         return series.str.strip_chars()
-    if storage_of(series) in ("mixed", "empty"):
-        cells = [None if is_missing_value(cell) else plain_label(cell) for cell in series.to_list()]
-    elif storage_of(series) == "time":
-        cells = [None if is_missing_value(cell) else str(cell) for cell in series.to_list()]
+    storage = storage_of(series)
+    if storage in ("mixed", "empty", "time"):
+        text = str if storage == "time" else plain_label
+        cells = [None if is_missing_value(cell) else text(cell) for cell in series.to_list()]
     elif series.null_count() and series.implementation.is_pandas():  # whose older versions write a missing value as "nan"
         missing = series.is_null().to_list()
         cells = [None if gone else str(cell) for cell, gone in zip(series.to_list(), missing, strict=True)]
@@ -70,26 +70,25 @@ def blank_cells(cells: nw.Series[Any]) -> nw.Series[Any]:
     return blank | cells.str.to_lowercase().is_in(list(TEXT_MISSING)).fill_null(True)
 
 
-def bad_number(cells: nw.Series[Any], reading: Reading | None = None) -> tuple[int, str] | None:
-    """Return index and value of the first cell that is neither a number in this reading nor a missing token, or None.
+def bad_number(cells: nw.Series[Any]) -> tuple[int, str] | None:
+    """Return index and value of the first cell that is neither a missing token nor a plain number, or None.
 
-    Without a reading a number is one that needs none: digits, perhaps with a sign, a point and an exponent.
+    A plain number is digits, perhaps with a sign, a point and an exponent.
     """
-    first = cells[0] if reading is None and len(cells) else None
+    first = cells[0] if len(cells) else None
     if isinstance(first, str) and not _NUMBER.fullmatch(first) and not is_missing(first):  # as in most columns of words
         return 0, first
-    fine = cells.is_null() | cells.str.contains(NUMBER).fill_null(True)
-    if not fine.all():
-        fine = fine | cells.str.to_lowercase().is_in(list(MISSING_TOKENS)).fill_null(True)
-    if reading is not None and (reading != PLAIN or not fine.all()):
-        texts = listed(cells)
-        words = {text for text in set(texts) if text is not None and not is_missing(text) and read_number(text, reading) is None}
-        return next(((index, str(text)) for index, text in enumerate(texts) if text in words), None)
-    bad = ~np.asarray(fine.to_numpy(), dtype=bool)
+    bad = ~np.asarray(fitting(cells, NUMBER).to_numpy(), dtype=bool)
     if not bad.any():
         return None
     index = int(np.argmax(bad))
     return index, str(cells[index])
+
+
+def fitting(cells: Any, pattern: str) -> Any:
+    """Return which cells of a column of text, of narwhals or polars, fit a pattern, or are missing in a column of numbers or dates."""
+    fine = cells.is_null() | cells.str.contains(pattern).fill_null(True)
+    return fine if fine.all() else fine | cells.str.to_lowercase().is_in(list(MISSING_TOKENS)).fill_null(True)
 
 
 def points_in_doubt(cells: nw.Series[Any]) -> bool:
@@ -263,3 +262,8 @@ def factorise(table: Table, name: str) -> tuple[list[str], NDArray[np.int64]]:
         label = plain_label(value)
         merged[code] = -1 if is_missing_text(label) else number.setdefault(label, len(number))
     return list(number), merged[codes]
+
+
+def counts_of(labels: list[str], codes: NDArray[np.int64]) -> dict[str, int]:
+    """Return how often each label occurs, from what `factorise` returns."""
+    return dict(zip(labels, np.bincount(codes[codes >= 0], minlength=len(labels)).tolist(), strict=True))

@@ -78,16 +78,13 @@ def cleaned(source: Source, delimiter: str, *, header: bool) -> Source:
     if not rows:
         raise DataError(f"{source.name} holds 0 data rows: it is empty; a header and at least 1 row are needed")
     width = _width(rows)
+    names, body = _header(rows, width, notes) if header else (None, rows)
     if width > 1:
-        names, body = _header(rows, width, notes) if header else (None, rows)
         body, names = _even(source.name, body, names, width, notes)
         body = _without_total(body, notes)
         names, body = _without_blank_columns(names, body, notes)
-    else:
-        names, body = _header(rows, width, notes) if header else (None, rows)
-        wrong = next((row for row in body if len(row.cells) != 1), None)
-        if wrong is not None:
-            raise _ragged(source.name, wrong, 1)
+    elif (wrong := next((row for row in body if len(row.cells) != 1), None)) is not None:
+        raise _ragged(source.name, wrong, 1)
     out = io.StringIO()
     writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
     if names is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections import Counter
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError
-from manynets.tables.cells import NUMBER, factorise, number_cells, plain_label
+from manynets.tables.cells import NUMBER, counts_of, factorise, number_cells, plain_label
 from manynets.tables.dates import CYCLES, PARTS, DateForm, date_cells, date_parts
 from manynets.tables.hashed import TextColumn
 from manynets.tables.labels import in_known_spelling
@@ -61,17 +60,15 @@ class NumericColumn:
     def features(self) -> tuple[str, ...]:
         """Names of the output columns."""
         plain = (self.name, f"{self.name}=missing") if self.gaps else (self.name,)
-        edges = () if self.pieces is None else self.pieces.edges
-        return (*plain, *(f"{self.name} {low:g}..{high:g}" for low, high in itertools.pairwise(edges)))
+        return plain if self.pieces is None else (*plain, *self.pieces.features(self.name))
 
     @property
     def as_written(self) -> bool:
         """Whether a file's cells are to be left as text."""
         return self.reading != PLAIN
 
-    def fill_in(self, table: Table, out: Out, *, strict: bool) -> None:
+    def fill_in(self, table: Table, out: Out) -> None:
         """Write the column into out (N, width), which holds zeros."""
-        del strict
         values = number_cells(table, self.name, self.reading)
         if self.fill is None:
             return
@@ -194,8 +191,7 @@ class CategoricalColumn:
         more: list[str] = []
         for number, one in enumerate(self.means):
             mean = f"{name}, mean of the target" + (f" {number}" if len(self.means) > 1 else "")
-            edges = () if one.pieces is None else one.pieces.edges
-            more += [mean, *(f"{mean} {low:g}..{high:g}" for low, high in itertools.pairwise(edges))]
+            more += [mean] if one.pieces is None else [mean, *one.pieces.features(mean)]
         return (*plain, *more)
 
     @property
@@ -222,11 +218,11 @@ class CategoricalColumn:
         position = {level: index for index, level in enumerate(self.levels)} | dict.fromkeys(self.rare, shared)
         absent = len(self.levels) + bool(self.rare) if self.gaps else shared
         lookup = np.array([*(position.get(label, shared) for label in labels), absent], dtype=np.int64)  # code -1 finds the last
-        unseen = [code for code, label in enumerate(labels) if label not in position]
-        counts = np.bincount(codes[codes >= 0], minlength=len(labels)) if unseen else ()
-        return lookup[codes], {labels[code]: int(counts[code]) for code in unseen}
+        unseen = [label for label in labels if label not in position]
+        counts = counts_of(labels, codes) if unseen else {}
+        return lookup[codes], {label: counts[label] for label in unseen}
 
-    def fill_in(self, table: Table, out: Out, *, strict: bool, found: Counter[str] | None = None) -> None:
+    def fill_in(self, table: Table, out: Out, *, strict: bool = False, found: Counter[str] | None = None) -> None:
         """Write the column into out (N, width), which holds zeros, and count the values not seen at fit in `found`."""
         positions, unseen = self.positions(table)
         if found is not None:
@@ -265,12 +261,16 @@ def _some(labels: Sequence[str], most: int = 8) -> str:
 
 def part_codes(table: Table, name: str, part: CodePart) -> tuple[list[str], NDArray[np.int64]]:
     """Return the different parts of the labels of a column, and for each row the number of its part (N,), -1 where missing."""
-    labels, codes = factorise(table, name)
+    return merged(*factorise(table, name), part)
+
+
+def merged(labels: list[str], codes: NDArray[np.int64], part: CodePart) -> tuple[list[str], NDArray[np.int64]]:
+    """Return labels, and the number of each row's (N,), with those made one that have this part in common."""
     if not part:
         return labels, codes
     number: dict[str, int] = {}
-    merged = [number.setdefault(label, len(number)) for label in cut(labels, part)]
-    return list(number), np.array([*merged, -1], dtype=np.int64)[codes]
+    of_part = [number.setdefault(one, len(number)) for one in cut(labels, part)]
+    return list(number), np.array([*of_part, -1], dtype=np.int64)[codes]
 
 
 def fit_categorical(
@@ -290,10 +290,8 @@ def fit_categorical(
     target: (N, O), of which a column with more than `max_levels` levels, that are no parts of codes, gets the means; None for none. scaling, bins: of the means.
     """
     labels, codes = part_codes(table, name, part)
-    counts = np.bincount(codes[codes >= 0], minlength=len(labels)).tolist()
-    own, rare = levels_of(
-        dict(zip(labels, counts, strict=True)), max_levels=max_levels, min_count=min_count or fewest_of_level(table.rows)
-    )
+    least = min_count or fewest_of_level(table.rows)
+    own, rare = levels_of(counts_of(labels, codes), max_levels=max_levels, min_count=least)
     column = CategoricalColumn(name=name, levels=own, rare=rare, gaps=bool((codes < 0).any()), part=part)
     if target is None or part or len(labels) <= max_levels:
         return column
@@ -355,9 +353,8 @@ class DateColumn:
         """Whether a file's cells are to be left as text."""
         return self.form.as_written
 
-    def fill_in(self, table: Table, out: Out, *, strict: bool) -> None:
+    def fill_in(self, table: Table, out: Out) -> None:
         """Write the column into out (N, width), which holds zeros."""
-        del strict
         found = date_parts(date_cells(table, self.name, self.form))
         missing = np.isnan(found["year"])
         at = 0

@@ -12,10 +12,9 @@ from pathlib import Path
 
 from manynets.errors import DataError, OptionError, warn_user
 from manynets.tables.blocks import text_blocks
-from manynets.tables.marks import FileMarks, check_name
 from manynets.tables.sniffing import read_head
 from manynets.tables.source import TEXT, Source
-from manynets.tables.stored import first_line
+from manynets.tables.stored import FileMarks, check_name, first_line
 
 MARK = "manynets.converted_from"
 """In the metadata of the Parquet file: what it was converted from, and how."""
@@ -45,7 +44,7 @@ def converted(path: str | Path, *, group_bytes: int, delimiter: str | None = Non
     target = file.with_name(f"{file.name}.parquet")
     marks, found = FileMarks([file], form="text"), file.stat()
     source = Source(name=str(file), file=file)
-    head = read_head(source, delimiter=delimiter, preferred="\t" if file.suffix.lower() == ".tsv" else None, header=header)
+    head = read_head(source, delimiter=delimiter, header=header)
     reading = {"delimiter": head.delimiter, "header": header, "version": VERSION}
     origin = json.dumps({"size": found.st_size, "mtime_ns": found.st_mtime_ns, **reading})
     if target.exists() and _written_from(target, file) == origin:

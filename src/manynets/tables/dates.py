@@ -91,13 +91,8 @@ def find_form(counts: Mapping[str, int]) -> Meaning[DateForm] | None:
     (DateForm(order='dmy', zone=''), 'ymd')
     """
     labels = list(counts)
-    if labels and all(map(_ISO.fullmatch, labels)):
-        try:
-            np.array(labels, dtype="datetime64[s]")
-        except ValueError:
-            pass  # a day that does not exist
-        else:
-            return Meaning(DateForm(), (), "")
+    if labels and _iso_moments(labels) is not None:
+        return Meaning(DateForm(), (), "")
     total = sum(counts.values())
     read: dict[DateOrder, dict[str, Moment]] = {}
     size: dict[DateOrder, int] = {}
@@ -115,6 +110,16 @@ def find_form(counts: Mapping[str, int]) -> Meaning[DateForm] | None:
     zone, more = _one_clock([moment.offset for moment in moments.values()])
     words = tuple(text for text in labels if text not in moments)
     return Meaning(DateForm(order=order, zone=zone), words, "; ".join(part for part in (note, more) if part))
+
+
+def _iso_moments(labels: Sequence[str]) -> Seconds | None:
+    """Return the moments of texts such as 2024-12-31, or None where not all are such."""
+    if not all(map(_ISO.fullmatch, labels)):
+        return None
+    try:
+        return np.array(labels, dtype="datetime64[s]")
+    except ValueError:  # a day that does not exist
+        return None
 
 
 def _read(text: str, order: DateOrder) -> Moment | None:
@@ -257,11 +262,8 @@ def _dates_of_text(table: Table, name: str, cells: nw.Series[Any], form: DateFor
 
 def _read_all(labels: Sequence[str], form: DateForm) -> Seconds:
     """Return the moments of the texts on the clock of the form, NaT for what is not a date."""
-    if form.order == "ymd" and all(map(_ISO.fullmatch, labels)):
-        try:
-            return np.array(labels, dtype="datetime64[s]")
-        except ValueError:
-            pass  # a day that does not exist; found below
+    if form.order == "ymd" and (iso := _iso_moments(labels)) is not None:
+        return iso
     moments = np.full(len(labels), NAT)
     for index, label in enumerate(labels):
         moment = _read(label, form.order)

@@ -7,7 +7,6 @@ is read as text and turned into numbers after. Where lines are not as polars nee
 from __future__ import annotations
 
 import csv
-import io
 import re
 import zlib
 from collections.abc import Iterator, Sequence
@@ -56,16 +55,12 @@ class _NeedsCleaning(Exception):
     """The lines are not as polars needs them; the cause is the error to raise where they cannot be cleaned."""
 
 
-def read_source(source: Source, options: TextOptions, *, preferred: str | None = None) -> TextTable:
-    """Return the table in a text; see `read_table`.
-
-    Args:
-        preferred: the delimiter to choose where another would do as well.
-    """
+def read_source(source: Source, options: TextOptions) -> TextTable:
+    """Return the table in a text; see `read_table`."""
     source = in_utf8(source.loaded() if source.padded else source, options.encoding)
     if options.delimiter == " ":
         source = with_single_blanks(source)
-    head = read_head(source, delimiter=options.delimiter, preferred=preferred, header=options.header)
+    head = read_head(source, delimiter=options.delimiter, header=options.header)
     if not head.unclean:
         try:
             frame, words = _read(source, head, options.text)
@@ -76,7 +71,7 @@ def read_source(source: Source, options: TextOptions, *, preferred: str | None =
                 return _typed(source, head, frame, words)
     source = cleaned(source, head.delimiter, header=options.header)
     notes = head.notes
-    head = read_head(source, delimiter=head.delimiter, preferred=None, header=options.header)
+    head = read_head(source, delimiter=head.delimiter, header=options.header)
     try:
         frame, words = _read(source, head, options.text)
     except _NeedsCleaning as error:
@@ -96,8 +91,10 @@ def _read(source: Source, head: Head, text: Sequence[str]) -> tuple[polars.DataF
     """Return the table as polars reads it, and the columns of words, to which those of `text` belong."""
     import polars
 
-    if source.zipped and any(not row[-1] for row in head.rows) and _unzipped_size(source) <= MOST_UNZIPPED:
-        source = source.loaded()  # as its bytes are looked at again after polars, which is the faster to unzip
+    if source.zipped and any(not row[-1] for row in head.rows):
+        size = int.from_bytes(source.end(4), "little")  # modulo 2^32, and of the last part only
+        if size <= MOST_UNZIPPED:
+            source = source.loaded()  # as its bytes are looked at again after polars, which is the faster to unzip
     kinds = kinds_of(head, text)
     types = {"int": polars.Int64, "float": polars.Float64, "text": polars.String, "words": polars.String}
 
@@ -130,8 +127,6 @@ def _read(source: Source, head: Head, text: Sequence[str]) -> tuple[polars.DataF
         raise DataError(f"{source.name} cannot be read as a text table: {first_line(error)}") from error
     if frame.height and frame.get_column(frame.columns[-1]).null_count():  # only then can a line have been too short, or blank
         frame = _without_blank_lines(source, head, frame)
-    if not frame.height:
-        raise DataError(f"{source.name} holds 0 data rows; at least 1 is needed")
     return frame, [name for name, kind in zip(head.names, kinds, strict=True) if kind == "words"]
 
 
@@ -206,14 +201,6 @@ def is_second_header(frame: polars.DataFrame, texts: polars.DataFrame, delimiter
     return not others or (numbers > 1 and not any((cells[1:] == cells[0]).any() for cells in others))
 
 
-def _unzipped_size(source: Source) -> int:
-    """Return the size that the end of a .gz file gives: modulo 2^32, and of its last part only."""
-    assert source.file is not None
-    with source.file.open("rb") as stream:
-        stream.seek(-4, io.SEEK_END)
-        return int.from_bytes(stream.read(), "little")
-
-
 def _padded(source: Source, delimiter: str, texts: polars.DataFrame) -> list[str]:
     """Return the columns of text to strip: those in which a cell begins or ends with a blank, or all where that is faster."""
     if not texts.width:
@@ -228,13 +215,9 @@ def _padded(source: Source, delimiter: str, texts: polars.DataFrame) -> list[str
 
 def ends_with_open_quote(source: Source, delimiter: str) -> bool:
     """Return whether the last byte of a text that is not compressed is a quote behind a delimiter or a line's end."""
-    if source.zipped:
+    if source.zipped or source.size < 2:
         return False
-    with source.open() as stream:
-        if stream.seek(0, 2) < 2:
-            return False
-        stream.seek(-2, 2)
-        last = stream.read(2)
+    last = source.end(2)
     return last[1:] == b'"' and last[:1] in (delimiter.encode(), b"\n", b"\r")
 
 

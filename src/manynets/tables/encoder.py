@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from manynets.display import counted, html_table
 from manynets.errors import DataError, nearest
-from manynets.tables.columns import CategoricalColumn, ColumnEncoder, NumericColumn
+from manynets.tables.columns import CategoricalColumn, ColumnEncoder, NumericColumn, has_means
 from manynets.tables.frames import open_table
 from manynets.tables.means import other_folds, targets_of
 from manynets.tables.plain import PlainArray, PlainNumbers
@@ -198,11 +198,11 @@ class TableEncoder:
                 rows = out[start : start + piece.rows]
                 filled = plain.fill_in(start, start + piece.rows, rows)
                 for column, block in zip(columns, self.blocks[first:], strict=False):
-                    if unseen is not None and isinstance(column, CategoricalColumn):
-                        found = unseen.setdefault(column.name, Counter())
+                    if isinstance(column, CategoricalColumn):
+                        found = None if unseen is None else unseen.setdefault(column.name, Counter())
                         column.fill_in(piece, rows[:, block.slice], strict=strict, found=found)
                     elif column.name not in filled:
-                        column.fill_in(piece, rows[:, block.slice], strict=strict)
+                        column.fill_in(piece, rows[:, block.slice])
         return out
 
     def cross_fit(
@@ -212,7 +212,7 @@ class TableEncoder:
 
         Each of these rows gets the means of the rows of other folds, without its own target. target: of all rows of the frame, encoded.
         """
-        if not any(isinstance(column, CategoricalColumn) and column.means for column in self.columns):
+        if not has_means(self.columns):
             return
         columns = targets_of(target if rows is None else target[rows])
         assert columns is not None, "there are no means of such a target"

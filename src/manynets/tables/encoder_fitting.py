@@ -82,15 +82,14 @@ def fit_encoder(
         raise OptionError(
             "categorical, numeric, text and drop are read when the schema is found; with schema give them to understand()"
         )
-    if table.array is not None and schema is None and not any(declared.values()):
-        table = table if rows is None else table.take(rows)
-        bins = _bins(embedding, table.rows)
-        by = _tree_target(embedding, y, target, rows)
-        columns: tuple[ColumnEncoder, ...] = tuple(fit_numeric(table, name, scaling, bins=bins, target=by) for name in table.names)
-        _warn(list(table.names), columns, ())
-        return TableEncoder(columns=columns, positional=True)
-    found = understand(table, **declared, y=y, rows=rows) if schema is None else tuple(schema)
-    require([column.name for column in found], table.names, what="column of the schema")
+    all_numbers = table.array is not None and schema is None and not any(declared.values())
+    if all_numbers:
+        found = tuple(Column(name=name, kind="numeric", missing=0, distinct=0) for name in table.names)
+    elif schema is None:
+        found = understand(table, **declared, y=y, rows=rows)
+    else:
+        found = tuple(schema)
+        require([column.name for column in found], table.names, what="column of the schema")
     used = [column for column in found if column.kind != "dropped"]
     dropped = tuple((column.name, column.note) for column in found if column.kind == "dropped")
     unnamed = set(table.names) - {column.name for column in found}
@@ -98,14 +97,15 @@ def fit_encoder(
     if not used:
         raise DataError(f"no column is left to learn from; left out: {'; '.join(f'{name} ({why})' for name, why in dropped)}")
     table = table if rows is None else table.take(rows)
-    options = {"bins": _bins(embedding, table.rows), "target": _tree_target(embedding, y, target, rows)}
-    means = None
-    if category_means:
-        found_target = _target_of(y, target, "category_means")
-        means = targets_of(found_target if rows is None else found_target[rows])
+    options: dict[str, Any] = {"bins": 0, "target": None}
+    if embedding is not None:
+        options["bins"] = bins_for(table.rows) if embedding.bins is None else embedding.bins
+        if embedding.by == "tree":
+            options["target"] = _target_of(y, target, rows, "PiecewiseLinear(by='tree')")
+    means = targets_of(_target_of(y, target, rows, "category_means")) if category_means and not all_numbers else None
     fitted = [_fitted(table, column, scaling, max_levels, min_count, means, **options) for column in used]
     if schema is None:
-        _warn([column.name for column in used], tuple(fitted), tuple(item for item in dropped if item[0] not in drop))
+        _warn(fitted, [item for item in dropped if item[0] not in drop])
         warn_of_targets(used)
     encoder = TableEncoder(columns=tuple(fitted), dropped=dropped, positional=table.array is not None)
     if not encoder.width:
@@ -113,31 +113,14 @@ def fit_encoder(
     return encoder
 
 
-def _bins(embedding: PiecewiseLinear | None, rows: int) -> int:
-    """Return how many bins a numeric column gets at most, 0 for none."""
-    if embedding is None:
-        return 0
-    return bins_for(rows) if embedding.bins is None else embedding.bins
-
-
-def _tree_target(
-    embedding: PiecewiseLinear | None, y: Any, target: NDArray[Any] | None, rows: NDArray[np.int64] | None
-) -> NDArray[Any] | None:
-    """Return what a tree finds edges by, of the rows to learn from; None where there is no tree."""
-    if embedding is None or embedding.by != "tree":
-        return None
-    target = _target_of(y, target, "PiecewiseLinear(by='tree')")
+def _target_of(y: Any, target: NDArray[Any] | None, rows: NDArray[np.int64] | None, what: str) -> NDArray[Any]:
+    """Return the target of the rows to learn from as numbers, or as numbers of classes."""
+    if target is None:
+        if y is None:
+            raise OptionError(f"{what} goes by the target; give y")
+        found = np.asarray(y)
+        target = found if found.dtype.kind in "biuf" else np.unique(found.astype(str), return_inverse=True)[1]
     return target if rows is None else target[rows]
-
-
-def _target_of(y: Any, target: NDArray[Any] | None, what: str) -> NDArray[Any]:
-    """Return the target as numbers, or as numbers of classes."""
-    if target is not None:
-        return target
-    if y is None:
-        raise OptionError(f"{what} goes by the target; give y")
-    found = np.asarray(y)
-    return found if found.dtype.kind in "biuf" else np.unique(found.astype(str), return_inverse=True)[1]
 
 
 def _fitted(
@@ -177,8 +160,8 @@ def warn_of_targets(schema: Sequence[Column]) -> None:
             )
 
 
-def _warn(names: Sequence[str], columns: Sequence[ColumnEncoder], dropped: Sequence[tuple[str, str]]) -> None:
-    empty = [name for name, column in zip(names, columns, strict=True) if column.kind == "numeric" and column.fill is None]
+def _warn(columns: Sequence[ColumnEncoder], dropped: Sequence[tuple[str, str]]) -> None:
+    empty = [column.name for column in columns if column.kind == "numeric" and column.fill is None]
     if dropped:
         listed = "; ".join(f"{name} ({why})" for name, why in dropped)
         told = all("declare it" in why or "cannot be used" in why for _, why in dropped)

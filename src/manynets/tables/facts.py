@@ -17,15 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError
-from manynets.tables.cells import factorise
-from manynets.tables.columns import (
-    CategoricalColumn,
-    ColumnEncoder,
-    NumericColumn,
-    fewest_of_level,
-    levels_of,
-    limits_of,
-)
+from manynets.tables.cells import counts_of, factorise
+from manynets.tables.columns import CategoricalColumn, ColumnEncoder, NumericColumn, fewest_of_level, levels_of, limits_of
 from manynets.tables.frames import open_table
 from manynets.tables.scaling import Scaling, Spread, is_constant
 from manynets.tables.written import PLAIN
@@ -102,9 +95,7 @@ class Facts:
         for name, counter in self.labels.items():
             if counter is None:
                 continue
-            labels, codes = factorise(table, name)
-            for label, count in zip(labels, np.bincount(codes[codes >= 0], minlength=len(labels)).tolist(), strict=True):
-                counter[label] += count
+            counter.update(counts_of(*factorise(table, name)))
             if len(counter) > MOST_LABELS:
                 self.labels[name] = None
 
@@ -141,12 +132,8 @@ class Facts:
                 j = self.numbers.index(name)
                 present = int(self.present[j])
                 deviation = math.sqrt(self.squares[j] / present) if present else math.nan
-                numbers = {
-                    "mean": float(self.mean[j]),
-                    "deviation": deviation,
-                    "low": float(self.low[j]),
-                    "high": float(self.high[j]),
-                }
+                mean, low, high = (float(each[j]) for each in (self.mean, self.low, self.high))
+                numbers = {"mean": mean, "deviation": deviation, "low": low, "high": high}
                 out[name] = ColumnFacts(rows=self.rows, present=present, labels=labels, **numbers)
             else:
                 present = self.rows - gaps if labels is None else sum(labels.values())

@@ -19,10 +19,9 @@ from manynets.errors import DataError, missing_file, warn_user
 from manynets.tables.binary import ARROW, PARQUET, parquet_files, read_arrow, read_json_lines, read_parquet
 from manynets.tables.delimited import TextTable, read_source
 from manynets.tables.frames import open_table
-from manynets.tables.marks import FileMarks, check_name
 from manynets.tables.sheets import SHEETS, read_sheet
 from manynets.tables.source import TEXT, Source, TextOptions
-from manynets.tables.stored import StoredColumns
+from manynets.tables.stored import FileMarks, StoredColumns, check_name
 from manynets.tables.table import Table, refuse_duplicates
 
 if TYPE_CHECKING:
@@ -96,10 +95,7 @@ def read_table(
     >>> frame.columns, frame.shape
     (['size', 'town', 'price'], (2, 3))
     """
-    found = _read(path, TextOptions(encoding=encoding, delimiter=delimiter, header=header, text=tuple(text)))
-    for note in found.notes:
-        warn_user(note, UserWarning)
-    return found.frame
+    return _read(path, TextOptions(encoding=encoding, delimiter=delimiter, header=header, text=tuple(text))).frame
 
 
 def open_file(
@@ -127,16 +123,12 @@ def open_file(
     files = None if str(path) == STANDARD_INPUT else parquet_files(path)
     if files is None:
         found = _read(path, options, content)
-        for note in found.notes:
-            warn_user(note, UserWarning)
         return replace(open_table(found.frame), commas=found.commas)
     _refuse_text_options(str(path), options)
     stored = StoredColumns(str(path), files)
-    refuse_duplicates(stored.names)
-    if not stored.rows or not stored.names:
-        raise _no_rows(str(path))
+    _check(str(path), stored.names, stored.rows)
     if stored.nested:
-        return open_table(stored.read_all())
+        return open_table(stored.read(stored.names).to_native())
     return Table(names=stored.names, rows=stored.rows, file=stored)
 
 
@@ -160,18 +152,24 @@ def standard_input() -> bytes:
 
 
 def _read(path: str | Path, options: TextOptions, content: bytes | None = None) -> TextTable:
-    """Return the table in a file."""
-    if str(path) == STANDARD_INPUT:
-        return _read_bytes(standard_input() if content is None else content, options)
-    files = parquet_files(path)
-    if files is not None:
-        _refuse_text_options(str(path), options)
-        return _checked(str(path), TextTable(read_parquet(str(path), files)))
-    file = Path(path)
-    ending = _ending(file)
-    marks = FileMarks([file], form="a table")
-    found = _read_file(file, ending, options)
-    marks.check()
+    """Return the table in a file; warn of what was done to read it."""
+    name, marks = str(path), None
+    if name == STANDARD_INPUT:
+        name = "standard input"
+        found = _read_bytes(name, standard_input() if content is None else content, options)
+    elif (files := parquet_files(path)) is not None:
+        _refuse_text_options(name, options)
+        found = TextTable(read_parquet(name, files))
+    else:
+        file = Path(path)
+        name, ending = str(file), _ending(file)
+        marks = FileMarks([file], form="a table")
+        found = _read_file(file, ending, options)
+    _check(name, found.frame.columns, found.frame.height)
+    if marks is not None:
+        marks.check()
+    for note in found.notes:
+        warn_user(note, UserWarning)
     return found
 
 
@@ -179,39 +177,36 @@ def _read_file(file: Path, ending: str, options: TextOptions) -> TextTable:
     """Return the table in a file with one of the known endings, which is not Parquet."""
     source = Source(name=str(file), file=file)
     if ending.removesuffix(".gz") in TEXT:
-        return _checked(str(file), read_source(source, options, preferred="\t" if ending.startswith(".tsv") else None))
+        return read_source(source, options)
     _refuse_text_options(str(file), options, sheet=ending in SHEETS)
     if ending in SHEETS:
         return read_sheet(str(file), file, options)
-    if ending in ARROW:
-        return _checked(str(file), TextTable(read_arrow(str(file), file)))
-    return _checked(str(file), TextTable(read_json_lines(str(file), source.read())))
+    return TextTable(read_arrow(str(file), file) if ending in ARROW else read_json_lines(str(file), source.read()))
 
 
-def _read_bytes(data: bytes, options: TextOptions) -> TextTable:
+def _read_bytes(name: str, data: bytes, options: TextOptions) -> TextTable:
     """Return the table in what was piped in; its first bytes show the format."""
-    name = "standard input"
     if data.startswith(b"\x1f\x8b"):
         try:
             data = gzip.decompress(data)
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"{name} cannot be read: {error}") from error
     if data.startswith(b"PAR1"):
-        return _checked(name, TextTable(read_parquet(name, data)))
+        return TextTable(read_parquet(name, data))
     if data.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
-        return _checked(name, TextTable(read_arrow(name, data)))
+        return TextTable(read_arrow(name, data))
     if data.startswith(b"PK\x03\x04"):
         return read_sheet(name, data, options)
     if data.lstrip().startswith(b"{"):
-        return _checked(name, TextTable(read_json_lines(name, data)))
-    return _checked(name, read_source(Source(name=name, content=data), options))
+        return TextTable(read_json_lines(name, data))
+    return read_source(Source(name=name, content=data), options)
 
 
-def _checked(name: str, found: TextTable) -> TextTable:
-    refuse_duplicates(found.frame.columns)
-    if not found.frame.height or not found.frame.width:
-        raise _no_rows(name)
-    return found
+def _check(name: str, columns: Sequence[str], rows: int) -> None:
+    """Raise DataError for a table without rows, and for names of columns that occur twice."""
+    refuse_duplicates(columns)
+    if not rows or not columns:
+        raise DataError(f"{name} holds 0 data rows; at least 1 is needed")
 
 
 def _ending(file: Path) -> str:
@@ -239,7 +234,3 @@ def _refuse_text_options(name: str, options: TextOptions, *, sheet: bool = False
         raise DataError(f"{name}: encoding and delimiter are for text files ({', '.join(TEXT)}); leave them out here")
     if not options.header and not sheet:
         raise DataError(f"{name}: header=False is for text files and sheets; this format stores the names of its columns")
-
-
-def _no_rows(name: str) -> DataError:
-    return DataError(f"{name} holds 0 data rows; at least 1 is needed")

@@ -43,7 +43,7 @@ def open_table(data: Any, *, known: Collection[str] = ()) -> Table:
         raise DataError(f"the table is a {type(data).__name__}, one column without a table; give to_frame() of it")
     import narwhals as nw
 
-    if _is_pandas(data):
+    if type(data).__module__.split(".")[0] == "pandas" and hasattr(data, "columns"):
         labels = [str(name) for name in data.columns]
         refuse_duplicates(labels)
         if labels != list(data.columns):
@@ -69,10 +69,6 @@ def _collected(lazy: Any) -> Any:
         return lazy.collect()
     except Exception as error:  # each backend has its own
         raise DataError(f"the lazy frame cannot be collected: {first_line(error)}") from error
-
-
-def _is_pandas(data: Any) -> bool:
-    return type(data).__module__.split(".")[0] == "pandas" and hasattr(data, "set_axis") and getattr(data, "ndim", 0) == 2
 
 
 def _open_array(data: NDArray[Any]) -> Table:

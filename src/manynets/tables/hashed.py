@@ -61,9 +61,8 @@ class TextColumn:
         """Whether a file's cells are to be left as text."""
         return True
 
-    def fill_in(self, table: Table, out: NDArray[np.float32], *, strict: bool) -> None:
+    def fill_in(self, table: Table, out: NDArray[np.float32]) -> None:
         """Write the column into out (N, width), which holds zeros."""
-        del strict
         from sklearn.feature_extraction.text import HashingVectorizer
 
         if table.storage(self.name) == "empty":

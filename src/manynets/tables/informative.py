@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from manynets.tables.association import MOST_CLASSES, Association, Codes, association, binned, plain_target, target_scores
 from manynets.tables.cells import factorise, number_cells
-from manynets.tables.columns import part_codes
+from manynets.tables.columns import merged, part_codes
 from manynets.tables.dates import DateForm, date_cells
 from manynets.tables.kinds import Column
 from manynets.tables.missing import is_missing
-from manynets.tables.parts import PARTS_OF_CODES, CodePart, cut, digits_of
+from manynets.tables.parts import PARTS_OF_CODES, CodePart, digits_of
 from manynets.tables.table import Table
 from manynets.tables.texts import meaning_of
 from manynets.tables.written import PLAIN, Reading
@@ -124,10 +124,8 @@ def _uses(table: Table, column: Column, scores: NDArray[np.float64]) -> Iterator
         reading = Reading(digits=True)
         yield _Use(association(binned(numbers[codes]), scores), "numeric", reading, "", "the number in it")
     for part in PARTS_OF_CODES:
-        number: dict[str, int] = {}
-        merged = [number.setdefault(label, len(number)) for label in cut(labels, part)]
-        if 2 * len(number) <= table.rows or not part:
-            of_part = np.array([*merged, -1], dtype=np.int64)[codes]
+        parts, of_part = merged(labels, codes, part)
+        if 2 * len(parts) <= table.rows or not part:
             yield _Use(association(of_part, scores), "categorical", None, part, _described(part))
 
 
@@ -152,19 +150,13 @@ def _described(part: CodePart) -> str:
     return f"its {part or 'value'}"
 
 
-def column_association(table: Table, column: Column, scores: NDArray[np.float64]) -> Association:
-    """Return what a column, as it is understood, says about the target; nothing is measured of text and of what cannot be used."""
-    codes = _codes(table, column)
-    return Association(0.0, 0.0) if codes is None else association(codes, scores)
-
-
-def _codes(table: Table, column: Column) -> Codes | None:
-    values = numbers_of(table, column)
-    if values is not None:
-        return binned(values)
+def explained_share(table: Table, column: Column, scores: NDArray[np.float64]) -> float | None:
+    """Return the share of the target that a column explains, as it is understood; None of text and of what cannot be used."""
     if column.kind == "text" or not column.distinct:
         return None
-    return part_codes(table, column.name, column.part)[1]
+    values = numbers_of(table, column)
+    codes = part_codes(table, column.name, column.part)[1] if values is None else binned(values)
+    return max(0.0, association(codes, scores).share)
 
 
 def numbers_of(table: Table, column: Column) -> NDArray[np.float64] | None:

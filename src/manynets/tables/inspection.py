@@ -14,15 +14,13 @@ from manynets.display import counted
 from manynets.tables.association import MOST_CLASSES, target_scores
 from manynets.tables.cells import factorise
 from manynets.tables.columns import part_codes
-from manynets.tables.dates import DateForm
 from manynets.tables.frames import open_table
-from manynets.tables.informative import column_association, numbers_of, sample_rows
-from manynets.tables.kinds import Column
+from manynets.tables.informative import explained_share, numbers_of, sample_rows
+from manynets.tables.kinds import LEFT_OUT, Column
 from manynets.tables.labels import spelled_alike
 from manynets.tables.schema import understand
 from manynets.tables.table import Table, storage_of
 from manynets.tables.target import split_target
-from manynets.tables.written import Reading
 
 RARE = 0.05
 """A class with fewer rows than this share, and than half the mean of all classes, is rare."""
@@ -54,8 +52,7 @@ class InspectedColumn:
     @property
     def read_as(self) -> str:
         """How its cells are read; empty where they are plain numbers or words."""
-        form = self.column.form
-        return self.column.part or (str(form) if isinstance(form, Reading | DateForm) else "")
+        return self.column.part or str(self.column.form or "")
 
     def to_json(self) -> dict[str, Any]:
         """Return the column as JSON types."""
@@ -170,7 +167,7 @@ def inspect_table(
     if y is not None and table.rows >= FEWEST_ROWS:
         rows = sample_rows(table.rows)
         some, scores = table.take(rows), target_scores(y[rows])
-        columns = [InspectedColumn(column=column, association=_share(some, column, scores)) for column in schema]
+        columns = [InspectedColumn(column=column, association=explained_share(some, column, scores)) for column in schema]
     suggestions = [text for column in schema for text in _of_values(table, column)]
     duplicates = _duplicates(replace(whole, rows=table.rows, taken=table.taken))
     return Inspection(
@@ -192,12 +189,6 @@ def plain_values(frame: Any, column: Column) -> NDArray[Any]:
         return 1970.0 + values / 365.2425 if in_years else values * (24.0 if column.kind == "date" else 1.0)
     labels, codes = part_codes(table, column.name, column.part)
     return np.array([*labels, None], dtype=object)[codes]
-
-
-def _share(table: Table, column: Column, scores: NDArray[np.float64]) -> float | None:
-    if column.kind == "text" or not column.distinct:
-        return None
-    return max(0.0, column_association(table, column, scores).share)
 
 
 def _target(name: str, y: NDArray[Any], missing: int) -> InspectedTarget:
@@ -262,7 +253,7 @@ def _of_column(rows: int, column: Column) -> Iterator[str]:
         yield f"{name!r} has one value in all rows: it says nothing"
     if column.kind != "dropped" and column.missing > MOSTLY * rows:
         yield f"{name!r} is missing in {column.missing / rows:.0%} of the rows"
-    looks_like_an_id = (column.kind == "dropped" and column.note != "left out as asked") or bool(column.part)
+    looks_like_an_id = (column.kind == "dropped" and column.note != LEFT_OUT) or bool(column.part)
     if looks_like_an_id and 1 < column.distinct <= 0.95 * present:
         yield f"if the rows of one {name!r} belong together, do not split them: groups=frame[{name!r}]"
 

@@ -10,6 +10,8 @@ from manynets.tables.parts import CodePart
 from manynets.tables.written import Reading
 
 Kind = Literal["numeric", "categorical", "date", "text", "dropped"]
+LEFT_OUT = "left out as asked"
+"""The note of a column that the user drops."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ clipped on both sides, and the columns are centred and made small (SIZE), which 
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,6 +39,10 @@ class Pieces(NamedTuple):
         [[-0.125, 0.0], [0.125, 0.0], [0.125, 0.125]]
         """
         return np.asarray((_through(values, np.array(self.edges)) - self.centers) * SIZE)
+
+    def features(self, name: str) -> list[str]:
+        """Return the names of these columns, for a column of this name."""
+        return [f"{name} {low:g}..{high:g}" for low, high in itertools.pairwise(self.edges)]
 
 
 def bins_for(rows: int) -> int:

@@ -26,9 +26,7 @@ class PlainArray:
     """The columns of an array, encoded together where each needs no more than limits, centre and scale."""
 
     def __init__(self, columns: Sequence[NumericColumn]) -> None:
-        self.center, self.scale = (np.array([getattr(c.spread, name) for c in columns]) for name in ("center", "scale"))
-        bounds = [(-np.inf, np.inf) if column.limits is None else column.limits for column in columns]
-        self.low, self.high = np.array(bounds, dtype=np.float64).reshape(-1, 2).T
+        self.center, self.scale, self.low, self.high = _lines(columns)
         with np.errstate(over="ignore"):
             reach = np.maximum(self.center - self.low, self.high - self.center) / self.scale
         self.within_limits = bool((reach <= FLOAT32_MAX).all())
@@ -78,9 +76,7 @@ class PlainNumbers:
         self.names = [column.name for column in numeric]
         self.values = [table.series(name).to_numpy() for name in self.names]
         self.at = np.array([block.start for _, block in chosen], dtype=np.int64)
-        self.center, self.scale = (np.array([getattr(c.spread, name) for c in numeric])[:, None] for name in ("center", "scale"))
-        bounds = [(-np.inf, np.inf) if column.limits is None else column.limits for column in numeric]
-        self.low, self.high = np.array(bounds, dtype=np.float64).reshape(-1, 2).T
+        self.center, self.scale, self.low, self.high = _lines(numeric)
         self.work = np.empty((len(numeric), ROWS))
         self.narrow = np.empty((len(numeric), ROWS), dtype=np.float32)
 
@@ -104,9 +100,9 @@ class PlainNumbers:
             np.clip(work, self.low[:, None], self.high[:, None], out=work)
             low, high = work.min(axis=1), work.max(axis=1)
         with np.errstate(over="ignore", invalid="ignore"):
-            work -= self.center
-            work /= self.scale
-            reach = np.maximum(np.abs(low - self.center[:, 0]), np.abs(high - self.center[:, 0])) / self.scale[:, 0]
+            work -= self.center[:, None]
+            work /= self.scale[:, None]
+            reach = np.maximum(np.abs(low - self.center), np.abs(high - self.center)) / self.scale
             sound &= reach <= FLOAT32_MAX
             narrow = self.narrow[:, : last - first]
             narrow[:] = work
@@ -115,6 +111,13 @@ class PlainNumbers:
             else:
                 out[:, self.at[sound]] = narrow[sound].T
         return sound
+
+
+def _lines(columns: Sequence[NumericColumn]) -> NDArray[np.float64]:
+    """Return centre, scale and limits of columns, (4, D)."""
+    unlimited = (-np.inf, np.inf)
+    lines = [(column.spread.center, column.spread.scale, *(column.limits or unlimited)) for column in columns]
+    return np.array(lines, dtype=np.float64).reshape(-1, 4).T.copy()
 
 
 def _is_plain(table: Table, column: ColumnEncoder) -> bool:

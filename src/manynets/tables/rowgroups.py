@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 from manynets.errors import DataError
 from manynets.tables.binary import ARROW, parquet_files
 from manynets.tables.converted import origin_of
-from manynets.tables.footer import footer_bytes, row_groups
-from manynets.tables.marks import FileMarks, check_name
-from manynets.tables.stored import keys_of, readable
+from manynets.tables.footer import RowGroup, footer_bytes, row_groups
+from manynets.tables.stored import FileMarks, check_name, keys_of, readable
 from manynets.tables.table import refuse_duplicates, require
 from manynets.tables.unusual import usual_integers
 
@@ -126,13 +125,14 @@ class BlockFiles:
         first = self.files[0]
         for name in dict.fromkeys([*self.types, *types]):
             mine, other = self.types.get(name), types.get(name)
-            if mine != other:
-                words = [f"{file} lacks", f"{first} lacks"]
-                what = words[0] if other is None else words[1] if mine is None else ""
+            if mine is None or other is None:
                 raise DataError(
-                    f"{what} the column {name!r} of the other; files of one table must have the same columns"
-                    if what
-                    else f"column {name!r} is of type {other} in {file}, but of type {mine} in {first}; give it one type in all files"
+                    f"{file if other is None else first} lacks the column {name!r} of the other; files of one table must have the same"
+                    " columns"
+                )
+            if mine != other:
+                raise DataError(
+                    f"column {name!r} is of type {other} in {file}, but of type {mine} in {first}; give it one type in all files"
                 )
 
     def _found(self) -> Iterator[RowBlock]:
@@ -141,11 +141,11 @@ class BlockFiles:
         first = 0
         for number, file in enumerate(self.files):
             if self.parquet:
-                groups = [tuple(group) for group in row_groups(file)]
+                groups = row_groups(file)
             else:
                 with readable(file, self._form):
                     rows = int(self._lazy[number].select(polars.len()).collect().item())
-                groups = [(min(ARROW_ROWS, rows - start), 0) for start in range(0, rows, ARROW_ROWS)]
+                groups = [RowGroup(min(ARROW_ROWS, rows - start), 0) for start in range(0, rows, ARROW_ROWS)]
             start = 0
             for rows, size in groups:
                 if rows:

@@ -18,7 +18,7 @@ from manynets.tables.dates import DateForm, date_cells, is_zone, order_of_number
 from manynets.tables.frames import open_table
 from manynets.tables.hashed import holds_words
 from manynets.tables.informative import as_codes, leak_of, reconsidered, sample_rows
-from manynets.tables.kinds import Column, Kind
+from manynets.tables.kinds import LEFT_OUT, Column, Kind
 from manynets.tables.table import Table, native_type, require
 from manynets.tables.texts import counted, different, meaning_of, meaning_of_all
 from manynets.tables.written import DECIMAL_COMMA, PLAIN, Reading, units_of
@@ -30,6 +30,7 @@ SAMPLE = 1000
 """So many rows are looked at before all of them are."""
 
 MOSTLY_NUMBERS = 0.9
+EMPTY = "all values are missing: it adds nothing"
 _ONE_SIGN = re.compile(r"[+-]?[0-9]+([.,]?)[0-9]*", re.ASCII)
 
 _ID_NAME = re.compile(r"(?:^|.*[\W_])(?:id|uuid|guid|key|index|rownum)$", re.IGNORECASE)
@@ -165,14 +166,16 @@ def _number_column(table: Table, name: str, declared: Kind | None, reading: Read
     missing = table.rows - present.size
     kind: Kind = declared or ("categorical" if table.storage(name) == "bool" else "numeric")
     if not present.size:
-        note = "left out as asked" if declared == "dropped" else "all values are missing: it adds nothing"
+        note = LEFT_OUT if declared == "dropped" else EMPTY
         return Column(name=name, kind=declared or "numeric", missing=missing, distinct=distinct, note=note)
     example = plain_label(table.series(name)[int(np.argmin(np.isnan(values)))] if table.array is None else present[0])
+    seen: dict[str, Any] = {"name": name, "missing": missing, "distinct": distinct, "example": example}
     described = "; ".join(text for text in ("" if reading == PLAIN else str(reading), remark) if text)
-    note = "left out as asked" if declared == "dropped" else described
+    note = LEFT_OUT if declared == "dropped" else described
     if declared is None and kind == "numeric" and distinct > 1:
         if exact is not None and np.abs(present).max() > 2**53 and np.unique(present).size < distinct:
-            return _code_column(table, name, missing, distinct, example)
+            why = _why_dropped(table, name, distinct, present.size)
+            return _categories("codes: whole numbers so long that as numbers some would be the same", why, **seen)
         if reading == PLAIN:
             if table.array is None and (order := order_of_numbers(name, present)) is not None:
                 return _date_column(table, name, None, DateForm(order=order))
@@ -181,18 +184,13 @@ def _number_column(table: Table, name: str, declared: Kind | None, reading: Read
             kind = "dropped" if why else kind
     elif distinct == 1:
         note = note or "constant"
-    form = None if reading == PLAIN or kind != "numeric" else reading
-    return Column(name=name, kind=kind, missing=missing, distinct=distinct, example=example, note=note, form=form)
+    return Column(kind=kind, note=note, form=None if reading == PLAIN or kind != "numeric" else reading, **seen)
 
 
-def _code_column(table: Table, name: str, missing: int, distinct: int, example: str) -> Column:
-    """Return the column of whole numbers of which float64 would merge some."""
-    note = "codes: whole numbers so long that as numbers some would be the same"
-    why = _why_dropped(table, name, distinct, table.rows - missing)
-    note = f"{why}; {note}; declare it categorical to keep it" if why else note
-    return Column(
-        name=name, kind="dropped" if why else "categorical", missing=missing, distinct=distinct, example=example, note=note
-    )
+def _categories(note: str, why: str, **seen: Any) -> Column:
+    """Return a column of categories. why: it is left out all the same."""
+    note = "; ".join(text for text in (why, note, "declare it categorical to keep it") if text) if why else note
+    return Column(kind="dropped" if why else "categorical", note=note, **seen)
 
 
 def _exact_integers(table: Table, name: str) -> np.ndarray[Any, Any] | None:
@@ -236,9 +234,7 @@ def _date_column(table: Table, name: str, declared: Kind | None, form: DateForm,
     described = "; ".join(text for text in (str(form), remark) if text)
     if form.order in ("compact", "seconds", "milliseconds"):
         described = f"numbers read as dates, {described}; declare it numeric if it is a number"
-    note = (
-        "left out as asked" if declared == "dropped" else described if present.size else "all values are missing: it adds nothing"
-    )
+    note = LEFT_OUT if declared == "dropped" else described if present.size else EMPTY
     example = str(present[0]).removesuffix("T00:00:00") if present.size else ""
     example = example.removeprefix("1970-01-01T") if form.order == "time" else example
     kind: Kind = declared or ("date" if present.size else "numeric")
@@ -253,28 +249,21 @@ def _text_column(table: Table, name: str, declared: Kind | None) -> Column:
     present = cells.filter(~blank_cells(cells))
     missing = table.rows - len(present)
     if not len(present):
-        kind: Kind = declared or "numeric"
-        return Column(name=name, kind=kind, missing=missing, distinct=0, note="all values are missing: it adds nothing")
+        return Column(name=name, kind=declared or "numeric", missing=missing, distinct=0, note=EMPTY)
     note = ""
     if declared == "numeric" or (declared is None and table.storage(name) != "category"):
         found, note = _column_in_text(table, name, cells, present, declared)
         if found is not None:
             return found
-    distinct = present.n_unique()
-    example = str(present[0])
+    distinct, example = present.n_unique(), str(present[0])
     example = example if len(example) <= 40 else example[:37] + "..."
+    seen: dict[str, Any] = {"name": name, "missing": missing, "distinct": distinct, "example": example}
     if declared is not None:
-        note = "left out as asked" if declared == "dropped" else note
-        return Column(name=name, kind=declared, missing=missing, distinct=distinct, example=example, note=note)
+        return Column(kind=declared, note=LEFT_OUT if declared == "dropped" else note, **seen)
     why = "" if table.storage(name) == "category" else _why_dropped(table, name, distinct, len(present))
     if why and not note and holds_words(present):
-        note = "text: its words are counted; declare it categorical or drop it if it is an id"
-        return Column(name=name, kind="text", missing=missing, distinct=distinct, example=example, note=note)
-    if why:
-        note = "; ".join(text for text in (why, note, "declare it categorical to keep it") if text)
-    return Column(
-        name=name, kind="dropped" if why else "categorical", missing=missing, distinct=distinct, example=example, note=note
-    )
+        return Column(kind="text", note="text: its words are counted; declare it categorical or drop it if it is an id", **seen)
+    return _categories(note, why, **seen)
 
 
 def _column_in_text(table: Table, name: str, cells: Any, present: Any, declared: Kind | None) -> tuple[Column | None, str]:
@@ -288,9 +277,8 @@ def _column_in_text(table: Table, name: str, cells: Any, present: Any, declared:
     comma_first = name in table.commas
     if declared is None and meaning_of(counted(head), comma_first=comma_first) is None:
         return None, _mixture(counted(head))
-    meaning, counts = meaning_of_all(present, comma_first=comma_first), counted(head)
-    if meaning is None:
-        meaning = meaning_of(counts := different(present), comma_first=comma_first)
+    counts: Counter[str] = Counter()
+    meaning = meaning_of_all(present, comma_first=comma_first) or meaning_of(different(present), comma_first=comma_first)
     if meaning is None or meaning.words:
         meaning = meaning_of(counts := counted(present), comma_first=comma_first)
     if declared == "numeric":

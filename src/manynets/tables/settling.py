@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
-from manynets.tables.cells import GROUPED, NUMBER
+from manynets.tables.cells import GROUPED, NUMBER, fitting
 from manynets.tables.missing import MISSING_TOKENS, TEXT_MISSING, is_missing
-from manynets.tables.texts import SAMPLE, different, meaning_of, meaning_of_all
+from manynets.tables.texts import SAMPLE, counted, different, meaning_of, meaning_of_all
 from manynets.tables.written import Reading
 
 if TYPE_CHECKING:
@@ -64,14 +63,14 @@ def settled(cells: polars.Series, delimiter: str) -> tuple[polars.Series, str]:
         return plain, ""
     import narwhals as nw
 
-    comma_first = delimiter == ";"
-    if meaning_of_all(nw.from_native(cells, series_only=True), comma_first=comma_first) is not None:
+    comma_first, wrapped = delimiter == ";", nw.from_native(cells, series_only=True)
+    if meaning_of_all(wrapped, comma_first=comma_first) is not None:
         return cells, ""
-    once = {text: 1 for text in cells.unique(maintain_order=True).to_list() if text is not None and not is_missing(text)}
+    once = different(wrapped)
     meaning = meaning_of(once, comma_first=comma_first)
     if meaning is not None and not meaning.words:
         return cells, ""
-    counts = Counter({text: count for text, count in Counter(cells.to_list()).items() if text in once})
+    counts = counted(wrapped)
     if meaning is None:
         meaning = meaning_of(counts, comma_first=comma_first)
     if meaning is None or len(once) - len(meaning.words) < FEWEST_NUMBERS:
@@ -180,10 +179,5 @@ def as_numbers(cells: polars.Series, *, whole: bool) -> polars.Series:
 
 
 def _all_numbers(cells: polars.Series, pattern: str) -> bool:
-    for some in (cells.head(HEAD_ROWS), cells):  # most columns of words show themselves at once
-        fine = some.str.contains(pattern)
-        if not fine.all():
-            fine = fine | some.str.to_lowercase().is_in(list(MISSING_TOKENS))
-        if not fine.fill_null(True).all():
-            return False
-    return True
+    some = (cells.head(HEAD_ROWS), cells)  # most columns of words show themselves at once
+    return all(fitting(one, pattern).all() for one in some)

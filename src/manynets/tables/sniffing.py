@@ -43,8 +43,8 @@ class Head:
     notes: tuple[str, ...] = ()
 
 
-def read_head(source: Source, *, delimiter: str | None, preferred: str | None, header: bool) -> Head:
-    """Look at the first lines.
+def read_head(source: Source, *, delimiter: str | None, header: bool) -> Head:
+    """Look at the first lines. Where several delimiters would do, that of a .tsv file is a tab.
 
     Errors: DataError for no data rows, and where no delimiter splits the lines evenly; OptionError for the delimiter.
     """
@@ -65,7 +65,7 @@ def read_head(source: Source, *, delimiter: str | None, preferred: str | None, h
         chosen, unclean = chosen or separator, True
     if has_lone_returns(text):
         text, unclean = with_newlines(text), True
-    chosen = chosen or _find_delimiter(source.name, text, preferred)
+    chosen = chosen or _find_delimiter(source.name, text)
     names, header_lines, rows = _first_rows(source.name, text, chosen, header)
     if not rows and whole and not unclean:
         raise DataError(
@@ -178,8 +178,6 @@ def _occurs(j: int, names: list[str], rows: list[list[str]]) -> bool:
 
 def _uneven(names: list[str], rows: list[list[str]]) -> bool:
     """Return whether a title, a comment or a row of another width is among the first lines, or a last column is empty."""
-    if len(names) == 1:
-        return names[0].startswith(COMMENTS[:2]) or any(len(row) > 1 for row in rows)
     if names[0].startswith(COMMENTS[:2]) or any(len(row) != len(names) for row in rows):
         return True
     filled = sum(map(bool, names))
@@ -201,11 +199,12 @@ def _check_delimiter(delimiter: str) -> str:
     return sign
 
 
-def _find_delimiter(name: str, text: str, preferred: str | None) -> str:
+def _find_delimiter(name: str, text: str) -> str:
     """Return the candidate that splits the first lines into most columns, as many in each line as in the header.
 
     Where none does, as a title or comments stand above the header, the one that splits most lines alike.
     """
+    tabs = name.lower().removesuffix(".gz").endswith(".tsv")
     even: dict[str, tuple[float, int]] = {}
     usual: dict[str, tuple[float, int]] = {}
     for sign in DELIMITERS:
@@ -217,8 +216,8 @@ def _find_delimiter(name: str, text: str, preferred: str | None) -> str:
         width, most = Counter(counts).most_common(1)[0]
         if width > 1 and most > 1:
             usual[sign] = most / len(counts), width
-    if preferred in even and even[preferred][0] >= 0.5:
-        return preferred
+    if tabs and "\t" in even and even["\t"][0] >= 0.5:
+        return "\t"
     for found in (even, usual):
         best = max(found, key=lambda sign: found[sign], default="")
         if best and found[best][0] >= 0.5 and (found is even or _may_have_a_header(text, best, found[best][1])):
@@ -236,7 +235,7 @@ def _find_delimiter(name: str, text: str, preferred: str | None) -> str:
         raise DataError(
             f"{name}: the header is one field, but the rows are split by {', '.join(split)}; correct the header, or give delimiter"
         )
-    return preferred or ","
+    return "\t" if tabs else ","
 
 
 def _widths(text: str, delimiter: str) -> list[int]:

@@ -47,12 +47,7 @@ class Source:
     @property
     def padded(self) -> bool:
         """Whether a .gz file ends in zeros, as on tapes, which polars cannot read."""
-        if not self.zipped or self.size < 8:
-            return False
-        assert self.file is not None
-        with self.file.open("rb") as stream:
-            stream.seek(-8, io.SEEK_END)
-            return not any(stream.read())
+        return self.zipped and self.size >= 8 and not any(self.end(8))
 
     def open(self) -> IO[bytes]:
         """Return a stream of the bytes, unzipped."""
@@ -68,6 +63,15 @@ class Source:
                 return stream.read(most)
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"{self.name} cannot be read: {error}") from error
+
+    def end(self, count: int) -> bytes:
+        """Return so many of the last bytes as they are stored."""
+        if self.content is not None:
+            return self.content[-count:]
+        assert self.file is not None
+        with self.file.open("rb") as stream:
+            stream.seek(-count, io.SEEK_END)
+            return stream.read()
 
     def loaded(self) -> Source:
         """Return the source with its bytes in memory."""

@@ -45,12 +45,8 @@ def _column_to_json(column: ColumnEncoder) -> dict[str, Any]:
         return state | {"reading": reading, "pieces": _pieces_to_json(column.pieces)}
     if column.kind == "categorical":
         means = [
-            {
-                **one._asdict(),
-                "values": list(one.values),
-                "spread": _spread_to_json(one.spread),
-                "pieces": _pieces_to_json(one.pieces),
-            }
+            one._asdict()
+            | {"values": list(one.values), "spread": _spread_to_json(one.spread), "pieces": _pieces_to_json(one.pieces)}
             for one in column.means
         ]
         return state | {"levels": list(column.levels), "rare": list(column.rare), "part": column.part, "means": means}
@@ -98,16 +94,12 @@ def _column(state: Any, where: str, version: int) -> ColumnEncoder:
     kind = state.get("kind") if isinstance(state, Mapping) else None
     common = {"kind", "name", "gaps"}
     if kind == "numeric":
-        later = ({"limits"} if version > 1 else set()) | ({"reading"} if version > 2 else set())
-        later |= {"pieces"} if version > 3 else set()
-        _keys(state, common | {"fill", "spread"} | later, where)
+        _keys(state, common | {"fill", "spread"}, where, version, limits=2, reading=3, pieces=4)
         fill = None if state["fill"] is None else _number(state["fill"], f"{where}.fill")
-        gaps = _bool(state["gaps"], f"{where}.gaps")
-        if gaps and fill is None:
+        if _bool(state["gaps"], f"{where}.gaps") and fill is None:
             raise DataError(f"{where} has gaps but no fill")
         return NumericColumn(
-            name=_text(state["name"], f"{where}.name"),
-            gaps=gaps,
+            **_named(state, where),
             fill=fill,
             spread=_spread(state["spread"], f"{where}.spread", version),
             limits=_limits(state.get("limits"), f"{where}.limits"),
@@ -115,14 +107,13 @@ def _column(state: Any, where: str, version: int) -> ColumnEncoder:
             pieces=_pieces(state.get("pieces"), f"{where}.pieces"),
         )
     if kind == "categorical":
-        later = ({"part"} if version > 3 else set()) | ({"means"} if version > 4 else set())
-        _keys(state, common | {"levels", "rare"} | later, where)
-        levels = tuple(_text(item, f"{where}.levels") for item in _list(state["levels"], f"{where}.levels"))
-        rare = tuple(_text(item, f"{where}.rare") for item in _list(state["rare"], f"{where}.rare"))
+        _keys(state, common | {"levels", "rare"}, where, version, part=4, means=5)
+        levels, rare = (
+            tuple(_text(item, f"{where}.{name}") for item in _list(state[name], f"{where}.{name}")) for name in ("levels", "rare")
+        )
         _unique([*levels, *rare], f"{where}: levels")
         return CategoricalColumn(
-            name=_text(state["name"], f"{where}.name"),
-            gaps=_bool(state["gaps"], f"{where}.gaps"),
+            **_named(state, where),
             levels=levels,
             rare=rare,
             part=_among(state.get("part", ""), PARTS_OF_CODES, f"{where}.part"),
@@ -133,27 +124,27 @@ def _column(state: Any, where: str, version: int) -> ColumnEncoder:
         width = state["width"]
         if type(width) is not int or not 1 <= width <= MOST_HASHED:
             raise DataError(f"{where}.width is {width!r}, but must be a whole number from 1 to {MOST_HASHED}")
-        return TextColumn(name=_text(state["name"], f"{where}.name"), gaps=_bool(state["gaps"], f"{where}.gaps"), width=width)
+        return TextColumn(**_named(state, where), width=width)
     if kind == "date":
-        _keys(state, common | {"order", "parts"} | ({"zone"} if version > 2 else set()), where)
+        _keys(state, common | {"order", "parts"}, where, version, zone=3)
         parts = tuple(_part(item, f"{where}.parts[{i}]", version) for i, item in enumerate(_list(state["parts"], f"{where}.parts")))
         _unique([part for part, _, _ in parts], f"{where}: parts")
-        return DateColumn(
-            name=_text(state["name"], f"{where}.name"),
-            gaps=_bool(state["gaps"], f"{where}.gaps"),
-            form=DateForm(
-                order=_among(state["order"], DATE_ORDERS, f"{where}.order"), zone=_zone(state.get("zone", ""), f"{where}.zone")
-            ),
-            parts=parts,
-        )
+        order = _among(state["order"], DATE_ORDERS, f"{where}.order")
+        form = DateForm(order=order, zone=_zone(state.get("zone", ""), f"{where}.zone"))
+        return DateColumn(**_named(state, where), form=form, parts=parts)
     raise DataError(f"{where}.kind is {kind!r}, but must be one of numeric, categorical, date, text")
+
+
+def _named(state: Any, where: str) -> dict[str, Any]:
+    """Return what columns of all kinds have."""
+    return {"name": _text(state["name"], f"{where}.name"), "gaps": _bool(state["gaps"], f"{where}.gaps")}
 
 
 def _means(state: Any, levels: int, where: str, version: int) -> tuple[LevelMeans, ...]:
     out = []
     for i, item in enumerate(_list(state, where)):
         _keys(item, set(LevelMeans._fields), f"{where}[{i}]")
-        values = tuple(_number(value, f"{where}[{i}].values") for value in _list(item["values"], f"{where}[{i}].values"))
+        values = _numbers(item["values"], f"{where}[{i}].values")
         if len(values) != levels:
             raise DataError(f"{where}[{i}].values has {len(values)} numbers, but the column has {levels} levels")
         missing, prior = (_number(item[name], f"{where}[{i}].{name}") for name in ("missing", "prior"))
@@ -165,8 +156,7 @@ def _means(state: Any, levels: int, where: str, version: int) -> tuple[LevelMean
 def _reading(state: Any, where: str, version: int) -> Reading:
     if state is None:
         return PLAIN
-    later = {"digits"} if version > 3 else set()
-    _keys(state, {"decimal", "thousands", "unit", "magnitudes", "duration"} | later, where)
+    _keys(state, {"decimal", "thousands", "unit", "magnitudes", "duration"}, where, version, digits=4)
     reading = Reading(
         decimal=_among(state["decimal"], DECIMALS, f"{where}.decimal"),
         thousands=_among(state["thousands"], THOUSANDS, f"{where}.thousands"),
@@ -192,9 +182,9 @@ def _zone(state: Any, where: str) -> str:
 def _limits(state: Any, where: str) -> tuple[float, float] | None:
     if state is None:
         return None
-    numbers = [_number(item, where) for item in _list(state, where)]
+    numbers = _numbers(state, where)
     if len(numbers) != 2 or numbers[0] > numbers[1]:
-        raise DataError(f"{where} must be the least and the largest value, but is {numbers}")
+        raise DataError(f"{where} must be the least and the largest value, but is {list(numbers)}")
     return numbers[0], numbers[1]
 
 
@@ -208,17 +198,15 @@ def _pieces(state: Any, where: str) -> Pieces | None:
     if state is None:
         return None
     _keys(state, {"edges", "centers"}, where)
-    edges, centers = (tuple(_number(item, where) for item in _list(state[name], where)) for name in ("edges", "centers"))
+    edges, centers = _numbers(state["edges"], where), _numbers(state["centers"], where)
     if not 3 <= len(edges) == len(centers) + 1 <= MOST_EDGES or any(a >= b for a, b in itertools.pairwise(edges)):
         raise DataError(f"{where} must be 3 to {MOST_EDGES} increasing edges with a centre between each two, but are {len(edges)}")
     return Pieces(edges, centers)
 
 
 def _spread(state: Any, where: str, version: int) -> Spread:
-    later = ({"smooth"} if version > 3 else set()) | ({"robust"} if version > 5 else set())
-    _keys(state, {"center", "scale", "knots", "normal"} | later, where)
-    knots = tuple(_number(item, f"{where}.knots") for item in _list(state["knots"], f"{where}.knots"))
-    normal = tuple(_number(item, f"{where}.normal") for item in _list(state["normal"], f"{where}.normal"))
+    _keys(state, {"center", "scale", "knots", "normal"}, where, version, smooth=4, robust=6)
+    knots, normal = _numbers(state["knots"], f"{where}.knots"), _numbers(state["normal"], f"{where}.normal")
     if len(knots) != len(normal) or len(knots) > MOST_KNOTS:
         raise DataError(
             f"{where} has {len(knots)} knots and {len(normal)} normal quantiles, but must have as many of both, {MOST_KNOTS} at most"
@@ -238,9 +226,11 @@ def _spread(state: Any, where: str, version: int) -> Spread:
     )
 
 
-def _keys(state: Any, expected: set[str], where: str) -> None:
+def _keys(state: Any, expected: set[str], where: str, version: int = VERSION, **since: int) -> None:
+    """Raise DataError for other fields than these. since: fields that there are from a version on."""
     if not isinstance(state, Mapping):
         raise DataError(f"{where} must be an object, but is {type(state).__name__}")
+    expected = expected | {name for name, first in since.items() if first <= version}
     if set(state) != expected:
         wrong = sorted(str(key) for key in set(state) ^ expected)
         raise DataError(
@@ -276,6 +266,10 @@ def _number(value: Any, where: str) -> float:
     if not math.isfinite(number):
         raise DataError(f"{where} must be a finite number")
     return number
+
+
+def _numbers(value: Any, where: str) -> tuple[float, ...]:
+    return tuple(_number(item, where) for item in _list(value, where))
 
 
 def _among(value: Any, allowed: tuple[T, ...], where: str) -> T:

@@ -1,4 +1,7 @@
-"""Parquet files whose columns are read on demand, so that the table is never in memory as a whole."""
+"""Files that are read in parts: whether they are still those that were opened, and Parquet files column by column.
+
+So the table is never in memory as a whole.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,40 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manynets.errors import DataError
-from manynets.tables.marks import FileMarks
 from manynets.tables.unusual import usual_integers
 
 if TYPE_CHECKING:
     import narwhals as nw
+
+
+def check_name(file: Path) -> Path:
+    """Return a path. Errors: DataError where it holds bytes that are not UTF-8, as polars opens no such file."""
+    try:
+        str(file).encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{str(file)!a}: the name is not UTF-8, and a table with such a name cannot be opened; rename it") from None
+    return file
+
+
+class FileMarks:
+    """Inode, size and time of files when they were opened. form: of the files. Errors: DataError for a file that cannot be read."""
+
+    def __init__(self, files: Sequence[Path], *, form: str) -> None:
+        self.files, self.form = tuple(files), form
+        self._marks = [self._mark(file) for file in self.files]
+
+    def check(self, number: int | None = None) -> None:
+        """Raise DataError if a file has changed since it was opened; number: look at this one only."""
+        for k in range(len(self.files)) if number is None else [number]:
+            if self._mark(self.files[k]) != self._marks[k]:
+                raise DataError(f"{self.files[k]} changed while it was read; start again, with a file that stays as it is")
+
+    def _mark(self, file: Path) -> tuple[int, int, int]:
+        try:
+            stat = file.stat()
+        except OSError as error:
+            raise DataError(f"{file} cannot be read as {self.form}: {error.strerror}") from error
+        return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 class StoredColumns:
@@ -50,10 +82,6 @@ class StoredColumns:
             frame = (lazy if rows is None else lazy.slice(start, rows)).collect()
         self._marks.check()
         return nw.from_native(usual_integers(frame), eager_only=True)
-
-    def read_all(self) -> Any:
-        """Return all columns as a polars frame."""
-        return self.read(self.names).to_native()
 
     def column(self, name: str) -> nw.Series[Any]:
         """Return a column; the last one is cached."""

@@ -8,9 +8,9 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from manynets.tables.cells import listed
+from manynets.tables.cells import fitting, listed
 from manynets.tables.dates import DateForm, find_form
-from manynets.tables.missing import MISSING_TOKENS, is_missing
+from manynets.tables.missing import is_missing
 from manynets.tables.written import Meaning, Reading, find_duration, find_reading, simple_pattern
 
 if TYPE_CHECKING:
@@ -44,10 +44,7 @@ def meaning_of_all(cells: nw.Series[Any], *, comma_first: bool = False) -> Meani
     pattern = simple_pattern(meaning.form)
     if pattern is None:
         return None
-    usual = cells.str.contains(pattern).fill_null(True)
-    if not usual.all():
-        usual = usual | cells.str.to_lowercase().is_in(list(MISSING_TOKENS)).fill_null(True)
-    return meaning if usual.all() else None
+    return meaning if fitting(cells, pattern).all() else None
 
 
 def meaning_of(counts: Mapping[str, int], *, comma_first: bool = False) -> Meaning[Reading] | Meaning[DateForm] | None:

@@ -30,7 +30,7 @@ def plain_columns(frame: Any, known: Collection[str] = ()) -> Any:
     known: the columns that an encoder has. Lists become columns where they did when it was fitted, and must have the length that they had then.
     """
     kind = type(frame).__module__.split(".")[0]
-    if kind == "pandas":
+    if kind == "pandas" and hasattr(frame, "columns"):
         return _plain_pandas(frame, known)
     if kind == "polars" and hasattr(frame, "get_columns"):
         return _plain_polars(frame, known)
@@ -49,8 +49,7 @@ def _plain_pandas(frame: Any, known: Collection[str]) -> Any:
         column = frame.iloc[:, index]
         if foreign:
             changed[name] = {name: column.astype(dtype.newbyteorder("="))}
-            continue
-        if kind == "SparseDtype":
+        elif kind == "SparseDtype":
             changed[name] = {name: column.sparse.to_dense()}
         elif kind == "PeriodDtype":
             changed[name] = {name: column.dt.to_timestamp()}
@@ -147,11 +146,11 @@ def _plain_polars(frame: Any, known: Collection[str]) -> Any:
     columns: list[Any] = []
     for series in frame.get_columns():
         lists = _matrix(series.name, series.to_list(), known) if series.name in lists_in else None
-        columns += [series] if lists is None else [polars.Series(f"{series.name}[{j}]", row) for j, row in enumerate(lists.T)]
-    columns = [
-        series.fill_nan(None) if series.dtype == polars.Float64 and series.name not in frame.columns else series
-        for series in columns
-    ]
+        columns += (
+            [series]
+            if lists is None
+            else [polars.Series(f"{series.name}[{j}]", row, nan_to_null=True) for j, row in enumerate(lists.T)]
+        )
     names = [series.name for series in columns]
     return polars.DataFrame(columns) if len(set(names)) == len(names) else frame
 

@@ -139,8 +139,8 @@ def _value(cell: _Cell, reading: Reading) -> float | None:
         return None
     digits = cell.core.replace(reading.thousands, "") if reading.thousands else cell.core
     number = float(digits.replace(",", ".") + cell.power)
-    if reading.magnitudes and cell.after:
-        number *= _MAGNITUDES[cell.after.lower()]
+    if reading.magnitudes:
+        number *= _MAGNITUDES.get(cell.after.lower(), 1.0)
     return -number if cell.negative else number
 
 
@@ -171,7 +171,7 @@ def read_number(text: str, reading: Reading) -> float | None:
     unit = _unit(cell, reading.magnitudes)
     factor = 1.0 if unit == "" else None if unit is None else conversion(unit, reading.unit)
     value = None if factor is None else _value(cell, reading)
-    return None if factor is None or value is None else value if factor == 1.0 else value * factor
+    return None if factor is None or value is None else value * factor
 
 
 def reading_for(cells: Iterable[str | None], reading: Reading) -> Reading:
