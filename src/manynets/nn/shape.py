@@ -6,6 +6,9 @@ import dataclasses
 import functools
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 from manynets.nn.initial import embedding_shapes, layer_sizes
 from manynets.spec import MLP, Activation, Periodic
 
@@ -37,6 +40,11 @@ class Shape:
     def layers(self) -> list[tuple[str, int, int]]:
         """(name, d_in, d_out) of each linear layer."""
         return layer_sizes(MLP(hidden=self.hidden, embedding=self.embedding), self.in_features, self.out_features)
+
+    @functools.cached_property
+    def widths(self) -> NDArray[np.int64]:
+        """Columns, hidden units and outputs, as the compiled core reads them."""
+        return np.array([self.in_features, *self.hidden, self.out_features])
 
     @property
     def inputs(self) -> int:
