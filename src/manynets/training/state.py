@@ -126,7 +126,7 @@ def _restore(run: TrainingRun, values: Mapping[str, Any], tensors: Mapping[str, 
     fill(_best(run), tensors)
     for owner, name in _vectors(run):
         setattr(owner, name, _like(f"tracks/{name}", getattr(owner, name), tensors))
-    run.stepper.alive = run.tracks.alive
+    run.stepper.alive[:] = run.tracks.alive
     run.tracks.columns = {name: list(tensors[f"history/{name}"].copy()) for name in values["columns"]}
     run.sums.steps = int(values["sums"])
     wanted = (len(indices), 3 + run.stepper.loss.hit_count if run.sums.steps else 0)
@@ -166,16 +166,12 @@ def _outcome_in(about: Mapping[str, Any], tensors: Mapping[str, Array]) -> Outco
         {name: tensors[f"{prefix}history/{name}"].tolist() for name in about["columns"]},
         int(about["best"]),
         str(about["stopped"]),
-        None if at is None else _divergence_in(*at),
+        None if at is None else Divergence(*at),
         float(about["seconds"]),
         progress,
         str(about.get("stepper", "")),
         int(about.get("threads", 1)),
     )
-
-
-def _divergence_in(epoch: Any, step: Any, lr: Any, layer: Any = "", column: Any = None, reach: Any = 0.0) -> Divergence:
-    return Divergence(int(epoch), int(step), float(lr), str(layer), None if column is None else int(column), float(reach))
 
 
 # --------------------------------------------------------------------------------------------------------------- identity
