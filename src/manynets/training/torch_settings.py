@@ -89,7 +89,7 @@ def torch_settings(*, threads: int = 1, precision: Precision = "full") -> Iterat
 
     Several threads may be within at once: torch has threads and denormal numbers by thread; for the precision see `_Precisions`.
     """
-    before, flushed = torch.get_num_threads(), _flushes()
+    before, flushed = torch.get_num_threads(), sys.float_info.min / TWO == 0.0  # whether denormal numbers are 0 to this thread
     try:
         torch.set_flush_denormal(True)
         if threads < before:
@@ -100,11 +100,6 @@ def torch_settings(*, threads: int = 1, precision: Precision = "full") -> Iterat
         if torch.get_num_threads() != before:
             torch.set_num_threads(before)
         torch.set_flush_denormal(flushed)
-
-
-def _flushes() -> bool:
-    """Return whether this thread takes denormal numbers for 0."""
-    return sys.float_info.min / TWO == 0.0
 
 
 @contextmanager
