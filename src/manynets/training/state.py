@@ -166,12 +166,16 @@ def _outcome_in(about: Mapping[str, Any], tensors: Mapping[str, Array]) -> Outco
         {name: tensors[f"{prefix}history/{name}"].tolist() for name in about["columns"]},
         int(about["best"]),
         str(about["stopped"]),
-        None if at is None else Divergence(*at),
+        None if at is None else _divergence_in(*at),
         float(about["seconds"]),
         progress,
         str(about.get("stepper", "")),
         int(about.get("threads", 1)),
     )
+
+
+def _divergence_in(epoch: Any, step: Any, lr: Any, layer: Any = "", column: Any = None, reach: Any = 0.0) -> Divergence:
+    return Divergence(int(epoch), int(step), float(lr), str(layer), None if column is None else int(column), float(reach))
 
 
 # --------------------------------------------------------------------------------------------------------------- identity
