@@ -312,8 +312,5 @@ class Multilabel(Task):
             "per_label": [metrics.accuracy(target[:, i], predicted[:, i], weight=weight) for i in range(self.count)],
         }
 
-    def strata(self, target: Values) -> Values | None:
-        return None
-
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "count": self.count}
