@@ -52,10 +52,6 @@ class GroupedOptimizer:
         """The optimizer of the first parameters; the others differ in rates and weight decay only."""
         return self.parts[0][2]
 
-    def state_names(self) -> tuple[str, ...]:
-        """Return the names of the tensors (K, P) that it keeps between steps."""
-        return self.first.state_names()
-
     def coefficients(self, rates: Host, step: int) -> Host:
         """Return the coefficients of all parts one after the other, (n, 3 G, K); see `Optimizer.coefficients`."""
         return np.concatenate([optimizer.coefficients(rates * factors, step) for _, factors, optimizer in self.parts], axis=1)
@@ -98,7 +94,7 @@ class Update:
     def is_plain_sgd(self) -> bool:
         """Whether a step is w - lr g and nothing else."""
         first = self.optimizer.first
-        plain = isinstance(first, SGDSteps) and not first.state_names() and not first.decays
+        plain = isinstance(first, SGDSteps) and not first.state_names and not first.decays
         return plain and len(self.optimizer.parts) == 1 and not (self.has_l1 or self.has_l2 or self.clipped)
 
     def penalty(self) -> Tensor | None:

@@ -94,7 +94,7 @@ class AutogradNetwork:
         if isinstance(population, ModulePopulation):
             population.write_gradient_to(self.grad)
         optimizer = GroupedOptimizer([recipe], population.shapes, flat)
-        state = {name: owner.state[name][k : k + 1] for name in optimizer.state_names()}
+        state = {name: owner.state[name][k : k + 1] for name in optimizer.first.state_names}
         self.update = Update(optimizer, [recipe], flat, self.grad, state, population.weight_count)
         self.own_weight = None if self.member.weight is None else torch.from_numpy(self.member.weight).to(flat)
         device = owner.device.type

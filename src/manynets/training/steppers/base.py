@@ -103,7 +103,7 @@ class Stepper(abc.ABC):
             threads=self.user_threads,
         )
         self.optimizer = GroupedOptimizer(recipes, self.population.shapes, self.population.flat)
-        self.state = {name: before(name) for name in self.optimizer.state_names()}
+        self.state = {name: before(name) for name in self.optimizer.first.state_names}
         self.spread = variances(self.problem.rows, own, weights, self.loss)
         self.validation: Validation | None = None
         held_out = self.problem.validation

@@ -20,7 +20,6 @@ from manynets.data.batches import Batches
 from manynets.nn.core_scores import networks_of
 from manynets.nn.dropout import dropout_rates, stream_keys
 from manynets.nn.population import Population
-from manynets.optim import SGDSteps
 from manynets.spec import MLP
 from manynets.training.steppers.base import Array, Host, Log, Stepper
 
@@ -119,7 +118,7 @@ class Compiled(Stepper):
             "keys": stream_keys([recipe.seed for recipe in recipes], len(self.population.shape.layers)),
             "dropout": dropout_rates(specs),
         }
-        state = [self._address(self.state[name]) for name in optimizer.state_names()]
+        state = [self._address(self.state[name]) for name in optimizer.state_names]
         rows, weights = batches.rows, batches.weights
         return core.Job(
             **networks_of(self.population),
@@ -139,7 +138,7 @@ class Compiled(Stepper):
             state=core.Pointers(*state, *[None] * (2 - len(state))),
             optimizer=optimizer.number,
             parts=len(parts),
-            nesterov=isinstance(optimizer, SGDSteps) and optimizer.nesterov,
-            lr_in_velocity=isinstance(optimizer, SGDSteps) and optimizer.lr_inside,
+            nesterov=optimizer.nesterov,
+            lr_in_velocity=optimizer.lr_inside,
             **{name: self._address(np.ascontiguousarray(array)) for name, array in columns.items()},
         )
