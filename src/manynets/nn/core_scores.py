@@ -25,10 +25,9 @@ FEWEST = 1 << 18  # multiplications below which setting up a call takes longer t
 def takes_scores(population: Population, x: Tensor) -> bool:
     """Return whether the core computes the scores of rows x (N, D), or of sums x (K, N, H), and does so sooner than torch."""
     shape = population.shape
-    matrices = [d_in * d_out for _, d_in, d_out in shape.layers]
     at_hand = x.device.type == "cpu" and core.has_wide_vectors() and shape.embedding is None and x.dtype == population.flat.dtype
-    rows, fits = x.shape[-2], x.is_contiguous() and max(matrices) <= LARGEST
-    return at_hand and fits and rows >= FEWEST_ROWS and rows * population.size * sum(matrices) >= FEWEST
+    rows, fits = x.shape[-2], x.is_contiguous() and shape.largest_matrix <= LARGEST
+    return at_hand and fits and rows >= FEWEST_ROWS and rows * population.size * shape.multiplications >= FEWEST
 
 
 def networks_of(population: Population) -> dict[str, Any]:

@@ -106,6 +106,11 @@ class Shape:
         """Multiplications that one row costs in a forward pass."""
         return sum(d_in * d_out for _, d_in, d_out in self.layers)
 
+    @property
+    def largest_matrix(self) -> int:
+        """Numbers in the largest weight matrix."""
+        return max(d_in * d_out for _, d_in, d_out in self.layers)
+
 
 @dataclasses.dataclass(frozen=True)
 class LayerRow:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from itertools import pairwise
 
 from manynets import core
 from manynets.errors import OptionError
@@ -48,11 +47,10 @@ def choose(problem: Problem, member: Member) -> str:
         return recipe.gradient
     if not on_cpu or core.load() is None or periodic or several:
         return "closed_form"
-    sizes = [a * b for a, b in pairwise((problem.rows.x.shape[1], *spec.hidden, problem.task.outputs))]
-    rows = batch_rows(recipe, member.row_count(problem))
-    step = 3.0 * rows * sum(sizes) * (2 if recipe.dtype == "float64" else 1)
-    largest = CORE_STEP * (AHEAD if core.mkl_is_narrow() else 1.0)
-    return "compiled" if max(sizes) <= CORE_MATRIX and step <= largest else "closed_form"
+    shape, rows = problem.shape_of(spec), batch_rows(recipe, member.row_count(problem))
+    step = 3.0 * rows * shape.multiplications * (2 if recipe.dtype == "float64" else 1)
+    small = step <= CORE_STEP * (AHEAD if core.mkl_is_narrow() else 1.0) and shape.largest_matrix <= CORE_MATRIX
+    return "compiled" if small else "closed_form"
 
 
 def modes_for(problem: Problem, member: Member) -> AbstractContextManager[None]:
