@@ -87,7 +87,7 @@ FAULTS = (
     Fault("optim", _OPTIMIZERS, 'state["mean"].lerp_(g, self.rest2)', 'state["mean"].lerp_(g, self.rest1)'),
     Fault("optim", _OPTIMIZERS, "torch.sign(move, out=g).add_(move, alpha=0.0)", "torch.sign(move, out=g)"),
     Fault("optim", _OPTIMIZERS, "_add(g, w, self.decay)", "_add(g, w, self.decay, -1.0)"),
-    Fault("optim", _UPDATE, "if runs and runs[-1][0] == factors:", "if runs:"),
+    Fault("optim", _UPDATE, "lambda name: [recipe.factors(name)", "lambda _: [recipe.factors(next(iter(names)))"),
     Fault("optim", _UPDATE, "optimizer.coefficients(rates * factors, step)", "optimizer.coefficients(rates, step)"),
     Fault("optim", _UPDATE, "recipe.optimizer.weight_decay * decay", "recipe.optimizer.weight_decay"),
     Fault("optim", _UPDATE, "now[3 * part : 3 * part + 3]", "now[:3]"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import final
@@ -28,15 +29,9 @@ class GroupedOptimizer:
 
     def __init__(self, recipes: Sequence[Recipe], names: Mapping[str, tuple[int, ...]], like: Tensor) -> None:
         self.parts: list[tuple[slice, Host, Optimizer]] = []
-        runs: list[tuple[list[tuple[float, float]], int]] = []  # the factors of each network, and where the run ends
-        end = 0
-        for name, shape in names.items():
-            factors, end = [recipe.factors(name) for recipe in recipes], end + math.prod(shape)
-            if runs and runs[-1][0] == factors:
-                runs.pop()
-            runs.append((factors, end))
         start = 0
-        for factors, end in runs:
+        for factors, run in itertools.groupby(names, lambda name: [recipe.factors(name) for recipe in recipes]):
+            end = start + sum(math.prod(names[name]) for name in run)
             specs = [
                 recipe.optimizer
                 if decay == 1
