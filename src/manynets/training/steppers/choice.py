@@ -33,19 +33,16 @@ def choose(problem: Problem, member: Member) -> str:
     recipe, spec, on_cpu = member.recipe, member.spec, problem.rows.x.device.type == "cpu"
     if not isinstance(spec, MLP):
         return "autograd"
-    periodic = isinstance(spec.embedding, Periodic)
-    if recipe.gradient == "compiled" and periodic:
-        raise OptionError("gradient is 'compiled', but the core knows no Periodic embedding; use 'auto' or 'closed_form'")
-    several = bool(recipe.quantiles)
-    if recipe.gradient == "compiled" and several:
-        raise OptionError("gradient is 'compiled', but the core knows one quantile only; use 'auto' or 'closed_form'")
+    limit = "no Periodic embedding" if isinstance(spec.embedding, Periodic) else "one quantile only" if recipe.quantiles else ""
+    if recipe.gradient == "compiled" and limit:
+        raise OptionError(f"gradient is 'compiled', but the core knows {limit}; use 'auto' or 'closed_form'")
     if recipe.gradient == "compiled" and (core.load() is None or not on_cpu):
         raise OptionError("gradient is 'compiled', but there is no compiled core here, or the device is not the CPU; use 'auto'")
     if recipe.precision == "bf16" and recipe.gradient in ("auto", "compiled"):  # which the core does not know
         return "autograd" if on_cpu else "closed_form"
     if recipe.gradient != "auto":
         return recipe.gradient
-    if not on_cpu or core.load() is None or periodic or several:
+    if not on_cpu or core.load() is None or limit:
         return "closed_form"
     shape, rows = problem.shape_of(spec), batch_rows(recipe, member.row_count(problem))
     step = 3.0 * rows * shape.multiplications * (2 if recipe.dtype == "float64" else 1)
