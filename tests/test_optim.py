@@ -109,7 +109,7 @@ class Steps:
         self.flat, self.grad = flat, torch.zeros_like(flat)
         recipes = [mn.Recipe(optimizer=one) for one in specs]
         self.optimizer = GroupedOptimizer(recipes, {"all": (flat.shape[1],)}, flat)
-        self.state = {name: torch.zeros_like(flat) for name in self.optimizer.state_names()}
+        self.state = {name: torch.zeros_like(flat) for name in self.optimizer.first.state_names}
         self.update = Update(self.optimizer, recipes, flat, self.grad, self.state, 0)
 
     def plan(self, rates: np.ndarray, step: int) -> list[Any]:

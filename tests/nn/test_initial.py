@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import manynets as mn
-from manynets.nn.initial import INITIALISERS, initial_parameters, layer_sizes
+from manynets.nn.initial import INITIALISERS, initial_parameters
+from manynets.nn.shape import Shape
 from manynets.spec import Init
 from tests.tolerances import assert_close
 
@@ -83,7 +84,7 @@ def test_names_shapes_biases_and_norms() -> None:
     assert not any(name.endswith("bias") for name in initial_parameters(mn.MLP(bias=False), 2, 6))
     biases = initial_parameters(mn.MLP(hidden=(2000,)), 4, 1)["hidden0.bias"]
     assert 0.49 < np.abs(biases).max() <= 0.5
-    assert layer_sizes(mn.MLP(hidden=()), 3, 2) == [("output", 3, 2)]
+    assert Shape.of(mn.MLP(hidden=()), 3, 2).layers == [("output", 3, 2)]
 
 
 def test_torch_is_the_start_of_nn_linear() -> None:

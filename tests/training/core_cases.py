@@ -308,7 +308,7 @@ def reference(case: Case, *, evaluate: bool = False) -> Result:
         )
         grad = torch.zeros_like(leaf)
         optimizer = GroupedOptimizer([recipe], population.shapes, leaf.detach())
-        own = {name: torch.zeros_like(grad) for name in optimizer.state_names()}
+        own = {name: torch.zeros_like(grad) for name in optimizer.first.state_names}
         update = Update(optimizer, [recipe], leaf.detach(), grad, own, population.weight_count)
         planned = step_coefficients(optimizer.coefficients(data.schedule[:, i : i + 1], case.step), leaf.detach())
         for s in range(1 if evaluate else case.steps):

@@ -449,13 +449,13 @@ struct ValueAndSlope {
   T value, slope;
 };
 
-// z[i], slope[i] = f(z[i]) for all i < n
-template <class T, class F>
-INLINE void map(int64_t n, T* __restrict z, T* __restrict slope, F f) {
+// value[i], slope[i] = f(in[i] ...) for all i < n. Either may be written over what is read.
+template <class T, class F, class... In>
+INLINE void map(int64_t n, T* value, T* slope, F f, const In*... in) {
   INDEPENDENT
   for (int64_t i = 0; i < n; i++) {
-    const ValueAndSlope<T> y = f(z[i]);
-    z[i] = y.value;
+    const ValueAndSlope<T> y = f(in[i]...);
+    value[i] = y.value;
     slope[i] = y.slope;
   }
 }
@@ -465,68 +465,58 @@ template <class T>
 void activate(int64_t activation, int64_t n, T* z, T* slope) {
   using Y = ValueAndSlope<T>;
   constexpr T ALPHA = T(1.6732632423543772), SCALE = T(1.0507009873554805);  // SELU: Klambauer et al. 2017
+  const auto each = [=](auto f) { map(n, z, slope, f, z); };
   switch (activation) {
     case IDENTITY:
-      return map(n, z, slope, [](T x) { return Y{x, 1}; });
+      return each([](T x) { return Y{x, 1}; });
     case RELU:
-      return map(n, z, slope, [](T x) { return Y{x < 0 ? T(0) : x, x <= 0 ? T(0) : T(1)}; });
+      return each([](T x) { return Y{x < 0 ? T(0) : x, x <= 0 ? T(0) : T(1)}; });
     case LEAKY_RELU:
-      return map(n, z, slope, [](T x) { return x > 0 ? Y{x, 1} : Y{T(0.01) * x, T(0.01)}; });
+      return each([](T x) { return x > 0 ? Y{x, 1} : Y{T(0.01) * x, T(0.01)}; });
     case ELU:
     case SELU: {
       const T alpha = activation == SELU ? ALPHA : T(1), scale = activation == SELU ? SCALE : T(1);
-      return map(n, z, slope, [=](T x) {
+      return each([=](T x) {
         const T e = exponential_minus_1(x < 0 ? x : T(0));
         return Y{scale * (x < 0 ? alpha * e : x), scale * (x > 0 ? T(1) : alpha * (e + 1))};
       });
     }
     case GELU:  // x F(x), F the distribution function of the standard normal
-      return map(n, z, slope, [](T x) {
+      return each([](T x) {
         const T bell = exponential(T(-0.5) * x * x), f = normal_distribution(x, bell);
         return Y{x * f, f + x * bell * T(0.39894228040143267794)};
       });
     case SILU:
-      return map(n, z, slope, [](T x) {
+      return each([](T x) {
         const T s = sigmoid(x);
         return Y{x * s, s * (1 + x * (1 - s))};
       });
     case MISH:  // x t, t = tanh(softplus(x)) = u / (u + 2) with u = e^x (e^x + 2)
-      return map(n, z, slope, [](T x) {
+      return each([](T x) {
         const T e = exponential(x > 20 ? T(20) : x), u = e * (e + 2), t = u / (u + 2);
         return Y{x * t, t + x * (e / (1 + e)) * (2 / (u + 2)) * (1 + t)};
       });
     case TANH:
-      return map(n, z, slope, [](T x) {
+      return each([](T x) {
         const T t = hyperbolic_tangent(x);
         return Y{t, 1 - t * t};
       });
     case SIGMOID:
-      return map(n, z, slope, [](T x) {
+      return each([](T x) {
         const T s = sigmoid(x);
         return Y{s, s * (1 - s)};
       });
     case HARD_SWISH:  // x min(max(x + 3, 0), 6) / 6
-      return map(n, z, slope, [](T x) {
+      return each([](T x) {
         const T share = x <= -3 ? T(0) : x >= 3 ? T(1) : x * T(1.0 / 6) + T(0.5);
         return Y{x * share, x <= -3 || x >= 3 ? share : x * T(1.0 / 3) + T(0.5)};
       });
     default:  // softplus, the identity above 20 as in torch
-      return map(n, z, slope, [](T x) { return Y{x > 20 ? x : softplus(x), x > 20 ? T(1) : sigmoid(x)}; });
+      return each([](T x) { return Y{x > 20 ? x : softplus(x), x > 20 ? T(1) : sigmoid(x)}; });
   }
 }
 
 // --- losses -----------------------------------------------------------------------------------------------------------------------
-
-// loss[i], z[i] = l(z[i], t[i]), its value and its derivative by z, for all i < n
-template <class T, class L>
-INLINE void compare(int64_t n, T* __restrict z, const T* __restrict t, T* __restrict loss, L l) {
-  INDEPENDENT
-  for (int64_t i = 0; i < n; i++) {
-    const ValueAndSlope<T> y = l(z[i], t[i]);
-    loss[i] = y.value;
-    z[i] = y.slope;
-  }
-}
 
 template <class T>
 INLINE T sign(T x) {
@@ -538,35 +528,36 @@ template <class T>
 void elementwise_loss(const Job& job, T smoothing, int64_t n, T* z, const T* t, T* loss) {
   using Y = ValueAndSlope<T>;
   const T p = T(job.parameter);
+  const auto each = [=](auto l) { map(n, loss, z, l, z, t); };
   switch (job.loss) {
     case LOGISTIC:  // log(1 + exp(z)) - z t
-      return compare(n, z, t, loss, [=](T score, T target) {
+      return each([=](T score, T target) {
         const T smooth = target * (1 - smoothing) + smoothing * T(0.5), e = exponential(-absolute(score));
         return Y{(score < 0 ? T(0) : score) - score * smooth + log_1_plus(e), (score < 0 ? e : T(1)) / (1 + e) - smooth};
       });
     case SQUARED:
     case HALF_SQUARED: {
       const T half = job.loss == SQUARED ? T(1) : T(0.5);
-      return compare(n, z, t, loss, [=](T score, T target) {
+      return each([=](T score, T target) {
         const T error = score - target;
         return Y{half * error * error, 2 * half * error};
       });
     }
     case HUBER:
-      return compare(n, z, t, loss, [=](T score, T target) {
+      return each([=](T score, T target) {
         const T error = score - target, size = absolute(error);
         return size <= p ? Y{T(0.5) * error * error, error} : Y{p * (size - T(0.5) * p), p * sign(error)};
       });
     case ABSOLUTE:
     case QUANTILE: {  // of which the former is twice that for 1/2
       const T scale = job.loss == ABSOLUTE ? T(1) : T(0.5), tilt = job.loss == ABSOLUTE ? T(0) : T(0.5) - p;
-      return compare(n, z, t, loss, [=](T score, T target) {
+      return each([=](T score, T target) {
         const T error = score - target;
         return Y{scale * absolute(error) + tilt * error, scale * sign(error) + tilt};
       });
     }
     default:  // Poisson: half the deviance for the log-rate z
-      return compare(n, z, t, loss, [](T score, T target) {
+      return each([](T score, T target) {
         const T rate = exponential(score);
         return Y{(target == 0 ? T(0) : target * logarithm(target)) - target - target * score + rate, rate - target};
       });

@@ -177,21 +177,24 @@ def _numbers(x: NDArray[Any]) -> NDArray[Any]:
     raise DataError(f"X has the type {x.dtype}, but must be real numbers")
 
 
-def _check_finite(x: NDArray[Any] | Tensor) -> None:
+def is_finite(x: NDArray[Any] | Tensor) -> bool:
+    """Return whether all numbers are finite. They are checked in parts, as NumPy and torch copy what they check."""
     if isinstance(x, np.ndarray) and x.size <= _FEW and all(map(math.isfinite, x.ravel().tolist())):
-        return  # faster for one row than NumPy's first call after a matrix product of torch
-    step = max(1, _PART // x.shape[1])
-    for start in range(0, x.shape[0], step):
-        part: Any = x[start : start + step]
-        good = np.isfinite(part) if isinstance(part, np.ndarray) else part.isfinite()
-        if bool(good.all()):
-            continue
-        whole = x if isinstance(x, np.ndarray) else x.detach().cpu().numpy()
-        nans, infinite = int(np.isnan(whole).sum()), int(np.isinf(whole).sum())
-        row, column = (int(i) for i in np.argwhere(~np.isfinite(whole))[0])
-        raise DataError(
-            f"X has {nans} NaN and {infinite} infinite values (the first in row {row}, column {column}); fill them in or remove those rows"
-        )
+        return True  # faster for one row than NumPy's first call after a matrix product of torch
+    step = max(1, _PART // max(1, math.prod(x.shape[1:])))
+    parts: Iterator[Any] = (x[start : start + step] for start in range(0, len(x), step))
+    return all(bool((np.isfinite(part) if isinstance(part, np.ndarray) else part.isfinite()).all()) for part in parts)
+
+
+def _check_finite(x: NDArray[Any] | Tensor) -> None:
+    if is_finite(x):
+        return
+    whole = x if isinstance(x, np.ndarray) else x.detach().cpu().numpy()
+    nans, infinite = int(np.isnan(whole).sum()), int(np.isinf(whole).sum())
+    row, column = (int(i) for i in np.argwhere(~np.isfinite(whole))[0])
+    raise DataError(
+        f"X has {nans} NaN and {infinite} infinite values (the first in row {row}, column {column}); fill them in or remove those rows"
+    )
 
 
 def refuse_overflow(what: str, column: int, most: float, dtype: str, limit: float) -> None:

@@ -10,10 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from manynets.data.check import refuse_overflow
+from manynets.data.check import is_finite, refuse_overflow
 from manynets.errors import DataScaleWarning, warn_user
 
-_PART = 1 << 20  # numbers checked at a time
 SEEN = 64  # rows in which most columns differ
 VARIED = 1 << 18  # numbers whose variances are computed at a time
 
@@ -32,7 +31,7 @@ def to_tensor(x: NDArray[Any] | Tensor, *, device: torch.device, dtype: torch.dt
     if x.dtype == dtype and x.device == device:
         return x
     out = x.to(device, dtype)
-    if out.dtype.itemsize < x.dtype.itemsize and out.dtype.is_floating_point and not _all_finite(out):
+    if out.dtype.itemsize < x.dtype.itemsize and out.dtype.is_floating_point and not is_finite(out):
         column = int(torch.nonzero(~torch.isfinite(out).reshape(len(out), -1).all(0))[0])
         most = float(x.reshape(len(out), -1)[:, column].abs().max())
         refuse_overflow(what, column, most, str(dtype)[6:], torch.finfo(dtype).max)
@@ -73,9 +72,3 @@ def column_variances(x: Tensor, rows: NDArray[np.int64] | None) -> NDArray[np.fl
     blocks = max(1, min(count * width // VARIED, width // 2))
     parts = (part if rows is None else part[rows] for part in np.array_split(x.numpy(), blocks, axis=1))
     return np.concatenate([torch.from_numpy(part.astype(np.float64, order="C")).var(0, unbiased=False).numpy() for part in parts])
-
-
-def _all_finite(x: Tensor) -> bool:
-    """Return whether all values are finite; in parts, because torch copies what it checks."""
-    step = max(1, _PART // max(1, x[:1].numel()))
-    return all(bool(torch.isfinite(x[start : start + step]).all()) for start in range(0, len(x), step))

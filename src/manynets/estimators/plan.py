@@ -17,7 +17,7 @@ from manynets.data.check import is_frame
 from manynets.encoding import column_options, embedded_columns, is_recorded, needs_encoder
 from manynets.errors import DataError, warn_user
 from manynets.estimators import inputs, settings
-from manynets.nn.initial import layer_sizes
+from manynets.nn.shape import Shape
 from manynets.prepare import RowNumbers, SplitBy, TrainingData, encode_table, holdout, prepare
 from manynets.rng import Shuffles
 from manynets.spec import MLP, DType, PiecewiseLinear, Recipe
@@ -252,7 +252,7 @@ def _start(
     if fresh:
         return settings.start_of(e, network, x.shape[1], task.outputs, dtype, random)
     out = dict(e.model_.members[number]) if hasattr(e, "model_") and number < e.model_.size else {}
-    widths = [layer_sizes(network, x.shape[1], task.outputs)[0][1], *network.hidden, task.outputs]
+    widths = [Shape.of(network, x.shape[1], task.outputs).inputs, *network.hidden, task.outputs]
     found = [np.shape(weight) for weight in e.coefs_]
     axis = () if e.n_networks == 1 else (e.n_networks,)
     if found != [(*axis, *pair) for pair in itertools.pairwise(widths)]:

@@ -17,7 +17,8 @@ from sklearn.utils import check_random_state
 from manynets import rng
 from manynets import spec as s
 from manynets.errors import OptionError, one_of
-from manynets.nn.initial import initial_embedding, initial_parameters, layer_sizes
+from manynets.nn.initial import initial_embedding, initial_parameters
+from manynets.nn.shape import Shape
 from manynets.spec import SklearnAdam, SklearnSGD
 from manynets.spec.metadata import ABOVE_ZERO, AT_LEAST_ONE, BELOW_ONE, Interval
 from manynets.spec.options import allowed_values
@@ -223,7 +224,7 @@ def start_of(
         drawn = initial_parameters(network, columns, outputs, seed=int(random.randint(2**31 - 1)))
         return {name: value.astype(dtype) for name, value in drawn.items()}
     out: dict[str, NDArray[Any]] = {}
-    for layer, (name, d_in, d_out) in enumerate(layer_sizes(network, columns, outputs)):
+    for layer, (name, d_in, d_out) in enumerate(Shape.of(network, columns, outputs).layers):
         bound = math.sqrt((2.0 if e.activation == "logistic" else 6.0) / (d_in + d_out))
         out[f"{name}.weight"] = random.uniform(-bound, bound, (d_in, d_out)).astype(dtype).T
         out[f"{name}.bias"] = random.uniform(-bound, bound, d_out).astype(dtype)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +20,12 @@ _SELU = (SELU_ALPHA, SELU_SCALE)
 _aten = torch.ops.aten
 _f = nn.functional
 
+Run: TypeAlias = Callable[[Tensor, Tensor], object]
+Back: TypeAlias = Callable[[Tensor, Tensor, Tensor], object]
+
 
 @dataclasses.dataclass(frozen=True)
-class ActivationKind:
+class Kind:
     """One activation a = f(z).
 
     module: makes the torch module. call: the function, differentiable.
@@ -31,9 +35,25 @@ class ActivationKind:
 
     module: Callable[[], nn.Module]
     call: Callable[[Tensor], Tensor]
-    run: Callable[[Tensor, Tensor], object]
-    back: Callable[[Tensor, Tensor, Tensor], object]
-    from_output: bool
+    run: Run
+    back: Back
+    from_output: bool = True
+
+
+def _into(kernel: Callable[..., object], *options: float) -> Run:
+    return lambda z, out: kernel(z, *options, out=out)
+
+
+def _of_input(kernel: Any, *options: float) -> Back:
+    return lambda g, z, a: kernel.grad_input(g, z, *options, grad_input=g)
+
+
+def _of_output(kernel: Any, *options: float) -> Back:
+    return lambda g, z, a: kernel.grad_input(g, a, *options, grad_input=g)
+
+
+def _elu_back(alpha: float, scale: float) -> Back:
+    return lambda g, z, a: _aten.elu_backward.grad_input(g, alpha, scale, 1.0, True, a, grad_input=g)
 
 
 def _mish_back(g: Tensor, z: Tensor, t: Tensor) -> None:
@@ -44,79 +64,21 @@ def _mish_back(g: Tensor, z: Tensor, t: Tensor) -> None:
     g.mul_(z.add_(t))
 
 
-ACTIVATIONS: dict[Activation, ActivationKind] = {
-    "identity": ActivationKind(
-        nn.Identity, lambda z: z, lambda z, out: None, lambda g, z, a: None, True
-    ),  # run is only ever asked to write into z itself
-    "relu": ActivationKind(
-        nn.ReLU,
-        torch.relu,
-        lambda z, out: torch.relu_(z),
-        lambda g, z, a: _aten.threshold_backward.grad_input(g, a, 0, grad_input=g),
-        True,
+ACTIVATIONS: dict[Activation, Kind] = {
+    "identity": Kind(nn.Identity, lambda z: z, lambda z, out: None, lambda g, z, a: None),  # run writes into z itself
+    "relu": Kind(nn.ReLU, torch.relu, lambda z, out: torch.relu_(z), _of_output(_aten.threshold_backward, 0)),
+    "leaky_relu": Kind(
+        nn.LeakyReLU, _f.leaky_relu, _into(_aten.leaky_relu.out, 0.01), _of_output(_aten.leaky_relu_backward, 0.01, True)
     ),
-    "leaky_relu": ActivationKind(
-        nn.LeakyReLU,
-        _f.leaky_relu,
-        lambda z, out: _aten.leaky_relu.out(z, 0.01, out=out),
-        lambda g, z, a: _aten.leaky_relu_backward.grad_input(g, a, 0.01, True, grad_input=g),
-        True,
-    ),
-    "elu": ActivationKind(
-        nn.ELU,
-        _f.elu,
-        lambda z, out: _aten.elu.out(z, out=out),
-        lambda g, z, a: _aten.elu_backward.grad_input(g, 1.0, 1.0, 1.0, True, a, grad_input=g),
-        True,
-    ),
-    "selu": ActivationKind(
-        nn.SELU,
-        torch.selu,
-        lambda z, out: _aten.elu.out(z, *_SELU, 1.0, out=out),
-        lambda g, z, a: _aten.elu_backward.grad_input(g, *_SELU, 1.0, True, a, grad_input=g),
-        True,
-    ),
-    "gelu": ActivationKind(
-        nn.GELU,
-        _f.gelu,
-        lambda z, out: _aten.gelu.out(z, out=out),
-        lambda g, z, a: _aten.gelu_backward.grad_input(g, z, grad_input=g),
-        False,
-    ),
-    "silu": ActivationKind(
-        nn.SiLU,
-        _f.silu,
-        lambda z, out: _aten.silu.out(z, out=out),
-        lambda g, z, a: _aten.silu_backward.grad_input(g, z, grad_input=g),
-        False,
-    ),
-    "mish": ActivationKind(nn.Mish, _f.mish, lambda z, out: _aten.mish.out(z, out=out), _mish_back, False),
-    "tanh": ActivationKind(
-        nn.Tanh,
-        torch.tanh,
-        lambda z, out: torch.tanh(z, out=out),
-        lambda g, z, a: _aten.tanh_backward.grad_input(g, a, grad_input=g),
-        True,
-    ),
-    "sigmoid": ActivationKind(
-        nn.Sigmoid,
-        torch.sigmoid,
-        lambda z, out: torch.sigmoid(z, out=out),
-        lambda g, z, a: _aten.sigmoid_backward.grad_input(g, a, grad_input=g),
-        True,
-    ),
-    "softplus": ActivationKind(
-        nn.Softplus,
-        _f.softplus,
-        lambda z, out: _aten.softplus.out(z, out=out),
-        lambda g, z, a: _aten.softplus_backward.grad_input(g, z, 1, 20, grad_input=g),
-        False,
-    ),
-    "hard_swish": ActivationKind(
-        nn.Hardswish,
-        _f.hardswish,
-        lambda z, out: _aten.hardswish.out(z, out=out),
-        lambda g, z, a: _aten.hardswish_backward.out(g, z, out=g),
-        False,
+    "elu": Kind(nn.ELU, _f.elu, _into(_aten.elu.out), _elu_back(1.0, 1.0)),
+    "selu": Kind(nn.SELU, torch.selu, _into(_aten.elu.out, *_SELU, 1.0), _elu_back(*_SELU)),
+    "gelu": Kind(nn.GELU, _f.gelu, _into(_aten.gelu.out), _of_input(_aten.gelu_backward), False),
+    "silu": Kind(nn.SiLU, _f.silu, _into(_aten.silu.out), _of_input(_aten.silu_backward), False),
+    "mish": Kind(nn.Mish, _f.mish, _into(_aten.mish.out), _mish_back, False),
+    "tanh": Kind(nn.Tanh, torch.tanh, _into(torch.tanh), _of_output(_aten.tanh_backward)),
+    "sigmoid": Kind(nn.Sigmoid, torch.sigmoid, _into(torch.sigmoid), _of_output(_aten.sigmoid_backward)),
+    "softplus": Kind(nn.Softplus, _f.softplus, _into(_aten.softplus.out), _of_input(_aten.softplus_backward, 1, 20), False),
+    "hard_swish": Kind(
+        nn.Hardswish, _f.hardswish, _into(_aten.hardswish.out), lambda g, z, a: _aten.hardswish_backward.out(g, z, out=g), False
     ),
 }

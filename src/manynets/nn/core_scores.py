@@ -5,7 +5,7 @@ A row has the same scores, bit for bit, whichever rows it comes with, and howeve
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import torch
@@ -25,10 +25,28 @@ FEWEST = 1 << 18  # multiplications below which setting up a call takes longer t
 def takes_scores(population: Population, x: Tensor) -> bool:
     """Return whether the core computes the scores of rows x (N, D), or of sums x (K, N, H), and does so sooner than torch."""
     shape = population.shape
-    matrices = [d_in * d_out for _, d_in, d_out in shape.layers]
     at_hand = x.device.type == "cpu" and core.has_wide_vectors() and shape.embedding is None and x.dtype == population.flat.dtype
-    rows, fits = x.shape[-2], x.is_contiguous() and max(matrices) <= LARGEST
-    return at_hand and fits and rows >= FEWEST_ROWS and rows * population.size * sum(matrices) >= FEWEST
+    rows, fits = x.shape[-2], x.is_contiguous() and shape.largest_matrix <= LARGEST
+    return at_hand and fits and rows >= FEWEST_ROWS and rows * population.size * shape.multiplications >= FEWEST
+
+
+def networks_of(population: Population) -> dict[str, Any]:
+    """Return the fields of a `core.Job` that say what the networks are, and where; the memory is the population's."""
+    shape = population.shape
+    return {
+        "type": population.flat.element_size(),
+        "networks": population.size,
+        "layers": len(shape.layers),
+        "widths": shape.widths.ctypes.data,
+        "activation": get_args(Activation).index(shape.activation),
+        "bias": shape.bias,
+        "batch_norm": shape.batch_norm,
+        "input_scale": shape.input_scale,
+        "flat": population.flat.data_ptr(),
+        "parameters": population.flat.shape[1],
+        "statistics": population.statistics.data_ptr(),
+        "statistics_size": population.statistics.shape[1],
+    }
 
 
 def write_core_scores(population: Population, x: Tensor, out: Tensor) -> None:
@@ -36,20 +54,12 @@ def write_core_scores(population: Population, x: Tensor, out: Tensor) -> None:
 
     x: the rows (N, D), or the sums of the first layer (K, N, H) of a network that has hidden layers.
     """
-    shape, networks, rows = population.shape, population.size, x.shape[-2]
-    widths = np.array([shape.in_features, *shape.hidden, shape.out_features])
+    networks, rows = population.size, x.shape[-2]
     counts, which, active = np.array([rows]), np.zeros(networks, dtype=np.int64), np.ones(networks, dtype=np.uint8)
     core.evaluate(
         core.Job(
-            type=x.element_size(),
+            **networks_of(population),
             threads=core.usable_threads(torch.get_num_threads()),
-            networks=networks,
-            layers=len(widths) - 1,
-            widths=widths.ctypes.data,
-            activation=get_args(Activation).index(shape.activation),
-            bias=shape.bias,
-            batch_norm=shape.batch_norm,
-            input_scale=shape.input_scale,
             x=x.data_ptr(),
             sums=x.shape[1] * x.shape[2] if x.ndim == 3 else 0,
             counts=counts.ctypes.data,
@@ -57,10 +67,6 @@ def write_core_scores(population: Population, x: Tensor, out: Tensor) -> None:
             steps_per_epoch=1,
             count=rows,
             active=active.ctypes.data,
-            flat=population.flat.data_ptr(),
-            parameters=population.flat.shape[1],
-            statistics=population.statistics.data_ptr(),
-            statistics_size=population.statistics.shape[1],
             scores=out.data_ptr(),
             scores_stride=out.stride(0),
         )

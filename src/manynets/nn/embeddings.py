@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from manynets.nn.initial import PREFIX, embedding_shapes
+from manynets.nn.shape import PREFIX, embedding_shapes
 from manynets.spec import Periodic
 
 

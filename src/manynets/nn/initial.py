@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets import rng
+from manynets.nn.shape import PREFIX, Shape, embedding_shapes
 from manynets.spec import MLP, Init, Periodic
-
-PREFIX = "embedding."  # of the names of an embedding's parameters
 
 Draw: TypeAlias = Callable[[np.random.Generator, int, int], NDArray[np.float64]]
 
@@ -63,17 +62,6 @@ INITIALISERS: dict[Init, Draw] = {
 }
 
 
-def embedding_shapes(embedding: Periodic, in_features: int) -> dict[str, tuple[int, ...]]:
-    """Return name and shape of each parameter, for so many columns.
-
-    >>> embedding_shapes(Periodic(frequencies=4, outputs=2), 3)["embedding.weight"]
-    (3, 2, 4)
-    """
-    columns, k, m = len(embedding.embedded(in_features)), embedding.frequencies, embedding.outputs
-    shapes = {"frequencies": (columns, k), "phases": (columns, k), "weight": (columns, m, k), "bias": (columns, m)}
-    return {PREFIX + name: shape for name, shape in shapes.items()}
-
-
 def initial_embedding(embedding: Periodic, in_features: int, random: np.random.Generator) -> dict[str, NDArray[np.float64]]:
     """Return the start of every parameter by name: f ~ N(0, scale^2), p ~ U(-pi, pi), W and b ~ U(-1 / sqrt(k), 1 / sqrt(k))."""
     bound = 1 / math.sqrt(embedding.frequencies)
@@ -85,27 +73,15 @@ def initial_embedding(embedding: Periodic, in_features: int, random: np.random.G
     return out
 
 
-def layer_sizes(spec: MLP, in_features: int, out_features: int) -> list[tuple[str, int, int]]:
-    """Return (name, d_in, d_out) of each linear layer: hidden0, hidden1, ..., output.
-
-    >>> layer_sizes(MLP(hidden=(3, 5)), 2, 6)
-    [('hidden0', 2, 3), ('hidden1', 3, 5), ('output', 5, 6)]
-    """
-    first = spec.embedding.width(in_features) if isinstance(spec.embedding, Periodic) else in_features
-    widths = (first, *spec.hidden, out_features)
-    names = [f"hidden{i}" for i in range(len(spec.hidden))] + ["output"]
-    return list(zip(names, widths[:-1], widths[1:], strict=True))
-
-
 def initial_parameters(spec: MLP, in_features: int, out_features: int, *, seed: int = 0) -> dict[str, NDArray[np.float64]]:
-    """Return the start of every parameter by name, float64: weights (d_out, d_in) and biases (d_out,) of `layer_sizes`.
+    """Return the start of every parameter by name, float64: weights (d_out, d_in) and biases (d_out,) of `Shape.layers`.
 
     With init="torch" biases are uniform in +-1 / sqrt(d_in), with all others 0; batch norm starts at weight 1 and bias 0.
     Each layer has a stream of its own, so a deeper network with the same seed starts with the same first layers.
     """
-    draw = INITIALISERS[spec.init]
+    draw, shape = INITIALISERS[spec.init], Shape.of(spec, in_features, out_features)
     out: dict[str, NDArray[np.float64]] = {}
-    for layer, (name, d_in, d_out) in enumerate(layer_sizes(spec, in_features, out_features)):
+    for layer, (name, d_in, d_out) in enumerate(shape.layers):
         random = rng.generator(seed, "init", layer)
         out[f"{name}.weight"] = draw(random, d_out, d_in)
         if spec.bias:
@@ -115,7 +91,7 @@ def initial_parameters(spec: MLP, in_features: int, out_features: int, *, seed: 
             out[f"norm{layer}.weight"] = np.ones(d_out)
             out[f"norm{layer}.bias"] = np.zeros(d_out)
     if spec.input_scale:
-        out["input_scale.weight"] = np.ones(layer_sizes(spec, in_features, out_features)[0][1])
+        out["input_scale.weight"] = np.ones(shape.inputs)
     if isinstance(spec.embedding, Periodic):
         out |= initial_embedding(spec.embedding, in_features, rng.generator(seed, "embedding"))
     return out

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from manynets.errors import OptionError
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.embeddings import PeriodicEmbedding
-from manynets.nn.initial import initial_parameters, layer_sizes
+from manynets.nn.initial import initial_parameters
+from manynets.nn.shape import Shape
 from manynets.spec import MLP, Periodic
 
 
@@ -56,14 +57,14 @@ def network(spec: MLP, *, in_features: int, out_features: int, seed: int = 0) ->
 
 def build(spec: MLP, in_features: int, out_features: int, parameters: Mapping[str, ArrayLike]) -> nn.Sequential:
     """Return the module of `network` with these parameters (and, with batch norm, running statistics), by name."""
-    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    shape, parts = Shape.of(spec, in_features, out_features), OrderedDict[str, nn.Module]()
     if isinstance(spec.embedding, Periodic):
         parts["embedding"] = PeriodicEmbedding(spec.embedding, in_features)
     if spec.input_scale:
-        parts["input_scale"] = InputScale(layer_sizes(spec, in_features, out_features)[0][1])
+        parts["input_scale"] = InputScale(shape.inputs)
     if spec.input_dropout:
         parts["input_dropout"] = nn.Dropout(spec.input_dropout)
-    for i, (name, d_in, d_out) in enumerate(layer_sizes(spec, in_features, out_features)):
+    for i, (name, d_in, d_out) in enumerate(shape.layers):
         # meta: the tensors are made below from the given values, so the global generator is not touched
         parts[name] = nn.Linear(d_in, d_out, bias=spec.bias, device="meta")
         if name == "output":

@@ -6,8 +6,23 @@ import dataclasses
 import functools
 import math
 
-from manynets.nn.initial import embedding_shapes, layer_sizes
+import numpy as np
+from numpy.typing import NDArray
+
 from manynets.spec import MLP, Activation, Periodic
+
+PREFIX = "embedding."  # of the names of an embedding's parameters
+
+
+def embedding_shapes(embedding: Periodic, in_features: int) -> dict[str, tuple[int, ...]]:
+    """Return name and shape of each parameter, for so many columns.
+
+    >>> embedding_shapes(Periodic(frequencies=4, outputs=2), 3)["embedding.weight"]
+    (3, 2, 4)
+    """
+    columns, k, m = len(embedding.embedded(in_features)), embedding.frequencies, embedding.outputs
+    shapes = {"frequencies": (columns, k), "phases": (columns, k), "weight": (columns, m, k), "bias": (columns, m)}
+    return {PREFIX + name: shape for name, shape in shapes.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +50,20 @@ class Shape:
 
     @functools.cached_property
     def layers(self) -> list[tuple[str, int, int]]:
-        """(name, d_in, d_out) of each linear layer."""
-        return layer_sizes(MLP(hidden=self.hidden, embedding=self.embedding), self.in_features, self.out_features)
+        """(name, d_in, d_out) of each linear layer: hidden0, hidden1, ..., output.
+
+        >>> Shape.of(MLP(hidden=(3, 5)), 2, 6).layers
+        [('hidden0', 2, 3), ('hidden1', 3, 5), ('output', 5, 6)]
+        """
+        first = self.in_features if self.embedding is None else self.embedding.width(self.in_features)
+        widths = (first, *self.hidden, self.out_features)
+        names = [f"hidden{i}" for i in range(len(self.hidden))] + ["output"]
+        return list(zip(names, widths[:-1], widths[1:], strict=True))
+
+    @functools.cached_property
+    def widths(self) -> NDArray[np.int64]:
+        """Columns, hidden units and outputs, as the compiled core reads them."""
+        return np.array([self.in_features, *self.hidden, self.out_features])
 
     @property
     def inputs(self) -> int:
@@ -78,6 +105,11 @@ class Shape:
     def multiplications(self) -> int:
         """Multiplications that one row costs in a forward pass."""
         return sum(d_in * d_out for _, d_in, d_out in self.layers)
+
+    @property
+    def largest_matrix(self) -> int:
+        """Numbers in the largest weight matrix."""
+        return max(d_in * d_out for _, d_in, d_out in self.layers)
 
 
 @dataclasses.dataclass(frozen=True)

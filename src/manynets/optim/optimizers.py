@@ -69,21 +69,19 @@ def _add_square(target: Tensor, grad: Tensor, scale: Coefficient, spare: Tensor)
 
 
 class Optimizer(abc.ABC):
-    """One kind of optimizer for K networks. All it keeps between steps are the tensors (K, P) that `state_names` lists."""
+    """One kind of optimizer for K networks. All it keeps between steps are the tensors (K, P) that `state_names` lists, at most two."""
 
     number: ClassVar[int]
     """By which the compiled core knows it."""
     hyperparameters: ClassVar[tuple[str, str, str, str]]
     """The names of those that the core takes, "" for none: momentum, beta1 or alpha; beta2; eps; weight_decay."""
+    state_names: tuple[str, ...]
+    nesterov = lr_inside = False  # of SGD
 
     def __init__(self, specs: Sequence[Any], like: Tensor) -> None:
         self.specs, self.like = list(specs), like
         self._values: dict[str, Host] = {}
         self.decay, self.decays = self._column("weight_decay"), bool(self.values("weight_decay").any())
-
-    @abc.abstractmethod
-    def state_names(self) -> tuple[str, ...]:
-        """Return the names of the tensors that it keeps, at most two."""
 
     def coefficients(self, rates: Host, step: int) -> Host:
         """Return what changes by step, (n, 3, K), for learning rates (n, K) once `step` steps were made: first the rate."""
@@ -126,10 +124,8 @@ class SGDSteps(Optimizer):
     def __init__(self, specs: Sequence[spec.SGD], like: Tensor) -> None:
         super().__init__(specs, like)
         self.momentum = self._column("momentum")
+        self.state_names = ("momentum",) if any(one.momentum for one in specs) else ()
         self.nesterov, self.lr_inside = specs[0].nesterov, isinstance(specs[0], SklearnSGD)
-
-    def state_names(self) -> tuple[str, ...]:
-        return ("momentum",) if any(one.momentum for one in self.specs) else ()
 
     def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
         g, lr = self._decayed(w, g), now[0]
@@ -155,14 +151,12 @@ class _Moments(Optimizer):
     """What the Adam family has in common: m <- beta1 m + (1 - beta1) g; v <- beta2 v + (1 - beta2) g^2."""
 
     hyperparameters = ("beta1", "beta2", "eps", "weight_decay")
+    state_names = ("mean", "square")
 
     def __init__(self, specs: Sequence[Any], like: Tensor) -> None:
         super().__init__(specs, like)
         self.beta2, self.eps = self._column("beta2"), self._column("eps")
         self.rest1, self.rest2 = coefficient(1 - self.values("beta1"), like), coefficient(1 - self.values("beta2"), like)
-
-    def state_names(self) -> tuple[str, ...]:
-        return ("mean", "square")
 
     def _move(self, g: Tensor, state: Mapping[str, Tensor], spare: Tensor) -> tuple[Tensor, Tensor]:
         mean, square = state["mean"], state["square"]
@@ -252,9 +246,7 @@ class RMSpropSteps(Optimizer):
         super().__init__(specs, like)
         self.alpha, self.eps, self.momentum = (self._column(name) for name in ("alpha", "eps", "momentum"))
         self.rest = coefficient(1 - self.values("alpha"), like)
-
-    def state_names(self) -> tuple[str, ...]:
-        return ("square", "momentum") if any(one.momentum for one in self.specs) else ("square",)
+        self.state_names = ("square", "momentum") if any(one.momentum for one in specs) else ("square",)
 
     def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
         g, square = self._decayed(w, g), state["square"]
@@ -272,13 +264,11 @@ class AdagradSteps(Optimizer):
 
     number = 5
     hyperparameters = ("", "", "eps", "weight_decay")
+    state_names = ("square",)
 
     def __init__(self, specs: Sequence[spec.Adagrad], like: Tensor) -> None:
         super().__init__(specs, like)
         self.eps = self._column("eps")
-
-    def state_names(self) -> tuple[str, ...]:
-        return ("square",)
 
     def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
         g, square = self._decayed(w, g), state["square"]
@@ -292,13 +282,11 @@ class LionSteps(Optimizer):
 
     number = 6
     hyperparameters = ("beta1", "beta2", "", "weight_decay")
+    state_names = ("mean",)
 
     def __init__(self, specs: Sequence[spec.Lion], like: Tensor) -> None:
         super().__init__(specs, like)
         self.rest1, self.rest2 = coefficient(1 - self.values("beta1"), like), coefficient(1 - self.values("beta2"), like)
-
-    def state_names(self) -> tuple[str, ...]:
-        return ("mean",)
 
     def coefficients(self, rates: Host, step: int) -> Host:
         return np.stack([rates, np.ones_like(rates), 1 - rates * self.values("weight_decay")], axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import final
@@ -28,15 +29,9 @@ class GroupedOptimizer:
 
     def __init__(self, recipes: Sequence[Recipe], names: Mapping[str, tuple[int, ...]], like: Tensor) -> None:
         self.parts: list[tuple[slice, Host, Optimizer]] = []
-        runs: list[tuple[list[tuple[float, float]], int]] = []  # the factors of each network, and where the run ends
-        end = 0
-        for name, shape in names.items():
-            factors, end = [recipe.factors(name) for recipe in recipes], end + math.prod(shape)
-            if runs and runs[-1][0] == factors:
-                runs.pop()
-            runs.append((factors, end))
         start = 0
-        for factors, end in runs:
+        for factors, run in itertools.groupby(names, lambda name: [recipe.factors(name) for recipe in recipes]):
+            end = start + sum(math.prod(names[name]) for name in run)
             specs = [
                 recipe.optimizer
                 if decay == 1
@@ -51,10 +46,6 @@ class GroupedOptimizer:
     def first(self) -> Optimizer:
         """The optimizer of the first parameters; the others differ in rates and weight decay only."""
         return self.parts[0][2]
-
-    def state_names(self) -> tuple[str, ...]:
-        """Return the names of the tensors (K, P) that it keeps between steps."""
-        return self.first.state_names()
 
     def coefficients(self, rates: Host, step: int) -> Host:
         """Return the coefficients of all parts one after the other, (n, 3 G, K); see `Optimizer.coefficients`."""
@@ -98,7 +89,7 @@ class Update:
     def is_plain_sgd(self) -> bool:
         """Whether a step is w - lr g and nothing else."""
         first = self.optimizer.first
-        plain = isinstance(first, SGDSteps) and not first.state_names() and not first.decays
+        plain = isinstance(first, SGDSteps) and not first.state_names and not first.decays
         return plain and len(self.optimizer.parts) == 1 and not (self.has_l1 or self.has_l2 or self.clipped)
 
     def penalty(self) -> Tensor | None:

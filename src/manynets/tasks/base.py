@@ -71,9 +71,9 @@ class Task(abc.ABC):
         found = [float(self.evaluate(one, target, loss=loss, weight=weight).get(key, math.nan)) for one in each]
         return found[0] if logits.ndim == 2 else np.array(found).reshape(logits.shape[:-2])
 
-    @abc.abstractmethod
     def strata(self, target: Values) -> Values | None:
         """Return class codes (N,) for stratified splits, or None where there are no classes."""
+        return None
 
     @abc.abstractmethod
     def to_json(self) -> dict[str, Any]:

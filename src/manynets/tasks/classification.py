@@ -25,7 +25,8 @@ def _sigmoid(logits: Values) -> Values:
         return np.exp(-np.logaddexp(0.0, -logits))  # small probabilities keep their digits
 
 
-def _softmax(logits: Values) -> Values:
+def softmax(logits: Values) -> Values:
+    """Return the probabilities (..., C) of raw scores (..., C)."""
     raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return raised / raised.sum(axis=-1, keepdims=True)
 
@@ -257,7 +258,7 @@ class Multiclass(_OneLabel):
         return super().to_json() | ({} if self.costs is None else {"costs": [list(row) for row in self.costs]})
 
     def proba(self, logits: Values) -> Values:
-        return _softmax(logits)
+        return softmax(logits)
 
 
 @final
@@ -310,9 +311,6 @@ class Multilabel(Task):
             **_means([metrics.precision_recall_f1(target[:, i], predicted[:, i], weight=weight) for i in range(self.count)]),
             "per_label": [metrics.accuracy(target[:, i], predicted[:, i], weight=weight) for i in range(self.count)],
         }
-
-    def strata(self, target: Values) -> Values | None:
-        return None
 
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "count": self.count}

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from manynets.errors import OptionError, one_of
 from manynets.spec import METRICS, Recipe
 from manynets.tasks.base import Task
-from manynets.tasks.classification import Multiclass
+from manynets.tasks.classification import Multiclass, softmax
 from manynets.tasks.regression import Regression
 
 Array: TypeAlias = NDArray[Any]
@@ -148,11 +148,6 @@ def _softmax_value(xp: Any, z: Any, t: Any) -> Any:
     return -t * (low - xp.log(xp.sum(xp.exp(low), axis=-1, keepdims=True)))
 
 
-def _softmax_slope(z: Array, t: Array) -> Array:
-    raised = np.exp(z - z.max(axis=-1, keepdims=True))
-    return raised / raised.sum(axis=-1, keepdims=True) - t
-
-
 # Cross-entropy of yes and no: log(1 + exp(z)) - t z, written without overflow; its derivative is sigmoid(z) - t.
 
 
@@ -218,7 +213,7 @@ def loss_for(task: Task, recipe: Recipe) -> Loss:
     name = one_of(recipe.loss or task.losses[0], task.losses, what=f"loss of the task {task.name!r}")
     ones = np.ones(task.outputs)
     if isinstance(task, Multiclass):
-        return Loss(name=name, value=_softmax_value, slope=_softmax_slope, total=True, unit=ones, kind="class")
+        return Loss(name=name, value=_softmax_value, slope=lambda z, t: softmax(z) - t, total=True, unit=ones, kind="class")
     if not isinstance(task, Regression):
         total = name == "log_loss"
         return Loss(name=name, value=_logistic_value, slope=_logistic_slope, total=total, unit=ones, kind="labels")

@@ -6,10 +6,10 @@ autograd can start, and as a closed-form derivative that is written into a buffe
 
 from __future__ import annotations
 
-import abc
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, final
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -22,33 +22,66 @@ from manynets.tasks.base import Task
 from manynets.tasks.losses import Loss, levels_of, loss_for
 from manynets.tasks.regression import Regression
 
+Value: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 Slope: TypeAlias = Callable[[Tensor, Tensor, Tensor], object]
 
 
-class Objective(abc.ABC):
-    """A `Loss` on torch's tensors: raw scores, in the units that a network is trained in. Final classes: Softmax and Elementwise."""
+class Objective:
+    """A `Loss` on torch's tensors: raw scores, in the units that a network is trained in.
 
-    loss: Loss
+    A row's loss is the mean (or, where `Loss.total`, the sum) over outputs of value(score, target), whose derivative slope(score, target, out)
+    writes. quick: the same value where no derivative is asked for.
+    """
 
-    @abc.abstractmethod
+    def __init__(self, loss: Loss, value: Value, slope: Slope, quick: Value | None = None) -> None:
+        self.loss, self.value, self.slope, self.quick = loss, value, slope, quick or value
+        self.outputs, self.total, self.numeric = loss.outputs, loss.total, loss.kind == "number"
+
+    def _reduce(self, values: Tensor) -> Tensor:
+        if self.outputs == 1:
+            return values.squeeze(-1)
+        return values.sum(-1) if self.total else values.mean(-1)
+
     def expand(self, target: Tensor, smoothing: Tensor | float, dtype: torch.dtype) -> Tensor:
         """Return the target (..., O) of encoded targets: class codes (...) or floats (..., O), labels smoothed."""
+        if not self.numeric:
+            return _smooth(target, smoothing, 0.5)
+        several = len(self.loss.point)  # a target counts once for each of its quantiles
+        return target.unsqueeze(-1).expand(*target.shape, several).flatten(-2) if several else target
 
-    @abc.abstractmethod
+    def _ordered(self, scores: Tensor) -> Tensor:
+        """Return scores (..., O) by target and quantile (..., T, J), in order."""
+        return scores.reshape(*scores.shape[:-1], -1, len(self.loss.point)).sort(-1).values
+
     def rows(self, scores: Tensor, target: Tensor) -> Tensor:
         """Return each row's loss (...)."""
+        return self._reduce(self.value(scores, target))
 
-    @abc.abstractmethod
     def gradient(self, scores: Tensor, target: Tensor, *, out: Tensor) -> None:
         """Write d rows / d scores (..., O) into out."""
+        self.slope(scores, target, out)
+        if self.outputs > 1 and not self.total:
+            out.div_(self.outputs)
 
-    @abc.abstractmethod
     def report(self, scores: Tensor, target: Tensor) -> Tensor:
         """Return each row's loss (...) in the unit of the user's target; the same as `rows` but for scaled regression."""
+        values = self.quick(self._ordered(scores).flatten(-2) if self.loss.point else scores, target)
+        if not self.numeric:
+            return self._reduce(values)
+        # in float64: the squares of large units are beyond float32
+        return self._reduce(values.double() * torch.as_tensor(self.loss.unit, device=values.device))
 
-    @abc.abstractmethod
     def hits(self, scores: Tensor, target: Tensor) -> Tensor:
         """Return per row (..., M) what the metric is made of: M = 1 and 1 where the labels are right, or the squared errors of M targets."""
+        if not self.numeric:  # in numbers, as torch compares several times slower than it counts
+            wrong = scores.sign().clamp_(min=0).sub_((target > 0.5).to(scores.dtype))
+            right = torch.addcmul(wrong.new_ones(()), wrong, wrong, value=-1)
+            return right if self.outputs == 1 else right.amin(-1, keepdim=True)
+        if self.loss.point:
+            weights = torch.tensor(self.loss.point, dtype=scores.dtype, device=scores.device)
+            return (self._ordered(scores) @ weights - target[..., :: len(weights)]).square()
+        predicted = scores.exp() if self.loss.exponential else scores
+        return (predicted - target).square()
 
     def log(self, scores: Tensor, target: Tensor, weight: Tensor | None = None, penalty: Tensor | float = 0.0) -> Tensor:
         """Return what `manynets.tasks.losses.Loss.log` does, (..., 3 + M) in float64, computed where the scores are."""
@@ -60,27 +93,22 @@ class Objective(abc.ABC):
         return out
 
 
-@final
 class Softmax(Objective):
     """Cross-entropy -sum_c t_c log softmax(z)_c; its derivative is softmax(z) - t."""
 
     def __init__(self, loss: Loss) -> None:
-        self.loss, self.classes = loss, loss.outputs
+        super().__init__(
+            loss, lambda z, t: -(torch.log_softmax(z, -1) * t), lambda z, t, out: torch.softmax(z, -1, out=out).sub_(t)
+        )
 
     def expand(self, target: Tensor, smoothing: Tensor | float, dtype: torch.dtype) -> Tensor:
-        out = torch.zeros(*target.shape, self.classes, dtype=dtype, device=target.device)
+        out = torch.zeros(*target.shape, self.outputs, dtype=dtype, device=target.device)
         out.scatter_(-1, target.unsqueeze(-1), 1.0)
-        return _smooth(out, smoothing, 1.0 / self.classes)
-
-    def rows(self, scores: Tensor, target: Tensor) -> Tensor:
-        return -(torch.log_softmax(scores, -1) * target).sum(-1)
+        return _smooth(out, smoothing, 1.0 / self.outputs)
 
     def report(self, scores: Tensor, target: Tensor) -> Tensor:
         below = _below_top(scores)  # as log_softmax does, for many rows at a time
         return below.exp().sum(0).log_() - (_by_class(target) * below).sum(0)
-
-    def gradient(self, scores: Tensor, target: Tensor, *, out: Tensor) -> None:
-        torch.softmax(scores, -1, out=out).sub_(target)
 
     def hits(self, scores: Tensor, target: Tensor) -> Tensor:
         return (_first_of_largest(scores) == _first_of_largest(target)).to(scores.dtype).unsqueeze(-1)
@@ -105,64 +133,6 @@ def _first_of_largest(values: Tensor) -> Tensor:
     return below.sign_().add_(1).mul_(ranks.view(-1, *[1] * (below.ndim - 1))).amax(0)
 
 
-@final
-class Elementwise(Objective):
-    """A loss that is a mean (or, where `total`, a sum) over outputs of value(score, target), whose derivative
-    slope(score, target, out) writes."""
-
-    def __init__(
-        self,
-        loss: Loss,
-        value: Callable[[Tensor, Tensor], Tensor],
-        slope: Slope,
-        quick: Callable[[Tensor, Tensor], Tensor] | None = None,
-    ) -> None:
-        self.loss, self.value, self.slope = loss, value, slope
-        self.quick = quick or value  # the same where no derivative is asked for
-        self.outputs, self.total, self.numeric = loss.outputs, loss.total, loss.kind == "number"
-
-    def _reduce(self, values: Tensor) -> Tensor:
-        if self.outputs == 1:
-            return values.squeeze(-1)
-        return values.sum(-1) if self.total else values.mean(-1)
-
-    def expand(self, target: Tensor, smoothing: Tensor | float, dtype: torch.dtype) -> Tensor:
-        if not self.numeric:
-            return _smooth(target, smoothing, 0.5)
-        several = len(self.loss.point)  # a target counts once for each of its quantiles
-        return target.unsqueeze(-1).expand(*target.shape, several).flatten(-2) if several else target
-
-    def _ordered(self, scores: Tensor) -> Tensor:
-        """Return scores (..., O) by target and quantile (..., T, J), in order."""
-        return scores.reshape(*scores.shape[:-1], -1, len(self.loss.point)).sort(-1).values
-
-    def rows(self, scores: Tensor, target: Tensor) -> Tensor:
-        return self._reduce(self.value(scores, target))
-
-    def gradient(self, scores: Tensor, target: Tensor, *, out: Tensor) -> None:
-        self.slope(scores, target, out)
-        if self.outputs > 1 and not self.total:
-            out.div_(self.outputs)
-
-    def report(self, scores: Tensor, target: Tensor) -> Tensor:
-        values = self.quick(self._ordered(scores).flatten(-2) if self.loss.point else scores, target)
-        if not self.numeric:
-            return self._reduce(values)
-        # in float64: the squares of large units are beyond float32
-        return self._reduce(values.double() * torch.as_tensor(self.loss.unit, device=values.device))
-
-    def hits(self, scores: Tensor, target: Tensor) -> Tensor:
-        if not self.numeric:  # in numbers, as torch compares several times slower than it counts
-            wrong = scores.sign().clamp_(min=0).sub_((target > 0.5).to(scores.dtype))
-            right = torch.addcmul(wrong.new_ones(()), wrong, wrong, value=-1)
-            return right if self.outputs == 1 else right.amin(-1, keepdim=True)
-        if self.loss.point:
-            weights = torch.tensor(self.loss.point, dtype=scores.dtype, device=scores.device)
-            return (self._ordered(scores) @ weights - target[..., :: len(weights)]).square()
-        predicted = scores.exp() if self.loss.exponential else scores
-        return (predicted - target).square()
-
-
 def _smooth(target: Tensor, smoothing: Tensor | float, level: float) -> Tensor:
     """Return (1 - s) t + s level; s is a number, or one per network, shape (K, 1, 1)."""
     if not isinstance(smoothing, Tensor) and smoothing == 0:
@@ -170,29 +140,12 @@ def _smooth(target: Tensor, smoothing: Tensor | float, level: float) -> Tensor:
     return target * (1 - smoothing) + smoothing * level
 
 
-def _logistic(z: Tensor, t: Tensor) -> Tensor:
-    """log(1 + exp(z)) - z t, as torch's in three quarters of its time where no derivative is asked for."""
-    return F.softplus(z, threshold=50.0).addcmul_(z, t, value=-1)
-
-
-def _poisson(z: Tensor, t: Tensor) -> Tensor:
-    """Half the Poisson deviance for log-rate z: t log t - t - t z + exp(z), 0 where exp(z) = t."""
-    return torch.xlogy(t, t) - t - t * z + z.exp()
-
-
 def _levels(levels: float | NDArray[Any]) -> Callable[[Tensor], float | Tensor]:
     """Return a function of scores: a quantile as it is, and several (O,) as a tensor like the scores, which is made once (for a CUDA graph)."""
     if isinstance(levels, float):
         return lambda scores: levels
-    known: dict[tuple[torch.device, torch.dtype], Tensor] = {}
-
-    def like(scores: Tensor) -> Tensor:
-        kind = scores.device, scores.dtype
-        if kind not in known:
-            known[kind] = torch.tensor(levels, dtype=scores.dtype, device=scores.device)
-        return known[kind]
-
-    return like
+    made = functools.cache(lambda device, dtype: torch.tensor(levels, dtype=dtype, device=device))
+    return lambda scores: made(scores.device, scores.dtype)
 
 
 def joint_objective(tasks: Sequence[Task], recipe: Recipe) -> Objective:
@@ -210,16 +163,16 @@ def objective_for(task: Task, recipe: Recipe) -> Objective:
     if loss.kind == "class":
         return Softmax(loss)
     if loss.kind == "labels":
-        return Elementwise(
+        return Objective(
             loss,
             lambda z, t: F.binary_cross_entropy_with_logits(z, t.expand_as(z), reduction="none"),
             lambda z, t, out: torch.sigmoid(z, out=out).sub_(t),
-            quick=_logistic,
+            quick=lambda z, t: F.softplus(z, threshold=50.0).addcmul_(z, t, value=-1),  # in three quarters of the time
         )
     assert isinstance(task, Regression)
     levels, delta = _levels(levels_of(task, recipe)), recipe.delta
 
-    forms: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Slope]] = {
+    forms: dict[str, tuple[Value, Slope]] = {
         "squared_error": (lambda z, t: (z - t).square(), lambda z, t, out: torch.sub(z, t, out=out).mul_(2)),
         "half_squared_error": (lambda z, t: 0.5 * (z - t).square(), lambda z, t, out: torch.sub(z, t, out=out)),
         "absolute_error": (lambda z, t: (z - t).abs(), lambda z, t, out: torch.sub(z, t, out=out).sign_()),
@@ -227,10 +180,10 @@ def objective_for(task: Task, recipe: Recipe) -> Objective:
             lambda z, t: F.huber_loss(z, t.expand_as(z), reduction="none", delta=delta),
             lambda z, t, out: torch.sub(z, t, out=out).clamp_(-delta, delta),
         ),
-        "poisson": (_poisson, lambda z, t, out: torch.exp(z, out=out).sub_(t)),
+        "poisson": (lambda z, t: torch.xlogy(t, t) - t - t * z + z.exp(), lambda z, t, out: torch.exp(z, out=out).sub_(t)),
         "quantile": (
             lambda z, t: 0.5 * (z - t).abs() + (0.5 - levels(z)) * (z - t),
             lambda z, t, out: torch.sub(z, t, out=out).sign_().add_(1 - 2 * levels(z)).mul_(0.5),
         ),
     }
-    return Elementwise(loss, *forms[loss.name])
+    return Objective(loss, *forms[loss.name])

@@ -240,9 +240,6 @@ class Regression(Task):
         found = {name: _METRICS[name](truth, predicted, weight=weight) for name in names}
         return {name: value if name == "r2" else size * value for name, value in found.items()}
 
-    def strata(self, target: Values) -> Values | None:
-        return None
-
     def to_json(self) -> dict[str, Any]:
         state: dict[str, Any] = {"name": self.name, "center": list(self.center), "scale": list(self.scale), "flat": self.flat}
         if self.transform is not None:

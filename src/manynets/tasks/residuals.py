@@ -133,10 +133,7 @@ class Residuals:
         elif gain is not None:
             factor = _factor(errors, gain[counted], weights)
         at = np.linspace(0, 1, min(len(scores), QUANTILES))
-        if weights is None:
-            quantiles = np.quantile(scores, at)
-        else:
-            quantiles = np.quantile(scores, at, weights=weights, method="inverted_cdf")
+        quantiles = np.quantile(scores, at, weights=weights, method="linear" if weights is None else "inverted_cdf")
         return cls(tuple(quantiles.tolist()), len(scores), floor if scaled else 1.0, factor, scaled)
 
     def limits(self, mean: Array, spread: Array, coverage: float) -> Array:

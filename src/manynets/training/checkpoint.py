@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"step-(\d{1,18})\.checkpoint")
 _TEMPORARY = re.compile(r"\.step-\d+\.checkpoint\..*\.tmp")
-_FIELDS = {"step", "identity", "values", "system"}
+_FIELDS = {"step": int, "identity": dict, "values": dict, "system": dict}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,8 +98,7 @@ def write_checkpoint(path: str | os.PathLike[str], state: TrainState, *, system:
 def read_checkpoint(path: str | os.PathLike[str]) -> tuple[TrainState, dict[str, Any]]:
     """Return the state in a file, and the system that it was written on; anything else is a ModelFileError."""
     header, tensors = read_model_file(path, kind="checkpoint")
-    kinds = {"step": int, "identity": dict, "values": dict, "system": dict}
-    if set(header) != _FIELDS or any(type(header[name]) is not kind for name, kind in kinds.items()):
+    if set(header) != set(_FIELDS) or any(type(header[name]) is not kind for name, kind in _FIELDS.items()):
         raise ModelFileError(f"{path}: the header must have the fields {', '.join(sorted(_FIELDS))}; use an older checkpoint")
     state = TrainState(step=header["step"], identity=header["identity"], values=header["values"], tensors=tensors)
     return state, header["system"]

@@ -39,12 +39,9 @@ class Started:
 
     >>> import manynets as mn
     >>> seen = []
-    >>> def callback(event):
-    ...     if isinstance(event, mn.Started):
-    ...         seen.append((event.n_networks, event.steps))
-    >>> _ = mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, mn.MLP(hidden=(4,)), mn.Recipe(epochs=2, batch_size=8), callbacks=[callback], progress=False)
-    >>> seen
-    [(1, 4)]
+    >>> _ = mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, mn.MLP(hidden=(4,)), mn.Recipe(epochs=2, batch_size=8), callbacks=[seen.append], progress=False)
+    >>> seen[0].n_networks, seen[0].steps
+    (1, 4)
     """
 
     n_networks: int
@@ -65,11 +62,8 @@ class Advanced:
 
     >>> import manynets as mn
     >>> seen = []
-    >>> def callback(event):
-    ...     if isinstance(event, mn.Advanced):
-    ...         seen.append(event.step)
-    >>> _ = mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, mn.MLP(hidden=(4,)), mn.Recipe(epochs=2, batch_size=8), callbacks=[callback], progress=False)
-    >>> seen[-1]
+    >>> _ = mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, mn.MLP(hidden=(4,)), mn.Recipe(epochs=2, batch_size=8), callbacks=[seen.append], progress=False)
+    >>> [event.step for event in seen if isinstance(event, mn.Advanced)][-1]
     4
     """
 
@@ -111,12 +105,9 @@ class Finished:
 
     >>> import manynets as mn
     >>> seen = []
-    >>> def callback(event):
-    ...     if isinstance(event, mn.Finished):
-    ...         seen.append(event.diverged)
-    >>> _ = mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, mn.MLP(hidden=(4,)), mn.Recipe(epochs=2, batch_size=8), callbacks=[callback], progress=False)
-    >>> seen
-    [()]
+    >>> _ = mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, mn.MLP(hidden=(4,)), mn.Recipe(epochs=2, batch_size=8), callbacks=[seen.append], progress=False)
+    >>> seen[-1].diverged
+    ()
     """
 
     seconds: float

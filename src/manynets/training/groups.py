@@ -120,8 +120,12 @@ def train_members(
         else:
 
             def train(make: Make) -> list[Outcome | Failure]:
-                group = _only_group(problem, members)
-                return [*_train_group(problem, group, keeper=keeper(), make=make, **options)]
+                groups = groups_of(problem, members)
+                if len(groups) != 1:
+                    raise OptionError(
+                        f"checkpoints are for networks of one group; these are {len(groups)}: train each group by itself"
+                    )
+                return [*_train_group(problem, groups[0], keeper=keeper(), make=make, **options)]
 
             results = Team(ranks, problem, members, halt).run(train)
     if halt.signal == signal.SIGTERM:
@@ -135,13 +139,6 @@ def train_members(
         text = f"training was interrupted after {step:g} steps; the result has the best weights so far"
         warn_user(text, InterruptedWarning)
     return outcomes
-
-
-def _only_group(problem: Problem, members: Sequence[Member]) -> list[Member]:
-    groups = groups_of(problem, members)
-    if len(groups) != 1:
-        raise OptionError(f"checkpoints are for networks of one group; these are {len(groups)}: train each group by itself")
-    return groups[0]
 
 
 def _train_group(problem: Problem, group: Sequence[Member], **options: Any) -> list[Outcome]:

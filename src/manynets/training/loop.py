@@ -106,8 +106,11 @@ class TrainingRun:
                     if len(self.tracks) and not self.halt.asked:
                         self.keeper.pause(self)
                 self.keeper.end(self)
-                if len(self.tracks):
-                    self._interrupt()
+                if len(self.tracks):  # a halt: the others end with an entry for the steps since their last
+                    if self.sums.steps:
+                        self.evaluate()
+                    self._end(self.tracks.alive, {}, interrupted=True)
+                    self.take([])
         outcomes = [self.outcomes[member.number] for member in self.members]
         self._tell(Finished(self.seconds, tuple(outcome.number for outcome in outcomes if outcome.divergence is not None)))
         return outcomes
@@ -186,7 +189,7 @@ class TrainingRun:
         """End networks (K,): those that are not finite as diverged. Where few are left, only these go on in the steps."""
         tracks, first_bad = self.tracks, self.sums.first_bad
         tracks.alive = tracks.alive & ~ended
-        self.stepper.alive = tracks.alive
+        self.stepper.alive[:] = tracks.alive
         bad_steps = np.where(first_bad >= 0, first_bad, self.step - 1)
         lost = {k: int(bad_steps[k]) for k in np.flatnonzero(ended & ~finite).tolist()}
         self._end(ended, self.search.find(self, lost) if lost and self.search is not None else {})
@@ -198,13 +201,6 @@ class TrainingRun:
         return TrainingRun(self.problem, members, halt=self.halt, search=False)
 
     # ------------------------------------------------------------------------------------------------------------- the end
-
-    def _interrupt(self) -> None:
-        """End the networks that are left: with an entry of their histories for the steps since the last."""
-        if self.sums.steps:
-            self.evaluate()
-        self._end(self.tracks.alive, {}, interrupted=True)
-        self.take([])
 
     def _end(self, ended: NDArray[np.bool_], diverged: Mapping[int, Divergence], *, interrupted: bool = False) -> None:
         found = outcomes_of(self, np.flatnonzero(ended).tolist(), diverged, interrupted=interrupted)

@@ -15,7 +15,6 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from manynets.distributed import Ranks
@@ -42,15 +41,6 @@ class LeadingStepper:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stepper, name)
-
-    @property
-    def alive(self) -> NDArray[np.bool_]:
-        """Which networks have not ended, (K,)."""
-        return self.stepper.alive
-
-    @alive.setter
-    def alive(self, alive: NDArray[np.bool_]) -> None:
-        self.stepper.alive = alive
 
     def advance(self, rates: Host) -> Log:
         """Make n steps at the learning rates (n, K), and return their log."""

@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
 
 from manynets.core import usable_threads
 from manynets.nn.products import multiply
@@ -71,16 +70,11 @@ def best_threads(matrices: int, rows: int, widest: int, dtype: torch.dtype, *, s
         while len(seconds[most]) < FEWEST_ROUNDS or time.perf_counter() - began < min(TIMED, SHARE * parts * seconds[1][-1]):
             for threads, taken in seconds.items():
                 torch.set_num_threads(threads)
-                taken.append(_time_of_product(left, right, out))
+                start = time.perf_counter()
+                multiply(left, right, out)
+                taken.append(time.perf_counter() - start)
     finally:
         torch.set_num_threads(before)
     # means, of all rounds but the first: a thread that waits for a busy core stalls some of the products for a whole time slice
     one, many = (statistics.fmean(taken[1:]) for taken in (seconds[1], seconds[most]))
     return most if many < GAIN * one else 1
-
-
-def _time_of_product(left: Tensor, right: Tensor, out: Tensor) -> float:
-    """Return the seconds that a product takes."""
-    began = time.perf_counter()
-    multiply(left, right, out)
-    return time.perf_counter() - began

@@ -54,28 +54,26 @@ class _Precisions:
     """
 
     def __init__(self) -> None:
-        self._lock, self._asked, self._before = Lock(), dict[int, list[Precision]](), ""
+        self._lock, self._asked, self._before = Lock(), dict[object, tuple[int, Precision]](), ""
 
     @contextmanager
     def asked(self, precision: Precision) -> Iterator[None]:
         """Within: at least this precision."""
-        own = get_ident()
+        key = object()
         with self._lock:
             if not self._asked:
                 self._before = torch.get_float32_matmul_precision()
-            self._asked.setdefault(own, []).append(precision)
+            self._asked[key] = get_ident(), precision
             self._apply()
         try:
             yield
         finally:
             with self._lock:
-                self._asked[own].pop()
-                if not self._asked[own]:
-                    del self._asked[own]
+                del self._asked[key]
                 self._apply()
 
     def _apply(self) -> None:
-        lowest = all(found[-1] == "tf32" for found in self._asked.values())
+        lowest = all(found == "tf32" for found in dict(self._asked.values()).values())  # the last of each thread
         torch.set_float32_matmul_precision(("high" if lowest else "highest") if self._asked else self._before)
 
 
@@ -89,7 +87,7 @@ def torch_settings(*, threads: int = 1, precision: Precision = "full") -> Iterat
 
     Several threads may be within at once: torch has threads and denormal numbers by thread; for the precision see `_Precisions`.
     """
-    before, flushed = torch.get_num_threads(), _flushes()
+    before, flushed = torch.get_num_threads(), sys.float_info.min / TWO == 0.0  # whether denormal numbers are 0 to this thread
     try:
         torch.set_flush_denormal(True)
         if threads < before:
@@ -100,11 +98,6 @@ def torch_settings(*, threads: int = 1, precision: Precision = "full") -> Iterat
         if torch.get_num_threads() != before:
             torch.set_num_threads(before)
         torch.set_flush_denormal(flushed)
-
-
-def _flushes() -> bool:
-    """Return whether this thread takes denormal numbers for 0."""
-    return sys.float_info.min / TWO == 0.0
 
 
 @contextmanager

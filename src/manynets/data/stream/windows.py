@@ -9,9 +9,9 @@ While the networks train on a window, a thread reads and encodes the next one.
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -108,10 +108,8 @@ class WindowReader:
     def __init__(self, layout: Layout, read: Callable[[int], Encoded]) -> None:
         self.layout, self.read = layout, read
         self._ahead: Encoded | None = None  # the memory of the next window
-        self._ready: queue.Queue[Any] = queue.Queue()
-        self._stop, self._wanted = threading.Event(), threading.Semaphore()
-        self._thread: threading.Thread | None = None
-        self._next = -1  # the window that the thread fills next, counted through all epochs
+        self._stop, self._next = threading.Event(), -1  # the window that is read ahead, counted through all epochs
+        self._thread: ThreadPoolExecutor | None = None
 
     def fill(self, number: int, out: Encoded) -> int:
         """Write window `number`, counted through all epochs, into the rows of `out`; return how many it has.
@@ -120,53 +118,35 @@ class WindowReader:
         """
         if number != self._next or self._thread is None:
             self.close()
-            self._begin(number, out)
-        rows = self._ready.get()
-        if isinstance(rows, BaseException):
-            self.close()
-            raise rows
+            if self._ahead is None:
+                self._ahead = Encoded(*(None if part is None else np.zeros_like(part) for part in out))  # type: ignore[arg-type]
+            self._stop.clear()
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="window reader")
+            self._filled = self._windows(number, self._ahead)
+            self._next, self._rows = number, self._thread.submit(next, self._filled)
         assert self._ahead is not None
+        try:
+            rows = self._rows.result()
+        except Exception:
+            self.close()
+            raise
         _copy(out, 0, _cut(self._ahead, 0, rows))
-        self._next = number + 1
-        self._wanted.release()
-        return int(rows)
+        self._next, self._rows = number + 1, self._thread.submit(next, self._filled)
+        return rows
 
     def close(self) -> None:
         """End the thread."""
         self._stop.set()
-        self._wanted.release()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.shutdown()
         self._thread, self._next = None, -1
 
-    def _begin(self, number: int, out: Encoded) -> None:
-        if self._ahead is None:
-            self._ahead = Encoded(*(None if part is None else np.zeros_like(part) for part in out))  # type: ignore[arg-type]
-        self._ready, self._stop, self._wanted = queue.Queue(), threading.Event(), threading.Semaphore()
-        given = number, self._ahead, self._ready, self._stop, self._wanted
-        self._thread = threading.Thread(target=self._run, args=given, name="window reader", daemon=True)
-        self._thread.start()
-
-    def _run(
-        self, number: int, ahead: Encoded, ready: queue.Queue[Any], stop: threading.Event, wanted: threading.Semaphore
-    ) -> None:
-        try:
-            windows = self._windows(number, ahead, stop)
-            while True:
-                wanted.acquire()  # the window before was taken
-                rows = None if stop.is_set() else next(windows, None)
-                if rows is None:
-                    return
-                ready.put(rows)
-        except BaseException as error:  # for the thread that trains
-            ready.put(error)
-
-    def _windows(self, number: int, ahead: Encoded, stop: threading.Event) -> Iterator[int]:
+    def _windows(self, number: int, ahead: Encoded) -> Iterator[int]:
         """Fill `ahead` with window `number`, the one after it and so on; yield the rows of each."""
         layout = self.layout
         epoch, first = divmod(number, layout.windows)
         while True:
-            pieces = self._pieces(epoch, layout.start + layout.span(first)[0], stop)
+            pieces = self._pieces(epoch, layout.start + layout.span(first)[0])
             rest: Encoded | None = None
             for window in range(first, layout.windows):
                 start, end = layout.span(window)
@@ -182,12 +162,12 @@ class WindowReader:
                 yield rows
             epoch, first = epoch + 1, 0
 
-    def _pieces(self, epoch: int, position: int, stop: threading.Event) -> Iterator[Encoded]:
+    def _pieces(self, epoch: int, position: int) -> Iterator[Encoded]:
         """Yield the encoded rows of an epoch from a position on, block by block."""
         order = self.layout.order(epoch)
         ends = np.cumsum(self.layout.counts[order])
         for place in range(int(np.searchsorted(ends, position, side="right")), len(order)):
-            if stop.is_set():
+            if self._stop.is_set():
                 return
             block = int(order[place])
             if not self.layout.counts[block]:

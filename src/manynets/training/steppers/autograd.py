@@ -81,42 +81,6 @@ class Autograd(Stepper):
         return tensors
 
 
-@dataclasses.dataclass(frozen=True)
-class Batch:
-    """The rows of one step: x (b, D), target (b, O), weight (b,) or None, share (b,) or ().
-
-    size: rows of the batch, of which those here are the rows `part`. whole: that batch, None where they are all of it.
-    """
-
-    x: Tensor
-    target: Tensor
-    weight: Tensor | None
-    share: Tensor
-    size: int
-    part: slice
-    whole: Whole | None
-
-
-class TotalOverRanks(torch.autograd.Function):
-    """A sum's total over all processes, y = sum_r x_r; and so dL/dx_r = sum_r dL_r/dy, where L_r is the loss of the rows of process r."""
-
-    @staticmethod
-    def forward(context: Any, part: Tensor, ranks: Ranks) -> Tensor:
-        context.ranks, total = ranks, part.clone()
-        ranks.add(total)
-        return total
-
-    @staticmethod
-    def backward(context: Any, *slopes: Tensor) -> tuple[Tensor, None]:
-        total = slopes[0].clone()
-        context.ranks.add(total)
-        return total, None
-
-
-def _total(ranks: Ranks, part: Tensor) -> Tensor:
-    return TotalOverRanks.apply(part, ranks)  # type: ignore[no-untyped-call]
-
-
 class AutogradNetwork:
     """Network k of a stepper: its parameters as leaves of autograd's graph, its gradient, its update."""
 
@@ -129,9 +93,8 @@ class AutogradNetwork:
         self.grad = self.total.tensor
         if isinstance(population, ModulePopulation):
             population.write_gradient_to(self.grad)
-        state = {name: tensor[k : k + 1] for name, tensor in owner.state.items()}
         optimizer = GroupedOptimizer([recipe], population.shapes, flat)
-        state = {name: state[name] for name in optimizer.state_names()}
+        state = {name: owner.state[name][k : k + 1] for name in optimizer.first.state_names}
         self.update = Update(optimizer, [recipe], flat, self.grad, state, population.weight_count)
         self.own_weight = None if self.member.weight is None else torch.from_numpy(self.member.weight).to(flat)
         device = owner.device.type
@@ -158,11 +121,10 @@ class AutogradNetwork:
                 scores = self.forward(owner, batch, step)
             loss = (self.objective.rows(scores.to(batch.x.dtype), batch.target) * batch.share).sum()
         self.backward(owner, loss)
-        self.total.add()
-        penalty = self.update.penalty()
+        self.total.add()  # what the other processes have for their rows
+        penalty, scale = self.update.penalty(), owner.penalty_scale(step, 1)
         scores = scores.detach().to(batch.x.dtype)
         log = owner.log_of(self.objective, scores, batch.target, batch.weight, 0.0 if penalty is None else penalty[0])
-        scale = owner.penalty_scale(step, 1)
         self.update.step(now, None if scale is None else self.grad.new_tensor(scale[:, self.k : self.k + 1]))
         return log
 
@@ -232,3 +194,39 @@ class AutogradNetwork:
             return
         for out, grad in zip(self.out, torch.autograd.grad(loss, list(self.leaves.values())), strict=True):
             out.copy_(grad)
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """The rows of one step: x (b, D), target (b, O), weight (b,) or None, share (b,) or ().
+
+    size: rows of the batch, of which those here are the rows `part`. whole: that batch, None where they are all of it.
+    """
+
+    x: Tensor
+    target: Tensor
+    weight: Tensor | None
+    share: Tensor
+    size: int
+    part: slice
+    whole: Whole | None
+
+
+class TotalOverRanks(torch.autograd.Function):
+    """A sum's total over all processes, y = sum_r x_r; and so dL/dx_r = sum_r dL_r/dy, where L_r is the loss of the rows of process r."""
+
+    @staticmethod
+    def forward(context: Any, part: Tensor, ranks: Ranks) -> Tensor:
+        context.ranks, total = ranks, part.clone()
+        ranks.add(total)
+        return total
+
+    @staticmethod
+    def backward(context: Any, *slopes: Tensor) -> tuple[Tensor, None]:
+        total = slopes[0].clone()
+        context.ranks.add(total)
+        return total, None
+
+
+def _total(ranks: Ranks, part: Tensor) -> Tensor:
+    return TotalOverRanks.apply(part, ranks)  # type: ignore[no-untyped-call]

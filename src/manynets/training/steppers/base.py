@@ -75,7 +75,7 @@ class Stepper(abc.ABC):
         else:
             initial = [member.initial for member in members]
             self.population = Population.start(problem.shape_of(first.spec), initial, device=self.device, dtype=self.dtype)
-        self._assemble({name: self._started(name) for m in members for name in m.progress.optimizer})
+        self._assemble(self._started)
 
     def _started(self, name: str) -> Tensor:
         """Return the optimizer's tensor (K, P) as earlier trainings of the networks left it, zeros where there was none."""
@@ -85,9 +85,9 @@ class Stepper(abc.ABC):
                 out[k] = torch.from_numpy(np.array(member.progress.optimizer[name]))
         return out
 
-    def _assemble(self, before: Mapping[str, Tensor]) -> None:
-        """Make what depends on which networks there are. before: the optimizer's tensors, as far as there are any."""
-        members, flat = self.members, self.population.flat
+    def _assemble(self, before: Callable[[str], Tensor]) -> None:
+        """Make what depends on which networks there are. before: gives the optimizer's tensors by name."""
+        members = self.members
         recipes = [member.recipe for member in members]
         self.tasks = [member.task or self.problem.task for member in members]
         self.objective: Objective = joint_objective(self.tasks, self.recipe)
@@ -102,8 +102,8 @@ class Stepper(abc.ABC):
             merge_single=self.merges,
             threads=self.user_threads,
         )
-        self.optimizer = GroupedOptimizer(recipes, self.population.shapes, flat)
-        self.state = {name: before[name] if name in before else torch.zeros_like(flat) for name in self.optimizer.state_names()}
+        self.optimizer = GroupedOptimizer(recipes, self.population.shapes, self.population.flat)
+        self.state = {name: before(name) for name in self.optimizer.first.state_names}
         self.spread = variances(self.problem.rows, own, weights, self.loss)
         self.validation: Validation | None = None
         held_out = self.problem.validation
@@ -159,7 +159,7 @@ class Stepper(abc.ABC):
         index = torch.tensor(indices, device=self.device)
         self.members, self.alive = [self.members[k] for k in indices], self.alive[list(indices)]
         self.population = self.population.take(index)
-        self._assemble({name: tensor.index_select(0, index) for name, tensor in self.state.items()})
+        self._assemble(lambda name: self.state[name].index_select(0, index))
 
     def sound(self, log: Log) -> NDArray[np.bool_]:
         """Return whether loss and penalty are finite in the type that is trained in, and so within its range: (..., 2)."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from itertools import pairwise
 
 from manynets import core
 from manynets.errors import OptionError
@@ -34,25 +33,21 @@ def choose(problem: Problem, member: Member) -> str:
     recipe, spec, on_cpu = member.recipe, member.spec, problem.rows.x.device.type == "cpu"
     if not isinstance(spec, MLP):
         return "autograd"
-    periodic = isinstance(spec.embedding, Periodic)
-    if recipe.gradient == "compiled" and periodic:
-        raise OptionError("gradient is 'compiled', but the core knows no Periodic embedding; use 'auto' or 'closed_form'")
-    several = bool(recipe.quantiles)
-    if recipe.gradient == "compiled" and several:
-        raise OptionError("gradient is 'compiled', but the core knows one quantile only; use 'auto' or 'closed_form'")
+    limit = "no Periodic embedding" if isinstance(spec.embedding, Periodic) else "one quantile only" if recipe.quantiles else ""
+    if recipe.gradient == "compiled" and limit:
+        raise OptionError(f"gradient is 'compiled', but the core knows {limit}; use 'auto' or 'closed_form'")
     if recipe.gradient == "compiled" and (core.load() is None or not on_cpu):
         raise OptionError("gradient is 'compiled', but there is no compiled core here, or the device is not the CPU; use 'auto'")
     if recipe.precision == "bf16" and recipe.gradient in ("auto", "compiled"):  # which the core does not know
         return "autograd" if on_cpu else "closed_form"
     if recipe.gradient != "auto":
         return recipe.gradient
-    if not on_cpu or core.load() is None or periodic or several:
+    if not on_cpu or core.load() is None or limit:
         return "closed_form"
-    sizes = [a * b for a, b in pairwise((problem.rows.x.shape[1], *spec.hidden, problem.task.outputs))]
-    rows = batch_rows(recipe, member.row_count(problem))
-    step = 3.0 * rows * sum(sizes) * (2 if recipe.dtype == "float64" else 1)
-    largest = CORE_STEP * (AHEAD if core.mkl_is_narrow() else 1.0)
-    return "compiled" if max(sizes) <= CORE_MATRIX and step <= largest else "closed_form"
+    shape, rows = problem.shape_of(spec), batch_rows(recipe, member.row_count(problem))
+    step = 3.0 * rows * shape.multiplications * (2 if recipe.dtype == "float64" else 1)
+    small = step <= CORE_STEP * (AHEAD if core.mkl_is_narrow() else 1.0) and shape.largest_matrix <= CORE_MATRIX
+    return "compiled" if small else "closed_form"
 
 
 def modes_for(problem: Problem, member: Member) -> AbstractContextManager[None]:

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from manynets import core, spec
+from manynets import core
 from manynets.data.batches import Batches
+from manynets.nn.core_scores import networks_of
 from manynets.nn.dropout import dropout_rates, stream_keys
 from manynets.nn.population import Population
-from manynets.optim import SGDSteps
 from manynets.spec import MLP
 from manynets.training.steppers.base import Array, Host, Log, Stepper
 
@@ -100,14 +100,11 @@ class Compiled(Stepper):
 
     def _job(self, batches: Batches) -> core.Job:
         """Return a job for the current networks and the rows of these batches, without order and steps."""
-        population, shape = self.population, self.population.shape  # type: ignore[union-attr]
-        assert isinstance(population, Population)
+        assert isinstance(self.population, Population)
         recipes, optimizer = [member.recipe for member in self.members], self.optimizer.first
         parts = [part for part, _, _ in self.optimizer.parts]
         specs = [member.spec for member in self.members if isinstance(member.spec, MLP)]
-        widths = np.array([shape.in_features, *shape.hidden, shape.out_features])
         columns: dict[str, Array] = {
-            "widths": widths,
             "unit": np.broadcast_to(self.loss.unit, (len(specs), 1, self.loss.outputs)),
             "active": np.ones(len(specs), dtype=np.uint8),
             "hyper": np.stack([[one.values(name) for name in one.hyperparameters] for _, _, one in self.optimizer.parts]).transpose(
@@ -118,20 +115,14 @@ class Compiled(Stepper):
             "l2": np.array([recipe.l2 for recipe in recipes], dtype=np.float64),
             "clip": np.array([math.inf if r.clip_norm is None else r.clip_norm for r in recipes], dtype=np.float64),
             "smoothing": np.array([recipe.label_smoothing for recipe in recipes], dtype=np.float64),
-            "keys": stream_keys([recipe.seed for recipe in recipes], len(widths) - 1),
+            "keys": stream_keys([recipe.seed for recipe in recipes], len(self.population.shape.layers)),
             "dropout": dropout_rates(specs),
         }
-        state = [self._address(self.state[name]) for name in optimizer.state_names()]
+        state = [self._address(self.state[name]) for name in optimizer.state_names]
         rows, weights = batches.rows, batches.weights
         return core.Job(
-            type=population.flat.element_size(),
+            **networks_of(self.population),
             threads=self.user_threads,
-            networks=len(specs),
-            layers=len(widths) - 1,
-            activation=get_args(spec.Activation).index(shape.activation),
-            bias=shape.bias,
-            batch_norm=shape.batch_norm,
-            input_scale=shape.input_scale,
             loss=2 + LOSSES.index(self.loss.name) if self.loss.kind == "number" else int(self.loss.kind == "labels"),
             total=self.loss.total,
             parameter=float(self.recipe.quantile if self.recipe.loss == "quantile" else self.recipe.delta),  # type: ignore[arg-type]
@@ -144,14 +135,10 @@ class Compiled(Stepper):
             weight_stride=0 if weights is None or len(weights) == 1 else len(rows),
             batch_size=batches.batch_size,
             steps_per_epoch=batches.order_steps,
-            flat=self._address(population.flat),
-            parameters=population.flat.shape[1],
-            statistics=self._address(population.statistics),
-            statistics_size=population.statistics.shape[1],
             state=core.Pointers(*state, *[None] * (2 - len(state))),
             optimizer=optimizer.number,
             parts=len(parts),
-            nesterov=isinstance(optimizer, SGDSteps) and optimizer.nesterov,
-            lr_in_velocity=isinstance(optimizer, SGDSteps) and optimizer.lr_inside,
+            nesterov=optimizer.nesterov,
+            lr_in_velocity=optimizer.lr_inside,
             **{name: self._address(np.ascontiguousarray(array)) for name, array in columns.items()},
         )
