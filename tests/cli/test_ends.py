@@ -51,10 +51,10 @@ def test_a_sweep_that_cannot_begin_leaves_what_was_there(call: Call, table: Path
     assert call(*SWEEP, table).code == 0
     before = files()
     with monkeypatch.context() as patch:
-        patch.setattr("manynets.modelfile.replacing", full)
+        patch.setattr("manynets.cli.sweep_results.replacing", full)
         assert "No space left" in call(*SWEEP, table, "--out", "new").err
         assert not Path("new").exists()
-    for name, fault in (("manynets.modelfile.replacing", full), ("manynets.cli.sweep_results.os.rename", fails_once)):
+    for name, fault in (("manynets.cli.sweep_results.replacing", full), ("manynets.cli.sweep_results.os.rename", fails_once)):
         with monkeypatch.context() as patch:
             patch.setattr(name, fault)
             assert "No space left" in call(*SWEEP, table, "--overwrite").err

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from manynets.claims import claim
-from manynets.cli.seen import row_hashes
+from manynets.cli.fingerprint import row_hashes
 from manynets.modelfile import read_model_file
 from manynets.runs import read_run
 from tests.cli.conftest import KIND, SMALL, Call

@@ -74,7 +74,7 @@ def test_a_file_that_may_not_be_read(call: Call, table: Path, monkeypatch: pytes
     def refuse(*arguments: object, **settings: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", "houses.csv")
 
-    monkeypatch.setattr("manynets.cli.origin.open_data", refuse)
+    monkeypatch.setattr("manynets.tables.open_file", refuse)
     done = call("inspect", "houses.csv")
     assert done.code == 2
     assert done.err == "error: houses.csv: Permission denied; change its permissions, or give another file or folder\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 from pathlib import Path
@@ -9,7 +10,6 @@ from pathlib import Path
 import pytest
 
 import manynets as mn
-from manynets.cli import saved_runs
 from manynets.cli.saved_runs import open_run
 from manynets.runs import SavedRun
 from tests.cli.conftest import Call
@@ -134,5 +134,5 @@ def test_a_run_of_several_processes_is_not_that_of_one(call: Call, table: Path, 
         return found
 
     assert "trained it together" not in call("rerun", "run").out
-    monkeypatch.setattr(saved_runs, "open_run", opened)
+    monkeypatch.setattr(importlib.import_module("manynets.cli.rerun"), "open_run", opened)
     assert "2 processes trained it together, and 1 now" in call("rerun", "run").out

@@ -10,6 +10,7 @@ import pytest
 from sklearn.model_selection import cross_val_score
 
 import manynets as mn
+from manynets.cli.report import console_for, print_table
 from manynets.errors import warn_user
 from tests.cli.conftest import Call
 
@@ -61,3 +62,9 @@ def test_a_warning_points_at_the_users_line() -> None:
     with pytest.warns(UserWarning, match="here") as direct:
         warn_user("here")
     assert direct[0].filename == __file__
+
+
+def test_a_heading_in_brackets_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(console_for(), ["[bold]", "size [m]"], [("[a]", 1)], title="[red]rooms")
+    shown = capsys.readouterr().out
+    assert all(text in shown for text in ("[bold]", "size [m]", "[a]", "[red]rooms"))

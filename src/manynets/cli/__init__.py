@@ -42,21 +42,10 @@ from manynets.renames import OPTIONS
 
 __all__ = ["app", "command_line", "main"]
 
-_HOME = re.compile(r"(--(?:out|output|data-dir|test|resume|plot|storage)=)(~(?:/.*)?)", re.DOTALL)
+_HOME = re.compile(r"\A(--(?:out|output|data-dir|test|resume|plot|storage)=)(~(?:/.*)?)\Z", re.DOTALL)
 """A path behind =, where the shell leaves ~ as it is."""
-
-
-def _in_home(match: re.Match[str]) -> str:
-    return match[1] + os.path.expanduser(match[2])
-
-
 _FORMER = {old.replace("_", "-"): new.replace("_", "-") for old, new in OPTIONS.items()}
-
-
-def _current_name(option: str) -> str:
-    """Return the name of an option that had another one in version 0.1."""
-    return _FORMER.get(option, option)
-
+"""Options that had another name in version 0.1."""
 
 app = typer.Typer(
     name="manynets",
@@ -70,7 +59,8 @@ COMMANDS = (
     train, sweep, rerun, evaluate, compare, explain, report, predict, export, serve, playground, inspect, show, plot, datasets, study, doctor,
 )  # fmt: skip
 for command in COMMANDS:
-    app.command(context_settings={"token_normalize_func": _current_name}, rich_help_panel=panel_of(command.__name__))(command)
+    settings = {"token_normalize_func": lambda option: _FORMER.get(option, option)}
+    app.command(context_settings=settings, rich_help_panel=panel_of(command.__name__))(command)
 
 
 def _version(asked: bool) -> None:
@@ -131,7 +121,7 @@ def _run(command: Any, arguments: Sequence[str] | None, usage_error: Any) -> int
             null = next((word for word in given if "\0" in word), None)
             if null is not None:
                 return _print_error(f"the argument {null!r} holds a null character, which no name or path can hold; leave it out")
-            expanded = [_in_home(found) if (found := _HOME.fullmatch(word)) else word for word in given]
+            expanded = [_HOME.sub(lambda found: found[1] + os.path.expanduser(found[2]), word) for word in given]
             code = command.main(expanded, prog_name="manynets", standalone_mode=False)
     except MemoryError as error:
         return _print_error(f"not enough memory: {error or 'none is left'}; use smaller layers, or fewer rows or columns")

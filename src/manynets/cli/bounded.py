@@ -1,9 +1,12 @@
-"""Metrics, cut to what can be read, and what metrics.json can hold."""
+"""Metrics of a model, cut to what can be read, and what metrics.json can hold."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from manynets.cli.data import Part
 
 MOST = 100
 """With more classes or labels than this, only the worst are listed."""
@@ -33,24 +36,16 @@ def bounded(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
+def metrics_of(model: Any, part: Part) -> dict[str, Any]:
+    """Return the number of rows, loss and metrics of a model on some rows."""
+    return metrics_of_scores(model, model.mean_logits(model.logits(part.X)), part)
+
+
+def metrics_of_scores(model: Any, scores: Any, part: Part) -> dict[str, Any]:
+    """Return the number of rows, loss and metrics of a model whose scores (N, O) of some rows are there already."""
+    return bounded({"rows": part.rows, **model.figures(scores, part.y, sample_weight=part.weight)})
+
+
 def scalars(metrics: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return the metrics that are single numbers; None for None."""
     return None if metrics is None else {name: value for name, value in metrics.items() if not isinstance(value, list | dict)}
-
-
-def epochs_of(model: Any) -> float:
-    """Return the number of epochs that were trained, as an int where it is whole."""
-    epochs = model.history["epoch"][-1] if model.history.get("epoch") else 0.0
-    return int(epochs) if epochs == int(epochs) else float(epochs)
-
-
-def described(model: Any) -> dict[str, Any]:
-    """Return what the JSON line says of a model besides its metrics."""
-    return {
-        "task": model.task.name,
-        "epochs": epochs_of(model),
-        "diverged": model.info["stopped"].count("diverged"),
-        "seconds": model.info["seconds"],
-        "networks": model.size,
-        "parameters": model.parameters,
-    }

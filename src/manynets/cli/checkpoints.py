@@ -16,11 +16,13 @@ from typing import Any
 
 from manynets.claims import claim
 from manynets.cli.options import left_out, stored_shape
+from manynets.cli.origin import absolute, from_standard_input, is_file_name
 from manynets.cli.recipe import flag_of
 from manynets.cli.signals import Stopped
 from manynets.distributed.environment import launched
 from manynets.errors import DivergenceError, ModelFileError, OptionError
 from manynets.jsonfiles import check_shape, read_json
+from manynets.modelfile import replacing
 from manynets.renames import stored_options
 from manynets.runs import leftovers, remove_leftovers
 
@@ -58,7 +60,6 @@ def checkpoint_interval(text: str | None) -> dict[str, Any]:
 
 def portable_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options as JSON that means the same in any folder."""
-    from manynets.cli.origin import absolute, is_file_name
 
     out = {name: value for name, value in options.items() if name not in _WITH_RESUME | {"out", "overwrite"}}
     for name in DATA_PATHS:
@@ -67,19 +68,25 @@ def portable_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def resumed_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options to train with: those given, or with --resume those of the unfinished run."""
-    run = options["resume"]
-    if run is None:
+@contextlib.contextmanager
+def resumed(options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the options to train with: those given, or with --resume those of the unfinished run, which no other process then writes."""
+    if options["resume"] is None:
         if options["data"] is None:
             raise OptionError("give DATA: a data set by name, a table or a .npz file; or --resume RUN")
-        return dict(options)
+        yield dict(options)
+        return
+    run = str(options["resume"]).rstrip("/").removesuffix(".part")
+    with claim(run, remedy="resume another run") if part_folder(run).is_dir() else contextlib.nullcontext():
+        yield _of_unfinished(run, options)
+
+
+def _of_unfinished(run: str, options: Mapping[str, Any]) -> dict[str, Any]:
     defaults = left_out()
     given = [name for name, value in options.items() if name not in _WITH_RESUME and value != defaults[name]]
     if given:
         shown = "DATA" if given[0] == "data" else flag_of(given[0])
-        raise OptionError(f"--resume takes all from the run {run}; leave out {shown}")
-    run = _resumed_run(run)
+        raise OptionError(f"--resume takes all from the run {options['resume']}; leave out {shown}")
     saved = _saved_options(run, required=set(defaults) - _WITH_RESUME - {"out", "overwrite"})
     known = {name: value for name, value in saved.items() if name in defaults}
     overwrite = bool(saved.get("overwrite", False))
@@ -87,23 +94,7 @@ def resumed_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return {**options, **known, "out": run, "overwrite": overwrite, "resume": run, "checkpoint_every": every}
 
 
-def _resumed_run(run: object) -> str:
-    return str(run).rstrip("/").removesuffix(".part")
-
-
-@contextlib.contextmanager
-def claimed_resume(options: Mapping[str, Any]) -> Iterator[None]:
-    """Within this context, no other process writes the run that --resume names; without --resume, it does nothing."""
-    run = options["resume"]
-    if run is None or not part_folder(_resumed_run(run)).is_dir():
-        yield
-        return
-    with claim(_resumed_run(run), remedy="resume another run"):
-        yield
-
-
 def _saved_options(run: str, *, required: set[str]) -> dict[str, Any]:
-    """Return the options of an unfinished run."""
     path = part_folder(run) / OPTIONS
     try:
         saved = stored_options(read_json(path, {}, remedy="train again"))
@@ -158,13 +149,9 @@ def saving_checkpoints(folder: str | os.PathLike[str], options: Mapping[str, Any
         part.discard()
         raise
     except BaseException:
-        if part.run_is_written():
-            part.remove()
-        elif part.checkpoints():
-            part.remove_former()
+        if part.checkpoints() and not part.run_is_written():
             sys.stderr.write(f"the training is saved in {part.path}; {part.how}\n")
-        elif options["resume"] is None:
-            part.discard()
+        part.after_a_stop()
         raise
 
 
@@ -175,7 +162,6 @@ class _PartFolder:
     """
 
     def __init__(self, run: str | os.PathLike[str], options: Mapping[str, Any], every: Mapping[str, Any]) -> None:
-        from manynets.cli.origin import from_standard_input
 
         self.run, self.options, self.every = Path(run), options, every
         self.path = part_folder(run)
@@ -195,7 +181,6 @@ class _PartFolder:
 
     def begin(self) -> dict[str, Any]:
         """Make the folder, and return the arguments of `manynets.train`."""
-        from manynets.modelfile import replacing
         from manynets.training.checkpoint import Checkpoint, checkpoint_files
 
         options, checkpoints = self.options, self.path / CHECKPOINTS
@@ -277,7 +262,6 @@ class _PartFolder:
 
 
 def _inode(folder: str | os.PathLike[str]) -> int | None:
-    """Return the folder's inode, or None."""
     try:
         return os.stat(folder).st_ino
     except OSError:

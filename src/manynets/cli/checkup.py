@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib
 import os
 import platform
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 _MUCH_DISK = 1 << 30  # bytes below which a folder is short of space
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
 class Trouble:
     """Something that is wrong, and how to fix it."""
 
@@ -49,8 +51,6 @@ def troubles_of(found: dict[str, Any]) -> list[Trouble]:
 @functools.cache
 def _requirements() -> list[tuple[str, str, str]]:
     """Return package, allowed versions and extra ("" for none) of each dependency; [] where manynets is not installed."""
-    from importlib import metadata
-
     try:
         lines = metadata.requires("manynets") or []
     except metadata.PackageNotFoundError:
@@ -64,8 +64,6 @@ def _requirements() -> list[tuple[str, str, str]]:
 
 
 def _version_of(package: str) -> str | None:
-    from importlib import metadata
-
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -74,8 +72,6 @@ def _version_of(package: str) -> str | None:
 
 def _versions() -> tuple[dict[str, str | None], dict[str, str]]:
     """Return the versions of Python, the system, manynets and what it always needs; and what of it cannot be imported, and why."""
-    import importlib
-
     from manynets import __version__
 
     versions: dict[str, str | None] = {
@@ -95,28 +91,22 @@ def _versions() -> tuple[dict[str, str | None], dict[str, str]]:
     return versions, broken
 
 
-def _is_allowed(version: str, allowed: str) -> bool:
+def _of_versions(found: dict[str, Any]) -> Iterator[Trouble]:
     from packaging.specifiers import SpecifierSet  # matplotlib brings it
 
-    return SpecifierSet(allowed).contains(version, prereleases=True)
-
-
-def _of_versions(found: dict[str, Any]) -> Iterator[Trouble]:
     for name, why in found["broken"].items():
-        yield Trouble(what=f"{name} cannot be imported: {why}", remedy=f"pip install --force-reinstall {name}")
+        yield Trouble(f"{name} cannot be imported: {why}", f"pip install --force-reinstall {name}")
     installed = _version_of("manynets")
     ours = found["versions"]["manynets"]
     if installed is not None and installed != ours:
         yield Trouble(
-            what=f"the code is manynets {ours}, but {installed} is what was installed",
-            remedy="pip install --editable . in its checkout, or pip install --upgrade manynets",
+            f"the code is manynets {ours}, but {installed} is what was installed",
+            "pip install --editable . in its checkout, or pip install --upgrade manynets",
         )
     for name, allowed, _ in _requirements():
         version = _version_of(name)
-        if version is not None and not _is_allowed(version, allowed):
-            yield Trouble(
-                what=f"{name} {version} is installed, but manynets needs {allowed}", remedy=f"pip install '{name}{allowed}'"
-            )
+        if version is not None and not SpecifierSet(allowed).contains(version, prereleases=True):
+            yield Trouble(f"{name} {version} is installed, but manynets needs {allowed}", f"pip install '{name}{allowed}'")
 
 
 # --------------------------------------------------------------------------------------------------- processor, core and GPU
@@ -174,35 +164,32 @@ def _of_processor(found: dict[str, Any]) -> Iterator[Trouble]:
     core, processor, gpu = found["core"], found["processor"], found["gpu"]
     if core["switched_off"]:
         yield Trouble(
-            what="the compiled core is switched off by MANYNETS_NO_CORE=1: small networks train slowly",
-            remedy="unset MANYNETS_NO_CORE",
+            "the compiled core is switched off by MANYNETS_NO_CORE=1: small networks train slowly", "unset MANYNETS_NO_CORE"
         )
     elif not core["loaded"]:
         compiler = "" if core["compiler"] else "install a C++ compiler (such as g++), then "
         yield Trouble(
-            what="there is no compiled core that fits: small networks train slowly",
-            remedy=f"{compiler}pip install --force-reinstall --no-deps manynets, or python hatch_build.py in a checkout",
+            "there is no compiled core that fits: small networks train slowly",
+            f"{compiler}pip install --force-reinstall --no-deps manynets, or python hatch_build.py in a checkout",
         )
     wanted = processor["omp_num_threads"]
     if wanted is not None and not (wanted.isdigit() and int(wanted) >= 1):
-        yield Trouble(
-            what=f"OMP_NUM_THREADS is {wanted!r}, which is no number of threads", remedy="unset OMP_NUM_THREADS, or give a number"
-        )
+        yield Trouble(f"OMP_NUM_THREADS is {wanted!r}, which is no number of threads", "unset OMP_NUM_THREADS, or give a number")
     elif wanted is not None and int(wanted) > processor["usable"]:
         yield Trouble(
-            what=f"OMP_NUM_THREADS is {wanted}, but this process may use {processor['usable']} of the cores",
-            remedy=f"export OMP_NUM_THREADS={processor['usable']}",
+            f"OMP_NUM_THREADS is {wanted}, but this process may use {processor['usable']} of the cores",
+            f"export OMP_NUM_THREADS={processor['usable']}",
         )
     if gpu["hardware"] and not gpu["devices"]:
         if gpu["cuda"] is None:
             yield Trouble(
-                what="there is a GPU of NVIDIA, but the installed torch was built without CUDA",
-                remedy="pip install --force-reinstall torch, from the default index",
+                "there is a GPU of NVIDIA, but the installed torch was built without CUDA",
+                "pip install --force-reinstall torch, from the default index",
             )
         else:
             yield Trouble(
-                what=f"there is a GPU of NVIDIA, but torch, built for CUDA {gpu['cuda']}, cannot use it",
-                remedy="see whether nvidia-smi works; update the driver, or start the container with its GPU",
+                f"there is a GPU of NVIDIA, but torch, built for CUDA {gpu['cuda']}, cannot use it",
+                "see whether nvidia-smi works; update the driver, or start the container with its GPU",
             )
 
 
@@ -253,14 +240,14 @@ def _of_folders(found: dict[str, Any]) -> Iterator[Trouble]:
     for folder in found["folders"]:
         path, is_data = folder["path"], "MANYNETS_DATA" in folder["purpose"]
         if not folder["there"]:
-            yield Trouble(what=f"MANYNETS_DATA is {path}, which is no folder", remedy="make that folder, or unset MANYNETS_DATA")
+            yield Trouble(f"MANYNETS_DATA is {path}, which is no folder", "make that folder, or unset MANYNETS_DATA")
         elif not folder["writable"] and not is_data:  # that of the data sets is often shared and only read
             remedy = (
                 "change to another folder, or give --out" if "current" in folder["purpose"] else "set TMPDIR to a folder of yours"
             )
-            yield Trouble(what=f"no file can be written to {path} ({folder['purpose']})", remedy=remedy)
+            yield Trouble(f"no file can be written to {path} ({folder['purpose']})", remedy)
         elif folder["writable"] and folder["free"] < _MUCH_DISK:
             yield Trouble(
-                what=f"{path} has {folder['free'] / 2**20:,.0f} MB left, which checkpoints and models may fill",
-                remedy="free some space, or use another disk",
+                f"{path} has {folder['free'] / 2**20:,.0f} MB left, which checkpoints and models may fill",
+                "free some space, or use another disk",
             )

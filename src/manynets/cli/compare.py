@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from manynets.cli.arguments import Header, JsonLine, Target, argument, option
+from manynets.cli.bounded import metrics_of
+from manynets.cli.report import console_for, describe, note, print_json, print_metrics, print_table
+from manynets.cli.saved_runs import open_run
 from manynets.errors import DataError, OptionError
 
 
@@ -12,7 +15,7 @@ def compare(
     runs: Annotated[list[str], argument("RUN RUN ...", help="Two or more runs: run folders, model files or sweeps.")],
     data: Annotated[
         str | None,
-        option("--data", metavar="DATA", help="Rows with the target to compare the runs on. [the test rows of the first run]"),
+        option(metavar="DATA", help="Rows with the target to compare the runs on. [the test rows of the first run]"),
     ] = None,
     target: Target = None,
     header: Header = None,
@@ -24,15 +27,12 @@ def compare(
     manynets compare runs/houses-1 runs/houses-2
     manynets compare runs/houses-1 runs/houses-sweep-1 --data sold_houses.csv
     """
-    from manynets.cli.report import console_for, describe, print_json, print_metrics, table_of
-    from manynets.cli.saved_runs import open_run
 
     if len(runs) < 2:
         raise OptionError(f"there is only one run, {runs[0]}, and nothing to compare it with; give two or more")
     console = console_for(to_stderr=json_line)
     found = [open_run(path) for path in runs]
-    names = [str(path) for path in runs]
-    if len(set(names)) < len(names):
+    if len(set(runs)) < len(runs):
         raise OptionError("the same run is named twice; give different ones")
     tasks = {run.model.task.name for run in found}
     if len(tasks) > 1:
@@ -44,13 +44,13 @@ def compare(
             f"{run.model.parameters:,}",
             f"{run.model.info.get('seconds', 0.0):.1f}",
         )
-        for name, run in zip(names, found, strict=True)
+        for name, run in zip(runs, found, strict=True)
     ]
     metrics, part = _on_the_same_rows(found, data, target, header, console)
-    console.print(table_of(["run", "network", "parameters", "seconds"], rows, title="Runs"))
-    print_metrics(console, dict(zip(names, _by_loss(found, metrics), strict=True)), title=f"Metrics on the {part} rows")
+    print_table(console, ["run", "network", "parameters", "seconds"], rows, title="Runs")
+    print_metrics(console, dict(zip(runs, _by_loss(found, metrics), strict=True)), title=f"Metrics on the {part} rows")
     if json_line:
-        print_json({"data": part, "runs": dict(zip(names, metrics, strict=True))})
+        print_json({"data": part, "runs": dict(zip(runs, metrics, strict=True))})
 
 
 def _by_loss(found: list[Any], metrics: list[Any]) -> list[Any]:
@@ -79,9 +79,7 @@ def _on_the_same_rows(found: list[Any], data: str | None, target: str | None, he
 
     Each run reads the rows by itself, as each has an encoder of its own.
     """
-    from manynets.cli.fit import metrics_of
     from manynets.cli.new_data import evaluation_rows, with_origin_of
-    from manynets.cli.report import note
 
     metrics, name = [], ""
     count = None

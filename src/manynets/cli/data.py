@@ -10,12 +10,17 @@ from typing import Any, Literal
 
 import numpy as np
 
+from manynets import datasets
 from manynets.cli import defaults
 from manynets.cli.fingerprint import fingerprint_of, fingerprint_of_arrays, unchanged
-from manynets.cli.origin import NAMED_ONLY, STANDARD_INPUT, kind_of, name_of, open_data, stem_of, text_options_of, with_notes
+from manynets.cli.origin import NAMED_ONLY, STANDARD_INPUT, kind_of, name_of, open_data, stem_of, with_notes
 from manynets.cli.table_columns import columns_named, leak_notes, refuse_target, split_by
+from manynets.data.check import rows_with_weight
 from manynets.data.split import SplitBy
 from manynets.errors import DataError, ModelFileError, one_of
+from manynets.tables import Table, match_labels, split_target, understand
+from manynets.tables.files import standard_input
+from manynets.tables.target import refuse_text_targets, unit_of_target
 
 _NEEDED = {
     "named": ("name", "seed", "task"), "arrays": ("path", "seed", "task", "test_fraction"),
@@ -89,8 +94,6 @@ def load_source(origin: Mapping[str, Any]) -> DataSource:
 
 
 def _named(origin: Mapping[str, Any]) -> DataSource:
-    from manynets import datasets
-
     known = {name: origin[name] for name in NAMED_ONLY if name in origin}
     data = datasets.load(origin["name"], seed=origin["seed"], **known)
     arrays = (data.X, data.y, data.X_test, data.y_test, data.X_validation, data.y_validation)
@@ -160,21 +163,8 @@ def _rows(X: Any, path: str) -> Any:
 # ----------------------------------------------------------------------------------------------------------------- tables
 
 
-def read_frame(path: str, origin: Mapping[str, Any], *, text: Sequence[str] = ()) -> tuple[Any, tuple[str, ...]]:
-    """Return the table in a file, read with the delimiter, encoding and header of the origin, and notes.
-
-    text: columns to read as text.
-    """
-    from manynets.tables import read_table
-
-    return with_notes(lambda: read_table(path, **text_options_of(path, origin), text=text))
-
-
 def _table_part(table: Any, origin: Mapping[str, Any]) -> tuple[Part, tuple[str, ...]]:
     """Return features, target and weights of a table, and notes."""
-    from manynets.tables import split_target
-    from manynets.tables.target import refuse_text_targets
-
     targets = columns_named(origin["target"], table.names)
     (X, y, weight), notes = with_notes(
         lambda: split_target(
@@ -189,9 +179,6 @@ def _table_part(table: Any, origin: Mapping[str, Any]) -> tuple[Part, tuple[str,
 
 
 def _table(origin: Mapping[str, Any]) -> DataSource:
-    from manynets.tables import understand
-    from manynets.tables.target import unit_of_target
-
     path = origin["path"]
     content = _piped(path)
     declared = [name for word in origin.get("categorical", []) for name in (word, *(part.strip() for part in word.split(",")))]
@@ -228,8 +215,6 @@ def _table(origin: Mapping[str, Any]) -> DataSource:
 
 def _piped(path: str) -> bytes | None:
     """Return the bytes of standard input if the path is "-", else None. They are read once, for the table and its fingerprint."""
-    from manynets.tables.files import standard_input
-
     return standard_input() if path == STANDARD_INPUT else None
 
 
@@ -240,8 +225,6 @@ def test_part(
 
     text: columns to read as text. content: the bytes of standard input, where they are read already.
     """
-    from manynets.tables import match_labels
-
     if kind_of(path) != "table":
         raise DataError(f"{path} is not a table, but the network was trained on one; give a file with the same columns")
     table, found = open_data(path, origin, text=text, content=content)
@@ -280,16 +263,16 @@ def _split(whole: Part, origin: Mapping[str, Any], task: Any, fraction: float) -
 
 def taken(part: Part, rows: Any) -> Part:
     """Return these rows of a part; a table is not copied."""
-    from manynets.tables import Table
+    weight, by = (None if part.weight is None else part.weight[rows]), (None if part.by is None else part.by.take(rows))
+    return Part(X=taken_rows(part.X, rows), y=part.y[rows], weight=weight, by=by)
 
-    X = part.X.take(rows) if isinstance(part.X, Table) else part.X[rows]
-    weight = None if part.weight is None else part.weight[rows]
-    return Part(X=X, y=part.y[rows], weight=weight, by=None if part.by is None else part.by.take(rows))
+
+def taken_rows(X: Any, rows: Any) -> Any:
+    """Return these rows of an array or a table."""
+    return X.take(rows) if isinstance(X, Table) else X[rows]
 
 
 def with_weight(source: DataSource) -> DataSource:
     """Return the data without the training rows of weight 0."""
-    from manynets.data.check import rows_with_weight
-
     counted = rows_with_weight(None, source.train.weight)
     return source if counted is None else dataclasses.replace(source, train=taken(source.train, counted))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from manynets.cli.arguments import DataFolder
+from manynets.cli.report import console_for, print_table
 
 
 def datasets(data_dir: DataFolder = None) -> None:
@@ -11,11 +12,10 @@ def datasets(data_dir: DataFolder = None) -> None:
     \b
     manynets datasets
     """
-    from manynets.cli.report import console_for, table_of
     from manynets.datasets import describe
 
     rows = [
         (one.name, one.about, one.rows, one.test_rows, one.features, one.task, one.where) for one in describe(data_dir=data_dir)
     ]
     names = ["name", "what", "rows", "test rows", "features", "task", "where from"]
-    console_for().print(table_of(names, rows))
+    print_table(console_for(), names, rows)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from typing import Annotated, Any
 
 from manynets.cli.arguments import option
+from manynets.cli.report import console_for, print_table
 
 
 def doctor(json_line: Annotated[bool, option("--json", help="Print one JSON object instead of the report.")] = False) -> None:
@@ -14,9 +17,6 @@ def doctor(json_line: Annotated[bool, option("--json", help="Print one JSON obje
     manynets doctor
     manynets doctor --json
     """
-    import dataclasses
-    import json
-
     from manynets.cli.checkup import examine, troubles_of
 
     found = examine()
@@ -28,21 +28,24 @@ def doctor(json_line: Annotated[bool, option("--json", help="Print one JSON obje
 
 
 def _print(found: dict[str, Any], troubles: list[Any]) -> None:
-    from manynets.cli.report import console_for, table_of
 
     console = console_for()
     versions = {name: version or "not installed" for name, version in found["versions"].items()}
-    console.print(table_of(["package", "version"], list(versions.items())))
-    console.print(table_of(["processor and GPU", ""], [("cores", _cores(found["processor"])), *_engines(found)]))
+    print_table(console, ["package", "version"], list(versions.items()))
+    print_table(console, ["processor and GPU", ""], [("cores", _cores(found["processor"])), *_engines(found)])
     extras = [
-        (name, ", ".join(f"{package} {version or 'missing'}" for package, version in packages.items()), _install(name, packages))
+        (
+            name,
+            ", ".join(f"{package} {version or 'missing'}" for package, version in packages.items()),
+            "" if all(packages.values()) else f"pip install 'manynets[{name}]'",
+        )
         for name, packages in found["extras"].items()
     ]
-    console.print(table_of(["extra", "packages", "to install"], extras))
+    print_table(console, ["extra", "packages", "to install"], extras)
     folders = [(one["purpose"], one["path"], _state(one)) for one in found["folders"]]
-    console.print(table_of(["folder", "path", "state"], folders))
+    print_table(console, ["folder", "path", "state"], folders)
     for one in troubles:
-        console.print(f"problem: {one.what}\n         {one.remedy}", markup=False, soft_wrap=True)
+        console.print(f"problem: {one.what}\n         {one.remedy}")
     if not troubles:
         console.print("No problems found.")
 
@@ -63,10 +66,6 @@ def _engines(found: dict[str, Any]) -> list[tuple[str, str]]:
     devices = ", ".join(f"{one['name']}, {one['gigabytes']} GB" for one in gpu["devices"])
     built = f"torch is built for CUDA {gpu['cuda']}" if gpu["cuda"] else "torch is built without CUDA"
     return [("compiled core", found["core"]["description"]), ("GPU", f"{devices or 'none'}; {built}")]
-
-
-def _install(extra: str, packages: dict[str, str | None]) -> str:
-    return "" if all(packages.values()) else f"pip install 'manynets[{extra}]'"
 
 
 def _state(folder: dict[str, Any]) -> str:

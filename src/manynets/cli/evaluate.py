@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, Target, Threshold, argument, option
+from manynets.cli.bounded import metrics_of
+from manynets.cli.report import console_for, note, print_classes, print_json, print_metrics
+from manynets.cli.saved_runs import open_run
 
 
 def evaluate(
@@ -23,7 +26,6 @@ def evaluate(
     memory_limit: Annotated[
         str | None,
         option(
-            "--memory-limit",
             metavar="SIZE",
             help="Read a larger Parquet or Arrow table in parts; unlike in train, text is not converted. [all rows at once]",
         ),
@@ -40,11 +42,7 @@ def evaluate(
     Rows of other data that the run was trained or validated on are recognised and scored separately; the JSON has the metrics of the new
     rows, and those of the others under "seen".
     """
-    from manynets.cli.fit import metrics_of
-    from manynets.cli.new_data import evaluation_rows
-    from manynets.cli.report import console_for, note, print_classes, print_json, print_metrics
-    from manynets.cli.saved_runs import open_run
-    from manynets.cli.seen import parts_by_seen
+    from manynets.cli.new_data import evaluation_rows, parts_by_seen
     from manynets.cli.streamed_rows import metrics_of_files
     from manynets.cli.thresholds import with_threshold
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, Target, argument, option
+from manynets.cli.origin import name_of
+from manynets.cli.report import console_for, note, print_json, print_table
+from manynets.cli.saved_runs import open_run
+from manynets.display import cell_text, counted, mean_texts, number_text
 from manynets.errors import OptionError
 
 if TYPE_CHECKING:
@@ -29,31 +34,30 @@ def explain(
     ] = None,
     column: Annotated[
         list[str] | None,
-        option("--column", metavar="NAME", help="Also show how the prediction follows this column; may be repeated."),
+        option(metavar="NAME", help="Also show how the prediction follows this column; may be repeated."),
     ] = None,
     pair: Annotated[
         tuple[str, str] | None,
-        option("--pair", metavar="NAME NAME", help="Also show how the prediction follows two columns together."),
+        option(metavar="NAME NAME", help="Also show how the prediction follows two columns together."),
     ] = None,
     row: Annotated[
         list[int] | None,
         option(
-            "--row",
             metavar="N",
             help="Also show what each column adds to the prediction of this row, by its number in the table, counted from 0; may be repeated.",
         ),
     ] = None,
     metric: Annotated[
         str | None,
-        option("--metric", metavar="NAME", help="accuracy, f1, log_loss or roc_auc; for numbers r2, rmse or mae. [accuracy or r2]"),
+        option(metavar="NAME", help="accuracy, f1, log_loss or roc_auc; for numbers r2, rmse or mae. [accuracy or r2]"),
     ] = None,
-    repeats: Annotated[int, option("--repeats", metavar="N", help="How many times each column is shuffled. [5]")] = 5,
-    rows: Annotated[int, option("--rows", metavar="N", help="The most rows that are used. [2000]")] = 2000,
+    repeats: Annotated[int, option(metavar="N", help="How many times each column is shuffled. [5]")] = 5,
+    rows: Annotated[int, option(metavar="N", help="The most rows that are used. [2000]")] = 2000,
     separately: Annotated[
         bool, option("--separately", help="Shuffle each column by itself, also those that hold nearly the same information.")
     ] = False,
     worst: Annotated[
-        int | None, option("--worst", metavar="N", help="Also list the groups of rows, and the N rows, with the largest errors.")
+        int | None, option(metavar="N", help="Also list the groups of rows, and the N rows, with the largest errors.")
     ] = None,
     target: Target = None,
     header: Header = None,
@@ -71,9 +75,8 @@ def explain(
     """
     import numpy as np
 
+    from manynets.cli.data import taken, taken_rows
     from manynets.cli.new_data import evaluation_rows
-    from manynets.cli.report import console_for, note, print_json
-    from manynets.cli.saved_runs import open_run
     from manynets.explain import contributions, partial_dependence, permutation_importance
 
     for flag, value, least in (("--rows", rows, 2), ("--worst", worst, 1), ("--repeats", repeats, 1)):
@@ -85,22 +88,21 @@ def explain(
     part, name, notes = evaluation_rows(found, data, header=header, target=target, encode=False)
     note(console, *notes)
     whole, of = _whole(found, data, part.X, name)
-    _check_rows(row or (), len(whole), of)
+    if row and (beyond := [number for number in row if not 0 <= number < len(whole)]):
+        raise OptionError(f"--row is {beyond[0]}, but {of} has the rows 0 to {len(whole) - 1}")
     some = np.sort(np.random.default_rng(0).permutation(part.rows)[:rows])
-    X, y = part.X, np.asarray(part.y)
-    weight = None if part.weight is None else np.asarray(part.weight)[some]
-    model, few = found.model, _taken(X, some)
-    options: dict[str, Any] = {"metric": metric, "n_repeats": repeats, "sample_weight": weight, "group_alike": not separately}
-    importance = permutation_importance(model, few, y[some], **options)
-    dependence = [partial_dependence(model, few, one, n_grid=12) for one in column or ()]
-    dependence += [partial_dependence(model, few, pair, n_grid=8)] if pair else []
-    added = contributions(model, _taken(whole, np.array(row)), background=few) if row else None
+    model, few = found.model, taken(part, some)
+    options: dict[str, Any] = {"metric": metric, "n_repeats": repeats, "sample_weight": few.weight, "group_alike": not separately}
+    importance = permutation_importance(model, few.X, few.y, **options)
+    dependence = [partial_dependence(model, few.X, one, n_grid=12) for one in column or ()]
+    dependence += [partial_dependence(model, few.X, pair, n_grid=8)] if pair else []
+    added = contributions(model, taken_rows(whole, np.array(row)), background=few.X) if row else None
     _print_importance(console, importance, len(some), name)
     for one in dependence:
         (_print_dependence if len(one.columns) == 1 else _print_pair)(console, one)
     if added is not None:
         _print_contributions(console, added, row or [], of)
-    largest = {} if worst is None else _largest_errors(console, model, X, y, most=worst, name=name, of=of)
+    largest = {} if worst is None else _largest_errors(console, model, part.X, np.asarray(part.y), most=worst, name=name, of=of)
     if json_line:
         result = {"run_dir": str(found.folder), "data": name, "rows": len(some), "importance": importance.to_json()}
         result["dependence"] = [one.to_json() for one in dependence]
@@ -119,17 +121,8 @@ def _check_columns(model: Any, single: Sequence[str], pair: Sequence[str]) -> No
         raise OptionError(f"--pair names {pair[0]!r} twice; give two different columns")
 
 
-def _check_rows(numbers: Iterable[int], count: int, of: str) -> None:
-    """Raise OptionError for a row that the table, which is named `of`, does not have."""
-
-    for number in numbers:
-        if not 0 <= number < count:
-            raise OptionError(f"--row is {number}, but {of} has the rows 0 to {count - 1}")
-
-
 def _whole(run: SavedRun, data: str | None, X: Any, name: str) -> tuple[Any, str]:
     """Return the table that some rows were taken of, or these, and a name for what the rows are numbered in."""
-    from manynets.cli.origin import name_of
     from manynets.tables import Table
 
     if not isinstance(X, Table) or X.taken is None:
@@ -137,16 +130,7 @@ def _whole(run: SavedRun, data: str | None, X: Any, name: str) -> tuple[Any, str
     return X.whole(), name_of(run.config["data"]["path"]) if data is None else name
 
 
-def _taken(X: Any, rows: Any) -> Any:
-    """Return some rows of an array or a table."""
-    from manynets.tables import Table
-
-    return X.take(rows) if isinstance(X, Table) else X[rows]
-
-
 def _print_importance(console: Console, importance: Importance, rows: int, name: str) -> None:
-    from manynets.cli.report import table_of
-    from manynets.display import counted, mean_texts, number_text
 
     ranked = importance.ranked()
     most = max(max(mean for _, mean, _ in ranked), 0.0)
@@ -158,24 +142,20 @@ def _print_importance(console: Console, importance: Importance, rows: int, name:
     title = (
         f"Importance: {metric} lost without the column ({metric} {number_text(importance.score)}, {counted(rows, 'row')} of {name})"
     )
-    console.print(table_of(["Column", "Lost", "", ""], shown, title=title))
+    print_table(console, ["Column", "Lost", "", ""], shown, title=title)
 
 
 def _print_dependence(console: Console, found: Dependence) -> None:
-    from manynets.cli.report import table_of
-    from manynets.display import number_text
 
     found = found.gathered()
     means, names = found.by_output(), found.outputs[1:] if found.two_classes else found.outputs
     values = found.texts()[0]
     shown = [(value, *map(number_text, line[-len(names) :])) for value, line in zip(values, means.tolist(), strict=True)]
     heads = ["Prediction"] if found.outputs == ("prediction",) else [f"{found.what.capitalize()} of {name}" for name in names]
-    console.print(table_of([found.columns[0], *heads], shown, title=f"Mean prediction over {found.columns[0]}"))
+    print_table(console, [found.columns[0], *heads], shown, title=f"Mean prediction over {found.columns[0]}")
 
 
 def _print_pair(console: Console, found: Dependence) -> None:
-    from manynets.cli.report import note, table_of
-    from manynets.display import number_text
 
     (down, across), names = found.texts(), found.columns
     turned = len(across) > len(down)  # the more values go down
@@ -185,7 +165,7 @@ def _print_pair(console: Console, found: Dependence) -> None:
         means = found.by_output()[..., output]
         lines = (means.T if turned else means).tolist()
         shown = [(value, *map(number_text, line[:ACROSS])) for value, line in zip(down, lines, strict=True)]
-        console.print(table_of([" \\ ".join(names), *across[:ACROSS]], shown, title=found.title(output)))
+        print_table(console, [" \\ ".join(names), *across[:ACROSS]], shown, title=found.title(output))
     if len(across) > ACROSS:
         note(console, f"{ACROSS} of the {len(across)} values of {names[1]} are shown; --json has all")
     if not found.probabilities:
@@ -194,7 +174,6 @@ def _print_pair(console: Console, found: Dependence) -> None:
 
 def _note_targets(console: Console, count: int) -> None:
     """Say where some of the targets are not shown."""
-    from manynets.cli.report import note
 
     if count > MOST_TARGETS:
         note(console, f"{MOST_TARGETS} of the {count} targets are shown; --json has all")
@@ -202,10 +181,6 @@ def _note_targets(console: Console, count: int) -> None:
 
 def _largest_errors(console: Console, model: Any, X: Any, y: Any, *, most: int, name: str, of: str) -> dict[str, Any]:
     """Print the groups and rows with the largest errors; return them as JSON types. of: what the rows are numbered in."""
-    import dataclasses
-
-    from manynets.cli.report import table_of
-    from manynets.display import number_text
     from manynets.explain import worst_rows, worst_slices
 
     rows, slices = worst_rows(model, X, y, most=most), worst_slices(model, X, y)
@@ -221,7 +196,10 @@ def _largest_errors(console: Console, model: Any, X: Any, y: Any, *, most: int, 
     ]
     title = f"Groups of {name} with larger errors than the others, by more than chance"
     heads = ["Column", "Group", "Rows", "Mean error, 95 % interval", "Of the others"]
-    console.print(table_of(heads, groups, title=title) if groups else f"{title}: none", soft_wrap=not groups)
+    if groups:
+        print_table(console, heads, groups, title=title)
+    else:
+        console.print(f"{title}: none")
     sure = any(one.probability is not None for one in rows)
     texts = [
         (one.row, _text(one.truth), _text(one.predicted), number_text(one.loss if one.probability is None else one.probability))
@@ -229,20 +207,17 @@ def _largest_errors(console: Console, model: Any, X: Any, y: Any, *, most: int, 
     ]
     what = "most confidently wrong" if sure else "with the largest errors"
     title = f"Rows of {name} {what}" + ("" if of == name else f", numbered as in {of}, from 0")
-    console.print(table_of(["Row", "True", "Predicted", "Probability" if sure else "Error"], texts, title=title))
+    print_table(console, ["Row", "True", "Predicted", "Probability" if sure else "Error"], texts, title=title)
     found: dict[str, Any] = {"worst_rows": rows, "worst_slices": slices}
     return {kind: [dataclasses.asdict(one) for one in ones] for kind, ones in found.items()}
 
 
 def _text(value: Any) -> str:
-    from manynets.display import cell_text
 
     return str(value) if isinstance(value, str | bool | int) else cell_text(value)
 
 
 def _print_contributions(console: Console, found: Contributions, rows: list[int], name: str) -> None:
-    from manynets.cli.report import table_of
-    from manynets.display import number_text
 
     for at, row in enumerate(rows):
         several = len(found.outputs)
@@ -261,6 +236,6 @@ def _print_contributions(console: Console, found: Contributions, rows: list[int]
             *((found.columns[j], *(f"{'+' if one >= 0 else ''}{number_text(one)}" for one in values[j].tolist())) for j in order),
             ("= " + what, *map(number_text, prediction.tolist())),
         ]
-        console.print(table_of(["Column", *heads], shown, title=f"Row {row} of {name}: {what}{of}"))
+        print_table(console, ["Column", *heads], shown, title=f"Row {row} of {name}: {what}{of}")
     if not found.probabilities:
         _note_targets(console, len(found.outputs))

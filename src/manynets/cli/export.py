@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from manynets.cli.arguments import JsonLine, Quiet, RunFolder, option
+from manynets.cli.arguments import JsonLine, Overwrite, Quiet, RunFolder, option
+from manynets.cli.origin import from_standard_input
+from manynets.cli.report import console_for, note, print_json
+from manynets.cli.saved_runs import ALONE, open_run
 from manynets.errors import ManynetsError, OptionError, one_of
 
 if TYPE_CHECKING:
@@ -18,15 +21,13 @@ def export(
     out: Annotated[str, option("--output", "-o", metavar="FILE", help="File to write, .onnx or .py.")],
     to: Annotated[
         str | None,
-        option(
-            "--to", metavar="FORMAT", help="onnx (needs the extra onnx) or python (needs NumPy only). [by the name of the file]"
-        ),
+        option(metavar="FORMAT", help="onnx (needs the extra onnx) or python (needs NumPy only). [by the name of the file]"),
     ] = None,
     interval: Annotated[
         float | None,
-        option("--interval", metavar="COVERAGE", help="Of the outputs lower and upper of an ONNX graph. [0.9, if the run has any]"),
+        option(metavar="COVERAGE", help="Of the outputs lower and upper of an ONNX graph. [0.9, if the run has any]"),
     ] = None,
-    overwrite: Annotated[bool, option("--overwrite", help="Replace the file if it exists.")] = False,
+    overwrite: Overwrite = False,
     json_line: JsonLine = False,
     quiet: Quiet = False,
 ) -> None:
@@ -40,8 +41,6 @@ def export(
     written if they differ.
     """
     from manynets.cli.outputs import claimed_output
-    from manynets.cli.report import console_for, note, print_json
-    from manynets.cli.saved_runs import open_run
     from manynets.export import to_onnx, to_python
 
     console = console_for(quiet=quiet, to_stderr=json_line)
@@ -60,7 +59,7 @@ def export(
             check = to_onnx(found.model, out, X=rows, coverage=interval, overwrite=overwrite)
         else:
             check = to_python(found.model, out, X=rows, overwrite=overwrite)
-    console.print(f"Written to {out}: {check}", markup=False, soft_wrap=True)
+    console.print(f"Written to {out}: {check}")
     if json_line:
         print_json({"file": out, "format": name, "rows": check.rows, "largest_difference": check.largest})
 
@@ -68,8 +67,6 @@ def export(
 def _own_rows(run: SavedRun) -> tuple[Any, str]:
     """Return training rows of a run, or None and why there are none."""
     from manynets.cli.data import load_source
-    from manynets.cli.origin import from_standard_input
-    from manynets.cli.saved_runs import ALONE
     from manynets.tables import Table
 
     origin = run.config.get("data", {})

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,20 +16,20 @@ import numpy as np
 
 import manynets
 from manynets import runs
-from manynets.cli import checkpoints, defaults, images
+from manynets.cli import checkpoints, defaults
 from manynets.cli.baselines import baselines_of
-from manynets.cli.bounded import bounded
+from manynets.cli.bounded import metrics_of, metrics_of_scores
 from manynets.cli.data import DataSource, Part, load_source, taken, with_weight
 from manynets.cli.diverged import refuse_untrained
+from manynets.cli.fingerprint import hashes_of_parts
 from manynets.cli.origin import origin_of, stem_of
 from manynets.cli.preset import PLAIN, EncodedSource, changes_of, check_preset, plain_note, preset_of, takes_shifts, train_preset
-from manynets.cli.recipe import flag_of, network_of, quantiles_of, recipe_of
+from manynets.cli.recipe import Options, flag_of, network_of, quantiles_of, recipe_of, recipe_with_shifts
 from manynets.cli.report import console_for, describe, note, print_layers, print_schema
-from manynets.cli.seen import hashes_of_parts
 from manynets.cli.table_columns import taken_as_classes
 from manynets.cli.thresholds import read_threshold, threshold_for
 from manynets.cli.tracking import check_track, tracking
-from manynets.cli.written import run_config, write_trained
+from manynets.cli.written import write_trained
 from manynets.data.duplicates import count_shared
 from manynets.datasets import with_shifts
 from manynets.display import counted
@@ -37,11 +37,14 @@ from manynets.engines import ENGINES
 from manynets.errors import OptionError, one_of
 from manynets.prepare import cv_splits, encode_table, holdout
 from manynets.spec import PiecewiseLinear, Recipe
+from manynets.steps import batch_rows
+from manynets.tabular import PRESETS, encoder_options, tabular_network
 from manynets.targets import find_target, row_weights
+from manynets.tasks import Regression, with_quantiles
+from manynets.tasks.objectives import objective_for
 from manynets.tasks.thresholds import threshold_of
 from manynets.training.torch_settings import find_device
 
-Options = Mapping[str, Any]
 Begin = Callable[[], dict[str, Any]]
 
 
@@ -50,20 +53,15 @@ def fit(options: Options, *, begun: Callable[[Options], object] = lambda options
 
     begun: called with the options, those of the unfinished run where one is resumed, once they are checked and the folder is claimed.
     """
-    with checkpoints.claimed_resume(options):
-        return _fit_claimed(checkpoints.resumed_options(options), begun)
-
-
-def _fit_claimed(options: Options, begun: Callable[[Options], object]) -> Path:
-    """Check the options, claim the run folder of a training that is not resumed, and train; return the folder."""
-    console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
-    _check_options(options)
-    check = functools.partial(runs.check_run_folder, overwrite=options["overwrite"])
-    if options["out"] is not None:
-        check(options["out"])
-    origin = origin_of(options)
     with contextlib.ExitStack() as stack:
+        options = stack.enter_context(checkpoints.resumed(options))
+        console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
+        _check_options(options)
+        check = functools.partial(runs.check_run_folder, overwrite=options["overwrite"])
         folder = options["out"]
+        if folder is not None:
+            check(folder)
+        origin = origin_of(options)
         if options["resume"] is None:
             folder = stack.enter_context(runs.claimed_folder(folder, stem_of(origin), check=check))
         begin = stack.enter_context(checkpoints.saving_checkpoints(folder, options))
@@ -111,19 +109,11 @@ def _check_options(options: Options) -> None:
         raise OptionError(f"--validation is {share:g}, but must be at least 0 and below 1")
 
 
-@dataclasses.dataclass(frozen=True)
-class Trained:
-    """A trained model and its data. out_of_fold: scores of the training rows by the networks that did not train on them, or None."""
+def trained(options: Options, origin: dict[str, Any], begin: Begin, console: Any) -> tuple[EncodedSource, Any, Any]:
+    """Train with these options on the data of this origin; return the data, the model, and its out-of-fold scores.
 
-    data: EncodedSource
-    model: Any
-    out_of_fold: Any
-
-
-def trained(options: Options, origin: dict[str, Any], begin: Begin, console: Any) -> Trained:
-    """Return the model that is trained with these options on the data of this origin.
-
-    Raises KeyboardInterrupt for a training that was interrupted.
+    These are the scores of the training rows by the networks that did not train on them, or None. Raises KeyboardInterrupt for a
+    training that was interrupted.
     """
     source = load_source(origin)
     more = [] if source.schema is None else taken_as_classes(source.task, origin)
@@ -144,20 +134,18 @@ def trained(options: Options, origin: dict[str, Any], begin: Begin, console: Any
         raise KeyboardInterrupt
     if len(source.targets) > 1:
         model.info["targets"] = list(source.targets)
-    return Trained(data, _with_threshold(model, wanted, out_of_fold, data), out_of_fold)
+    return data, _with_threshold(model, wanted, out_of_fold, data), out_of_fold
 
 
 def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, console: Any) -> Path:
-    """Train, write the run folder, and return it."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        fitted = trained(options, origin, begin, console)
-        data, model = fitted.data, fitted.model
+        data, model, out_of_fold = trained(options, origin, begin, console)
         source = data.source
         parts = {"train": source.train, "validation": source.validation, "test": source.test}
         metrics: dict[str, Any] = {"train": metrics_of(model, source.train)}
         refuse_untrained(model, metrics["train"], caught)
-        metrics["validation"] = validation_metrics(model, fitted.out_of_fold, data)
+        metrics["validation"] = validation_metrics(model, out_of_fold, data)
         metrics["test"] = None if source.test is None else metrics_of(model, source.test)
         test_part, tested = ("test", metrics["test"]) if metrics["test"] else ("validation", metrics["validation"])
         baselines, left_out = (
@@ -183,7 +171,7 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
     return write_trained(
         folder,
         model,
-        run_config(model, options, **known),
+        known,
         options,
         console,
         metrics=metrics,
@@ -240,11 +228,6 @@ def encode_source(source: DataSource, options: Options, console: Any) -> Encoded
 
     Each part of a table is released as soon as it is encoded, so that none takes memory beside the matrices during training.
     """
-    from manynets.steps import batch_rows
-    from manynets.tabular import encoder_options
-    from manynets.tasks import Regression, with_quantiles
-    from manynets.tasks.objectives import objective_for
-
     whole, source = source.train, with_weight(source)
     if source.train.rows < whole.rows:
         note(console, f"{whole.rows - source.train.rows:,} of {whole.rows:,} rows to train on have the weight 0 and are left out")
@@ -307,11 +290,11 @@ def _train(data: EncodedSource, options: Options, begin: Begin, console: Any) ->
     recipe = recipe_of(options, rows=rows)
     X, y, what = train.X, train.y, "rows"
     if takes_shifts(options, source):
-        recipe = images.recipe_for(recipe, rows)
+        recipe = recipe_with_shifts(recipe, rows)
         assert source.image_shape is not None
         (X, y), what = with_shifts(X, y, source.image_shape), "images, and each moved in four directions"
     print_layers(console, SimpleNamespace(in_features=train.X.shape[1], task=task), spec, networks)
-    console.print(f"{describe(spec, recipe, networks)} · {rows:,} {what}", markup=False, soft_wrap=True)
+    console.print(f"{describe(spec, recipe, networks)} · {rows:,} {what}")
     return manynets.train(
         X,
         y,
@@ -333,14 +316,12 @@ def _train(data: EncodedSource, options: Options, begin: Begin, console: Any) ->
 
 def _train_ensemble(data: EncodedSource, preset: Any, options: Options, begin: Begin, console: Any) -> tuple[Any, Any]:
     """Return the default ensemble, and its scores of the training rows by the networks that did not train on them, or None."""
-    from manynets.tabular import PRESETS, tabular_network
-
     train, task, changes = data.source.train, data.source.task, changes_of(options)
     spec = tabular_network(task, train.rows, changes=changes)
     count = data.networks * len(PRESETS[preset].settings_for(data.encoder.hashed, train.rows))
     print_layers(console, SimpleNamespace(in_features=train.X.shape[1], task=task), spec, count)
     words = [f"{count} networks", f"preset {preset}", *(f"{flag_of(name)[2:]} {options[name]}" for name in changes)]
-    console.print(" · ".join([*words, counted(train.rows, "row")]), markup=False, soft_wrap=True)
+    console.print(" · ".join([*words, counted(train.rows, "row")]))
     fit = train_preset(data, preset, options, begin=begin())
     return fit.model, fit.out_of_fold
 
@@ -352,15 +333,10 @@ def encoding(source: DataSource, options: Options) -> dict[str, Any]:
     }
 
 
-def metrics_of(model: Any, part: Part) -> dict[str, Any]:
-    """Return the number of rows, loss and metrics of a model on some rows."""
-    return _metrics(model, model.mean_logits(model.logits(part.X)), part)
-
-
 def validation_metrics(model: Any, out_of_fold: Any, data: EncodedSource) -> dict[str, Any] | None:
     """Return the metrics on the validation rows: by the out-of-fold scores where there are any; None without validation."""
     found = _held_out_scores(model, out_of_fold, data)
-    return None if found is None else _metrics(model, *found)
+    return None if found is None else metrics_of_scores(model, *found)
 
 
 def _held_out_scores(model: Any, out_of_fold: Any, data: EncodedSource) -> tuple[Any, Part] | None:
@@ -404,8 +380,3 @@ def _with_threshold(model: Any, wanted: Any, out_of_fold: Any, data: EncodedSour
         probability, positive = model.task.proba(scores[known])[:, 1], model.task.encode(part.y)[known, 0] > 0.5
         weight = None if part.weight is None else np.asarray(part.weight)[known]
     return model.with_threshold(threshold_of(wanted, probability, positive, weight))
-
-
-def _metrics(model: Any, scores: Any, part: Part) -> dict[str, Any]:
-    """Return the number of rows, loss and metrics of a model whose scores (N, O) of some rows are there already."""
-    return bounded({"rows": part.rows, **model.figures(scores, part.y, sample_weight=part.weight)})

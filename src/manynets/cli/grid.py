@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -98,7 +99,4 @@ def _value(name: str, text: str, kind: type) -> Any:
 
 def combinations(grid: dict[str, list[Any]]) -> list[dict[str, Any]]:
     """Return every combination of values, the last option varying fastest."""
-    out: list[dict[str, Any]] = [{}]
-    for name, values in grid.items():
-        out = [{**one, name: value} for one in out for value in values]
-    return out
+    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from manynets.cli.arguments import Quiet, RunFolder, argument, option
+from manynets.cli.arguments import Overwrite, Quiet, RunFolder, argument, option
+from manynets.cli.bounded import metrics_of
+from manynets.cli.report import console_for, note
+from manynets.cli.saved_runs import open_run
+from manynets.display import counted
 from manynets.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -18,7 +23,7 @@ def report(
     out: Annotated[
         str | None, option("--output", "-o", metavar="FILE", help="HTML file to write. [report.html in the run folder]")
     ] = None,
-    overwrite: Annotated[bool, option("--overwrite", help="Replace the file if it exists.")] = False,
+    overwrite: Overwrite = False,
     show: Annotated[bool, option("--open", help="Open it in the browser.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -27,13 +32,10 @@ def report(
     \b
     manynets report runs/houses-1 --open
     """
-    import os
     import webbrowser
 
     from manynets.claims import claim
     from manynets.cli.outputs import claimed_output
-    from manynets.cli.report import console_for
-    from manynets.cli.saved_runs import open_run
     from manynets.report import require_report
     from manynets.runs import REPORT, remove_leftovers
 
@@ -45,15 +47,13 @@ def report(
     if path.exists() and not overwrite:
         raise OptionError(f"the file {path} exists; give another one with -o, or --overwrite to replace it")
     own = found.folder.is_dir() and path.parent.is_dir() and path.parent.samefile(found.folder)
-    if own:
-        with claim(found.folder, remedy="give another file with -o"):
+    claimed = claimed_output(str(path), overwrite=overwrite, option="-o", example=REPORT)
+    with claim(found.folder, remedy="give another file with -o") if own else claimed:
+        if own:
             remove_leftovers(path)
             found = open_run(run)  # again, as another process may have replaced it
-            write_report_of(found, data, path, console, overwrite=overwrite)
-    else:
-        with claimed_output(str(path), overwrite=overwrite, option="-o", example=REPORT):
-            write_report_of(found, data, path, console, overwrite=overwrite)
-    console.print(f"Written to {path}", markup=False, soft_wrap=True)
+        write_report_of(found, data, path, console, overwrite=overwrite)
+    console.print(f"Written to {path}")
     if show:
         webbrowser.open(Path(os.path.abspath(path)).as_uri())
 
@@ -66,10 +66,7 @@ def write_report_of(
     Where a run has no such rows, or they cannot be read again, the report has the metrics of the training only, and says why.
     after_training: whether the notes on these rows have been printed already.
     """
-    from manynets.cli.bounded import bounded
-    from manynets.cli.new_data import evaluation_rows
-    from manynets.cli.report import note
-    from manynets.cli.seen import parts_by_seen
+    from manynets.cli.new_data import evaluation_rows, parts_by_seen
     from manynets.report import ReportInput, write_report
 
     part, name, why = None, "test", ""
@@ -86,9 +83,7 @@ def write_report_of(
     split = _split(run)
     if part is not None and name not in parts:
         encoded = evaluation_rows(run, data)[0]
-        scores = run.model.mean_logits(run.model.logits(encoded.X))
-        found = run.model.figures(scores, encoded.y, sample_weight=encoded.weight)
-        parts[name] = bounded({"rows": part.rows, **found})
+        parts[name] = metrics_of(run.model, encoded)
         seen = parts_by_seen(run, encoded)[1]
         if seen is not None:
             split["Seen in training"] = (
@@ -106,7 +101,6 @@ def write_report_of(
 
 
 def _data(run: SavedRun) -> dict[str, str]:
-    from manynets.display import counted
 
     data: dict[str, Any] = run.config.get("data", {})
     facts = {"Data": str(data.get("path") or data.get("name"))}

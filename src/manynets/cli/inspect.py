@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Annotated, Any
 
 from manynets.cli.arguments import JsonLine, argument, option
+from manynets.cli.options import of_train
+from manynets.cli.origin import absolute, name_of, open_data
+from manynets.cli.report import console_for, kind_text, note, print_json, print_table
+from manynets.cli.wording import in_flags
+from manynets.display import counted, number_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,29 +24,18 @@ MOST_CLASSES = 10  # that are listed
 
 def inspect(
     data: Annotated[str, argument("DATA", help="A table: a file, a folder or pattern of Parquet files, or - for standard input.")],
-    target: Annotated[
-        list[str] | None,
-        option("--target", metavar="COLUMN", help="Column to predict; several with commas, or by repeating the option."),
-    ] = None,
-    drop: Annotated[list[str] | None, option("--drop", metavar="COLUMN", help="Leave this column out.")] = None,
-    categorical: Annotated[
-        list[str] | None, option("--categorical", metavar="COLUMN", help="Treat this column as categories.")
-    ] = None,
-    numeric: Annotated[list[str] | None, option("--numeric", metavar="COLUMN", help="Treat this column as numbers.")] = None,
+    target: Annotated[list[str] | None, of_train("target")] = None,
+    drop: Annotated[list[str] | None, of_train("drop")] = None,
+    categorical: Annotated[list[str] | None, of_train("categorical")] = None,
+    numeric: Annotated[list[str] | None, of_train("numeric")] = None,
     plot: Annotated[
-        str | None, option("--plot", metavar="FILE", help="Draw the distributions of the columns: a .png, .pdf or .svg file.")
+        str | None, option(metavar="FILE", help="Draw the distributions of the columns: a .png, .pdf or .svg file.")
     ] = None,
     overwrite: Annotated[bool, option("--overwrite", help="Replace the file of --plot if it exists.")] = False,
     json_line: JsonLine = False,
-    delimiter: Annotated[
-        str | None, option("--delimiter", metavar="CHAR", help="Character between the cells of a CSV file. [found from the file]")
-    ] = None,
-    encoding: Annotated[
-        str | None, option("--encoding", metavar="NAME", help="Encoding of a CSV file, such as latin-1. [found from the file]")
-    ] = None,
-    no_header: Annotated[
-        bool, option("--no-header", help="The first line of a CSV file or sheet is a row; the columns are called x0, x1, ...")
-    ] = False,
+    delimiter: Annotated[str | None, of_train("delimiter")] = None,
+    encoding: Annotated[str | None, of_train("encoding")] = None,
+    no_header: Annotated[bool, of_train("no_header")] = False,
 ) -> None:
     """Show what is in a table: its columns, how they were read, and what they say about the target.
 
@@ -48,11 +43,8 @@ def inspect(
     manynets inspect houses.csv --target price
     manynets inspect houses.csv --target price --plot houses.png
     """
-    from manynets.cli.origin import absolute, name_of, open_data
     from manynets.cli.outputs import claimed_output
-    from manynets.cli.report import console_for, note, print_json
     from manynets.cli.table_columns import columns_named
-    from manynets.cli.wording import in_flags
     from manynets.tables import inspect_table
 
     if plot is not None:
@@ -73,16 +65,13 @@ def inspect(
         _print(console, name_of(path), found)
         if plot is not None:
             _draw(table, found, targets, plot, overwrite=overwrite)
-            console.print(f"Written to {plot}", markup=False, soft_wrap=True)
+            console.print(f"Written to {plot}")
         if json_line:
             suggestions = [in_flags(text) for text in found.suggestions]
             print_json(found.to_json() | {"suggestions": suggestions} | ({"plot": plot} if plot else {}))
 
 
 def _print(console: Console, name: str, found: Inspection) -> None:
-    from manynets.cli.report import kind_text, note, table_of
-    from manynets.cli.wording import in_flags
-    from manynets.display import counted
     from manynets.tables.inspection import FEWEST_ROWS
 
     headings = ["column", "kind", "read as", "missing", "distinct", "example", "explains", "note"]
@@ -98,21 +87,20 @@ def _print(console: Console, name: str, found: Inspection) -> None:
     title = f"{name}: {counted(found.rows, 'row')}, {counted(len(rows), 'column')}" + (
         " besides the target" if found.targets else ""
     )
-    console.print(table_of([headings[i] for i in shown], [[row[i] for i in shown] for row in rows], title=title))
+    print_table(console, [headings[i] for i in shown], [[row[i] for i in shown] for row in rows], title=title)
     if found.targets:
         text = "explains: the share of the spread of the target that a column explains alone, in rows not used to measure it"
         if found.rows < FEWEST_ROWS:
             few = f"{counted(found.rows, 'row')} {'is' if found.rows == 1 else 'are'} too few"
             text = f"{few} to measure what a column explains of the target: at least {FEWEST_ROWS} are needed"
-        console.print(text, style="dim", soft_wrap=True)
+        console.print(text, style="dim")
     for target in found.targets:
-        console.print(_described(target), markup=False, soft_wrap=True)
-    console.print(f"duplicate rows: {found.duplicates:,}", markup=False)
+        console.print(_described(target))
+    console.print(f"duplicate rows: {found.duplicates:,}")
     note(console, *found.suggestions)
 
 
 def _described(target: InspectedTarget) -> str:
-    from manynets.display import counted, number_text
 
     if target.classes is None:
         least, *_, largest = quartiles = target.quartiles or (0.0,)
@@ -125,8 +113,6 @@ def _described(target: InspectedTarget) -> str:
 
 def _draw(table: Any, found: Inspection, targets: list[str], path: str, *, overwrite: bool) -> None:
     """Draw the target and the columns that say most about it."""
-    import warnings
-
     import numpy as np
 
     from manynets.plots import column_distributions, save

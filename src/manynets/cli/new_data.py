@@ -5,18 +5,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from manynets.cli.data import Part, load_source, read_arrays, read_frame, test_part
-from manynets.cli.fingerprint import same_data
-from manynets.cli.origin import from_standard_input, kind_of, name_of, text_options_of
+import numpy as np
+
+from manynets.cli.data import Part, load_source, read_arrays, taken, test_part
+from manynets.cli.fingerprint import row_hashes, same_data
+from manynets.cli.origin import from_standard_input, kind_of, name_of, text_options_of, with_notes
 from manynets.cli.saved_runs import ALONE
 from manynets.cli.streamed_rows import CHANGED, NO_HEADER, NO_TEST_ROWS, streamed_test_rows
 from manynets.errors import DataError, ModelFileError, OptionError
 from manynets.runs import SavedRun
-
-if TYPE_CHECKING:
-    from manynets.tables.blocks import Blocks
+from manynets.tables import Table, read_table
+from manynets.tables.blocks import Blocks, open_blocks
+from manynets.tables.files import text_options
+from manynets.tables.remarks import Remarks
 
 Rows = tuple[Any, dict[str, Any]]
 """X, and the columns to write next to the predictions."""
@@ -38,8 +41,6 @@ class PredictionBlocks:
 
 def _origin(run: SavedRun, header: bool | None, data: str | None) -> Mapping[str, Any]:
     """Return the origin of a run; header: whether the file `data` has a header, None: as in training."""
-    from manynets.tables.files import text_options
-
     origin = run.config.get("data")
     if not isinstance(origin, dict) or not {"kind", "seed", "task"} <= set(origin):
         raise ModelFileError(f"{run.folder / 'config.json'} is damaged: it does not name the data of the run; train again")
@@ -64,8 +65,6 @@ def evaluation_rows(
 
     A table is encoded, unless `encode` is False. header: whether a text file or sheet has a header; None: as in training. target: its column; None: the same.
     """
-    from manynets.tables import Table
-
     origin = _origin(run, header, data)
     if target is not None:
         names = [part.strip() for part in target.split(",")]
@@ -114,6 +113,19 @@ def evaluation_rows(
     return (dataclasses.replace(part, X=encoder.transform(part.X)) if encode else part), name, notes
 
 
+def parts_by_seen(run: Any, part: Any) -> tuple[Any, Any]:
+    """Return the rows of a part that are new to a run, and those it has seen; None for none."""
+    seen = run.seen_rows
+    if seen is None or not len(seen):
+        return part, None
+    if seen.dtype != np.uint64 or seen.ndim != 1:
+        raise ModelFileError(f"{run.folder} is damaged: the hashes of its rows are not whole numbers; train again")
+    known = np.isin(row_hashes(part.X, run.model.task.encode(part.y)), seen)
+    if not known.any():
+        return part, None
+    return None if known.all() else taken(part, np.flatnonzero(~known)), taken(part, np.flatnonzero(known))
+
+
 def _table_encoder(model: Any) -> Any:
     """Return the encoder of a table's columns, None for a model that takes arrays: it encodes these by itself."""
     return None if model.encoder is None or model.encoder.positional else model.encoder
@@ -133,8 +145,6 @@ def _no_table(encoder: Any) -> DataError:
 
 def prediction_blocks(run: SavedRun, data: str, *, header: bool | None = None) -> PredictionBlocks:
     """Return the rows to predict, those of a large table in blocks; header: as for `evaluation_rows`."""
-    from manynets.tables.blocks import open_blocks
-
     origin, encoder = _origin(run, header, data), _table_encoder(run.saved)
     kind = kind_of(data)
     if kind == "table":
@@ -143,10 +153,11 @@ def prediction_blocks(run: SavedRun, data: str, *, header: bool | None = None) -
                 f"the run was trained on arrays of {run.saved.in_features} columns, not on a table; give a .npy or .npz file"
             )
         own = {*origin.get("target", []), *run.saved.target_names, origin.get("weight")}
-        blocks = open_blocks(data, used=encoder.column_names, **text_options_of(data, origin), text=encoder.text_columns)
+        how = {**text_options_of(data, origin), "text": encoder.text_columns}
+        blocks = open_blocks(data, used=encoder.column_names, **how)
         if blocks is not None:
             return _of_blocks(blocks, encoder, own)
-        frame, notes = read_frame(data, origin, text=encoder.text_columns)
+        frame, notes = with_notes(lambda: read_table(data, **how))
         features = [name for name in frame.columns if name not in own]
         notes += tuple(encoder.check(frame.select(features))) if features else ()
         return PredictionBlocks.whole(frame, _columns_of(frame), notes)
@@ -173,8 +184,6 @@ def _columns_of(frame: Any) -> dict[str, Any]:
 
 
 def _of_blocks(blocks: Blocks, encoder: Any, own: set[Any]) -> PredictionBlocks:
-    from manynets.tables.remarks import Remarks
-
     remarks = Remarks(encoder)
     features = [name for name in blocks.names if name not in own]
 

@@ -61,7 +61,8 @@ def _flag(help: str, panel: str, *flags: str, hidden: bool = False, default: boo
     return CommandOption(help=help, panel=panel, type=bool, metavar="", default=default, flags=flags, hidden=hidden)
 
 
-_OF_TRAINING: dict[str, CommandOption] = {
+TRAIN: dict[str, CommandOption] = {
+    **{name: _of_spec(option) for name, option in SPEC_OPTIONS.items()},
     "preset": CommandOption(
         help="How to train: default, fast or best are ensembles for tables by a recipe of their own, which most options below change in "
         "part; plain is a network, or several, by the options below. For larger images, default also trains on shifted copies.",
@@ -97,9 +98,6 @@ _OF_TRAINING: dict[str, CommandOption] = {
     ),
     "lr_in_velocity": _flag("The learning rate enters the velocity, as in scikit-learn (sgd).", "Optimizer", hidden=True, default=None),
     "eps_hat": _flag("Add eps before the bias is corrected, as in scikit-learn (adam).", "Optimizer", hidden=True, default=None),
-}  # fmt: skip
-
-_OF_OUTPUT: dict[str, CommandOption] = {
     "out": CommandOption(
         help="Run folder to write.", panel=OUTPUT, metavar="FOLDER", shown="runs/NAME-1, or the next free number"
     ),
@@ -120,9 +118,6 @@ _OF_OUTPUT: dict[str, CommandOption] = {
     ),
     "json_line": _flag("Print one JSON object with the results on stdout, and everything else on stderr.", OUTPUT, "--json"),
     "quiet": _flag("Print no report, notes or progress.", OUTPUT, "--quiet", "-q"),
-}  # fmt: skip
-
-_OF_TABLES: dict[str, CommandOption] = {
     "target": CommandOption(
         help="Column to predict; several with commas, or by repeating the option.", panel=TABLES, type=list[str], metavar="COLUMN"
     ),
@@ -172,9 +167,6 @@ _OF_TABLES: dict[str, CommandOption] = {
         help="Encoding of a CSV file, such as latin-1.", panel=TABLES, shown="found from the file"
     ),
     "no_header": _flag("The first line of a CSV file or sheet is a row; the columns are called x0, x1, ...", TABLES),
-}  # fmt: skip
-
-_OF_DATA_SETS: dict[str, CommandOption] = {
     "data_dir": CommandOption(
         help="Folder with mnist/ and fashion-mnist/.", panel=DATA_SETS, metavar="FOLDER", shown="MANYNETS_DATA, else downloaded"
     ),
@@ -183,14 +175,6 @@ _OF_DATA_SETS: dict[str, CommandOption] = {
         help="Standard deviation of the noise of a 2-D set.", panel=DATA_SETS, type=float, metavar="SIGMA", shown="0"
     ),
 }  # fmt: skip
-
-TRAIN: dict[str, CommandOption] = {
-    **{name: _of_spec(option) for name, option in SPEC_OPTIONS.items()},
-    **_OF_TRAINING,
-    **_OF_OUTPUT,
-    **_OF_TABLES,
-    **_OF_DATA_SETS,
-}
 """The options of `manynets train` by name, with underscores."""
 
 _NOT_OF_A_SWEEP = ("engine", "memory_limit", "threshold", "allow_world_size")
@@ -290,17 +274,25 @@ def ordered(options: Mapping[str, CommandOption]) -> list[tuple[str, CommandOpti
 def _parameters(options: Mapping[str, CommandOption], first: Sequence[str]) -> Iterable[inspect.Parameter]:
     """Yield the options as parameters for typer, those that are used most before the others."""
     for name, option in sorted(ordered(options), key=lambda item: first.index(item[0]) if item[0] in first else len(first)):
-        text = f"{option.help} [{option.shown}]" if option.shown else option.help
-        info = arguments.option(
-            *(option.flags or (flag_of(name),)),
-            metavar=option.metavar or " ",
-            help=text,
-            rich_help_panel=None if name in first else option.panel,
-            hidden=option.hidden,
-            autocompletion=_completion(SPEC_OPTIONS[name].names) if name in SPEC_OPTIONS else None,
-        )
+        info = _declared(name, option, rich_help_panel=None if name in first else option.panel)
         kind = option.type if option.default is not None else option.type | None
         yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind, info], default=option.default)
+
+
+def of_train(name: str) -> Any:
+    """Return an option of `train` for the signature of another command."""
+    return _declared(name, TRAIN[name])
+
+
+def _declared(name: str, option: CommandOption, **more: Any) -> Any:
+    return arguments.option(
+        *(option.flags or (flag_of(name),)),
+        metavar=option.metavar or " ",
+        help=f"{option.help} [{option.shown}]" if option.shown else option.help,
+        hidden=option.hidden,
+        autocompletion=_completion(SPEC_OPTIONS[name].names) if name in SPEC_OPTIONS else None,
+        **more,
+    )
 
 
 def _completion(names: Sequence[str]) -> Callable[[str], list[str]] | None:

@@ -91,17 +91,14 @@ def origin_of(options: Mapping[str, Any]) -> Origin:
         _refuse(options, _TABLE_ONLY, f"{options['data']!r} holds arrays")
         return {**common, "test_fraction": fraction}
     if not options["target"]:
-        raise OptionError("a table needs --target COLUMN: the column to predict" + _columns_hint(options))
+        names = open_data(options["data"], options)[0].names
+        shown = f"{', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
+        raise OptionError(f"a table needs --target COLUMN: the column to predict; {options['data']} has {shown}")
     fraction = (0.0 if options["test"] is not None else defaults.TEST_FRACTION) if fraction is None else fraction
     given = {name: options[name] for name in _TABLE_ONLY if options[name] not in (None, False, [])}
     if options["test"] is not None:
         given["test"] = absolute(options["test"])
     return {**common, **given, "test_fraction": fraction}
-
-
-def _columns_hint(options: Mapping[str, Any]) -> str:
-    names = open_data(options["data"], options)[0].names
-    return f"; {options['data']} has {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
 
 
 def _refuse(options: Mapping[str, Any], names: Sequence[str], why: str) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Annotated
 
 from manynets.cli.arguments import argument, option
+from manynets.cli.origin import with_notes
+from manynets.cli.report import console_for, note
 from manynets.errors import one_of
 
 
 def playground(
     file: Annotated[str | None, argument("FILE", help="A table to begin with, CSV or Parquet.")] = None,
-    target: Annotated[str | None, option("--target", metavar="COLUMN", help="Column of FILE to predict.")] = None,
-    port: Annotated[int, option("--port", metavar="N", help="Port to listen on. [any free one]")] = 0,
+    target: Annotated[str | None, option(metavar="COLUMN", help="Column of FILE to predict.")] = None,
+    port: Annotated[int, option(metavar="N", help="Port to listen on. [any free one]")] = 0,
     no_browser: Annotated[bool, option("--no-browser", help="Only print the address; open no browser.")] = False,
 ) -> None:
     """Watch networks learn, on a page in the browser.
@@ -27,8 +29,6 @@ def playground(
     from manynets.playground import require_playground
 
     require_playground()
-    from manynets.cli.origin import with_notes
-    from manynets.cli.report import console_for, note
     from manynets.playground.app import free_port, run_playground
     from manynets.playground.files import Files
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from manynets.cli.arguments import JsonLine, RunFolder, option
+from manynets.cli.bounded import metrics_of
+from manynets.cli.report import console_for, describe, note, print_json
+from manynets.cli.saved_runs import open_run, sweep_of
 from manynets.errors import ManynetsError, OptionError, one_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from manynets.cli.data import Part
     from manynets.runs import SavedRun
 
@@ -34,9 +37,9 @@ def plot(
     run: RunFolder,
     kind: Annotated[
         list[str] | None,
-        option("--kind", metavar="KIND", help=f"What to draw: {', '.join(KINDS)}. Repeat it for several. [all that fit the run]"),
+        option(metavar="KIND", help=f"What to draw: {', '.join(KINDS)}. Repeat it for several. [all that fit the run]"),
     ] = None,
-    out: Annotated[str | None, option("--out", metavar="FOLDER", help="Folder to write to. [the run folder]")] = None,
+    out: Annotated[str | None, option(metavar="FOLDER", help="Folder to write to. [the run folder]")] = None,
     overwrite: Annotated[
         bool, option("--overwrite", help="Replace pictures that exist. Those in the run folder are always replaced.")
     ] = False,
@@ -48,11 +51,7 @@ def plot(
     manynets plot runs/digits-1
     manynets plot runs/digits-1 --kind confusion --kind mistakes --out pictures
     """
-    from pathlib import Path
-
     from manynets.claims import claim
-    from manynets.cli.report import console_for, print_json
-    from manynets.cli.saved_runs import open_run, sweep_of
 
     console = console_for(to_stderr=json_line)
     asked = [one_of(word, KINDS, what="--kind") for word in dict.fromkeys(kind or ())]
@@ -91,16 +90,13 @@ def _write_sweep(sweep: Path, folder: Path, *, replace: bool, console: Any) -> l
     ranking = results.ranking()
     pictures = draw(results, best=ranking[0].candidate if ranking else None, folder=folder)
     for path, shows in pictures.items():
-        console.print(f"{path}: {shows}", markup=False, soft_wrap=True)
+        console.print(f"{path}: {shows}")
     return [*map(str, pictures)]
 
 
 def _write_pictures(found: SavedRun, asked: list[str], folder: Path, *, replace: bool, console: Any) -> list[str]:
     """Draw pictures of a run into a folder, and return their paths."""
-    import os
-
     from manynets import plots
-    from manynets.cli.report import note
     from manynets.runs import remove_leftovers
 
     fit = fitting(found)
@@ -117,12 +113,14 @@ def _write_pictures(found: SavedRun, asked: list[str], folder: Path, *, replace:
     for word, axes in pictures.items():
         remove_leftovers(paths[word])
         plots.save(axes, paths[word], overwrite=replace)
-        console.print(f"{paths[word]}: {KINDS[word]}", markup=False, soft_wrap=True)
+        console.print(f"{paths[word]}: {KINDS[word]}")
     return [str(paths[word]) for word in pictures]
 
 
 def fitting(run: SavedRun) -> list[str]:
     """Return the kinds of picture that a run has."""
+    from manynets.cli.pictures import MOST_CLASSES
+
     model, task = run.model, run.model.task
     plane = model.in_features == 2 and model.encoder is None
     images = run.config.get("image_shape") is not None
@@ -130,7 +128,7 @@ def fitting(run: SavedRun) -> list[str]:
     classes = task.name in ("binary", "multiclass")
     fits = {
         "history": bool(model.history.get("epoch")),
-        "confusion": classes and len(run.config.get("class_names") or task.to_json()["classes"]) <= 40,
+        "confusion": classes and len(run.config.get("class_names") or task.to_json()["classes"]) <= MOST_CLASSES,
         "roc": classes,
         "images": classes and images,
         "mistakes": classes and images,
@@ -160,13 +158,9 @@ def _why_not(run: SavedRun, kind: str) -> str:
 
 def _drawn(run: SavedRun, kinds: list[str], *, must: bool) -> tuple[dict[str, Any], list[str]]:
     """Return axes by kind, and notes; where the test rows are missing, only the pictures that need no data."""
-    import os
-
     from manynets import plots
-    from manynets.cli.fit import metrics_of
     from manynets.cli.new_data import evaluation_rows
     from manynets.cli.pictures import name_of_target, pictures_of
-    from manynets.cli.report import describe
 
     model = run.model
     alone = {"history", "network", "first-layer"}

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
-from manynets.cli.arguments import Header, Quiet, RunFolder, Threshold, argument, option
+from manynets.cli.arguments import Header, Overwrite, Quiet, RunFolder, Threshold, argument, option
+from manynets.cli.report import console_for, note
+from manynets.cli.saved_runs import open_run
+from manynets.display import counted
 from manynets.errors import OptionError, one_of
 
 if TYPE_CHECKING:
@@ -32,19 +37,18 @@ def predict(
     out: Annotated[str | None, option("--output", "-o", metavar="FILE", help="CSV file to write. [stdout]")] = None,
     columns: Annotated[
         str | None,
-        option("--columns", metavar="NAME,...", help="Columns of the table to write next to the predictions, such as an id. [all]"),
+        option(metavar="NAME,...", help="Columns of the table to write next to the predictions, such as an id. [all]"),
     ] = None,
     interval: Annotated[
         float | None,
         option(
-            "--interval",
             metavar="COVERAGE",
             help="For numbers, also write the limits lower and upper, which hold this share of the targets, such as 0.9.",
         ),
     ] = None,
     threshold: Threshold = None,
     header: Header = None,
-    overwrite: Annotated[bool, option("--overwrite", help="Replace the file if it exists.")] = False,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Write predictions as CSV, next to the columns of each row: with probabilities for classes, and with limits for numbers if you ask.
@@ -54,15 +58,9 @@ def predict(
     manynets predict runs/houses-1 new_houses.csv --interval 0.9
     manynets predict model.safetensors new_houses.csv --columns id
     """
-    import os
-    import sys
-
     from manynets.cli.new_data import prediction_blocks
     from manynets.cli.outputs import claimed_output
-    from manynets.cli.report import console_for, note
-    from manynets.cli.saved_runs import open_run
     from manynets.cli.thresholds import with_threshold
-    from manynets.display import counted
     from manynets.modelfile import replacing
     from manynets.tasks.residuals import check_coverage
 
@@ -94,7 +92,7 @@ def predict(
                     file.write(text.encode())
             note(console, *source.notes())
     if out is not None:
-        console.print(f"Written to {out}: {counted(source.rows, 'row')}", markup=False, soft_wrap=True)
+        console.print(f"Written to {out}: {counted(source.rows, 'row')}")
 
 
 def _chosen(beside: dict[str, Any], columns: str | None) -> dict[str, Any]:
@@ -105,7 +103,6 @@ def _chosen(beside: dict[str, Any], columns: str | None) -> dict[str, Any]:
 
 
 def _write_out(text: str) -> None:
-    import sys
 
     try:
         text.encode(sys.stdout.encoding or "utf-8")

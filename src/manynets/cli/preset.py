@@ -1,5 +1,8 @@
-"""Which training `manynets train` makes: the default for tables (`manynets.tabular`), that for images (`manynets.cli.images`), or a plain
-network by the options."""
+"""Which training `manynets train` makes: the default for tables (`manynets.tabular`), that for images, or a plain network by the options.
+
+The default for images with classes, such as MNIST, is the plain network, trained on shifted copies too. It makes as many steps as without
+copies. Each training image is seen as it is and moved by one pixel up, down, left and right (`manynets.datasets.with_shifts`).
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,19 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from manynets.cli import images
 from manynets.cli.data import DataSource
-from manynets.cli.recipe import flag_of, parsed
+from manynets.cli.recipe import Options, flag_of, parsed
 from manynets.errors import OptionError, one_of
 from manynets.spec import METRICS, Recipe
 from manynets.spec.options import OPTIONS
-
-Options = Mapping[str, Any]
 
 PLAIN = "plain"
 PRESETS = ("default", "fast", "best", PLAIN)
 OF_BOTH = ("hidden", "seed", "device")
 """Options of the specification that the defaults for tables and images take without --preset, too."""
 OF_PLAIN_ONLY = ("engine", "lr_in_velocity", "eps_hat")
+SMALLEST_SIDE = 20
+"""Pixels: in smaller images, one pixel is too large a step."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -88,7 +90,7 @@ def preset_of(options: Options, source: DataSource) -> Any:
     if options["time_limit"] is not None:
         raise OptionError(f"--time-limit is for tables, but {name} is a set of arrays; leave it out")
     if preset == "fast" or (preset == "default" and not _has_images(options, source)):
-        larger = "" if preset == "fast" else f" and images with classes, of at least {images.SMALLEST_SIDE} pixels a side"
+        larger = "" if preset == "fast" else f" and images with classes, of at least {SMALLEST_SIDE} pixels a side"
         raise OptionError(f"--preset {preset} is for tables{larger}, but {name} is a set of arrays; leave it out")
     if preset == "default" and given:
         option = flag_of(given[0])
@@ -134,7 +136,7 @@ def takes_shifts(options: Options, source: DataSource) -> bool:
 def _has_images(options: Options, source: DataSource) -> bool:
     """Return whether the data are images with classes, large enough to be moved by a pixel."""
     shape, classes = source.image_shape, source.class_names is not None and options["task"] in (None, "multiclass")
-    return classes and shape is not None and min(shape) >= images.SMALLEST_SIDE
+    return classes and shape is not None and min(shape) >= SMALLEST_SIDE
 
 
 def train_preset(data: EncodedSource, preset: Any, options: Options, *, begin: Mapping[str, Any]) -> Any:

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from manynets.cli import defaults
 from manynets.errors import OptionError, one_of
-from manynets.spec import (
-    EMBEDDINGS,
-    METRICS,
-    MLP,
-    OPTIMIZERS,
-    SCHEDULES,
-    EarlyStopping,
-    Recipe,
-    SklearnAdam,
-    SklearnInverseScaling,
-    SklearnSGD,
-)
+from manynets.spec import EMBEDDINGS, METRICS, MLP, OPTIMIZERS, SCHEDULES, EarlyStopping, Recipe
 from manynets.spec.metadata import Interval
+from manynets.spec.optimizers import SklearnAdam, SklearnSGD
 from manynets.spec.options import OPTIONS, option_of
+from manynets.spec.schedules import SklearnInverseScaling
+from manynets.steps import batch_rows, steps_per_epoch
 
 Options = Mapping[str, Any]
 """The options by name, with underscores; None for one that was left out."""
@@ -29,6 +22,7 @@ _SKLEARN: Mapping[str, tuple[str, type]] = {  # option: the optimizer that it is
     "lr_in_velocity": ("sgd", SklearnSGD),
     "eps_hat": ("adam", SklearnAdam),
 }
+VARIANTS = 5  # of each image, where they are shifted
 
 
 def flag_of(name: str) -> str:
@@ -40,42 +34,23 @@ def flag_of(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def flag_of_field(kind: str, field: str) -> str | None:
-    """Return the option that sets a field of a specification's class, or None for other classes.
-
-    >>> flag_of_field("Cosine", "final"), flag_of_field("Recipe", "batch_size"), flag_of_field("Dataset", "X")
-    ('--lr-final', '--batch-size', None)
-    """
-    option = option_of(kind, field)
-    return None if option is None else flag_of(option.name)
-
-
-def numbers(text: str, *, option: str) -> tuple[Any, ...]:
-    """Return the numbers of an option such as "512,512"; raise OptionError for anything else.
-
-    >>> numbers("0.9,0.999", option="betas")
-    (0.9, 0.999)
-    """
-    allowed = OPTIONS[option].metadata.allowed
-    whole = isinstance(allowed, Interval) and allowed.whole
-    try:
-        return tuple(int(part) if whole else float(part) for part in text.split(","))
-    except ValueError:
-        what = "whole numbers" if whole else "numbers"
-        raise OptionError(f"{flag_of(option)} is {text!r}, but must be {what} with commas between them") from None
-
-
 def parsed(name: str, value: Any) -> Any:
-    """Return the value of an option as the field takes it: of a text with several numbers, these.
+    """Return the value of an option as the field takes it: of a text with several numbers, these; OptionError for another text.
 
     >>> parsed("hidden", "64,32"), parsed("hidden", "none"), parsed("dropout", "0.1"), parsed("quantile", "0.1,0.9"), parsed("lr", 0.1)
     ((64, 32), (), 0.1, (0.1, 0.9), 0.1)
     """
-    if not OPTIONS[name].metadata.several or not isinstance(value, str):
+    metadata = OPTIONS[name].metadata
+    if not metadata.several or not isinstance(value, str):
         return value
     if name == "hidden" and value.strip().lower() == "none":
         return ()
-    found = numbers(value, option=name)
+    whole = isinstance(metadata.allowed, Interval) and metadata.allowed.whole
+    try:
+        found = tuple(int(part) if whole else float(part) for part in value.split(","))
+    except ValueError:
+        what = "whole numbers" if whole else "numbers"
+        raise OptionError(f"{flag_of(name)} is {value!r}, but must be {what} with commas between them") from None
     return found[0] if name in ("dropout", "quantile") and len(found) == 1 else found
 
 
@@ -83,7 +58,6 @@ def network_of(options: Options, *, networks: int = 1) -> MLP:
     """Return the network that the options describe, one of so many that are trained together."""
     given = _given(options, MLP)
     layers: tuple[int, ...] = defaults.HIDDEN if networks == 1 else defaults.ENSEMBLE_HIDDEN
-    given = {name: parsed(name, value) for name, value in given.items() if name != "embedding"}
     given["embedding"] = _embedding(options)
     return MLP(**{"activation": defaults.ACTIVATION, "hidden": layers, "dropout": defaults.DROPOUT, **given})
 
@@ -96,7 +70,7 @@ def _embedding(options: Options) -> Any:
 
 def recipe_of(options: Options, *, rows: int) -> Recipe:
     """Return how the options train on so many rows."""
-    given = {name: parsed(name, value) if name in OPTIONS else value for name, value in _given(options, Recipe).items()}
+    given = _given(options, Recipe)
     if options["metric"] is not None:
         if "watch" in given:
             raise OptionError(f"--metric is {options['metric']} and --watch {given['watch']}; give one of the two")
@@ -113,6 +87,18 @@ def recipe_of(options: Options, *, rows: int) -> Recipe:
         "stopping": _stopping(options),
     }
     return Recipe(**{**given, **parts})
+
+
+def recipe_with_shifts(plain: Recipe, rows: int) -> Recipe:
+    """Return how so many images and their copies are trained on. plain: how the images alone would be.
+
+    >>> recipe = recipe_with_shifts(Recipe(epochs=20, batch_size=128), 54_000)
+    >>> recipe.epochs, recipe.evaluate_every
+    (4, 422)
+    """
+    assert plain.epochs is not None
+    steps = steps_per_epoch(rows, batch_rows(plain, rows), merge_single=False)
+    return dataclasses.replace(plain, epochs=max(round(plain.epochs / VARIANTS), 1), evaluate_every=steps, keep="last")
 
 
 def quantiles_of(options: Options) -> tuple[float, ...]:
@@ -163,9 +149,9 @@ def _stopping(options: Options) -> EarlyStopping | None:
 
 
 def _given(options: Options, kind: type) -> dict[str, Any]:
-    """Return the given options that set fields of a class, by field."""
-    found = (option for option in OPTIONS.values() if kind in option.classes.values())
-    return {option.field: options[option.name] for option in found if options[option.name] is not None}
+    """Return the given options that set fields of a class, by field, as it takes them."""
+    found = (option for option in OPTIONS.values() if kind in option.classes.values() and options[option.name] is not None)
+    return {option.field: parsed(option.name, options[option.name]) for option in found}
 
 
 def _given_for(options: Options, group: str, name: str) -> dict[str, Any]:

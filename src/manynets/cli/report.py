@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from manynets.cli.wording import in_flags
 from manynets.display import HEADINGS, cell_text, counted, layers_text, number_text
-from manynets.model_tools import task_text
 from manynets.spec import EPOCHS, MLP, Recipe
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
 LOSS_IS_RMSE = 0.01
 """Relative difference up to which a loss is the mean squared error, which is taken before predictions are limited to the targets seen."""
@@ -26,17 +24,17 @@ _NUMERIC = {
 
 
 def console_for(*, quiet: bool = False, to_stderr: bool = False) -> Console:
-    """Return the console for the report: on stdout, stderr, or silent."""
+    """Return the console for the report: on stdout, stderr, or silent; brackets are no markup, and long lines are not broken."""
     from rich.console import Console
 
     stream = sys.stderr if to_stderr else sys.stdout
-    return Console(file=stream, quiet=quiet, highlight=False, width=None if stream.isatty() else 120)
+    return Console(file=stream, quiet=quiet, highlight=False, markup=False, soft_wrap=True, width=None if stream.isatty() else 120)
 
 
 def note(console: Console, *texts: str) -> None:
     """Print notes for the user, in the words of the command line."""
     for text in texts:
-        console.print(f"note: {in_flags(text)}", markup=False, style="yellow", soft_wrap=True)
+        console.print(f"note: {in_flags(text)}", style="yellow")
 
 
 def print_json(result: Any) -> None:
@@ -46,8 +44,8 @@ def print_json(result: Any) -> None:
     sys.stdout.write(json.dumps(plain_json(result), allow_nan=False, default=str) + "\n")
 
 
-def table_of(names: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> Table:
-    """Return a table with these column names; columns of numbers are aligned to the right."""
+def print_table(console: Console, names: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> None:
+    """Print a table with these column names; columns of numbers are aligned to the right."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -59,7 +57,7 @@ def table_of(names: Sequence[str], rows: Sequence[Sequence[object]], *, title: s
         table.add_column(name, justify="right" if right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell_text(value)) for value in row))
-    return table
+    console.print(table, soft_wrap=False)
 
 
 def describe(spec: MLP | None, recipe: Recipe, networks: int = 1) -> str:
@@ -87,13 +85,14 @@ def describe(spec: MLP | None, recipe: Recipe, networks: int = 1) -> str:
 
 def print_layers(console: Console, model: Any, spec: Any, networks: int) -> None:
     """Print the layers of a network, of which there are `networks`. `model` needs in_features and task only."""
+    from manynets.model_tools import task_text  # not above: help does without NumPy
     from manynets.nn.shape import layer_rows
 
     layers = layer_rows(spec, model.in_features, model.task.outputs)
     rows = [(one.name, one.inputs, one.outputs, one.parameters, one.then) for one in layers]
     each = " each" if networks > 1 else ""
     title = f"{task_text(model.task)}: {sum(one.parameters for one in layers):,} parameters{each}"
-    console.print(table_of(["layer", "inputs", "outputs", "parameters", "then"], rows, title=title))
+    print_table(console, ["layer", "inputs", "outputs", "parameters", "then"], rows, title=title)
 
 
 def kind_text(column: Any) -> str:
@@ -107,7 +106,7 @@ def print_schema(console: Console, schema: Sequence[Any], *, title: str) -> None
     names = ["column", "kind", "missing", "distinct", "example", "note"]
     if not any(c.note for c in schema):
         names, rows = names[:-1], [row[:-1] for row in rows]  # type: ignore[misc]
-    console.print(table_of(names, rows, title=title))
+    print_table(console, names, rows, title=title)
 
 
 def print_metrics(
@@ -135,7 +134,7 @@ def print_metrics(
     shown = parts | dict(baselines or {})
     rows = [(name, *(_defined(values.get(key)) for key in keys)) for name, values in shown.items()]
     title = f"{title} ({remark})" if remark else title
-    console.print(table_of(["", *(HEADINGS.get(key, key) for key in keys)], rows, title=title))
+    print_table(console, ["", *(HEADINGS.get(key, key) for key in keys)], rows, title=title)
     if any("r2" in values and _defined(values["r2"]) is None and values.get("rows") == 1 for values in shown.values()):
         note(console, "R2 is not defined for one row")
 
@@ -167,7 +166,7 @@ def print_classes(console: Console, metrics: Mapping[str, Any], *, names: Sequen
         entries = metrics["per_class"]
         if len(entries) == 2 and "precision" in metrics:
             second = names[1] if names else entries[1]["class"]
-            console.print(f"precision, recall and F1 are those of {second!r}, the second class", markup=False, soft_wrap=True)
+            console.print(f"precision, recall and F1 are those of {second!r}, the second class")
         few = "classes" not in metrics  # else the entries are the worst of so many
         texts = [
             (
@@ -180,11 +179,11 @@ def print_classes(console: Console, metrics: Mapping[str, Any], *, names: Sequen
         ]
         title = f"By class on the {part} rows, with 95 % intervals"
         title += "" if few else f": the {len(entries)} lowest of {metrics['classes']:,} classes"
-        console.print(table_of(["class", "correct", "count", "recall", "precision", "F1"], texts, title=title))
+        print_table(console, ["class", "correct", "count", "recall", "precision", "F1"], texts, title=title)
     elif "per_label" in metrics:
         shares = metrics["per_label"]
         found = enumerate(shares) if isinstance(shares, list) else ((int(label), share) for label, share in shares.items())
         labels = [(names[i] if names else str(i), "" if share is None else number_text(share)) for i, share in found]
         title = f"Accuracy by label on the {part} rows"
         title += "" if isinstance(shares, list) else f": the {len(shares)} lowest of {metrics['labels']:,} labels"
-        console.print(table_of(["label", "accuracy"], labels, title=title))
+        print_table(console, ["label", "accuracy"], labels, title=title)

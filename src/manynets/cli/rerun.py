@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from manynets.cli.arguments import RunFolder, option
+from manynets.cli.options import left_out, stored_shape
+from manynets.cli.origin import from_standard_input
+from manynets.cli.saved_runs import open_run
+from manynets.display import counted
 from manynets.errors import ModelFileError, OptionError
+from manynets.jsonfiles import check_shape
+from manynets.renames import stored_options
 
 
 def rerun(
@@ -24,17 +31,10 @@ def rerun(
     The exit code is 0 if all are the same, and 1 if not; the first difference is printed.
     """
     import tempfile
-    from pathlib import Path
 
     from manynets import runs
     from manynets.cli.fingerprint import same_data
     from manynets.cli.fit import fit
-    from manynets.cli.options import left_out, stored_shape
-    from manynets.cli.origin import from_standard_input
-    from manynets.cli.saved_runs import open_run
-    from manynets.display import counted
-    from manynets.jsonfiles import check_shape
-    from manynets.renames import stored_options
     from manynets.results import versions
     from manynets.training.threads import fixed_threads
 

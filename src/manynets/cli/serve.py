@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import re
 from typing import Annotated
 
 from manynets.cli.arguments import Quiet, argument, option
+from manynets.cli.report import console_for
+from manynets.cli.saved_runs import open_run
 from manynets.errors import OptionError
 
 
@@ -14,22 +16,18 @@ def serve(
     runs: Annotated[
         list[str], argument("RUN...", help="Run folders, model files or sweeps; NAME=RUN to serve one under another name.")
     ],
-    host: Annotated[str, option("--host", metavar="ADDRESS", help="Address to listen on. [127.0.0.1]")] = "127.0.0.1",
-    port: Annotated[int, option("--port", metavar="N", help="Port to listen on. [8000]")] = 8000,
-    workers: Annotated[int, option("--workers", metavar="N", help="Processes that serve. [1]")] = 1,
+    host: Annotated[str, option(metavar="ADDRESS", help="Address to listen on. [127.0.0.1]")] = "127.0.0.1",
+    port: Annotated[int, option(metavar="N", help="Port to listen on. [8000]")] = 8000,
+    workers: Annotated[int, option(metavar="N", help="Processes that serve. [1]")] = 1,
     allowed_host: Annotated[
         list[str] | None,
-        option(
-            "--allowed-host",
-            metavar="NAME",
-            help="A name by which the server is reached, in addition to that of --host; may be repeated.",
-        ),
+        option(metavar="NAME", help="A name by which the server is reached, in addition to that of --host; may be repeated."),
     ] = None,
-    max_rows: Annotated[int, option("--max-rows", metavar="N", help="Rows of a request. [100000]")] = 100_000,
-    max_body: Annotated[int, option("--max-body", metavar="BYTES", help="Bytes of a request. [16777216]")] = 16 << 20,
-    timeout: Annotated[float, option("--timeout", metavar="SECONDS", help="For a body to arrive, and for its answer. [30]")] = 30.0,
-    certificate: Annotated[str, option("--certificate", metavar="FILE", help="TLS certificate (PEM).")] = "",
-    key: Annotated[str, option("--key", metavar="FILE", help="Key of the TLS certificate (PEM).")] = "",
+    max_rows: Annotated[int, option(metavar="N", help="Rows of a request. [100000]")] = 100_000,
+    max_body: Annotated[int, option(metavar="BYTES", help="Bytes of a request. [16777216]")] = 16 << 20,
+    timeout: Annotated[float, option(metavar="SECONDS", help="For a body to arrive, and for its answer. [30]")] = 30.0,
+    certificate: Annotated[str, option(metavar="FILE", help="TLS certificate (PEM).")] = "",
+    key: Annotated[str, option(metavar="FILE", help="Key of the TLS certificate (PEM).")] = "",
     quiet: Quiet = False,
 ) -> None:
     """Serve models over HTTP: POST /v1/models/NAME:predict, a form at /, the API at /docs.
@@ -41,7 +39,6 @@ def serve(
     Only this machine can reach the server, unless --host says otherwise; then a token is required, from the environment variable
     MANYNETS_TOKEN. A run that changes on disk is loaded again.
     """
-    from manynets.cli.report import console_for
     from manynets.serve import ServeSettings, require_serve
 
     require_serve()
@@ -58,17 +55,18 @@ def serve(
     )  # fmt: skip
     check_certificate(settings)
     check_port(settings)
-    _check_found(given.values())
+    for path in given.values():
+        if not os.path.exists(path):
+            open_run(path)  # which says so as the other commands do
     app = create_app(settings)
     scheme, shown = ("https" if certificate else "http"), f"[{host}]" if ":" in host else host
     names = ", ".join(settings.models)
-    console.print(f"Serving {names} at {scheme}://{shown}:{port} (Ctrl-C ends it)", markup=False, soft_wrap=True)
+    console.print(f"Serving {names} at {scheme}://{shown}:{port} (Ctrl-C ends it)")
     run(settings, app)
 
 
 def _named(runs: list[str]) -> dict[str, str]:
     """Return the paths by name. Errors: OptionError for a name that occurs twice."""
-    import re
 
     found: dict[str, str] = {}
     for text in runs:
@@ -81,12 +79,3 @@ def _named(runs: list[str]) -> dict[str, str]:
             raise OptionError(f"two models are called {name!r}; name one of them, as in other={path}")
         found[name] = path
     return found
-
-
-def _check_found(paths: Iterable[str]) -> None:
-    """Raise OptionError where there is no run, with the words of the other commands."""
-    from manynets.cli.saved_runs import open_run
-
-    for path in paths:
-        if not os.path.exists(path):
-            open_run(path)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from manynets.cli.arguments import RunFolder
+from manynets.cli.report import console_for, describe, print_classes, print_layers, print_metrics, print_table
+from manynets.cli.saved_runs import open_run, sweep_of
 
 
 def show(run: RunFolder) -> None:
@@ -15,8 +17,6 @@ def show(run: RunFolder) -> None:
     manynets show runs/houses-sweep-1
     """
     from manynets.cli.diverged import diverged_words
-    from manynets.cli.report import console_for, describe, print_classes, print_layers, print_metrics, table_of
-    from manynets.cli.saved_runs import open_run, sweep_of
     from manynets.cli.thresholds import threshold_words
     from manynets.model_tools import best_epoch_text, training_text
 
@@ -30,7 +30,7 @@ def show(run: RunFolder) -> None:
     found = open_run(run)
     model = found.saved  # which needs no torch
     data = found.config.get("data", {})
-    console.print(f"{found.folder}: {describe(model.spec, model.recipe, model.size)}", markup=False, style="bold", soft_wrap=True)
+    console.print(f"{found.folder}: {describe(model.spec, model.recipe, model.size)}", style="bold")
     if model.spec is not None:
         print_layers(console, model, model.spec, model.size)
     parts: dict[str, Any] = {name: found.metrics[name] for name in ("train", "validation", "test") if name in found.metrics}
@@ -49,4 +49,4 @@ def show(run: RunFolder) -> None:
         ("versions", ", ".join(f"{name} {version}" for name, version in model.info.get("versions", {}).items())),
         ("files", ", ".join(found.files) if found.folder.is_dir() else None),
     ]
-    console.print(table_of(["", ""], [row for row in rows if row[1] is not None], title="Run"))
+    print_table(console, ["", ""], [row for row in rows if row[1] is not None], title="Run")

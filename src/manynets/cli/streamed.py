@@ -9,21 +9,24 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from manynets import streaming
 from manynets.cli import defaults
 from manynets.cli.baselines import baselines_of
-from manynets.cli.bounded import bounded
+from manynets.cli.bounded import bounded, metrics_of
 from manynets.cli.data import Part
 from manynets.cli.diverged import refuse_untrained
 from manynets.cli.origin import name_of, stem_of
 from manynets.cli.preset import changes_of, preset_of_table
-from manynets.cli.recipe import flag_of, network_of, recipe_of
+from manynets.cli.recipe import Options, flag_of, network_of, recipe_of
 from manynets.cli.report import describe, note, print_layers, print_schema
 from manynets.cli.table_columns import columns_named, leak_notes
-from manynets.cli.written import run_config, write_trained
+from manynets.cli.written import write_trained
+from manynets.data.stream.limit import memory_bytes
 from manynets.distributed import current_ranks
 from manynets.errors import DataError, OptionError
-
-Options = Mapping[str, Any]
+from manynets.tables.source import TEXT
+from manynets.tabular import tabular_network
+from manynets.training.progress import progress_callbacks
 
 _NOT_OF_A_STREAM = (
     "test", "time_column", "stratify", "class_weight", "positive", "category_means", "engine", "encoding", "report",
@@ -38,15 +41,12 @@ def stream_of(options: Options, origin: Mapping[str, Any], console: Any) -> tupl
 
     Errors: OptionError for options that do not go with a stream.
     """
-    from manynets.data.stream.limit import memory_bytes
-    from manynets.streaming import Columns, files_of, too_large
-
     limit = memory_bytes(options["memory_limit"], what="--memory-limit")
     if origin["kind"] != "table":
         raise OptionError("--memory-limit is for tables; leave it out")
     _refuse_encoding(origin["path"], options["encoding"], limit)
     text = {"delimiter": options["delimiter"], "header": not options["no_header"]}
-    opened = files_of(origin["path"], limit, what="--memory-limit", **text)
+    opened = streaming.files_of(origin["path"], limit, what="--memory-limit", **text)
     if opened is None:
         return None
     files, remark = opened
@@ -56,8 +56,8 @@ def stream_of(options: Options, origin: Mapping[str, Any], console: Any) -> tupl
     named: dict[str, Any] = {name: columns_named(options[name] or [], files.names) for name in ("drop", "categorical", "numeric")}
     named |= {name: options[name] for name in ("scaling", "max_levels") if options[name] is not None}
     named |= {"weight": options["weight"], "group": options["group"], "drop_missing_target": bool(options["drop_missing_target"])}
-    columns = Columns(target=targets[0], **named)
-    why = too_large(files, columns, limit, what="--memory-limit", ensemble=preset_of_table(options) is not None)
+    columns = streaming.Columns(target=targets[0], **named)
+    why = streaming.too_large(files, columns, limit, what="--memory-limit", ensemble=preset_of_table(options) is not None)
     if why is None:
         return None
     if len(targets) > 1:
@@ -75,8 +75,6 @@ def stream_of(options: Options, origin: Mapping[str, Any], console: Any) -> tupl
 
 def _refuse_encoding(path: str, encoding: str | None, limit: int) -> None:
     """Raise OptionError for the encoding of a text table that would be converted, before it is."""
-    from manynets.tables.source import TEXT
-
     if encoding is not None and path.lower().endswith(TEXT) and Path(path).is_file() and Path(path).stat().st_size > limit:
         raise OptionError(
             f"--encoding does not go with a stream, and {path} is larger than --memory-limit; write it as UTF-8 and leave the option out, or"
@@ -102,7 +100,7 @@ def fit_streamed(
             note(console, *leak_notes(stream.schema), stream.remark(), *_few_groups(stream))
             task = stream.data.problem.task
             print_layers(console, SimpleNamespace(in_features=stream.encoder.width, task=task), spec, train.keywords["n_networks"])
-            console.print(f"{line} · {len(stream.rows):,} rows", markup=False, soft_wrap=True)
+            console.print(f"{line} · {len(stream.rows):,} rows")
             model = _train(train, options, begin)
         finally:
             stream.close()
@@ -122,32 +120,28 @@ def follow_stream(found: tuple[Any, Any], options: Options, origin: Mapping[str,
 
 def _open(found: tuple[Any, Any], options: Options, origin: Mapping[str, Any]) -> tuple[Any, Any, functools.partial[Any], str]:
     """Return the stream, the network, a function that trains it on the stream, and a line about it: as the options describe them."""
-    from manynets.streaming import NETWORKS, open_ensemble, open_stream, train_stream, train_stream_ensemble
-    from manynets.tabular import tabular_network
-
     files, columns = found
     test, ranks, preset = float(origin["test_fraction"]), current_ranks(), preset_of_table(options)
     more = {name: options[name] for name in ("task", "target_transform", "validation", "memory_limit")}
     more |= {"test": test, "rank": ranks.rank, "world_size": ranks.size}
     if preset is not None:
-        networks, changes = NETWORKS if options["n_networks"] is None else options["n_networks"], changes_of(options)
+        networks, changes = streaming.NETWORKS if options["n_networks"] is None else options["n_networks"], changes_of(options)
         shared = {"preset": preset, "metric": options["metric"], "changes": changes}
         shared |= {"seed": options["seed"], "device": options["device"] or "auto"}
-        stream = open_ensemble(files, columns, **shared, **more)
+        stream = streaming.open_ensemble(files, columns, **shared, **more)
         network = tabular_network(stream.data.problem.task, len(stream.rows), changes=changes)
         words = [f"{networks} networks", f"preset {preset}", *(f"{flag_of(name)[2:]} {options[name]}" for name in changes)]
-        train = functools.partial(train_stream_ensemble, stream, n_networks=networks, **shared)
+        train = functools.partial(streaming.train_stream_ensemble, stream, n_networks=networks, **shared)
         return stream, network, train, " · ".join(words)
     networks = options["n_networks"] or 1
     rows = int(files.rows * (1 - test) * (1 - (defaults.VALIDATION if options["validation"] is None else options["validation"])))
     spec, recipe = network_of(options, networks=networks), recipe_of(options, rows=max(rows, 1))
-    stream = open_stream(files, columns, recipe, spec=spec, **more)
-    train = functools.partial(train_stream, stream, spec, recipe, n_networks=networks)
+    stream = streaming.open_stream(files, columns, recipe, spec=spec, **more)
+    train = functools.partial(streaming.train_stream, stream, spec, recipe, n_networks=networks)
     return stream, spec, train, describe(spec, recipe, networks)
 
 
 def _few_groups(stream: Any) -> list[str]:
-    """Return a remark where windows hold few row groups."""
     layout = stream.rows.layout
     groups = int((layout.counts > 0).sum()) / layout.windows
     if layout.windows == 1 or groups >= FEWEST_GROUPS:
@@ -159,8 +153,6 @@ def _few_groups(stream: Any) -> list[str]:
 
 
 def _train(train: Callable[..., Any], options: Options, begin: Callable[[], dict[str, Any]]) -> Any:
-    from manynets.training.progress import progress_callbacks
-
     given = begin()
     listeners = [*progress_callbacks(False if options["quiet"] else "auto"), *given.pop("callbacks", ())]
     model = train(callbacks=listeners, **given)
@@ -169,18 +161,15 @@ def _train(train: Callable[..., Any], options: Options, begin: Callable[[], dict
     return model
 
 
-def _part(rows: Any) -> Part | None:
-    return None if rows is None else Part(X=rows.x, y=rows.y, weight=rows.weight)
+def _part(rows: Any) -> Part:
+    return Part(X=rows.x, y=rows.y, weight=rows.weight)
 
 
 def _metrics(stream: Any, model: Any, caught: Any) -> dict[str, Any]:
     """Return the metrics of a model on the sample of the training rows, on the validation rows, and on the test rows."""
     out: dict[str, Any] = {}
     for name, rows in (("train", stream.sample), ("validation", stream.validation)):
-        out[name] = None
-        if rows is not None:
-            scores = model.mean_logits(model.logits(rows.x))
-            out[name] = bounded({"rows": len(rows.x), **model.figures(scores, rows.y, sample_weight=rows.weight)})
+        out[name] = None if rows is None else metrics_of(model, _part(rows))
     refuse_untrained(model, out["train"], caught)
     try:
         tested = stream.evaluate(model)
@@ -199,8 +188,7 @@ def _write(
     baselines: dict[str, Any] = {}
     left_out = None
     if stream.validation is not None:
-        sample, held_out = _part(stream.sample), _part(stream.validation)
-        baselines, left_out = baselines_of(model.task, sample, held_out, stream.encoder)  # type: ignore[arg-type]
+        baselines, left_out = baselines_of(model.task, _part(stream.sample), _part(stream.validation), stream.encoder)
     files, split = stream.table.files, stream.table.split
     known: dict[str, Any] = {"data": {**origin, "path": files.name}, "validation": split.validation}
     known["fingerprint"] = {name_of(files.name): {"sha256": files.fingerprint, "rows": files.rows, "columns": len(files.names)}}
@@ -210,7 +198,7 @@ def _write(
     return write_trained(
         folder,
         model,
-        run_config(model, options, **known),
+        known,
         options,
         console,
         metrics=metrics,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+from pathlib import Path
 from typing import Annotated, Any
 
 from manynets.cli.arguments import JsonLine, argument, option
+from manynets.cli.report import console_for, print_json, print_table
 from manynets.errors import OptionError, one_of
 
 
@@ -16,7 +20,7 @@ def study(
     ] = False,
     json_line: JsonLine = False,
     out: Annotated[
-        str, option("--out", metavar="FOLDER", help="Folder to write to, with one folder per study. [runs/studies]")
+        str, option(metavar="FOLDER", help="Folder to write to, with one folder per study. [runs/studies]")
     ] = "runs/studies",
     overwrite: Annotated[bool, option("--overwrite", help="Replace the results of studies that were run before.")] = False,
 ) -> None:
@@ -27,7 +31,6 @@ def study(
     manynets study T1-xor
     manynets study --all --quick
     """
-    from manynets.cli.report import console_for, print_json, table_of
     from manynets.studies import PUBLISHED, STUDIES, TUTORIALS
 
     console = console_for(to_stderr=json_line)
@@ -38,29 +41,32 @@ def study(
         rows = [(one.id, one.title) for one in STUDIES.values()]
         width = max(len(id) for id, _ in rows)
         for tutorial, about in TUTORIALS.items():
-            console.print(f"{tutorial}: a tutorial about {about}", markup=False, style="bold", soft_wrap=True)
+            console.print(f"{tutorial}: a tutorial about {about}", style="bold")
             for id, title in rows:
                 if id.startswith(f"{tutorial}-"):
-                    console.print(f"  {id:{width}}  {title}", markup=False, soft_wrap=True)
-        console.print("Run some with: manynets study T1-xor T3-autograd, or all with --all", markup=False, soft_wrap=True)
-        console.print(PUBLISHED, markup=False, soft_wrap=True)
+                    console.print(f"  {id:{width}}  {title}")
+        console.print("Run some with: manynets study T1-xor T3-autograd, or all with --all")
+        console.print(PUBLISHED)
         if json_line:
             print_json({"studies": [{"id": id, "title": title} for id, title in rows]})
         return
 
-    folder = _folder(out)
     from manynets.claims import claim
 
-    done = []
+    folder, done = Path(out), []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # before hours of training
+        raise OptionError(f"--out {out} cannot be made: {error.strerror}; choose another folder") from None
     _check_folders(folder, names, overwrite)
     for name in names:
         with claim(folder / name, remedy="give another folder with --out"):
             _check_folders(folder, [name], overwrite)  # again, as another process may have written it meanwhile
             done.append(_run(name, quick, folder, console))
-    console.print(table_of(["id", "result", "published", "ours", "± seeds", "met", "seconds"], _rows(done, quick)))
+    print_table(console, ["id", "result", "published", "ours", "± seeds", "met", "seconds"], _rows(done, quick))
     for text in [*_notes(done), *([QUICK] if quick else [PUBLISHED])]:
-        console.print(text, markup=False, soft_wrap=True)
-    console.print(f"Pictures are in {folder}", markup=False, soft_wrap=True)
+        console.print(text)
+    console.print(f"Pictures are in {folder}")
     if json_line:
         print_json({"quick": quick, "studies": done})
 
@@ -77,21 +83,7 @@ def _notes(done: list[dict[str, Any]]) -> list[str]:
     return [f"{', '.join(ids)}: {text}" for text, ids in said.items()]
 
 
-def _folder(out: str) -> Any:
-    """Create the folder to write to and return it; an error is raised before hours of training."""
-    from pathlib import Path
-
-    folder = Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OptionError(f"--out {out} cannot be made: {error.strerror}; choose another folder") from None
-    return folder
-
-
 def _check_folders(folder: Any, names: list[str], overwrite: bool) -> None:
-    """Raise OptionError for a study whose results are there already."""
-
     there = [folder / name for name in names if (folder / name).exists() and any((folder / name).iterdir())]
     if there and not overwrite:
         raise OptionError(f"{there[0]} exists; give another folder with --out, or --overwrite to replace it")
@@ -99,8 +91,6 @@ def _check_folders(folder: Any, names: list[str], overwrite: bool) -> None:
 
 def _run(name: str, quick: bool, folder: Any, console: Any) -> dict[str, Any]:
     """Run a study, write its pictures and result.json, and return the result as JSON types."""
-    import dataclasses
-    import json
     import time
 
     from manynets import plots
@@ -109,7 +99,7 @@ def _run(name: str, quick: bool, folder: Any, console: Any) -> dict[str, Any]:
     from manynets.studies import STUDIES
 
     one = STUDIES[name]
-    console.print(f"{one.id}: {one.title} ...", markup=False, soft_wrap=True)
+    console.print(f"{one.id}: {one.title} ...")
     start = time.perf_counter()
     result = one.run(quick)
     target = folder / name

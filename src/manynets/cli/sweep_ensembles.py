@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from manynets.cli import defaults
+from manynets.cli.bounded import metrics_of
 from manynets.cli.data import DataSource, taken
-from manynets.cli.fit import encode_source, metrics_of, validation_metrics
+from manynets.cli.fit import encode_source, validation_metrics
 from manynets.cli.preset import EncodedSource, changes_of, refuse_plain, train_preset
 from manynets.cli.random_search import DRAWN, default_values
 from manynets.cli.report import console_for
@@ -45,19 +46,16 @@ class EnsemblePlan(SweepPlan):
             self.metric, self.by_loss = one_of(options["metric"], task.metrics, what="--metric"), False
         refuse_plain([name for name in self.grid if name != "n_networks"], options["preset"])
         self.networks = options["n_networks"] or defaults.NETWORKS
-        self._check_networks()
-        recipe = self._default()
-        self.most, self.steps = {"batch_size": max(self.rows // 2, 1)}, recipe.iterations or 1
-        self._encoded: dict[Any, EncodedSource] = {}
-
-    def _check_networks(self) -> None:
         counts = [self.networks, *self.grid.get("n_networks", [])]
         if min(counts) < 1:
             raise OptionError(f"n_networks is {min(counts)}, but must be at least 1")
-        if min(counts) == 1 < max(counts) and self.own["cv"] is None and self.options["validation"] is None:
+        if min(counts) == 1 < max(counts) and own["cv"] is None and options["validation"] is None:
             raise OptionError(
                 "a single network validates on other rows than the folds of several; give --cv N to score all on the same rows"
             )
+        recipe = self._default()
+        self.most, self.steps = {"batch_size": max(self.rows // 2, 1)}, recipe.iterations or 1
+        self._encoded: dict[Any, EncodedSource] = {}
 
     def _default(self) -> Recipe:
         """Find the values of the default, and return its recipe."""
@@ -105,7 +103,7 @@ class EnsemblePlan(SweepPlan):
         on_workers = worker_count(None) > 0
         begun: list[tuple[Mapping[str, Any], Key]] = []
 
-        def tasks() -> Iterator[tuple[EnsembleTask, Mapping[str, Any]]]:
+        def tasks() -> Iterator[tuple[Any, ...]]:
             for c, changes in chosen:
                 for seed, fold in self.jobs:
                     key = (c, seed, fold, length)
@@ -113,12 +111,14 @@ class EnsemblePlan(SweepPlan):
                         progress.passed(self.networks_of(changes))
                         continue
                     begun.append((changes, key))
-                    yield self._task(changes, key), {} if on_workers else self._begin(results, changes, key, progress)
+                    options = {**self.options, **changes, "seed": seed} | ({"iterations": length} if length else {})
+                    data, by_fold = self._data(options, fold), self.splits[fold].held_out is not None
+                    yield data, options, self.metric, by_fold, {} if on_workers else self._begin(results, changes, key, progress)
 
         if on_workers:
-            calls = run_calls(train_task, tasks(), shared=lambda task, _: task.arrays())
+            calls = run_calls(train_candidate, tasks(), shared=_arrays)
         else:
-            calls = enumerate(itertools.starmap(train_task, tasks()))
+            calls = enumerate(itertools.starmap(train_candidate, tasks()))
         for number, (row, curve) in calls:
             changes, key = begun[number]
             results.add({key: self.row(changes, row)}, {key: curve})
@@ -139,13 +139,6 @@ class EnsemblePlan(SweepPlan):
             "callbacks": list[Callback](progress.callbacks),
         }
 
-    def _task(self, changes: Mapping[str, Any], key: Key) -> EnsembleTask:
-        """Return all that the training of a candidate on a fold needs."""
-        _, seed, fold, steps = key
-        options = {**self.options, **changes, "seed": seed} | ({"iterations": steps} if steps else {})
-        by_fold = self.splits[fold].held_out is not None
-        return EnsembleTask(self._data(options, fold), options, self.metric, by_fold)
-
     def _data(self, options: Mapping[str, Any], fold: int) -> EncodedSource:
         """Return the encoded rows of a fold, which candidates share."""
         networks = options["n_networks"] or self.networks
@@ -163,55 +156,38 @@ class EnsemblePlan(SweepPlan):
 
 
 def _checkpoints(results: SweepResults, key: Key) -> Path:
-    """Return the folder with the checkpoints of a training."""
     return results.checkpoints / "part-{}-{}-{}-{}".format(*key)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class EnsembleTask:
-    """A candidate on a fold. by_fold: whether the fold's test rows are scored, rather than the validation rows."""
-
-    data: EncodedSource
-    options: Mapping[str, Any]
-    metric: str
-    by_fold: bool
-
-    def arrays(self) -> Iterator[Any]:
-        """Yield the arrays that candidates have in common."""
-        source = self.data.source
-        for part in (source.train, source.validation, source.test):
-            if part is not None:
-                yield from (value for value in (part.X, part.y, part.weight) if isinstance(value, np.ndarray))
+def _arrays(data: EncodedSource, *_: object) -> Iterator[Any]:
+    """Yield the arrays that candidates have in common."""
+    for part in (data.source.train, data.source.validation, data.source.test):
+        if part is not None:
+            yield from (value for value in (part.X, part.y, part.weight) if isinstance(value, np.ndarray))
 
 
-def train_task(task: EnsembleTask, begin: Mapping[str, Any]) -> tuple[Row, list[float]]:
-    """Train an ensemble; return what is found, or the error, and the curve of its loss.
+def train_candidate(
+    data: EncodedSource, options: Mapping[str, Any], metric: str, by_fold: bool, begin: Mapping[str, Any]
+) -> tuple[Row, list[float]]:
+    """Train a candidate on a fold; return what is found, or the error, and the curve of its loss.
 
-    begin: arguments of `train_ensemble`. Raises KeyboardInterrupt if the training was interrupted.
+    by_fold: whether the fold's test rows are scored, rather than the validation rows. begin: arguments of `train_ensemble`. Raises
+    KeyboardInterrupt if the training was interrupted.
     """
+    began = time.perf_counter()
     try:
-        return _trained(task, begin)
+        fit = train_preset(data, options["preset"], options, begin={**begin, "progress": False})
+        stopped, history = fit.model.info["stopped"], fit.model.history
+        if "interrupted" in stopped:
+            raise KeyboardInterrupt
+        tested = data.source.test if by_fold else None
+        metrics = validation_metrics(fit.model, fit.out_of_fold, data) if tested is None else metrics_of(fit.model, tested)
     except ModelFileError:
         raise
     except (ManynetsError, MemoryError, RuntimeError) as error:
         return failed_row(error), []
-
-
-def _trained(task: EnsembleTask, begin: Mapping[str, Any]) -> tuple[Row, list[float]]:
-    began, source = time.perf_counter(), task.data.source
-    fit = train_preset(task.data, task.options["preset"], task.options, begin={**begin, "progress": False})
-    stopped = fit.model.info["stopped"]
-    if "interrupted" in stopped:
-        raise KeyboardInterrupt
-    if task.by_fold:
-        assert source.test is not None
-        metrics = metrics_of(fit.model, source.test)
-    else:
-        metrics = validation_metrics(fit.model, fit.out_of_fold, task.data) or {}
-    history = fit.model.history
-    found = {
-        "score": metrics.get(task.metric, math.nan),
-        "loss": metrics.get("loss", math.nan),
+    found = {name: (metrics or {}).get(key, math.nan) for name, key in (("score", metric), ("loss", "loss"))}
+    found |= {
         "epochs": round(history["epoch"][-1], 2) if history.get("epoch") else 0,
         "stopped": "diverged" if "diverged" in stopped else "early" if "early" in stopped else "done",
         "seconds": round(time.perf_counter() - began, 3),

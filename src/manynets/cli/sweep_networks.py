@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,8 @@ from manynets.tasks import Regression, Task
 class NetworkPlan(SweepPlan):
     """A sweep of plain networks.
 
-    changes: those of each candidate; ruled_out: why some of the candidates cannot be trained. share: of each fold's training rows, with
-    --cv, to choose the best epoch by; None for the data's own validation rows. Without --cv these are the rows that are scored.
+    changes: those of each candidate. share: of each fold's training rows, with --cv, to choose the best epoch by; None for the data's own
+    validation rows. Without --cv these are the rows that are scored.
     """
 
     def __init__(self, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any]) -> None:
@@ -52,7 +52,6 @@ class NetworkPlan(SweepPlan):
             self.most = {"batch_size": self.rows}
         self.changes = list(self.all_changes())
         self.at_once = max(1, own["at_most"] // len(self.jobs))
-        self.ruled_out: dict[int, Row] = {}
         self.trained: dict[int, tuple[MLP, Recipe]] = {}
         for c, changes in enumerate(self.changes):
             try:
@@ -60,7 +59,7 @@ class NetworkPlan(SweepPlan):
                 check_transform(self.target.task, both)
                 self.trained[c] = (network_of(both), recipe_of(both, rows=self.rows))
             except ManynetsError as error:
-                self.ruled_out[c] = failed_row(error)
+                self.ruled_out[c] = self.row(changes, failed_row(error))
         if not self.trained:
             raise OptionError(self.ruled_out[0]["error"])
 
@@ -69,12 +68,6 @@ class NetworkPlan(SweepPlan):
         if share is None:
             return Split(None, None)
         return holdout(self.target, share, seed=self.options["seed"], by=self.source.train.by)
-
-    def candidates(self) -> Iterator[SweepCandidate]:
-        return ((c, self.changes[c]) for c in self.trained)
-
-    def failed_rows(self) -> dict[Key, Row]:
-        return {(c, self.seeds[0], 0, 0): self.row(self.changes[c], failed) for c, failed in self.ruled_out.items()}
 
     def lengths(self, candidates: int) -> list[int]:
         """Return the epochs of each round of a halving."""
@@ -93,7 +86,8 @@ class NetworkPlan(SweepPlan):
         networks = [(c, seed) for c, _ in chosen for seed in self.seeds]
         candidates = [self._candidate(c, seed, length) for c, seed in networks]
         on_workers = worker_count(None) > 0  # which write no checkpoints
-        for folds in self._parts():
+        every = list(range(len(self.splits)))
+        for folds in [every] if self._is_shared else [[fold] for fold in every]:
             keys = {(i, j): (c, seed, f, length) for i, (c, seed) in enumerate(networks) for j, f in enumerate(folds)}
             finished = {}
             for (i, j), key in keys.items():
@@ -178,11 +172,6 @@ class NetworkPlan(SweepPlan):
         """Whether all folds share their data: not those of a table, encoded by the rows of each fold, and not with weights by fold."""
         return self.source.schema is None and self.own["cv"] is not None and self.options["class_weight"] is None
 
-    def _parts(self) -> list[list[int]]:
-        """Return the folds that are trained together."""
-        folds = list(range(len(self.splits)))
-        return [folds] if self._is_shared else [[fold] for fold in folds]
-
     def _data(self, folds: Sequence[int]) -> tuple[Part, list[Split]]:
         """Return the rows of folds that are trained together, and their splits; of a single one those to train, then those to score on."""
         if self._is_shared:
@@ -209,7 +198,6 @@ class NetworkPlan(SweepPlan):
         return part, [Split(np.arange(first.rows), np.arange(first.rows, len(y)))]
 
     def _row_of(self, key: Key, result: Result) -> Row:
-        """Return the line of a network in results.csv."""
         c, _, fold, _ = key
         if result.error is not None:
             return self.row(self.changes[c], failed_row(result.error))

@@ -8,7 +8,7 @@ import itertools
 import math
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from manynets.cli.fit import validation_share
 from manynets.cli.grid import combinations
 from manynets.cli.random_search import drawn_candidates
 from manynets.cli.sweep_progress import SweepProgress
-from manynets.cli.sweep_results import Key, Row, SweepCandidate, SweepResults, option_column
-from manynets.cli.sweep_storage import SharedStudy, train_shared
+from manynets.cli.sweep_results import Row, SweepCandidate, SweepResults, option_column
+from manynets.cli.sweep_storage import SharedStudy
 from manynets.cli.wording import in_flags
 from manynets.errors import OptionError
 from manynets.prepare import Split, cv_splits
@@ -29,6 +29,7 @@ from manynets.training.checkpoint import Checkpoint
 from manynets.training.trial import Divergence
 
 FACTOR = 3  # of a halving
+POLL = 2.0  # seconds between two looks at what other processes do
 
 
 class SweepPlan(abc.ABC):
@@ -39,7 +40,8 @@ class SweepPlan(abc.ABC):
     default: the values, in the first candidate, of all options in which others differ from it; {} for a grid without a default.
     most: the largest values that are drawn. metric: what `score` is; by_loss: whether candidates are ranked by the loss instead.
     networks: that a candidate trains on each fold, unless its own options say otherwise. at_once: candidates that a process claims
-    together where several share them. spared: candidates that stay to the end of a halving.
+    together where several share them. spared: candidates that stay to the end of a halving. ruled_out: the results of the candidates that
+    cannot be trained with their options.
     """
 
     by_loss = False
@@ -51,6 +53,7 @@ class SweepPlan(abc.ABC):
         self.source, self.options, self.own, self.grid = source, options, own, own["grid"]
         self.default: Mapping[str, Any] = {}
         self.most: Mapping[str, float] = {}
+        self.ruled_out: dict[int, Row] = {}
         self.target = find_target(source.train.y, source.task)
         self.metric = self.target.task.metric
         if own["cv"] is not None:
@@ -85,12 +88,8 @@ class SweepPlan(abc.ABC):
             yield from itertools.islice(drawn, self.own["n_candidates"])
 
     def candidates(self) -> Iterator[SweepCandidate]:
-        """Yield the candidates that can be trained."""
-        yield from enumerate(self.all_changes())
-
-    def failed_rows(self) -> dict[Key, Row]:
-        """Return the results of the candidates that their options rule out."""
-        return {}
+        """Return the candidates that can be trained."""
+        return ((c, changes) for c, changes in enumerate(self.all_changes()) if c not in self.ruled_out)
 
     def networks_of(self, changes: Mapping[str, Any]) -> int:
         """Return how many networks a candidate trains on each fold."""
@@ -136,8 +135,8 @@ def train_sweep(plan: SweepPlan, results: SweepResults, progress: SweepProgress,
 
     study: shared with other processes, which train some of the candidates.
     """
-    if failed := plan.failed_rows():
-        results.add(failed, {})
+    if plan.ruled_out:
+        results.add({(c, plan.seeds[0], 0, 0): row for c, row in plan.ruled_out.items()}, {})
     limit = _TimeLimit(plan, results)
     if plan.own["halving"]:
         _halve(plan, results, progress)
@@ -148,14 +147,29 @@ def train_sweep(plan: SweepPlan, results: SweepResults, progress: SweepProgress,
         if study is None:
             plan.train(results, limit.within(plan.candidates()), 0, progress)
         else:
-
-            def train(claimed: Sequence[SweepCandidate]) -> None:
-                plan.train(results, claimed, 0, progress)
-
-            train_shared(study, results, plan.candidates, train, at_once=plan.at_once, fits=limit.fits)
+            _train_shared(plan, results, progress, study, fits=limit.fits)
     shutil.rmtree(results.checkpoints, ignore_errors=True)
     ranking = results.ranking()
     return ranking[0].candidate if ranking else None
+
+
+def _train_shared(
+    plan: SweepPlan, results: SweepResults, progress: SweepProgress, study: SharedStudy, *, fits: Callable[[], bool]
+) -> None:
+    """Train the candidates that no other process trains, until all have results or no more fit; then `results` has those of all."""
+    with study.beating():
+        while True:
+            claimed = study.claim(plan.at_once, plan.candidates()) if fits() else []
+            if claimed:
+                plan.train(results, claimed, 0, progress)
+                for c, _ in claimed:
+                    study.report(c, [(key, row, results.curves[key]) for key, row in results.rows.items() if key[0] == c])
+            elif fits() and study.running():
+                time.sleep(POLL)
+            else:
+                break
+    found = [one for each in study.results().values() for one in each]
+    results.add({key: row for key, row, _ in found}, {key: curve for key, _, curve in found})
 
 
 def _halve(plan: SweepPlan, results: SweepResults, progress: SweepProgress) -> None:

@@ -90,7 +90,7 @@ class SweepProgress:
         return min(known, default=None)
 
     def show(self, *, last: bool = False) -> None:
-        """Show the line, unless it was shown just now."""
+        """Show the line, unless it was shown just now; at last clear it."""
         if not self.shows:
             return
         now, terminal = time.monotonic(), sys.stderr.isatty()
@@ -106,7 +106,3 @@ class SweepProgress:
             sys.stderr.flush()
         except (OSError, ValueError):
             self.shows = False
-
-    def end(self) -> None:
-        """Clear the line."""
-        self.show(last=True)

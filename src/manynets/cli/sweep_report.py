@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from manynets import plots
-from manynets.cli.report import note, table_of
+from manynets.cli.report import note, print_table
 from manynets.cli.sweep_results import CURVES_PICTURE, PARALLEL_PICTURE, RESULTS, SweepResults, option_column, picture_of
 
 SHOWN = 10  # candidates
@@ -30,8 +30,8 @@ def draw(results: SweepResults, *, best: int | None, folder: Path | None = None)
     if len(lengths) > 1:
         score += f" after {min(lengths)} {'steps' if results.ensembles else 'epochs'}"
     drawn = "drawn" in results.config  # at random: most values occur once, and the others are the default's
-    for name in options:
-        values = _drawn_values([results.rows[key][option_column(name)] for key in first])
+    columns = {name: _drawn_values([results.rows[key][option_column(name)] for key in first]) for name in options}
+    for name, values in columns.items():
         if drawn and len(set(values)) == 1:
             continue
         log = all(isinstance(value, float) and value > 0 for value in values) and max(values) >= 10 * min(values)
@@ -39,8 +39,7 @@ def draw(results: SweepResults, *, best: int | None, folder: Path | None = None)
         written[folder / picture_of(name)] = f"{score} over {name}"
         plots.save(axes, folder / picture_of(name))
     if options:
-        columns = [_drawn_values([results.rows[key][option_column(name)] for key in first]) for name in options]
-        table = [dict(zip([*options, score], row, strict=True)) for row in zip(*columns, first.values(), strict=True)]
+        table = [dict(zip([*options, score], row, strict=True)) for row in zip(*columns.values(), first.values(), strict=True)]
         axes = plots.parallel_coordinates(table, score=score, higher_is_better=not results.less_is_better)
         written[folder / PARALLEL_PICTURE] = f"{score} by all options"
         plots.save(axes, folder / PARALLEL_PICTURE)
@@ -77,23 +76,24 @@ def print_ranking(console: Any, results: SweepResults, *, best: int | None = Non
     shown = ranking[:SHOWN]
     if results.with_default:
         shown += [ranked for ranked in ranking[SHOWN:] if ranked.row["default"] == "yes"]
-    several, diverged = any(ranked.results > 1 for ranked in shown), any(ranked.diverged for ranked in shown)
-    names = [*results.options, results.metric_heading] + (["log loss"] if results.by_loss else [])
-    names += (["std"] if several else []) + (["results" if results.ensembles else "networks"] if several else [])
-    names += [""] if diverged else []
-    lines = []
-    for ranked in shown:
-        cells: list[Any] = [_cell(ranked.row[option_column(name)]) for name in results.options]
-        cells += [ranked.score] + ([ranked.loss] if results.by_loss else [])
-        cells += [ranked.spread if math.isfinite(ranked.spread) else None, ranked.results] if several else []
-        cells += ["diverged" if ranked.diverged else ""] if diverged else []
-        mark = ["default" if ranked.row["default"] == "yes" else str(ranked.candidate)] if results.with_default else []
-        lines.append((*mark, *cells))
+    columns: list[tuple[str, list[Any]]] = []
+    if results.with_default:
+        columns.append(("candidate", ["default" if one.row["default"] == "yes" else str(one.candidate) for one in shown]))
+    columns += [(name, [_cell(one.row[option_column(name)]) for one in shown]) for name in results.options]
+    columns.append((results.metric_heading, [one.score for one in shown]))
+    if results.by_loss:
+        columns.append(("log loss", [one.loss for one in shown]))
+    if any(one.results > 1 for one in shown):
+        columns.append(("std", [one.spread if math.isfinite(one.spread) else None for one in shown]))
+        columns.append(("results" if results.ensembles else "networks", [one.results for one in shown]))
+    if any(one.diverged for one in shown):
+        columns.append(("", ["diverged" if one.diverged else "" for one in shown]))
     count = len({key[0] for key in results.rows})
     where = "in cross-validation" if results.config["cv"] is not None else "on the validation rows"
     by = f"by {results.ranked_by}"
     what = f"Best {SHOWN} of {count} candidates" if count > SHOWN else "Candidates"
-    console.print(table_of([*(["candidate"] if results.with_default else []), *names], lines, title=f"{what} {where}, {by}"))
+    names, cells = zip(*columns, strict=True)
+    print_table(console, names, list(zip(*cells, strict=True)), title=f"{what} {where}, {by}")
     failed = sum(row["stopped"] in ("failed", "diverged") for row in results.rows.values())
     if failed:
         what = "ensembles" if results.ensembles else "networks"

@@ -27,6 +27,7 @@ from manynets.cli.saved_runs import SWEEP as CONFIG
 from manynets.display import HEADINGS, number_text
 from manynets.errors import ModelFileError, OptionError
 from manynets.jsonfiles import read_json
+from manynets.modelfile import replacing
 from manynets.renames import LATER, renamed_options
 from manynets.spec import LOWER_IS_BETTER, score_or_worst
 
@@ -282,8 +283,6 @@ class SweepResults:
         self._write(RESULTS, text.getvalue())
 
     def _write(self, name: str, text: str) -> None:
-        from manynets.modelfile import replacing
-
         with replacing(self.folder / name) as file:
             file.write(text.encode())
 
@@ -299,9 +298,7 @@ def read_sweep(folder: Path) -> SweepResults:
 def _read_config(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what sweep.json says was asked for, by the current names of the options, and what was found when the sweep began."""
     config = renamed_options(read_json(folder / CONFIG, SHAPE, remedy="start anew with --overwrite"))
-    for name in ("options", "grid"):
-        if isinstance(config.get(name), dict):
-            config[name] = renamed_options(config[name])
+    config |= {name: renamed_options(config[name]) for name in ("options", "grid")}
     unknown = next((name for name in (*config["grid"], *(config.get("drawn") or ())) if name not in SEARCHED), None)
     if unknown is not None:  # files are named after options
         raise ModelFileError(

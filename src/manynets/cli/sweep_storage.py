@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import functools
+import json
+import os
 import re
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,11 +24,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from manynets.claims import BEAT, STALE, Owner, has_ended, this_process
-from manynets.cli.sweep_results import Key, Row, SweepCandidate, SweepResults, check_same
+from manynets.cli.sweep_results import Key, Row, SweepCandidate, check_same
 from manynets.errors import OptionError, optional_module
 
 CONFIG, CANDIDATE, WORKER, FOUND = "manynets:sweep", "candidate", "worker", "found"
-POLL = 2.0  # seconds between two looks at what the others do
 
 Found: TypeAlias = list[tuple[Key, Row, list[float]]]
 
@@ -39,8 +42,6 @@ def open_storage(url: str) -> Any:
             " sqlite:///sweep.db"
         )
     storages = optional_module("optuna.storages", package="optuna", extra="optuna", purpose="--storage")
-    from manynets.cli.sweep_journal import Journal
-
     try:
         if "://" in url:
             return GuardedStorage(storages.get_storage(url), url)
@@ -242,29 +243,65 @@ class SharedStudy:
         return any(FOUND not in trial.user_attrs for trials in self._by_candidate().values() for trial in trials)
 
 
-def train_shared(
-    study: SharedStudy,
-    results: SweepResults,
-    candidates: Callable[[], Iterator[SweepCandidate]],
-    train: Callable[[Sequence[SweepCandidate]], None],
-    *,
-    at_once: int,
-    fits: Callable[[], bool],
-) -> None:
-    """Train the candidates that no other process trains, until all have results or no more fit; then `results` has those of all.
+class Journal:
+    """A file with an entry a line, which several processes write: a backend of Optuna's JournalStorage.
 
-    train(candidates): writes their rows to `results`. at_once: candidates that are claimed together.
+    Optuna cannot read the entries behind one that a full disk or a killed process cut off; here such an entry is removed before the next
+    one is added.
+
+    Raises ValueError for a file that is not a journal, and writes nothing to it.
     """
-    with study.beating():
-        while True:
-            claimed = study.claim(at_once, candidates()) if fits() else []
-            if claimed:
-                train(claimed)
-                for c, _ in claimed:
-                    study.report(c, [(key, row, results.curves[key]) for key, row in results.rows.items() if key[0] == c])
-            elif fits() and study.running():
-                time.sleep(POLL)
-            else:
-                break
-    found = [one for each in study.results().values() for one in each]
-    results.add({key: row for key, row, _ in found}, {key: curve for key, _, curve in found})
+
+    def __init__(self, path: str) -> None:
+        from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+        if os.path.exists(path):
+            _check_journal(path)
+        self.path, self.lock = path, JournalFileOpenLock(path)
+        self.file = JournalFileBackend(path, lock_obj=self.lock)
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        """Yield the entries from a number on."""
+        return self.file.read_logs(log_number_from)
+
+    def append_logs(self, logs: Sequence[dict[str, Any]]) -> None:
+        """Add entries, all or nothing."""
+        data = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
+        self.lock.acquire()
+        try:
+            with open(self.path, "rb") as file:
+                size, whole = os.fstat(file.fileno()).st_size, _whole(file)
+            if whole < size:
+                os.truncate(self.path, whole)
+            with open(self.path, "ab", buffering=0) as file:  # some mounted buckets can append, and nothing else
+                try:
+                    if file.write(data) != len(data):
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
+                    os.fsync(file.fileno())
+                except OSError:
+                    os.truncate(self.path, whole)
+                    raise
+        finally:
+            self.lock.release()
+
+
+def _whole(file: Any) -> int:
+    """Return how many bytes of a journal are whole lines."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - (1 << 16))
+        file.seek(start)
+        last = file.read(end - start).rfind(b"\n")
+        if last >= 0:
+            return int(start + last + 1)
+        end = start
+    return 0
+
+
+def _check_journal(path: str) -> None:
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError("it is no regular file")
+    with open(path, "rb") as file:
+        first = file.readline(1 << 20)
+    if first and not first.startswith(b'{"op_code"'):
+        raise ValueError("it is no journal of Optuna")

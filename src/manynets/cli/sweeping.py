@@ -20,7 +20,7 @@ from manynets.cli.fit import fit
 from manynets.cli.grid import grid_of
 from manynets.cli.options import OF_A_SWEEP, left_out
 from manynets.cli.origin import from_standard_input, origin_of, stem_of, with_notes
-from manynets.cli.preset import PLAIN, check_preset, plain_options
+from manynets.cli.preset import PLAIN, check_preset, preset_of_table
 from manynets.cli.random_search import DRAWN
 from manynets.cli.recipe import flag_of
 from manynets.cli.report import console_for, note, print_json, print_metrics, print_schema
@@ -83,12 +83,11 @@ def run_sweep(options: Mapping[str, Any]) -> None:
 def _preset(base: Mapping[str, Any], origin: Mapping[str, Any]) -> str:
     """Return the preset that `train` takes: of a table without options of a plain network the default."""
     check_preset(base)
-    preset = base["preset"]
-    if preset not in (None, PLAIN) and origin["kind"] != "table":
-        raise OptionError(f"--preset {preset} is for tables, but {stem_of(origin)} is a set of arrays; leave it out")
-    if preset is None:
-        preset = PLAIN if origin["kind"] != "table" or plain_options(base) else "default"
-    return str(preset)
+    if origin["kind"] == "table":
+        return preset_of_table(base) or PLAIN
+    if base["preset"] not in (None, PLAIN):
+        raise OptionError(f"--preset {base['preset']} is for tables, but {stem_of(origin)} is a set of arrays; leave it out")
+    return PLAIN
 
 
 def _search(own: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
@@ -133,7 +132,7 @@ def _sweep(
             console, source.schema, title=f"{source.name}: {counted(source.train.rows, 'row')} to train on, {test:,} to test on"
         )
     for line in plan.announced(folder):
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line)
     if not results.ensembles and plan.count == own["seeds"] == 1:
         note(console, "there is one candidate only; give --grid to compare several, or --n-candidates to draw some")
     if results.memory is None:
@@ -148,15 +147,17 @@ def _sweep(
         if best is None:
             raise OptionError(_why_none(results, folder))
         changes = next(itertools.islice(plan.all_changes(), best, None))
-        _fit_best(
-            {**left_out(), **base, **changes, "out": str(folder / BEST), "overwrite": True, "quiet": True, "json_line": False}
-        )
+        best_options = {**left_out(), **base, **changes, "out": str(folder / BEST)}
+        best_options |= {"overwrite": True, "quiet": True, "json_line": False}
+        if can_resume(folder / BEST, best_options):  # train it as `manynets train` does, from its last checkpoint if there is one
+            best_options = {**left_out(), "resume": best_options["out"], "quiet": True, "report": base["report"]}
+        fit(best_options)
     results.close()
     metrics = runs.read_run(folder / BEST).metrics
     print_ranking(console, results, best=best, complete=_complete(plan, results))
     print_metrics(console, {name: metrics.get(name) for name in ("validation", "test")}, title="Metrics of the best")
     files = ", ".join(sorted(entry.name for entry in folder.iterdir()))
-    console.print(f"Written to {folder}: {files}", markup=False, soft_wrap=True)
+    console.print(f"Written to {folder}: {files}")
     if base["json_line"]:
         result = _json_line(plan, results, best, changes) | {"test": scalars(metrics.get("test"))}
         print_json(result)
@@ -193,7 +194,6 @@ def _complete(plan: SweepPlan, results: SweepResults) -> str:
 
 
 def _json_line(plan: SweepPlan, results: SweepResults, best: int, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the result of a sweep as JSON."""
     ranking = {ranked.candidate: ranked for ranked in results.ranking()}
     found = ranking[best]
     line = {
@@ -301,13 +301,6 @@ def _trained(plan: SweepPlan, results: SweepResults, console: Any, study: Shared
         try:
             best = train_sweep(plan, results, progress, study=study)
         finally:
-            progress.end()
+            progress.show(last=True)
     note(console, *dict.fromkeys(str(entry.message) for entry in caught))
     return best
-
-
-def _fit_best(options: Mapping[str, Any]) -> None:
-    """Train the best candidate as `manynets train` does, from its last checkpoint if there is one."""
-    if can_resume(options["out"], options):
-        options = {**left_out(), "resume": options["out"], "quiet": True, "report": options["report"]}
-    fit(options)

@@ -7,6 +7,9 @@ from typing import Any
 
 from manynets.data.split import SplitBy
 from manynets.errors import DataError, OptionError
+from manynets.tables import understand
+from manynets.tables.inspection import plain_values
+from manynets.tables.table import look_alike, require
 
 
 def columns_named(words: Sequence[str], columns: Sequence[str]) -> list[str]:
@@ -14,8 +17,6 @@ def columns_named(words: Sequence[str], columns: Sequence[str]) -> list[str]:
 
     A name may be written in other Unicode characters that look the same (NFC and NFD).
     """
-    from manynets.tables.table import look_alike
-
     names: list[str] = []
     for word in words:
         names += [word] if word in columns else [part.strip() for part in word.split(",")]
@@ -36,10 +37,6 @@ def refuse_target(origin: Mapping[str, Any], columns: Sequence[str]) -> None:
 
 def split_by(X: Any, origin: Mapping[str, Any]) -> SplitBy | None:
     """Return how the rows of a table are split, or None for at random."""
-    from manynets.tables import understand
-    from manynets.tables.inspection import plain_values
-    from manynets.tables.table import require
-
     columns = {"groups": "group", "times": "time_column", "stratify": "stratify"}
     named = {what: origin[option] for what, option in columns.items() if origin.get(option) is not None}
     if not named:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,12 @@ from manynets.cli.diverged import refuse_diverged
 from manynets.cli.fit import fit, trained
 from manynets.cli.options import left_out
 from manynets.cli.origin import from_standard_input, origin_of, stem_of
+from manynets.cli.recipe import Options
 from manynets.cli.report import console_for
 from manynets.cli.streamed import follow_stream, stream_of
 from manynets.distributed import joined, restarts, restarts_left
 from manynets.errors import DivergenceError, OptionError
 from manynets.training.checkpoint import Checkpoint
-
-Options = Mapping[str, Any]
 
 
 def fit_together(options: Options) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from manynets.cli.recipe import flag_of, flag_of_field
-from manynets.spec.options import OPTIONS
+from manynets.cli.recipe import flag_of
+from manynets.spec.options import OPTIONS, option_of
 
 _COLUMN_OPTIONS = {"drop": "--drop", "groups": "--group", "times": "--time-column"}
 _OTHERS = (
@@ -22,6 +22,8 @@ def in_flags(text: str) -> str:
     'y holds 400 different numbers; use --task regression'
     >>> in_flags("batch_size is 4000, but there are 320 training rows; use at most 320, or None")
     '--batch-size is 4000, but there are 320 training rows; use at most 320, or leave it out'
+    >>> in_flags("Cosine.final is 2, but must be a number in [0, 1]"), in_flags("Dataset.X is None")
+    ('--lr-final is 2, but must be a number in [0, 1]', 'Dataset.X is None')
     >>> in_flags("if new rows will be later than these, split by time: times=frame['sold on']")
     'if new rows will be later than these, split by time: --time-column "sold on"'
     >>> in_flags("if blanks are between the columns, give delimiter=' '")
@@ -35,9 +37,8 @@ def in_flags(text: str) -> str:
     """
     line = " ".join(text.split())
     field = re.match(r"([A-Z]\w+)\.(\w+) is ", line)
-    option = flag_of_field(field[1], field[2]) if field else None
-    if field and option:
-        line = f"{option} is {line[field.end() :]}"
+    if field and (option := option_of(field[1], field[2])):
+        line = f"{flag_of(option.name)} is {line[field.end() :]}"
     start = re.match(rf"({_NAMES}) (is|of the task) ", line)
     if start:
         line = flag_of(start[1]) + line[start.end(1) :]
@@ -58,8 +59,7 @@ def in_flags(text: str) -> str:
 
 
 def _of_column(found: re.Match[str]) -> str:
-    name = found[2] or found[3]
-    return f"{_COLUMN_OPTIONS[found[1]]} {_quoted(name)}"
+    return f"{_COLUMN_OPTIONS[found[1]]} {_quoted(found[2] or found[3])}"
 
 
 def _quoted(value: str) -> str:

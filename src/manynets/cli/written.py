@@ -8,35 +8,18 @@ from typing import Any
 
 from manynets import runs
 from manynets.cli import checkpoints, html_report
-from manynets.cli.bounded import described, scalars
+from manynets.cli.bounded import scalars
 from manynets.cli.diverged import diverged_words
+from manynets.cli.recipe import Options
 from manynets.cli.report import note, print_classes, print_json, print_metrics
 from manynets.cli.thresholds import threshold_words
 from manynets.spec import to_json
-
-Options = Mapping[str, Any]
-
-
-def run_config(model: Any, options: Options, **known: Any) -> dict[str, Any]:
-    """Return the config.json of a run. known: what the data say, such as `data` and `fingerprint`; what is not named has no value."""
-    blank = dict.fromkeys(("data", "fingerprint", "class_names", "target_unit", "image_shape"))
-    return {
-        **{name: known.get(name) for name in blank},
-        "task": model.task.to_json(),
-        "validation": known.get("validation"),
-        "class_weight": options["class_weight"],
-        "options": checkpoints.portable_options(options),
-        "spec": to_json(model.spec),
-        "recipe": to_json(model.recipe),
-        "info": model.info,
-        **{name: value for name, value in known.items() if name not in (*blank, "validation")},
-    }
 
 
 def write_trained(
     folder: Any,
     model: Any,
-    config: Mapping[str, Any],
+    known: Mapping[str, Any],
     options: Options,
     console: Any,
     *,
@@ -50,9 +33,21 @@ def write_trained(
 ) -> Path:
     """Write the run folder, print the metrics, and return the folder.
 
-    metrics: of each part of the rows, None for a part without rows. part: whose classes are shown. remark: on the
-    baselines. titles: of parts, where it is not their name. more: arguments of `runs.write_run`.
+    known: what config.json says of the data, such as `fingerprint`. metrics: of each part of the rows, None for a part without rows.
+    part: whose classes are shown. remark: on the baselines. titles: of parts, where it is not their name. more: arguments of
+    `runs.write_run`.
     """
+    config = {
+        **dict.fromkeys(("data", "fingerprint", "class_names", "target_unit", "image_shape")),
+        "task": model.task.to_json(),
+        "validation": None,
+        "class_weight": options["class_weight"],
+        "options": checkpoints.portable_options(options),
+        "spec": to_json(model.spec),
+        "recipe": to_json(model.recipe),
+        "info": model.info,
+        **known,
+    }
     saved = {**metrics, "baselines": baselines}
     written = Path(
         runs.write_run(folder, model, config=config, metrics=saved, pictures=pictures, overwrite=options["overwrite"], **more)
@@ -68,10 +63,20 @@ def write_trained(
     if options["report"]:
         html_report.write_report_of(runs.read_run(written), None, written / runs.REPORT, console, after_training=True)
     listed = ", ".join(sorted(entry.name for entry in written.iterdir()))
-    console.print(f"Written to {written}: {listed}", markup=False, soft_wrap=True)
+    console.print(f"Written to {written}: {listed}")
     if options["json_line"]:
-        result = {"run_dir": str(written), **described(model)}
-        result |= {**{name: scalars(values) for name, values in metrics.items()}, "baselines": baselines}
+        epochs = model.history["epoch"][-1] if model.history.get("epoch") else 0.0
+        result: dict[str, Any] = {
+            "run_dir": str(written),
+            "task": model.task.name,
+            "epochs": int(epochs) if epochs == int(epochs) else float(epochs),
+            "diverged": model.info["stopped"].count("diverged"),
+            "seconds": model.info["seconds"],
+            "networks": model.size,
+            "parameters": model.parameters,
+            **{name: scalars(values) for name, values in metrics.items()},
+            "baselines": baselines,
+        }
         result |= {"stream": model.info["stream"]} if "stream" in model.info else {}
         print_json(result)
     return written

@@ -120,7 +120,6 @@ def plan_fits(given: Mapping[int, Any], candidates: Sequence[Mapping[str, Any]],
 
 
 def _plan(fit: CandidateFit, folds: SearchFolds, steps: Any, key: str) -> None:
-    """Plan the fit of an estimator on its fold."""
     fit.data = fold = folds.fold(fit.fold, steps, key, fit.estimator)
     data = folds.read(fold, fit.estimator)
     own = data.y

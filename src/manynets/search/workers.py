@@ -79,21 +79,22 @@ def run_calls(
         return file.getvalue(), [known[key][1] for key in pickler.used]
 
     broken: list[Exception] = []
+    open_calls: dict[int, Packed] = {}
 
     def pack_all() -> Iterator[tuple[int, Packed]]:
         """Keep an error for later: joblib would lose it in one of its threads, or it would seem to be one of the workers."""
         try:
             for number, one in enumerate(inputs):
-                yield number, pack(one)
+                open_calls[number] = pack(one)
+                yield number, open_calls[number]
         except Exception as found:
             broken.append(found)
 
     client = _dask_client()
     waiting = pack_all()
-    open_calls: dict[int, Packed] = {}
     failed = 0
     while True:
-        calls = _remembered(itertools.chain(list(open_calls.items()), waiting), open_calls)
+        calls = itertools.chain(list(open_calls.items()), waiting)
         error: BaseException | None = None
         try:
             for number, packed in _joblib(function, calls, n_jobs) if client is None else _dask(client, function, calls):
@@ -119,12 +120,6 @@ class _CallError(Exception):
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
         self.error = error
-
-
-def _remembered(calls: Iterable[tuple[int, Packed]], into: dict[int, Packed]) -> Iterator[tuple[int, Packed]]:
-    for number, call in calls:
-        into[number] = call
-        yield number, call
 
 
 # ------------------------------------------------------------------------------------------------------------------- backends
