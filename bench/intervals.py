@@ -180,12 +180,11 @@ def _own_table(runs: Sequence[dict[str, Any]]) -> list[str]:
 
 def _comparison(runs: Sequence[dict[str, Any]], systems: Sequence[str]) -> list[str]:
     """Return the lines of the table of all systems."""
-    lines = [f"| table | {' | '.join(f'{name}, {100 * level:g} %' for name in systems for level in COVERAGES)} |"]
-    lines.append(f"|---|{'---|' * len(systems) * len(COVERAGES)}")
+    lines = [f"| table | wanted | {' | '.join(systems)} |", f"|---|---|{'---|' * len(systems)}"]
     for table in [*NUMBERS, "**mean**"]:
         of = [[run for run in runs if run["system"] == name and table in (run["table"], "**mean**")] for name in systems]
         if all(of):
-            lines.append(f"| {table} | {' | '.join(_cell(own, level) for own in of for level in COVERAGES)} |")
+            lines += [f"| {table} | {100 * level:g} % | {' | '.join(_cell(own, level) for own in of)} |" for level in COVERAGES]
     return lines
 
 

@@ -61,6 +61,8 @@ PACKAGES = {
 
 NOT_OURS = ("BaseEstimator", "ClassifierMixin", "RegressorMixin", "MultiOutputMixin", "MetaEstimatorMixin")
 """Classes of scikit-learn whose methods the pages of the estimators leave out."""
+ROUTING = ("get_metadata_routing", *(f"set_{name}_request" for name in ("fit", "partial_fit", "predict", "predict_proba", "score")))
+"""Methods that scikit-learn writes into every estimator."""
 
 
 def pages() -> list[ApiPage]:
@@ -122,7 +124,7 @@ def _directive(module: types.ModuleType, name: str) -> str:
     if inspect.isclass(value) and issubclass(value, BaseException):
         return f".. autoexception:: {name}\n   :no-members:\n"
     if inspect.isclass(value):
-        return f".. autoclass:: {name}\n   :members:\n   :inherited-members: {', '.join(NOT_OURS)}\n"
+        return f".. autoclass:: {name}\n   :members:\n   :inherited-members: {', '.join(NOT_OURS)}\n   :exclude-members: {', '.join(ROUTING)}\n"
     if callable(value) and hasattr(value, "__name__"):
         return f".. autofunction:: {name}\n"
     if isinstance(value, Mapping):

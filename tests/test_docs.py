@@ -248,7 +248,7 @@ def test_the_reference_has_no_text_that_is_meant_for_sphinx(site: Path) -> None:
 
 @pytest.mark.slow
 def test_the_site_in_a_browser(site: Path) -> None:
-    """No page has an error in the console, a control without a name, or text that is cut off at 400 pixels; nor have the tables of options at
+    """No page has an error in the console, a control without a name, or text that is cut off at 400 pixels; nor a table that is cut off at
     1,300 pixels.
     """
     playwright = pytest.importorskip("playwright.sync_api")
@@ -267,6 +267,7 @@ def test_the_site_in_a_browser(site: Path) -> None:
     scrolled = (
         "[...document.querySelectorAll('article table')].filter(one => one.scrollWidth > one.clientWidth).map(one => one.outerHTML)"
     )
+    sideways = "[...document.querySelectorAll('.bd-article-container')].some(one => one.scrollWidth > one.clientWidth)"
     problems: list[str] = []
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
     with playwright.sync_playwright() as running:
@@ -283,9 +284,11 @@ def test_the_site_in_a_browser(site: Path) -> None:
             width = page.evaluate("document.documentElement.scrollWidth")
             problems += [f"{page.url}: {width} pixels wide"] if width > 400 else []
             problems += [f"{page.url}: cut off: {one}" for one in page.evaluate(cut_off)]
+            problems += [f"{page.url}: the article scrolls sideways"] if page.evaluate(sideways) else []
         page.set_viewport_size({"width": WINDOW, "height": 800})
-        page.goto((site / "options.html").as_uri())
-        problems += [f"{page.url}: cut off: {one[:200]}" for one in page.evaluate(scrolled)]
+        for path in pages_of(site):
+            page.goto(path.as_uri())
+            problems += [f"{page.url}: cut off: {one[:200]}" for one in page.evaluate(scrolled)]
         page.goto((site / "search.html").as_uri() + "?q=dropout")
         page.wait_for_selector("#search-results li", timeout=20_000)
         browser.close()

@@ -300,8 +300,6 @@ def _by_engine(
     engine: EngineName, spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, member: Member, listeners: Sequence[Callback]
 ) -> Model:
     """Return the model that another library trained."""
-    if current_ranks().size > 1:
-        raise OptionError(f"engine is {engine!r}, which trains in one process, and there are {current_ranks().size}; use 'torch'")
     outcome, more = train_with(engine, data.problem, member, callbacks=listeners)
     model = with_residuals(model_of(spec, recipe, data, [outcome]), data, [member])
     model.info |= {**more, "versions": model.info["versions"] | more["versions"]}

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from manynets.distributed import current_ranks
 from manynets.engines import ENGINES
 from manynets.errors import OptionError, one_of
 from manynets.nn.shape import Shape
@@ -63,6 +64,8 @@ def check_options(spec: Any, recipe: Any, *, engine: str, n_networks: Any, initi
     if module and recipe.gradient in ("closed_form", "compiled"):
         raise OptionError(f"gradient={recipe.gradient!r} is for an MLP; a module of your own is trained with 'auto' or 'autograd'")
     one_of(engine, ENGINES, what="engine")
+    if engine != "torch" and current_ranks().size > 1:
+        raise OptionError(f"engine is {engine!r}, which trains in one process, and there are {current_ranks().size}; use 'torch'")
     for name, path in (("checkpoint", getattr(checkpoint, "folder", None)), ("resume", resume)):
         if path is not None and _leads_to_itself(path):
             raise OptionError(f"{name} is {os.fspath(path)!r}, a symbolic link that leads back to itself; give a folder")

@@ -58,6 +58,7 @@ MISTAKES = [
     ("train houses.csv --target price --delta 2", "--delta is for --loss huber only"),
     ("train digits --device gpu", "--device"),
     ("train digits --lr nan", "--lr"),
+    ("playground --target price", "--target names a column of FILE; give one"),
     ("train digits --seed -1", "--seed"),
     ("train digits --class-weight fair", "balanced"),
     ("train digits --out houses.csv", "houses.csv exists"),

@@ -93,6 +93,7 @@ def test_what_a_stream_lacks_is_named(rows: Path, call: Call, table: Path) -> No
         (("--threshold", "0.3"), "--threshold does not go with a stream"),
         (("--time-limit", "60"), "--time-limit does not go with a stream"),
         (("--memory-limit", "1 potato"), "--memory-limit is '1 potato', but must be at least 1 MB"),
+        (("--prior", "--hidden", "4", "--epochs", "1"), "which a stream does not have; leave out --prior"),
         (("--target", "x0,x1"), "--target names 3 columns, but a stream has one"),
     ):
         refused = call(*common, *options)

@@ -275,11 +275,11 @@ def test_what_several_ranks_cannot_train_is_refused(spec, recipe, text):
 
 
 def test_options_for_one_process_are_refused(monkeypatch):
-    for module in ("fitting", "tabular.training"):
+    for module in ("train_arguments", "tabular.training"):
         monkeypatch.setattr(f"manynets.{module}.current_ranks", lambda: Ranks(rank=0, size=2))
     X, y = np.eye(8), np.arange(8) % 2
     with pytest.raises(OptionError, match="engine is 'numpy', which trains in one process, and there are 2"):
-        mn.train(X, y, mn.MLP(hidden=(3,)), engine="numpy", progress=False)
+        mn.train(X, y, mn.MLP(hidden=(3,)), engine="numpy", checkpoint=mn.Checkpoint(folder="never"), progress=False)
     with pytest.raises(OptionError, match=r"time_limit is 5\.0, but 2 processes train together"):
         mn.train(X, y, time_limit=5.0, progress=False)
 

@@ -240,6 +240,30 @@ def test_the_curves_and_the_inside(page: Any) -> None:
     assert page.locator("#tab-networks").get_attribute("aria-selected") == "true"
 
 
+def test_ticks_have_all_their_digits_and_room(page: Any) -> None:
+    texts = """import('/plane.js').then(module => module.ticks(0, 400000, 5).concat([1.5e9, -2.5e-4, 0.1 + 0.2]).map(module.tickText))"""
+    assert page.evaluate(texts) == ["0", "1e5", "2e5", "3e5", "4e5", "1.5e9", "-2.5e-4", "0.3"]
+    assert page.evaluate("import('/plane.js').then(module => module.tickText(150000))") == "1.5e5"
+    least = """import('/charts.js').then(module => {
+        const canvas = document.querySelector('#panel-curves canvas'), context = canvas.getContext('2d'), plain = context.fillText;
+        const left = [];
+        context.fillText = function (text, x, y) {
+            if (this.textAlign === 'right') left.push(x - this.measureText(text).width);
+            plain.call(this, text, x, y);
+        };
+        for (const scale of [1, 1e5, -1e5]) {
+            const values = new Float32Array([0, 1.2345 * scale, 0.5 * scale]);
+            module.drawLines(canvas, new Float32Array([0, 1, 2]), [{ values, colour: 'red' }]);
+            module.drawResiduals(canvas, values, values);
+        }
+        delete context.fillText;
+        return [left.length, Math.min(...left)];
+    })"""
+    drawn, edge = page.evaluate(least)
+    assert drawn > 10
+    assert edge >= 0
+
+
 @pytest.mark.parametrize("vary", ["seed", "lr", "hidden"])
 def test_a_wall_of_networks(page: Any, vary: str) -> None:
     page.click("#tab-networks")

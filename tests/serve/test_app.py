@@ -398,7 +398,7 @@ def test_pages_metrics_and_errors(client: TestClient) -> None:
     assert client.get("/form.js").headers["content-type"].startswith("text/javascript")
     assert client.get("/readyz").json() == {"status": "ready", "models": 1}
     gone = client.get("/v1/models/nothing")
-    assert (gone.status_code, gone.json()) == (404, {"error": {"message": "Not Found"}})
+    assert gone.status_code == 404
     assert client.get("/v1/models/houses:predict").status_code == 405
 
 

@@ -105,6 +105,27 @@ def test_the_page_of_the_api_asks_for_the_token(tmp_path: Path, monkeypatch: pyt
     server.end()
 
 
+def test_numbers_are_rounded_and_outputs_are_named(tmp_path: Path) -> None:
+    x = np.arange(120) % 5
+    y = np.stack([x * 2e4 + np.sin(np.arange(120)), -x / 7], axis=1)
+    frame = polars.DataFrame({"rooms": x, "built": 1950 + x})
+    fitted(frame, polars.DataFrame(y, schema=["price", "rate"]), validation=0.3).save(tmp_path / "m.safetensors")
+    server = Server(tmp_path / "m.safetensors")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{server.port}/")
+        page.get_by_role("button", name="Predict").click()
+        page.locator("#contributions").wait_for()
+        assert page.locator("#columns small").all_inner_texts() == ["in training 0 to 4", "in training 1950 to 1954"]
+        [[price, rate]] = server.predict([{"rooms": None, "built": None}])
+        assert page.locator("#answer strong").inner_text() == f"price {price:,.6g}; rate {rate:.6g}"
+        assert page.locator("#interval").inner_text().startswith("90 % interval: price ")
+        assert page.locator("#contributions caption").inner_text().startswith("Contributions to output price, beginning at ")
+        browser.close()
+    server.end()
+
+
 def test_the_form_shows_what_is_wrong(server: tuple[Server, Any]) -> None:
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
@@ -152,7 +173,7 @@ def test_the_form_shows_interval_and_contributions(tmp_path: Path) -> None:
         row = dict.fromkeys(frame.columns) | {"size": 80.0}
         low, high = model.predict_interval(frame.clear().vstack(polars.DataFrame([row], schema=frame.schema)), 0.9)[0]
         shown = page.locator("#interval").inner_text()
-        assert shown == f"90 % interval: {float(f'{low:.5g}'):g} to {float(f'{high:.5g}'):g}"
+        assert shown == f"90 % interval: {low:.6g} to {high:.6g}"
         names = page.locator("#contributions th").all_inner_texts()
         assert sorted(names) == sorted(frame.columns)
         page.screenshot(path=tmp_path / "form.png")

@@ -7,7 +7,7 @@ from typing import Annotated
 from manynets.cli.arguments import argument, option
 from manynets.cli.origin import with_notes
 from manynets.cli.report import console_for, note
-from manynets.errors import one_of
+from manynets.errors import OptionError, one_of
 
 
 def playground(
@@ -32,6 +32,8 @@ def playground(
     from manynets.playground.app import free_port, run_playground
     from manynets.playground.files import Files
 
+    if target is not None and file is None:
+        raise OptionError("--target names a column of FILE; give one, as in manynets playground houses.csv --target price")
     files = Files()
     if file is not None:
         _, notes = with_notes(lambda: files.open(file))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from typing import Annotated
@@ -43,7 +44,7 @@ def serve(
 
     require_serve()
     from manynets.serve.app import create_app
-    from manynets.serve.running import check_certificate, check_port, run
+    from manynets.serve.running import check_certificate, check_port, run, when_listening
     from manynets.serve.settings import token_of_environment
 
     console = console_for(quiet=quiet)
@@ -61,7 +62,12 @@ def serve(
     app = create_app(settings)
     scheme, shown = ("https" if certificate else "http"), f"[{host}]" if ":" in host else host
     names = ", ".join(settings.models)
-    console.print(f"Serving {names} at {scheme}://{shown}:{port} (Ctrl-C ends it)")
+    text = f"Serving {names} at {scheme}://{shown}:{port} (Ctrl-C ends it)"
+    say = functools.partial(console.print, text)
+    if workers == 1:
+        say()
+    else:  # which first load the models
+        when_listening(settings, say)
     run(settings, app)
 
 

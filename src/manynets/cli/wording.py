@@ -10,7 +10,7 @@ from manynets.spec.options import OPTIONS, option_of
 _COLUMN_OPTIONS = {"drop": "--drop", "groups": "--group", "times": "--time-column"}
 _OTHERS = (
     "allow_world_size", "class_weight", "delimiter", "drop_missing_target", "encoding", "engine", "memory_limit", "metric",
-    "n_networks", "positive", "target", "target_transform", "task", "test_fraction", "validation",
+    "n_networks", "positive", "target", "target_transform", "task", "test_fraction", "time_limit", "validation",
 )  # fmt: skip
 _NAMES = "|".join(sorted({*OPTIONS, *_OTHERS}, key=len, reverse=True))
 
@@ -30,6 +30,8 @@ def in_flags(text: str) -> str:
     'if blanks are between the columns, give --delimiter " "'
     >>> in_flags("times is missing in 2 of 60 rows")
     '--time-column is missing in 2 of 60 rows'
+    >>> in_flags("time_limit is 5.0, but 2 processes train together; leave it out")
+    '--time-limit is 5.0, but 2 processes train together; leave it out'
     >>> in_flags("class_weight is 'balanced', but has no single class per row; use sample_weight")
     "--class-weight is 'balanced', but has no single class per row; use --weight"
     >>> in_flags("an id: text, all values different; declare it categorical to keep it")

@@ -23,7 +23,8 @@ NO_NUMBER = MISSING | {  # in a column of numbers or dates
     "not applicable", "tbd", "0000-00-00", "0000-00-00 00:00:00",
 }  # fmt: skip
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].*)?|[0-9]{8}", re.ASCII)
+DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}.*)?|[0-9]{8}", re.ASCII)
+TIME = re.compile(r"[0-9]{2}:[0-9]{2}.*", re.ASCII)
 EPOCH = datetime.datetime(1970, 1, 1)
 CYCLES = {"month": 12.0, "weekday": 7.0, "hour": 24.0}
 WORDS = re.compile(r"[^\W_]+")
@@ -84,7 +85,11 @@ def columns_of(model, rows):
         rows = list(rows) if hasattr(rows, "__iter__") else [rows]
         if not all(isinstance(row, dict) for row in rows):
             raise ValueError("the rows must be a list of dicts, a dict of columns, or a frame")
-        table = {name: [row[name] for row in rows if name in row] for name in names}
+        for place, row in enumerate(rows):
+            absent = [name for name in names if name not in row]
+            if absent:
+                raise ValueError(f"row {place} (counted from 0) has no column {absent[0]!r}; give None where a value is missing")
+        table = {name: [row[name] for row in rows] for name in names}
         count = len(rows)
     if not count:
         raise ValueError("there are no rows")
@@ -106,7 +111,7 @@ def number_of(column, cell):
     except (TypeError, ValueError, OverflowError):
         x = math.inf
     if math.isinf(x):
-        kind = "numbers" if column["texts"] else "numbers (no texts)"
+        kind = "finite numbers such as 60.5, without units" if column["texts"] else "finite numbers (no texts)"
         raise ValueError(
             f"column {column['name']!r} should hold {kind}, but holds {repr(cell)[:40]}; give None where one is missing"
         )
@@ -217,10 +222,10 @@ def moment_of(column, cell):
             return EPOCH + datetime.timedelta(seconds=math.floor(float(text) / unit))
         elif column["order"] == "compact" and NUMBER.fullmatch(text):
             return datetime.datetime.strptime(str(int(float(text))), "%Y%m%d")
-        elif time and "-" not in text:
-            moment = datetime.datetime.fromisoformat(f"1970-01-01T{text}")
-        elif isinstance(cell, (int, float)) or not DATE.fullmatch(text):
+        elif isinstance(cell, (int, float)) or not (TIME if time else DATE).fullmatch(text):
             raise ValueError
+        elif time:
+            moment = datetime.datetime.fromisoformat(f"1970-01-01T{text}")
         else:
             moment = datetime.datetime.fromisoformat(text)
         return on_clock(moment, column["zone"])

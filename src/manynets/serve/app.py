@@ -131,8 +131,13 @@ def _add_models(app: Any, served: dict[str, ServedModel]) -> None:
 
         return describe
 
+    async def unknown(name: str) -> JSONResponse:
+        message = f"there is no model {name.removesuffix(':predict')[:64]!r}; GET /v1/models lists those that there are"
+        return JSONResponse({"error": {"message": message}}, status_code=404)
+
     for name in served:
         app.add_api_route(f"/v1/models/{name}", description(name), methods=["GET"], summary=f"The columns of {name}")
+    app.add_api_route("/v1/models/{name}", unknown, methods=["GET", "POST"], include_in_schema=False)
     plain = app.openapi
 
     def document() -> dict[str, Any]:

@@ -45,6 +45,8 @@ def extras_of(query: bytes) -> Extras:
     except (ValueError, ManynetsError) as error:
         raise BadRequest(422, f"the query cannot be read: {str(error)[:300]}") from None
     found = dict(pairs)
+    if len(found) < len(pairs):
+        raise BadRequest(422, "the query names a parameter twice")
     interval = None
     if "interval" in found:
         try:

@@ -7,7 +7,7 @@ function field(column, index) {
   const input = element("input", { id, name: column.name, autocomplete: "off" });
   const notes = [];
   if (column.kind === "numeric") input.inputMode = "decimal";
-  if (column.from !== undefined) notes.push(`in training ${column.from.toPrecision(4)} to ${column.to.toPrecision(4)}`);
+  if (column.from !== undefined) notes.push(`in training ${short(column.from)} to ${short(column.to)}`);
   if (column.unit) notes.push(column.unit);
   if (column.kind === "date") notes.push(`such as ${column.example}`);
   if (column.levels && column.levels.length) {
@@ -38,20 +38,30 @@ function show(error) {
 }
 
 const percent = (part) => `${Math.round(100 * part)} %`;
-const short = (number) => Number(number.toPrecision(5)).toString();
 
-function limits({ coverage, lower, upper }) {
+function short(number) {
+  const size = Math.abs(number);
+  if (size !== 0 && (size < 1e-4 || size >= 1e15)) return Number(number.toPrecision(6)).toString();
+  return number.toLocaleString("en-US", { maximumSignificantDigits: 6, useGrouping: size >= 10000 }); // below, it may be a year
+}
+
+function shown(value, outputs) {
+  if (Array.isArray(value)) return value.map((one, index) => `${outputs[index]} ${shown(one)}`).join("; ");
+  return typeof value === "number" ? short(value) : String(value);
+}
+
+function limits({ coverage, lower, upper }, outputs) {
   const several = Array.isArray(lower[0]) ? lower[0].map((low, index) => [low, upper[0][index]]) : [[lower[0], upper[0]]];
-  const ranges = several.map(([low, high]) => `${short(low)} to ${short(high)}`).join("; ");
+  const ranges = several.map(([low, high], index) => `${several.length > 1 ? `${outputs[index]} ` : ""}${short(low)} to ${short(high)}`).join("; ");
   return element("p", { id: "interval" }, `${percent(coverage)} interval: ${ranges}`);
 }
 
-function contributions({ columns, outputs, values }, index) {
+function contributions({ columns, outputs, base, values }, index) {
   const parts = columns.map((name, j) => [name, Array.isArray(values[0][j]) ? values[0][j][index] : values[0][j]]);
   parts.sort((one, other) => Math.abs(other[1]) - Math.abs(one[1]));
   const most = Math.abs(parts[0][1]) || 1;
   const what = outputs.length > 1 ? `output ${outputs[index]}` : "the prediction";
-  const table = element("table", { id: "contributions" }, element("caption", {}, `Contributions to ${what}`));
+  const table = element("table", { id: "contributions" }, element("caption", {}, `Contributions to ${what}, beginning at ${short([base].flat()[index])}`));
   for (const [name, value] of parts.slice(0, 20)) {
     const bar = element("span", { className: value < 0 ? "bar less" : "bar more" });
     bar.style.width = `${(6 * Math.abs(value)) / most}rem`;
@@ -67,7 +77,7 @@ async function predict(event) {
   for (const input of byId("columns").querySelectorAll("input")) record[input.name] = input.value.trim() === "" ? null : input.value;
   try {
     const found = await ask(`/v1/models/${encodeURIComponent(byId("model").value)}:predict?contributions=true${about.interval ? "&interval=0.9" : ""}`, { records: [record] });
-    const parts = [element("p", {}, element("strong", {}, String(found.predictions[0])))];
+    const parts = [element("p", {}, element("strong", {}, found.classes ? String(found.predictions[0]) : shown(found.predictions[0], found.contributions.outputs)))];
     if (found.probabilities) {
       const table = element("table", {}, element("caption", {}, "Probabilities"));
       found.probabilities[0].forEach((share, index) => {
@@ -78,7 +88,7 @@ async function predict(event) {
       });
       parts.push(table);
     }
-    if (found.interval) parts.push(limits(found.interval));
+    if (found.interval) parts.push(limits(found.interval, found.contributions.outputs));
     const index = found.classes ? found.classes.indexOf(found.predictions[0]) : 0;
     parts.push(contributions(found.contributions, Math.max(0, index)));
     byId("answer").replaceChildren(...parts);

@@ -109,6 +109,9 @@ class PredictRoute:
     async def _result(self, scope: Scope, receive: Receive, share: BodyShare) -> tuple[dict[str, Any], int]:
         """Return the answer to a request, and its number of rows."""
         headers, settings, extras = dict(scope["headers"]), self._settings, extras_of(scope["query_string"])
+        packed = headers.get(b"content-encoding", b"identity").decode("latin-1")
+        if packed.strip().lower() not in ("", "identity"):
+            raise BadRequest(415, f"the body is compressed (content-encoding: {packed[:40]}); send it as it is")
         body = await _body(headers, receive, settings, share=share)
         kind = headers.get(b"content-type", b"application/json").decode("latin-1")
         read = functools.partial(self._served.question, body, kind, most=settings.max_rows)

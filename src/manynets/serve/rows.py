@@ -13,7 +13,7 @@ import itertools
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from manynets.display import counted
@@ -68,7 +68,7 @@ class RowReader:
     def read(self, body: bytes, kind: str, *, most: int) -> RequestRows:
         """Return the rows of a body; kind: its content type; most: rows. Errors: BadRequest."""
         csv_sent = kind.partition(";")[0].strip().lower() in ("text/csv", "application/csv")
-        raw = _from_csv(body, most, self._readings) if csv_sent else _from_json(body)
+        raw = _from_csv(body, most, self._readings) if csv_sent else _from_json(body, self._readings)
         names = self._readings
         count = len(raw if isinstance(raw, list) else next(iter(_by_column(raw).values()), ()))
         if not 0 < count <= most:
@@ -141,19 +141,26 @@ def _refuse_constant(text: str) -> float:
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
-def _from_json(body: bytes) -> Any:
+def _from_json(body: bytes, names: Container[str]) -> Any:
     try:
         found = _DECODER.decode(body.decode(json.detect_encoding(body)))
     except (ValueError, RecursionError) as error:  # of text that is not UTF-8, too
-        what = "is nested too deeply" if isinstance(error, RecursionError) else f"is not JSON: {str(error)[:200]}"
+        deep = isinstance(error, RecursionError)
+        what = "is nested too deeply" if deep else f"is not JSON: {str(error)[:200]}; CSV needs the header content-type: text/csv"
         raise BadRequest(400, f"the body {what}") from None
     if isinstance(found, dict) and len(found) == 1:
         for name in ("records", "columns"):
             if name in found and isinstance(found[name], list if name == "records" else dict):
                 return found[name]
         [(name, cells)] = found.items()
+        if name in ("records", "columns") and name not in names:
+            what = "a list of rows" if name == "records" else "an object with a list of cells for each column"
+            raise BadRequest(422, f"{name!r} must be {what}")
         if isinstance(cells, list) and cells and isinstance(cells[0], list | dict):
             raise BadRequest(422, f'rows must come as {{"records": [...]}}, not as {{"{name[:40]}": [...]}}')
+    elif isinstance(found, dict) and (outer := [name for name in ("records", "columns") if name in found and name not in names]):
+        other = next(name for name in found if name != outer[0])
+        raise BadRequest(422, f"the body must have nothing beside {outer[0]!r}, but has {other[:40]!r}")
     if not isinstance(found, list | dict):
         raise BadRequest(422, 'the body must be {"records": [...]} or {"columns": {...}}')
     return found

@@ -10,6 +10,8 @@ import socket
 import ssl
 import tempfile
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 from manynets.errors import OptionError
@@ -19,6 +21,7 @@ from manynets.serve.settings import ServeSettings
 PROTOCOL = "manynets.serve.protocol:PatientProtocol"
 MOST_CONNECTIONS = 2048
 END_SECONDS = 30
+TRIAL_SECONDS = 0.2
 
 
 def run(settings: ServeSettings, app: Any) -> None:
@@ -93,3 +96,20 @@ def port_of(host: str, port: int, *, remedy: str) -> int:
             return int(trial.getsockname()[1])
     except OSError as error:
         raise OptionError(f"{host}:{port} cannot be listened on: {error.strerror}; {remedy}") from error
+
+
+def when_listening(settings: ServeSettings, call: Callable[[], object]) -> None:
+    """Call a function, in a thread, as soon as the server of these settings accepts a connection."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+
+    def wait() -> None:
+        while True:
+            try:
+                socket.create_connection((host, settings.port), timeout=TRIAL_SECONDS).close()
+            except OSError:
+                time.sleep(TRIAL_SECONDS)
+            else:
+                call()
+                return
+
+    threading.Thread(target=wait, daemon=True).start()

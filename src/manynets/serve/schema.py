@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from manynets.model import Model
-from manynets.serve.served import Loaded, array_width
+from manynets.serve.served import Loaded, array_width, date_example
 from manynets.tables.columns import MARGIN, DateColumn, NumericColumn
 
 MOST_LEVELS = 200
+RANGE_DIGITS = 12
+"""Of the range of a column of numbers, which is computed from wider limits and is exact but for rounding."""
 FEWEST_HELD_OUT = 19
 """Rows that an interval of 0.9, which the form asks for, needs."""
 
@@ -28,10 +31,13 @@ def _column(column: Any) -> dict[str, Any]:
         if column.limits is not None:
             low, high = column.limits
             margin = (high - low) * MARGIN / (1 + 2 * MARGIN)  # by which the limits are wider than the range in training
-            found |= {"from": low + margin, "to": high - margin}
+            digits = RANGE_DIGITS - math.ceil(math.log10(high - low)) if high > low else None
+            found |= {
+                "from": low + margin if digits is None else round(low + margin, digits),
+                "to": high - margin if digits is None else round(high - margin, digits),
+            }
     elif isinstance(column, DateColumn):
-        examples = {"time": "13:45:00", "compact": 20241231, "seconds": 1735603200, "milliseconds": 1735603200000}
-        found |= {"example": examples.get(column.form.order, "2024-12-31")}
+        found |= {"example": date_example(column)}
     elif column.kind == "categorical":
         levels = [*column.levels, *column.rare]
         found |= {"example": levels[0] if levels else None, "levels": levels[:MOST_LEVELS] if not column.part else []}
@@ -59,7 +65,8 @@ def operation_of(model: Model, name: str) -> dict[str, Any]:
     columns = columns_of(model)
     properties = {column["name"]: _cell_schema(column) for column in columns}
     record = {"type": "object", "properties": properties, "required": [column["name"] for column in columns]}
-    table = {"type": "object", "properties": {name: {"type": "array", "items": schema} for name, schema in properties.items()}}
+    lists = {name: {"type": "array", "items": schema} for name, schema in properties.items()}
+    table = {"type": "object", "properties": lists, "required": list(lists)}
     example = {"records": [{column["name"]: column["example"] for column in columns}]}
     schema = {
         "oneOf": [
@@ -106,6 +113,7 @@ def operation_of(model: Model, name: str) -> dict[str, Any]:
         400: "not JSON or CSV",
         408: "sent too slowly",
         413: "too large",
+        415: "compressed",
         422: "a column or a cell is wrong",
         503: "too many requests are waiting",
     }
@@ -133,12 +141,14 @@ def operation_of(model: Model, name: str) -> dict[str, Any]:
 
 
 def _cell_schema(column: dict[str, Any]) -> dict[str, Any]:
-    kind = ["number", "string", "null"] if column["kind"] == "numeric" else ["string", "number", "boolean", "null"]
-    schema: dict[str, Any] = {"type": kind}
+    first, second = ("number", "string") if column["kind"] == "numeric" else ("string", "number")
+    schema: dict[str, Any] = {"type": [first, second, "boolean", "null"]}
     if column.get("levels"):
         schema["description"] = "one of " + ", ".join(map(str, column["levels"][:20])) + "; others count as not seen in training"
     elif "from" in column:
         schema["description"] = f"in training from {column['from']:g} to {column['to']:g}" + (
             f" {column['unit']}" if column.get("unit") else ""
         )
+    elif column["kind"] == "date":
+        schema["description"] = f"as in training, such as {column['example']}"
     return schema

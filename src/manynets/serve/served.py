@@ -95,6 +95,7 @@ class ServedModel:
         self.name = name
         self._path = Path(path)
         self._identity = self._file_identity()
+        self._warned = ""
         self.loaded = self._load()
 
     def _load(self) -> Loaded:
@@ -124,11 +125,17 @@ class ServedModel:
             if self._file_identity() != identity:  # it was replaced meanwhile
                 return False
         except (ManynetsError, OSError) as error:
-            LOG.warning("%s: the changed file cannot be read, so the old model stays: %s", self.name, type(error).__name__)
+            self._warn(type(error).__name__)
             return False
-        self.loaded, self._identity = loaded, identity
+        self.loaded, self._identity, self._warned = loaded, identity, ""
         LOG.info("%s: now serving version %s", self.name, loaded.version)
         return True
+
+    def _warn(self, error: str) -> None:
+        """Say once that the file cannot be read, although it is tried again every second."""
+        if error != self._warned:
+            LOG.warning("%s: the changed file cannot be read, so the old model stays: %s", self.name, error)
+        self._warned = error
 
     def question(self, body: bytes, kind: str, *, most: int) -> Question:
         """Return the body of a request, of a content type, as rows for the model. Errors: BadRequest."""
@@ -224,7 +231,17 @@ def _located(question: Question, error: Exception) -> BadRequest:
     column = next((name for name in rows.columns if repr(name) in str(error)), None)
     if column is None:
         return BadRequest(422, str(error)[:300], row=low)
-    return BadRequest(422, f"{str(one.columns[column][0])[:40]!r} cannot be read as in training", column=column, row=low)
+    kind = next((one for one in getattr(model.encoder, "columns", ()) if one.name == column), None)
+    wanted = f"; send one such as {date_example(kind)}, or null" if isinstance(kind, DateColumn) else ""
+    return BadRequest(422, f"{str(one.columns[column][0])[:40]!r} cannot be read as in training{wanted}", column=column, row=low)
+
+
+def date_example(column: DateColumn) -> str | int:
+    """Return a cell of a column of dates."""
+    examples: dict[str, str | int] = {
+        "time": "13:45:00", "compact": 20241231, "seconds": 1735603200, "milliseconds": 1735603200000,
+    }  # fmt: skip
+    return examples.get(column.form.order, "2024-12-31")
 
 
 def _error_of(model: Model, rows: RequestRows) -> Exception | None:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 
+from manynets.display import counted
 from manynets.errors import OptionError, require_packages
 
 TOKEN = "MANYNETS_TOKEN"
@@ -66,7 +67,8 @@ class ServeSettings:
         for name, least, most in (("port", 1, 65535), ("workers", 1, 256), ("max_bytes", 1, 1 << 31), ("max_rows", 1, 1 << 24)):
             value = getattr(self, name)
             if not least <= value <= most:
-                raise OptionError(f"{name} is {value}, but must be from {least} to {most}")
+                option = {"max_bytes": "--max-body", "max_rows": "--max-rows"}.get(name, name)
+                raise OptionError(f"{option} is {value}, but must be from {least} to {most}")
         if not self.timeout > 0:
             raise OptionError(f"timeout is {self.timeout}, but must be above 0 seconds")
         if not is_loopback(self.host) and not self.token:
@@ -75,7 +77,7 @@ class ServeSettings:
                 f" environment variable {TOKEN}, which requests then send as 'Authorization: Bearer TOKEN'"
             )
         if self.token and len(self.token) < FEWEST_CHARACTERS:
-            raise OptionError(f"the token has {len(self.token)} characters, but needs at least {FEWEST_CHARACTERS}")
+            raise OptionError(f"the token has {counted(len(self.token), 'character')}, but needs at least {FEWEST_CHARACTERS}")
         if not self.token.isascii() or any(sign.isspace() for sign in self.token):
             raise OptionError("the token must consist of ASCII characters without spaces")
         if bool(self.certificate) != bool(self.key):

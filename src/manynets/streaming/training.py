@@ -75,7 +75,7 @@ def stream_members(stream: Stream, candidates: Sequence[tuple[MLP, Recipe]], *, 
 def _checked(stream: Stream, spec: MLP, *, started: bool) -> MLP:
     """Return a specification with the columns that it embeds; OptionError for what a stream cannot do."""
     if spec.prior and not started:
-        raise OptionError("prior=True needs the target of all rows at once, which a stream does not have; use prior=False")
+        raise OptionError("prior=True needs the target of all rows at once, which a stream does not have; leave out prior")
     return embedded_columns(spec, stream.encoder)
 
 

@@ -2,7 +2,9 @@
 /** Charts on canvases: curves, histograms, a confusion matrix, residuals, bars. */
 import { colour, theme } from "/colours.js";
 import { el, fill, fitted, short } from "/dom.js";
-import { ticks } from "/plane.js";
+import { ticks, tickText } from "/plane.js";
+
+const LEFT = 46;
 
 /**
  * Draw lines over steps.
@@ -11,7 +13,7 @@ import { ticks } from "/plane.js";
  */
 export function drawLines(canvas, xs, lines, how = {}) {
   const [context, width, height] = fitted(canvas);
-  const box = { left: 46, right: width - 8, top: 8, bottom: height - 22 };
+  const box = { left: LEFT, right: width - 8, top: 8, bottom: height - 22 };
   const log = (/** @type {number} */ v) => (how.log ? Math.log10(Math.max(v, 1e-12)) : v);
   let low = Infinity, high = -Infinity;
   for (const line of lines) for (const value of line.values) if (Number.isFinite(value) && value < 1e37) { low = Math.min(low, log(value)); high = Math.max(high, log(value)); }
@@ -22,15 +24,17 @@ export function drawLines(canvas, xs, lines, how = {}) {
   const pad = (high - low) * 0.05;
   low -= pad; high += pad;
   const most = Math.max(xs[xs.length - 1], 1);
+  const marks = ticks(low, high, 4).map((tick) => ({ tick, text: tickText(how.log ? +(10 ** tick).toPrecision(2) : tick) }));
+  box.left = widest(context, marks.map((mark) => mark.text));
   const x = (/** @type {number} */ v) => box.left + (v / most) * (box.right - box.left);
   const y = (/** @type {number} */ v) => box.bottom - ((log(v) - low) / (high - low)) * (box.bottom - box.top);
   context.strokeStyle = theme("line");
   context.lineWidth = 1;
-  for (const tick of ticks(low, high, 4)) {
+  for (const { tick, text } of marks) {
     const at = box.bottom - ((tick - low) / (high - low)) * (box.bottom - box.top);
     context.beginPath(); context.moveTo(box.left, at); context.lineTo(box.right, at); context.stroke();
     context.textAlign = "right";
-    context.fillText(short(how.log ? 10 ** tick : tick), box.left - 5, at + 4);
+    context.fillText(text, box.left - 5, at + 4);
   }
   context.textAlign = "center";
   for (const tick of ticks(0, most, 5)) context.fillText(tick >= 1000 ? `${+(tick / 1000).toPrecision(3)}k` : String(tick), Math.min(x(tick), box.right - 10), height - 6);
@@ -54,6 +58,11 @@ export function drawLines(canvas, xs, lines, how = {}) {
   }
 }
 
+/** The left edge of a chart, right of these texts. @param {CanvasRenderingContext2D} context @param {string[]} texts */
+function widest(context, texts) {
+  return Math.max(LEFT, ...texts.map((text) => Math.ceil(context.measureText(text).width) + 8));
+}
+
 /** @param {HTMLCanvasElement} canvas @param {Float32Array} counts @param {number} reach @param {string} ink */
 export function drawHistogram(canvas, counts, reach, ink) {
   const [context, width, height] = fitted(canvas);
@@ -73,16 +82,17 @@ export function drawResiduals(canvas, truth, fitted_) {
   let low = Infinity, high = -Infinity;
   for (const value of truth) { low = Math.min(low, value); high = Math.max(high, value); }
   const span = high - low || 1;
-  const x = (/** @type {number} */ v) => 44 + ((v - low) / span) * (width - 54);
+  context.font = "11px system-ui, sans-serif";
+  const beside = ticks(-span / 2, span / 2, 4), left = widest(context, beside.map(tickText));
+  const x = (/** @type {number} */ v) => left + ((v - low) / span) * (width - left - 10);
   const y = (/** @type {number} */ v) => height / 2 - 8 - (v / span) * (height - 30);
   context.strokeStyle = theme("line");
-  context.beginPath(); context.moveTo(44, y(0)); context.lineTo(width - 8, y(0)); context.stroke();
+  context.beginPath(); context.moveTo(left, y(0)); context.lineTo(width - 8, y(0)); context.stroke();
   context.fillStyle = colour(0, 0.55);
   for (let i = 0; i < truth.length; i++) { context.beginPath(); context.arc(x(fitted_[i]), y(truth[i] - fitted_[i]), 2.2, 0, 7); context.fill(); }
   context.fillStyle = theme("soft");
-  context.font = "11px system-ui, sans-serif";
-  for (const tick of ticks(low, high, 4)) { context.textAlign = "center"; context.fillText(short(tick), x(tick), height - 4); }
-  for (const tick of ticks(-span / 2, span / 2, 4)) { context.textAlign = "right"; context.fillText(short(tick), 40, y(tick) + 4); }
+  for (const tick of ticks(low, high, 4)) { context.textAlign = "center"; context.fillText(tickText(tick), x(tick), height - 4); }
+  for (const tick of beside) { context.textAlign = "right"; context.fillText(tickText(tick), left - 4, y(tick) + 4); }
 }
 
 /** @param {string[]} names @param {Float32Array} counts */

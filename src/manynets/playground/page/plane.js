@@ -120,7 +120,7 @@ export class Plane {
     context.font = "11px system-ui, sans-serif";
     for (const [low, high, isX] of /** @type {[number, number, boolean][]} */ ([[left, right, true], [bottom, top, false]])) {
       for (const value of ticks(low, high)) {
-        const text = Math.abs(value) >= 1e5 ? value.toExponential(0) : String(+value.toPrecision(6));
+        const text = tickText(value);
         if (isX) { context.textAlign = "center"; context.fillText(text, at.x(value), height - 12); }
         else { context.textAlign = "right"; context.fillText(text, MARGIN.left - 5, at.y(value) + 4); }
       }
@@ -222,4 +222,10 @@ export function ticks(low, high, about = 5) {
   const out = [];
   for (let value = Math.ceil(low / step) * step; value <= high + step * 1e-9; value += step) out.push(Math.abs(value) < step * 1e-6 ? 0 : value);
   return out;
+}
+
+/** A tick as text: all its digits, and a power of ten where they are many. @param {number} value @returns {string} */
+export function tickText(value) {
+  const plain = +value.toPrecision(6), size = Math.abs(plain);
+  return size !== 0 && (size < 1e-3 || size >= 1e5) ? plain.toExponential().replace("e+", "e") : String(plain);
 }
