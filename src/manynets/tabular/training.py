@@ -132,8 +132,8 @@ def train_ensemble(
     metric: what the best weights and settings go by, one of `Task.metrics`; with "f1", the threshold of two classes, too. None: the loss.
     time_limit: seconds after `began` (now, if left out), by `clock`: fewer steps are made where they would take longer.
     changes: options of the network and the recipe that differ from the default (`manynets.tabular.changes`).
-    calibrate: whether scores are calibrated out of fold (`manynets.tabular.calibration`). by: how the folds are split. warn_of_copies: whether to count rows that are validated on
-        although an identical one is trained on. For the other arguments see `manynets.train`.
+    calibrate: whether scores are calibrated out of fold (`manynets.tabular.calibration`). by: how the folds are split. warn_of_copies: whether
+        to count rows that are validated on although an identical one is trained on. For the other arguments see `manynets.train`.
     """
     began = clock() if began is None else began
     one_of(preset, PRESETS, what="preset")
