@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,29 @@ def test_a_signal_in_a_destructor_is_not_lost(number: int) -> None:
     with pytest.raises(Stopped) as stopped:
         work()
     assert stopped.value.number == number
+
+
+def test_a_signal_that_comes_while_a_lost_one_is_sent_again_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Dropped:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    class Timer(threading.Timer):
+        def start(self) -> None:
+            if not started:
+                started.append(True)
+                signal.raise_signal(signal.SIGTERM)
+            super().start()
+
+    def work() -> None:
+        with handled_signals():
+            Dropped()
+            time.sleep(5)
+
+    started: list[bool] = []
+    monkeypatch.setattr(threading, "Timer", Timer)
+    with pytest.raises(Stopped):
+        work()
 
 
 SWEEP = ("sweep", *KIND, "--out", "swept", "--grid", "lr=0.1,0.2")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import FrameType
 
 AGAIN = 0.01  # seconds after which a signal that was lost is sent again
 
@@ -31,19 +33,28 @@ def handled_signals() -> Iterator[None]:
     before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
     report = sys.unraisablehook
 
-    def report_others(lost: sys.UnraisableHookArgs) -> None:
-        if isinstance(lost.exc_value, Stopped):
-            _send_again(lost.exc_value.number)
-        else:
-            report(lost)
-
-    sys.unraisablehook = report_others
+    sys.unraisablehook = functools.partial(_send_lost_again, report=report)
     try:
         yield
     finally:
         sys.unraisablehook = report
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _send_lost_again(lost: sys.UnraisableHookArgs, *, report: Callable[[sys.UnraisableHookArgs], object]) -> None:
+    """Send the signal of a Stopped again; other exceptions are reported."""
+    if isinstance(lost.exc_value, Stopped):
+        _send_again(lost.exc_value.number)
+    else:
+        report(lost)
+
+
+def _is_in_hook(frame: FrameType | None) -> bool:
+    """Return whether a frame is within `_send_lost_again`, where what is raised would be dropped as well."""
+    while frame is not None and frame.f_code is not _send_lost_again.__code__:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _send_again(number: int) -> None:
@@ -60,7 +71,10 @@ def _send_again(number: int) -> None:
     timer.start()
 
 
-def _stop(number: int, _frame: object) -> None:
+def _stop(number: int, frame: FrameType | None) -> None:
+    if _is_in_hook(frame):
+        _send_again(number)
+        return
     torch = sys.modules.get("torch")
     if torch is not None and getattr(torch.__spec__, "_initializing", False):  # its libraries do not survive an exception here
         os.write(2, f"{Stopped(number).text}\n".encode())

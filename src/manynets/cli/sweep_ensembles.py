@@ -45,7 +45,7 @@ class EnsemblePlan(SweepPlan):
         if options["metric"] is not None:
             self.metric, self.by_loss = one_of(options["metric"], task.metrics, what="--metric"), False
         refuse_plain([name for name in self.grid if name != "n_networks"], options["preset"])
-        self.networks = options["n_networks"] or defaults.NETWORKS
+        self.networks = defaults.NETWORKS if options["n_networks"] is None else options["n_networks"]
         counts = [self.networks, *self.grid.get("n_networks", [])]
         if min(counts) < 1:
             raise OptionError(f"n_networks is {min(counts)}, but must be at least 1")
