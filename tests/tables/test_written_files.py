@@ -113,8 +113,8 @@ FILES: list[tuple[str, str | bytes, dict[str, list[Any]], list[str]]] = [
     # infinite numbers
     (
         "infinite numbers",
-        "a,b\n1.5,2\ninf,3\n-Infinity,4\n2.5,5\n",
-        {"a": [1.5, N, N, 2.5], "b": [2, 3, 4, 5]},
+        "a,b\n1.5,2\ninf,3\n-Infinity,4\n2.5,5\n3.5,6\n",
+        {"a": [1.5, N, N, 2.5, 3.5], "b": [2, 3, 4, 5, 6]},
         ["2 infinite numbers"],
     ),
     ("infinite as a word", "a,b\nx,2\ninf,3\ny,4\n", {"a": ["x", "inf", "y"], "b": [2, 3, 4]}, []),

@@ -7,7 +7,7 @@ from typing import Any
 
 from manynets.data.check import as_weights, rows_with_weight
 from manynets.errors import OptionError
-from manynets.estimators.from_model import preset_of
+from manynets.estimators.from_model import ensemble_options
 from manynets.fitting import train
 from manynets.model import Model
 from manynets.spec import Periodic
@@ -36,7 +36,7 @@ def refit(model: Model, X: Any, y: Any, *, sample_weight: Any = None) -> Model:
         changes = {
             name: tuple(value) if isinstance(value, list) else value for name, value in model.info.get("changes", {}).items()
         }
-        options |= {"preset": preset_of(model), "changes": changes, "seed": recipe.seed, "device": recipe.device}
+        options |= ensemble_options(model) | {"changes": changes, "seed": recipe.seed, "device": recipe.device}
         return train_tabular(X, y, warn_of_copies=False, **options).model
     options["validation"] = "folds" if model.size > 1 and any(name.startswith("val_") for name in model.history) else None
     options["scaling"] = False if model.encoder is None else scaling_of(model.encoder.columns)

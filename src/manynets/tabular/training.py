@@ -168,6 +168,7 @@ def train_ensemble(
     linear = [] if changes else linear_networks(data, members[: int(n_networks)], outcomes[: int(n_networks)])
     members, outcomes = [*members, *members[: len(linear)]], [*outcomes, *linear]
     fit = finish(data, members, outcomes, n_networks=int(n_networks), calibrate=calibrate, metric=metric)
+    fit.model.info |= {"preset": preset, "n_networks": int(n_networks)}  # in each setting, of which the model may have several
     if changes:
         fit.model.info["changes"] = changes
     return fit
