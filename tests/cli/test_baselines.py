@@ -56,6 +56,14 @@ def test_a_huge_target_is_trained_and_printed(call: Call) -> None:
     assert "linear model" in done.out
 
 
+def test_linear_models_in_a_model_are_told(call: Call) -> None:
+    rows = "\n".join(f"{a!r},{b!r},{3 * a - b!r}" for a, b, _ in X.tolist())
+    Path("line.csv").write_text(f"a,b,y\n{rows}\n")
+    done = call("train", "line.csv", "--target", "y", "--preset", "fast", "--n-networks", "2", "--time-limit", "5")
+    assert done.code == 0, done.err
+    assert "2 linear models, which predict the held-out rows best" in done.err + done.out
+
+
 def test_classes() -> None:
     for y in (np.where(X[:, 0] > 0, "yes", "no"), np.digitize(X[:, 0], [-0.5, 0.5])):
         train, tested = part(y)
