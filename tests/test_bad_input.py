@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -309,3 +311,23 @@ def test_a_model_of_a_table_is_given_an_array() -> None:
             table.predict([[1.0, 2.0], [3.0]])
     with pytest.raises(mn.DataError, match=r"^X has 2 columns, but this model was trained on 3$"):
         mn.train(X[:, :2], Y, fit(scaling=None), progress=False)
+
+
+def test_a_loop_of_symbolic_links_is_called_one(tmp_path: Path) -> None:
+    loop = tmp_path / "a.csv"
+    loop.symlink_to("a.csv")
+    with pytest.raises(mn.OptionError, match="a symbolic link that leads back to itself; give a file"):
+        mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), progress=False).save(loop)
+    with pytest.raises(mn.DataError, match=r"a.csv is a symbolic link to a.csv, which does not exist or leads back to it"):
+        mn.tables.read_table(loop)
+
+
+def test_a_target_of_records_and_of_moments() -> None:
+    frame = pl.DataFrame({"x": [1.0, 2.0], "y": [{"a": 1}, {"a": 2}]})
+    with pytest.raises(mn.DataError, match=r"target 'y' has the type Struct\(.*make a column of the field to predict"):
+        mn.train(frame, target="y")
+    moments = pl.Series([datetime.date(2024, 1, 1), datetime.date(2024, 1, 2)])
+    with pytest.raises(mn.DataError, match="make them numbers, such as days, to predict them, or text to have classes"):
+        mn.train([[0.0], [1.0]], moments)
+    with pytest.raises(mn.DataError, match=r"X holds 'a' at \(0, 0\).* give a table with text as a frame"):
+        mn.train([["a"], ["b"]], [0, 1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import re
 import warnings
@@ -166,6 +167,21 @@ def test_a_default_on_the_logarithm_is_fitted_again_on_it(tmp_path: Path) -> Non
     assert_close(model.members[1], same.members[1], "bits")
 
 
+def test_a_default_of_two_settings_is_fitted_again_with_as_many_networks() -> None:
+    model = mn.train(HOUSES, PRICE, preset="fast", n_networks=2, seed=1, progress=False)
+    assert model.size == 4  # the mean of both settings is the best out of fold
+    found: Any = mn.estimator(model)
+    assert found.n_networks == 2
+    same = copy.deepcopy(model).fit(HOUSES, PRICE)
+    assert same.size == 4
+    assert_close(same.members[3], model.members[3], "bits")
+
+
+def test_an_estimator_has_preset_and_metric_of_the_model() -> None:
+    found: Any = mn.estimator(mn.train(X, LABELS, preset="best", metric="accuracy", n_networks=1, time_limit=2, progress=False))
+    assert (found.preset, found.metric, found.n_networks) == ("best", "accuracy", 1)
+
+
 def test_training_further_starts_where_the_model_ended() -> None:
     model = trained(LABELS[:60], X[:60], n_networks=3)
     still = mn.train(X, LABELS, model, mn.Recipe(epochs=1, optimizer=mn.SGD(lr=0.0)), progress=False)
@@ -260,6 +276,13 @@ def test_no_estimator_for_some_models() -> None:
     odd = mn.train(X, LABELS, mn.MLP(hidden=(4,), bias=False), QUICK, progress=False)
     with pytest.raises(mn.OptionError, match="bias=False, for which MLPClassifier has no parameter"):
         mn.estimator(odd)
+    from manynets.tabular import train_tabular
+
+    changed = train_tabular(X, PRICE, n_networks=1, changes={"iterations": 10, "hidden": (4,)}, progress=False).model
+    with pytest.raises(
+        mn.OptionError, match=r"trained with hidden, iterations changed, for which TabularRegressor has no parameter"
+    ):
+        mn.estimator(changed)
     with pytest.raises(mn.OptionError, match="must be a Model"):
         mn.estimator("model.safetensors")  # type: ignore[arg-type]
 

@@ -92,6 +92,9 @@ def test_they_count_only_where_they_are_better_out_of_fold(monkeypatch: pytest.M
         fit, _, _ = fitted(monkeypatch, y, rows=rows)
         pairs = [np.array_equal(one["hidden0.weight"][0], -one["hidden0.weight"][1]) for one in fit.model.members]
         assert any(pairs) == linear
+        assert fit.model.info.get("linear", 0) == sum(pairs)
+        title = fit.model.plot().get_suptitle()
+        assert ("linear models" in title) == linear
 
 
 @pytest.mark.parametrize(

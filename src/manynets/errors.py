@@ -241,6 +241,10 @@ def missing_file(path: str | os.PathLike[str]) -> DataError:
     >>> print(missing_file("nowhere/houses.csv"))
     the file nowhere/houses.csv does not exist
     """
+    if os.path.islink(path):
+        return DataError(
+            f"{os.fspath(path)} is a symbolic link to {os.readlink(path)}, which does not exist or leads back to it; name a file"
+        )
     folder, name = os.path.split(os.fspath(path))
     near = None
     with contextlib.suppress(OSError):
@@ -269,11 +273,11 @@ _by_call: WeakKeyDictionary[Any, _Warned] = WeakKeyDictionary()
 """What was warned of in each call of a joblib.Parallel that has not ended, such as a cross-validation."""
 
 
-def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
+def warn_user(message: str, category: type[Warning] = UserWarning, *, same: str | None = None) -> None:
     """Warn, at the line of the user's code that called manynets, so that the same warning shows once there.
 
     Frames of scikit-learn and joblib in between, which fit an estimator for each fold, are passed over. Where they do so in this
-    process, and in `warned_once`, warnings that differ only in their numbers are given once.
+    process, and in `warned_once`, warnings that differ only in their numbers are given once, or those of the same `same`.
 
     >>> with warnings.catch_warnings(record=True) as caught:
     ...     warnings.simplefilter("always")
@@ -287,7 +291,7 @@ def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
             call = frame.f_locals.get("self", call)
         level, frame = level + 1, frame.f_back
     warned = _within.get() if call is None or _within.get() is not None else _by_call.setdefault(call, set())
-    kind = (category, _NUMBER.sub("#", message))
+    kind = (category, same or _NUMBER.sub("#", message))
     if warned is not None and kind in warned:
         return
     if warned is not None:

@@ -13,7 +13,7 @@ from manynets.errors import ModelFileError
 
 Shape = Any
 """What a JSON value must look like: a type, or a tuple of what is allowed; [shape] for a list; {name: shape} for an object, in which a name
-that begins with "?" may be missing or null, and the key `str` stands for any other name; `object` for anything."""
+that begins with "?" may be missing or null, with "~" missing only, and the key `str` stands for any other name; `object` for anything."""
 
 LARGEST = 64 << 20
 _WORDS = {
@@ -80,12 +80,12 @@ def check_shape(value: Any, shape: Shape, name: str = "") -> str | None:
 
 def _check_object(value: dict[str, Any], shape: Mapping[Any, Shape], name: str) -> str | None:
     dot = f"{name}." if name else ""
-    known = {str(key).removeprefix("?") for key in shape if key is not str}
+    known = {str(key).lstrip("?~") for key in shape if key is not str}
     for key, inner in shape.items():
         if key is str:
             continue
-        field = key.removeprefix("?")
-        if value.get(field) is None and key != field:
+        field = key.lstrip("?~")
+        if key != field and (field not in value or (key[0] == "?" and value[field] is None)):
             continue
         if field not in value:
             return f"field {dot + field!r} is missing"

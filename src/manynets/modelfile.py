@@ -60,12 +60,25 @@ def check_path(path: object, *, what: str = "path") -> None:
         raise OptionError(f"{what} is {path!r}, but no path can hold a null character")
 
 
+def leads_to_itself(path: str | os.PathLike[str]) -> bool:
+    """Return whether the links of a path form a loop."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    except ValueError:  # a null character
+        pass
+    return False
+
+
 def check_target(path: str | os.PathLike[str]) -> None:
     """Raise OptionError for a path to which no file can be written: a folder, or one within a folder that is not there."""
     check_path(path)
     target = Path(os.fsdecode(path))
     if target.is_dir():
         raise OptionError(f"path is {str(path)!r}, which is a folder; give a file in it, such as {target / 'model.safetensors'}")
+    if target.is_symlink() and leads_to_itself(target):
+        raise OptionError(f"path is {str(path)!r}, a symbolic link that leads back to itself; give a file")
     if not target.parent.is_dir():
         why = "is no folder; choose another" if target.parent.exists() else "does not exist; make that folder first"
         raise OptionError(f"path is {str(path)!r}, but {target.parent} {why}")

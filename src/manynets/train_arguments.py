@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import numbers
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +14,7 @@ from torch import nn
 from manynets.distributed import current_ranks
 from manynets.engines import ENGINES
 from manynets.errors import OptionError, one_of
+from manynets.modelfile import leads_to_itself
 from manynets.nn.shape import Shape
 from manynets.spec import MLP, Recipe
 from manynets.spec.lessons import no_callback, no_spec
@@ -67,7 +67,7 @@ def check_options(spec: Any, recipe: Any, *, engine: str, n_networks: Any, initi
     if engine != "torch" and current_ranks().size > 1:
         raise OptionError(f"engine is {engine!r}, which trains in one process, and there are {current_ranks().size}; use 'torch'")
     for name, path in (("checkpoint", getattr(checkpoint, "folder", None)), ("resume", resume)):
-        if path is not None and _leads_to_itself(path):
+        if path is not None and leads_to_itself(path):
             raise OptionError(f"{name} is {os.fspath(path)!r}, a symbolic link that leads back to itself; give a folder")
     if engine != "torch" and (checkpoint is not None or resume is not None):
         raise OptionError(
@@ -86,17 +86,6 @@ def check_options(spec: Any, recipe: Any, *, engine: str, n_networks: Any, initi
         raise OptionError(f"n_networks is {n_networks}, but with {what} only one network is trained; leave out n_networks")
     if module and initial is not None:
         raise OptionError("initial is for an MLP; load the weights into your module before you give it to train")
-
-
-def _leads_to_itself(path: str | os.PathLike[str]) -> bool:
-    """Return whether the links of a path form a loop."""
-    try:
-        os.stat(path)
-    except OSError as error:
-        return error.errno == errno.ELOOP
-    except ValueError:  # a null character
-        pass
-    return False
 
 
 def check_initial(initial: Any, shape: Shape, dtype: str) -> None:

@@ -37,6 +37,33 @@ def test_numbers() -> None:
     assert found["linear model"]["r2"] == pytest.approx(linear.score(tested.X, tested.y), abs=1e-3)
 
 
+@pytest.mark.parametrize("size", [1e300, 1e-300])
+def test_numbers_beyond_float32(size: float) -> None:
+    train, tested = part(X[:, 0] + 0.1)
+    plain, _ = baselines.baselines_of(mn.Regression.of(train.y), train, tested)
+    train, tested = part((X[:, 0] + 0.1) * size)
+    found, _ = baselines.baselines_of(mn.Regression.of(train.y), train, tested)
+    for name in ("predict the mean", "linear model"):
+        assert found[name]["r2"] == pytest.approx(plain[name]["r2"], abs=1e-6)
+        assert found[name]["rmse"] == pytest.approx(plain[name]["rmse"] * size, rel=1e-3)
+
+
+def test_a_huge_target_is_trained_and_printed(call: Call) -> None:
+    rows = "\n".join(f"{x!r},{y!r}" for x, y in zip(X[:, 0].tolist(), (X[:, 0] * 1e300).tolist(), strict=True))
+    Path("huge.csv").write_text(f"x,y\n{rows}\n")
+    done = call("train", "huge.csv", "--target", "y", *SMALL)
+    assert done.code == 0, done.err
+    assert "linear model" in done.out
+
+
+def test_linear_models_in_a_model_are_told(call: Call) -> None:
+    rows = "\n".join(f"{a!r},{b!r},{3 * a - b!r}" for a, b, _ in X.tolist())
+    Path("line.csv").write_text(f"a,b,y\n{rows}\n")
+    done = call("train", "line.csv", "--target", "y", "--preset", "fast", "--n-networks", "2", "--time-limit", "5")
+    assert done.code == 0, done.err
+    assert "2 linear models, which predict the held-out rows best" in done.err + done.out
+
+
 def test_classes() -> None:
     for y in (np.where(X[:, 0] > 0, "yes", "no"), np.digitize(X[:, 0], [-0.5, 0.5])):
         train, tested = part(y)

@@ -368,6 +368,13 @@ def test_files_that_are_not_what_their_ending_says(call: Call, table: Path) -> N
     assert "rename it to .csv if it is a text table" in err
     assert "pickle" not in err
     np.save("array.npz.npy", np.eye(2))
+    for name in ("text.parquet", "text.xlsx", "text.csv.gz", "text.arrow"):
+        Path(name).write_bytes(table.read_bytes())
+        err = call("inspect", name).err
+        assert f"{name} is text, whatever its ending" in err
+        assert "rename it to text.csv" in err
+    Path("page.xls").write_text("<table><tr><td>1</td></tr></table>")
+    assert "page.xls is a page of HTML or XML" in call("inspect", "page.xls").err
     assert "training needs the arrays X and y" in call("train", "array.npz.npy").err
 
 

@@ -227,3 +227,25 @@ def test_files_for_tls_that_are_none(call: Call, run: Path) -> None:
         assert done.code == 2
         assert f"'{name}' cannot be used for TLS: " in done.err
         assert done.err.rstrip().endswith("give two files in PEM format")
+
+
+@pytest.mark.parametrize(
+    ("field", "kind"),
+    [
+        ("data", "an object"),
+        ("data.target", "a list"),
+        ("data.path", "a text"),
+        ("data.name", "a text"),
+        ("fingerprint", "an object"),
+    ],
+)
+def test_a_field_that_is_null_is_named(call: Call, table: Path, field: str, kind: str) -> None:
+    assert call("train", table, *KIND, "--hidden", "4", "--epochs", "1", "-q", "--out", "run").code == 0
+    config = json.loads(Path("run/config.json").read_text())
+    *outer, last = field.split(".")
+    (config[outer[0]] if outer else config)[last] = None
+    Path("run/config.json").write_text(json.dumps(config))
+    for command in ("show", "evaluate"):
+        done = call(command, "run")
+        assert done.code == 2
+        assert f"config.json is damaged: field {field!r} is null, but must be {kind}" in done.err

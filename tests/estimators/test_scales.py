@@ -8,6 +8,7 @@ import numpy as np
 import pandas
 import pytest
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import cross_val_score
 
 import manynets as mn
 
@@ -32,3 +33,28 @@ def test_scaled_columns_and_later_fits_are_silent() -> None:
         warnings.simplefilter("ignore", ConvergenceWarning)
         mn.MLPRegressor(max_iter=2).fit(X / X.std(axis=0), Y)
         mn.MLPRegressor().partial_fit(X, Y)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_folds_whose_columns_differ_warn_once() -> None:
+    far = X * np.where(np.arange(len(X)) < 30, 1.0, 1e-3)[:, None]
+    far[:30, 2] *= 1e5
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        cross_val_score(mn.MLPRegressor(max_iter=2), far, Y, cv=2)
+    assert [warning.category for warning in caught].count(mn.DataScaleWarning) == 1
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("size", [1e300, 1e-300])
+def test_a_target_near_the_ends_of_float64_is_standardised_and_scored(size: float) -> None:
+    x = X / X.std(axis=0)
+    for net in (
+        mn.MLPRegressor(max_iter=60, standardise_target=True, learning_rate_init=0.02, random_state=0),
+        mn.TabularRegressor(preset="fast", n_networks=2, random_state=0),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)
+            found = net.fit(x, x[:, 0] * size).score(x, x[:, 0] * size)
+        assert found > 0.9
+        assert found == pytest.approx(net.fit(x, x[:, 0]).score(x, x[:, 0]), abs=0.01)

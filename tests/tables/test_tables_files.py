@@ -152,7 +152,7 @@ def test_blank_lines_are_passed_over(tmp_path: Path) -> None:
 def test_a_later_row_that_does_not_fit_the_first_ones(tmp_path: Path) -> None:
     rows = "".join(f"{i},{i},{i},{i}\n" for i in range(3000))
     with pytest.warns(
-        UserWarning, match=r"'word': 1 of 3001 cells are not numbers .* the first is 'x' in row 3000 \(counted from 0\)"
+        UserWarning, match=r"'word': 1 of 3001 cells is no number .* the first is 'x' in row 3000 \(counted from 0\)"
     ):
         frame = read_table(write(tmp_path, f"whole,half,word,gap\n{rows}1,2.5,x,NA\n"))
     assert frame.dtypes == [polars.Int64, polars.Float64, polars.Int64, polars.Int64]

@@ -295,7 +295,7 @@ def test_another_unit_at_prediction_is_reported() -> None:
 
 def test_several_units_in_one_column() -> None:
     kilograms = understand(polars.DataFrame({"w": ["12 kg", "5 g", "3 kg"]}))[0]
-    assert (kilograms.kind, kilograms.note) == ("numeric", "numbers: unit 'kg'; 1 cells in 'g' are converted to 'kg'")
+    assert (kilograms.kind, kilograms.note) == ("numeric", "numbers: unit 'kg'; 1 cell in 'g' is converted to 'kg'")
     assert fit_encoder(polars.DataFrame({"w": ["1 kg", "3000 g", "1 kg"]})).transform(
         polars.DataFrame({"w": ["1000000 mg"]})
     ).tolist() == [[np.float32(-1 / np.sqrt(2))]]
@@ -303,7 +303,7 @@ def test_several_units_in_one_column() -> None:
     assert pounds.kind == "categorical"
     assert pounds.note.startswith("numbers in several units, 'kg' (2 cells), 'lb' (2 cells); convert them to one")
     power = understand(polars.DataFrame({"p": ["12 mW", "5 MW", "3 mW"]}))[0]
-    assert "1 cells in 'MW' are converted to 'mW'" in power.note
+    assert "1 cell in 'MW' is converted to 'mW'" in power.note
 
 
 def test_a_cell_is_read_as_the_column_was() -> None:

@@ -36,6 +36,20 @@ FILES: list[tuple[str, str | bytes, dict[str, list[Any]], list[str]]] = [
     ("a title", "Sales\na,b\n1,2\n3,4\n", TWO, ["above the header are left out (line 1)"]),
     ("a title and a blank line", "Sales of May\n\na,b\n1,2\n3,4\n", TWO, ["above the header"]),
     ("two titles", "Sales\nMay 2024\n\na;b\n1;2\n3;4\n", TWO, ["(lines 1, 2)"]),
+    (
+        "titles, one of them split by a comma",
+        "Sales\nMade in May, by us\n\na,b,c\n1,2,x\n3,4,y\n",
+        {**TWO, "c": ["x", "y"]},
+        ["(lines 1, 2)"],
+    ),
+    (
+        "names of rows, and a gap in the first",
+        "a,b\nr1,NA,NA\nr2,3,4\n",
+        {"unnamed_0": ["r1", "r2"], "a": [N, 3], "b": [N, 4]},
+        ["first is taken for the names of the rows"],
+    ),
+    ("a comment with as many cells as a row", "a,b\n1,2\n# later, by us\n3,4\n", TWO, ["comments are left out (line 3)"]),
+    ("a name that begins like a comment", "t,b\n#a,2\n#b,4\n", {"t": ["#a", "#b"], "b": [2, 4]}, []),
     ("a title with delimiters behind it", "Sales,,\na,b,c\n1,2,5\n3,4,6\n", {**TWO, "c": [5, 6]}, ["above the header"]),
     ("a title and an empty row of delimiters", "Sales,,\n,,\na,b,c\n1,2,5\n3,4,6\n", {**TWO, "c": [5, 6]}, ["above the header"]),
     ("a comment is the header of words", "#a,b\nx,y\nz,w\n", {"a": ["x", "z"], "b": ["y", "w"]}, []),
@@ -63,13 +77,24 @@ FILES: list[tuple[str, str | bytes, dict[str, list[Any]], list[str]]] = [
     ("a carriage return at the very end", "a,b\r\n1,2\r\n3,4\r", TWO, []),
     # delimiters at the end
     ("a delimiter at the end of the rows", "a,b\n1,2,\n3,4,\n", TWO, ["delimiter at the end of rows"]),
-    ("of some rows", "a,b\n1,2,\n3,4\n", TWO, []),
+    ("of some rows", "a,b\n1,2,\n3,4\n", TWO, ["delimiter at the end of rows is left out (line 2)"]),
     ("of three columns", "a,b,y\n1,2,0,\n3,4,1,\n", {**TWO, "y": [0, 1]}, ["delimiter at the end of rows"]),
+    ("three of them", "a,b\n1,2,,,\n3,4,,,\n5,6,,,\n", {"a": [1, 3, 5], "b": [2, 4, 6]}, ["(lines 2, 3, 4)"]),
+    ("of the header alone", "a,b,\n1,2\n3,4\n", TWO, ["delimiter at the end of rows is left out (line 1)"]),
     ("of header and rows", "a,b,\n1,2,\n3,4,\n", TWO, ["without a name and without a value"]),
     ("several of them", "a,b,,,\n1,2,,,\n3,4,,,\n", TWO, ["(counted from 0: 2, 3, 4)"]),
     # below the table
     ("a source", "a,b\n1,2\n3,4\nSource: the office\n", TWO, ["below the table are left out (line 4)"]),
     ("a source with commas", "a,b\n1,2\n3,4\nSource: we, you, and they\n", TWO, ["below the table"]),
+    ("a source with as many cells as a row", "a,b\n1,2\n3,4\nSource: we, you\n", TWO, ["below the table are left out (line 4)"]),
+    (
+        "notes that their commas split",
+        "a,b,c\n1,2,5\n3,4,6\n\nNotes:\n1) one, two\n2) more\n",
+        {**TWO, "c": [5, 6]},
+        ["(lines 5, 6, 7)"],
+    ),
+    ("a count of rows without brackets", "a,b\n1,2\n3,4\n2 rows\n", TWO, ["below the table"]),
+    ("a total with its sum", "a,b\n1,2\n3,4\nTotal: 4,6\n", TWO, ["row of totals"]),
     ("a sentence after a blank line", "a,b\n1,2\n3,4\n\nmade by hand\n", TWO, ["below the table are left out (line 5)"]),
     ("a count of rows", "a,b\n1,2\n3,4\n(2 rows)\n", TWO, ["below the table"]),
     ("two lines", "a,b\n1,2\n3,4\n\nNote: x\n* rounded\n", TWO, ["(lines 5, 6)"]),
@@ -85,6 +110,14 @@ FILES: list[tuple[str, str | bytes, dict[str, list[Any]], list[str]]] = [
     ("a total in German", "t;n\nx;2\ny;4\nSumme;6\n", {"t": ["x", "y"], "n": [2, 4]}, ["row of totals"]),
     ("a total behind an empty cell", "a,t,n\n1,x,2\n2,y,4\n,Total,6\n", {"a": [1, 2], "t": ["x", "y"], "n": [2, 4]}, ["totals"]),
     ("total as a value", "t,n\nTotal,2\ny,4\nTotal,6\n", {"t": ["Total", "y", "Total"], "n": [2, 4, 6]}, []),
+    # infinite numbers
+    (
+        "infinite numbers",
+        "a,b\n1.5,2\ninf,3\n-Infinity,4\n2.5,5\n3.5,6\n",
+        {"a": [1.5, N, N, 2.5, 3.5], "b": [2, 3, 4, 5, 6]},
+        ["2 infinite numbers"],
+    ),
+    ("infinite as a word", "a,b\nx,2\ninf,3\ny,4\n", {"a": ["x", "inf", "y"], "b": [2, 3, 4]}, []),
     # blank rows and columns
     ("blank lines", "\na,b\n\n\n1,2\n\n3,4\n\n", TWO, []),
     ("rows of delimiters at the end", "a,b\n1,2\n3,4\n,\n,\n", TWO, ["empty rows at the end"]),
@@ -132,7 +165,7 @@ FILES: list[tuple[str, str | bytes, dict[str, list[Any]], list[str]]] = [
         "a word after 1,500 numbers",
         f"a,y\n{LONG}\noops,1\n",
         {"a": EIGHTHS, "y": YS},
-        ["1 of 1501 cells are not numbers and count as missing; the first is 'oops' in row 1500"],
+        ["1 of 1501 cells is no number and counts as missing; the first is 'oops' in row 1500"],
     ),
     (
         "inf after 1,500 numbers",
@@ -157,7 +190,7 @@ FILES: list[tuple[str, str | bytes, dict[str, list[Any]], list[str]]] = [
         "a word among dates",
         "a,b\n2024-01-31,2\nlater,3\n2024-02-29,4\n2024-03-31,5\n",
         {"a": ["2024-01-31", N, "2024-02-29", "2024-03-31"], "b": [2, 3, 4, 5]},
-        ["are not dates"],
+        ["is no date and counts as missing"],
     ),
     (
         "a word among prices",
@@ -220,6 +253,7 @@ REFUSED: list[tuple[str, str | bytes, str]] = [
     ("a long line", "a,b\n1,2\n3,4,5\n6,7\n", "line 3 has 3 fields, but the header has 2"),
     ("a quote that is never closed", 'a,b\n1,"x\n2,y\n3,z\n', 'line 2: a quote (") opens a cell that is never closed'),
     ("a quote in front that is never closed", 'a,b\n"x,1\ny,2\nz,3\n', "line 2: a quote"),
+    ("a long header", "a,b,c\n1,2\n3,4\n5,6\n", "line 1: the header has 3 fields, but most rows have 2"),
     ("nothing", "", "0 data rows"),
     ("only sep=", "sep=;\n", "0 data rows"),
     ("only a header", "a,b\n", "0 data rows"),
@@ -298,7 +332,7 @@ def test_columns_that_stay_as_they_are_written(tmp_path: Path) -> None:
     whole = read_table(_write(tmp_path, part + "1.234.567,5;ground;31.12.2024;3;0\n"), text=encoder.text_columns)
     assert again.get_column("floor").null_count() == 0
     assert encoder.transform(again).tobytes() == encoder.transform(whole)[:-1].tobytes()
-    with pytest.warns(UserWarning, match="'floor': 1 of 21 cells are not numbers"):
+    with pytest.warns(UserWarning, match="'floor': 1 of 21 cells is no number"):
         read_table(_write(tmp_path, part))
 
 

@@ -142,7 +142,7 @@ def test_regression_is_standardised_inside_and_in_the_users_unit_outside() -> No
     assert pair.scale[1] == 1.0  # a constant column
     assert_close(pair.predict(pair.encode(columns)), columns, "float64")
     assert mn.Regression.of(y, standardise=False) == mn.Regression((0.0,), (1.0,))
-    with pytest.raises(mn.DataError, match="y has 1 columns, but this model predicts 2"):
+    with pytest.raises(mn.DataError, match="y has 1 column, but this model predicts 2 targets"):
         pair.encode(y)
 
 

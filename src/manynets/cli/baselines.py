@@ -17,6 +17,8 @@ Array = NDArray[Any]
 MOST_CELLS = 4_000_000
 """Training rows x columns x outputs up to which the linear model takes about a second."""
 ITERATIONS = 100
+FEW, MANY = 1e-15, 1e15
+"""Targets between these sizes are taken as they are."""
 
 
 def baselines_of(task: Task, train: Part, tested: Part, encoder: Any = None) -> tuple[dict[str, dict[str, Any]], str | None]:
@@ -60,7 +62,8 @@ def _linear(task: Task, x: Array, y: Array, weight: Array | None, x_test: Array)
     scale[scale == 0] = 1.0
     x, x_test = (x - x.mean(axis=0)) / scale, (x_test - x.mean(axis=0)) / scale
     if isinstance(task, Regression):
-        return np.asarray(Ridge().fit(x, y, sample_weight=weight).predict(x_test))
+        size = _size_of(y)
+        return np.asarray(Ridge().fit(x, y / size, sample_weight=weight).predict(x_test), dtype=np.float64) * size
     classes = max(2, task.outputs)
     out = np.full((len(x_test), classes), np.finfo(np.float64).tiny)
     if len(np.unique(y)) < 2:
@@ -74,9 +77,17 @@ def _linear(task: Task, x: Array, y: Array, weight: Array | None, x_test: Array)
 
 def _numbers_metrics(predicted: Array, tested: Part) -> Mapping[str, float]:
     truth = np.asarray(tested.y, dtype=np.float64)
-    predicted = predicted.reshape(truth.shape)
+    size = _size_of(truth)
+    truth, predicted = truth / size, predicted.reshape(truth.shape) / size
     kinds = {"r2": metrics.r2_score, "rmse": metrics.root_mean_squared_error, "mae": metrics.mean_absolute_error}
-    return {name: metric(truth, predicted, weight=tested.weight) for name, metric in kinds.items()}
+    found = {name: metric(truth, predicted, weight=tested.weight) for name, metric in kinds.items()}
+    return {name: value if name == "r2" else value * size for name, value in found.items()}
+
+
+def _size_of(y: Array) -> float:
+    """Return 1, or the largest |y| where its square is beyond float32."""
+    largest = float(np.abs(y).max(initial=0.0))
+    return 1.0 if largest == 0 or FEW < largest < MANY else largest
 
 
 def _classes_metrics(task: Task, shares: Array, tested: Part) -> Mapping[str, Any]:

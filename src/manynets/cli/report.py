@@ -148,7 +148,9 @@ def _repeats_loss(values: Mapping[str, Any]) -> bool:
     """Whether another metric says what the loss says: the log loss, or the root of the squared error."""
     if "loss" not in values:
         return False
-    return "log_loss" in values or ("rmse" in values and math.isclose(values["loss"], values["rmse"] ** 2, rel_tol=LOSS_IS_RMSE))
+    return "log_loss" in values or (
+        "rmse" in values and math.isclose(values["loss"], values["rmse"] * values["rmse"], rel_tol=LOSS_IS_RMSE)
+    )
 
 
 def _with_interval(entry: Mapping[str, Any], name: str) -> str:

@@ -171,8 +171,9 @@ def _numbers(x: NDArray[Any]) -> NDArray[Any]:
         try:
             float(value)
         except (TypeError, ValueError):
+            shown = value.item() if isinstance(value, np.generic) else value
             raise DataError(
-                f"X holds {value!r} at {index}, but must be numbers; tables with text go to the estimators or the command line"
+                f"X holds {shown!r} at {index}, but must be numbers; give a table with text as a frame, such as pandas.DataFrame(X)"
             ) from None
     raise DataError(f"X has the type {x.dtype}, but must be real numbers")
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from manynets.display import value_text
 from manynets.errors import DataScaleWarning, warn_user
 
 LARGE = 1e2
@@ -55,9 +56,13 @@ def scale_problem(X: NDArray[Any], names: Sequence[str] | None = None) -> str:
     else:
         far = known[(sizes[known] * APART < large) | (sizes[known] == large)] if apart else known
     far = far[np.argsort(-np.abs(np.log10(sizes[far])), kind="stable")]
-    shown = ", ".join(f"{names[j] if names is not None else f'column {j}'} ({sizes[j]:.2g})" for j in far[:SHOWN].tolist())
+    shown = ", ".join(f"{names[j] if names is not None else f'column {j}'} ({_text(sizes[j])})" for j in far[:SHOWN].tolist())
     more = f" and {len(far) - SHOWN} more" if len(far) > SHOWN else ""
-    return f"{shown}{more}; the columns of X have sizes from {small:.2g} to {large:.2g}"
+    return f"{shown}{more}; the columns of X have sizes from {_text(small)} to {_text(large)}"
+
+
+def _text(size: float) -> str:
+    return value_text(float(f"{size:.2g}"))
 
 
 def warn_of_scales(X: NDArray[Any], names: Sequence[str] | None = None, *, estimator: str = "MLPClassifier") -> None:
@@ -70,4 +75,5 @@ def warn_of_scales(X: NDArray[Any], names: Sequence[str] | None = None, *, estim
             f" {problem}. Scale them with make_pipeline(StandardScaler(), {estimator}(...)), or use {tabular} or manynets.train,"
             " which scale by themselves",
             DataScaleWarning,
+            same=estimator,
         )

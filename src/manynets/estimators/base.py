@@ -10,11 +10,11 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from manynets.data.scales import warn_of_scales
 from manynets.estimators import inputs, settings
+from manynets.estimators.callbacks import KeepsCallbacks
 from manynets.estimators.fitted import accept, epoch_printer, iteration_printer, report_end
 from manynets.estimators.lbfgs import train_lbfgs
 from manynets.estimators.plan import FitData, FitPlan, plan_fit, read_fit
@@ -47,7 +47,7 @@ class where_partial_fit_is:
         return types.MethodType(self.method, owner)
 
 
-class BaseMLP(BaseEstimator):
+class BaseMLP(KeepsCallbacks):
     """The fit of both estimators; see `MLPClassifier` and `MLPRegressor`."""
 
     classes_: NDArray[Any]

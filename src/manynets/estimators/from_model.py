@@ -87,15 +87,25 @@ def _with_sorted_classes(model: Model) -> Model:
     return with_fields(model, task=dataclasses.replace(task, **changed), members=members)
 
 
-def preset_of(model: Model) -> PresetName:
-    """Return the preset of the default for tables that a model was trained with."""
-    return "fast" if model.recipe.iterations == PRESETS["fast"].steps else "default"
+def ensemble_options(model: Model) -> dict[str, Any]:
+    """Return preset, networks of each setting and metric with which a model of the default for tables was trained."""
+    recipe, info = model.recipe, model.info
+    preset: PresetName = "fast" if recipe.iterations == PRESETS["fast"].steps else "default"
+    return {
+        "preset": info.get("preset", preset),  # models of earlier versions have neither
+        "n_networks": info.get("n_networks", model.size),
+        "metric": None if recipe.watch == "loss" else recipe.watch,
+    }
 
 
 def _tabular(model: Model, numbers: bool) -> Any:
     recipe = model.recipe
     kind: Any = TabularRegressor if numbers else TabularClassifier
-    found = kind(n_networks=model.size, preset=preset_of(model), random_state=recipe.seed, device=recipe.device)
+    if changed := model.info.get("changes"):
+        raise OptionError(
+            f"the model was trained with {', '.join(sorted(changed))} changed, for which {kind.__name__} has no parameter; use the Model itself"
+        )
+    found = kind(**ensemble_options(model), random_state=recipe.seed, device=recipe.device)
     found.oof_prediction_ = None
     return found
 
@@ -219,7 +229,7 @@ def refit(model: Model, X: Any, y: Any, *, sample_weight: Any = None) -> Model:
         changes = {
             name: tuple(value) if isinstance(value, list) else value for name, value in model.info.get("changes", {}).items()
         }
-        options |= {"preset": preset_of(model), "changes": changes, "seed": recipe.seed, "device": recipe.device}
+        options |= ensemble_options(model) | {"changes": changes, "seed": recipe.seed, "device": recipe.device}
         return train_tabular(X, y, warn_of_copies=False, **options).model
     options["validation"] = "folds" if model.size > 1 and any(name.startswith("val_") for name in model.history) else None
     options["scaling"] = False if model.encoder is None else scaling_of(model.encoder.columns)

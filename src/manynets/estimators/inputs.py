@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
@@ -24,6 +26,7 @@ from manynets.tasks.base import as_array, as_target, finite_target, labels_of, p
 
 Rows = NDArray[np.int64]
 _is_sparse: Callable[[Any], bool] = sparse.issparse
+_SMALL, _LARGE = 1e-100, 1e100
 FLOATS = (np.float64, np.float32)  # other types become the first
 
 
@@ -274,3 +277,26 @@ def _rows_in(groups: Rows, group: Rows) -> Rows:
     rank[groups] = np.arange(len(groups))
     rows = np.flatnonzero(np.isin(group, groups))
     return rows[np.argsort(rank[group[rows]], kind="stable")]
+
+
+def safe_size(y: NDArray[Any]) -> float:
+    """Return 1, or a power of two near the largest |y| where its square would be beyond float64."""
+    largest = float(np.abs(y).max(initial=0.0))
+    if not np.isfinite(largest) or largest == 0 or _SMALL < largest < _LARGE:
+        return 1.0
+    return float(2.0 ** np.floor(np.log2(largest)))
+
+
+class ScoresNumbers(RegressorMixin):
+    """The score of a regressor, for targets near the ends of float64 too."""
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R2 of the predictions for X (N, D) and y: numbers (N,) or (N, O)."""
+        try:
+            size = safe_size(np.asarray(y, dtype=np.float64))
+        except (TypeError, ValueError):  # told by scikit-learn
+            size = 1.0
+        if size == 1.0:
+            return float(super().score(X, y, sample_weight))
+        predicted = np.asarray(self.predict(X), dtype=np.float64) / size
+        return float(r2_score(np.asarray(y, dtype=np.float64) / size, predicted, sample_weight=sample_weight))

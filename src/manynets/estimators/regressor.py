@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import RegressorMixin
 
 from manynets.errors import DataError, OptionError, one_of
 from manynets.estimators import inputs
@@ -19,7 +18,7 @@ from manynets.tasks import Regression, Task
 LOSSES = {"squared_error": "half_squared_error", **{name: name for name in ("poisson", "absolute_error", "huber", "quantile")}}
 
 
-class MLPRegressor(RegressorMixin, BaseMLP):
+class MLPRegressor(inputs.ScoresNumbers, BaseMLP):
     """A regressor with scikit-learn's parameters, methods and fitted attributes, and more: docs/sklearn.md.
 
     With an array or a frame of clean numbers it is scikit-learn's MLPRegressor; a frame (pandas, polars, pyarrow) with text,
@@ -226,8 +225,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         wanted = self._encodes if self.standardise_target == "auto" else self.standardise_target
         if wanted and self.loss != "poisson":
             columns = y.reshape(len(y), -1)
-            center = np.average(columns, axis=0, weights=weight)
-            spread = np.sqrt(np.average((columns - center) ** 2, axis=0, weights=weight))
+            size = inputs.safe_size(columns)
+            columns = columns / size
+            center = np.average(columns, axis=0, weights=weight) * size
+            spread = np.sqrt(np.average((columns - center / size) ** 2, axis=0, weights=weight)) * size
             scale = np.where(spread <= 1e-12 * np.abs(center), 1.0, spread)
             task = dataclasses.replace(task, center=tuple(center.tolist()), scale=tuple(scale.tolist()))
         return task.clamped_to(task.encode(y)) if self.clamp else task

@@ -8,13 +8,14 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from manynets.data.check import check_container, is_frame
 from manynets.errors import DataError, OptionError
 from manynets.estimators import inputs
+from manynets.estimators.callbacks import KeepsCallbacks
 from manynets.estimators.lessons import OF_FIT, OF_TABULAR, with_lessons
 from manynets.estimators.settings import take_parameters
 from manynets.model import Model
@@ -28,7 +29,7 @@ from manynets.train_arguments import check_callbacks
 from manynets.training.events import Callback
 
 
-class _Tabular(BaseEstimator):
+class _Tabular(KeepsCallbacks):
     """What both estimators share."""
 
     model_: Model
@@ -193,7 +194,7 @@ class TabularClassifier(ClassifierMixin, _Tabular):
         return tags
 
 
-class TabularRegressor(RegressorMixin, _Tabular):
+class TabularRegressor(inputs.ScoresNumbers, _Tabular):
     """The best default for numbers: an ensemble of small networks on any frame or array (N, D).
 
     It is `TabularClassifier` for one or several numbers a row: the same parameters but calibrate and class_weight, and the same

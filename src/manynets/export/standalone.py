@@ -21,6 +21,11 @@ NO_NUMBER = MISSING | {  # in a column of numbers or dates
     "na", "n/a", "#na", "n.a.", "n.a", "<na>", "nan", "-nan", "nat", "null", "(null)", "nil", "none", "missing", "-",
     "--", "---", "–", "—", ".", "..", "...", "?", "??", "blank", "unknown", "undefined", "not available",
     "not applicable", "tbd", "0000-00-00", "0000-00-00 00:00:00",
+    "\\n", "[null]", "<null>", "{null}", "(none)", "(unknown)", "(empty)", "empty", "n/d", "n.d.", "n/k", "k.a.",
+    "k. a.", "keine angabe", "no data", "not reported", "tba", "…", ":", "−", "- -", "*", "**", "***", "1.#ind",
+    "-1.#ind", "1.#qnan", "#n/a n/a", "#spill!",
+    "#calc!", "#getting_data", "#nv", "#wert!", "#bezug!", "$-", "$ -", "€-", "€ -", "£-", "£ -", "-€", "- €", "-%",
+    "- %",
 }  # fmt: skip
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}.*)?|[0-9]{8}", re.ASCII)

@@ -55,7 +55,13 @@ def history_panels(model: Any, *, subtitle: str, unit: str | None = None) -> Arr
             title=_TITLES.get(shown, shown if shown == "RMSE" else shown.capitalize()),
             ax=ax,
         )
-    head = f"Training of {model.size} networks: mean and standard deviation" if model.size > 1 else "Training"
+    count, linear = model.size, model.info.get("linear", 0)
+    what = (
+        f"{count - linear} networks and {linear} linear models"
+        if 0 < linear < count
+        else f"{count} {'linear models' if linear else 'networks'}"
+    )
+    head = f"Training of {what}: mean and standard deviation" if count > 1 else "Training"
     write_suptitle(axes[0].figure, f"{head}\n{subtitle}")
     return axes
 

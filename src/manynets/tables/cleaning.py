@@ -14,15 +14,25 @@ from dataclasses import dataclass, field, replace
 
 from manynets.display import counted
 from manynets.errors import DataError
-from manynets.tables.sniffing import COMMENTS, has_lone_returns, unique_names, with_newlines, without_separator_line
+from manynets.tables.missing import is_missing
+from manynets.tables.sniffing import (
+    COMMENTS,
+    first_cells_are_numbers,
+    has_lone_returns,
+    unique_names,
+    with_newlines,
+    without_separator_line,
+)
 from manynets.tables.source import Source, decoded
 
 TOTAL = re.compile(
-    r"(?:grand |sub-?)?totals?:?|sum(?:me)?:?|gesamt:?|insgesamt:?|averages?:?|mean:?|total général:?", re.IGNORECASE
+    r"(?:(?:grand |sub-?)?totals?|sum(?:me)?|gesamt|insgesamt|averages?|mean|total général)(?::|:? +[0-9][0-9.,]*)?", re.IGNORECASE
 )
+SOURCE = re.compile(r"(?:sources?|notes?|quelle|fuente|remarks?|generated|created|exported)\s*:.*", re.IGNORECASE | re.DOTALL)
+"""What a last line begins with that is none of the table, however many cells its commas make of it."""
 _KEYWORD = re.compile(
     r"(?:sources?|notes?|quelle|fuente|remarks?|total|sum|generated|created|exported|copyright|end of|eof|data as of|as of|rows?)\b.*"
-    r"|[*(©].*|--.*",
+    r"|[*(©].*|--.*|[0-9.,]+ rows?\b.*|n ?= ?[0-9]+",
     re.IGNORECASE | re.DOTALL,
 )
 """What a line below the table begins with."""
@@ -77,6 +87,8 @@ def cleaned(source: Source, delimiter: str, *, header: bool) -> Source:
     rows = _without_blank_lines(list(_rows(source.name, text, delimiter, first)))
     if not rows:
         raise DataError(f"{source.name} holds 0 data rows: it is empty; a header and at least 1 row are needed")
+    if header:
+        _cut_ends(rows, notes)
     width = _width(rows)
     names, body = _header(rows, width, notes) if header else (None, rows)
     if width > 1:
@@ -121,8 +133,26 @@ def _without_blank_lines(rows: list[_Row]) -> list[_Row]:
     return [row if row.cells else replace(row, cells=[""]) for row in rows]
 
 
+def _cut_ends(rows: list[_Row], notes: _Notes) -> None:
+    """Leave out the empty cells at the ends of rows that are beyond the last name of the header, where no row has anything there."""
+    first = next((row for row in rows if not row.comment and not row.blank), None)
+    if first is None:
+        return
+    width = max(index for index, cell in enumerate(first.cells, start=1) if cell.strip())
+    wide = [row for row in rows if len(row.cells) > width]
+    if (
+        width < 2
+        or all(len(row.cells) == len(first.cells) for row in rows)
+        or any(cell.strip() for row in wide for cell in row.cells[width:])
+    ):
+        return
+    for row in wide:
+        del row.cells[width:]
+    notes.add("a delimiter at the end of rows is left out", wide)
+
+
 def _width(rows: Sequence[_Row]) -> int:
-    """Return how many fields most rows have, not counting those at the end that are empty in all of these."""
+    """Return how many fields most rows have."""
     counts = Counter(len(row.cells) for row in rows if not (row.comment and len(row.cells) == 1))
     if not counts:
         return 1
@@ -134,7 +164,14 @@ def _header(rows: list[_Row], width: int, notes: _Notes) -> tuple[list[str], lis
     """Return the names and the rows below them; what stands above is a title or a comment."""
     widths = (width, width - 1) if width > 2 else (width,)
     fits = [index for index, row in enumerate(rows) if len(row.cells) in widths and not row.blank]
-    index = next((index for index in fits if not _is_title(rows, index, width) and not rows[index].comment), fits[0] if fits else 0)
+    index = next(
+        (
+            index
+            for index in fits
+            if not (_is_title(rows, index, width) or rows[index].comment or _is_split_title(rows, index, width))
+        ),
+        fits[0] if fits else 0,
+    )
     if index > 0 and rows[index - 1].comment and len(rows[index - 1].cells) == width:
         below = rows[index + 1] if index + 1 < len(rows) else None
         if rows[index].numbers or below is None or not below.numbers:  # "# a,b" over the data
@@ -151,10 +188,21 @@ def _is_title(rows: list[_Row], index: int, width: int) -> bool:
     return filled == 1 < width - 1 and sum(bool(cell.strip()) for cell in following) > 1 and len(following) == width
 
 
+def _is_split_title(rows: list[_Row], index: int, width: int) -> bool:
+    """Return whether a row has a cell too few, and the next is the header: as many words as there are columns, above numbers."""
+    if len(rows[index].cells) != width - 1 or index + 2 >= len(rows):
+        return False
+    header, first = rows[index + 1], rows[index + 2]
+    names = [cell.strip() for cell in header.cells]
+    words = all(name and not is_missing(name) for name in names) and len(set(names)) == width == len(first.cells)
+    return words and not header.numbers and first.numbers
+
+
 def _even(name: str, body: list[_Row], names: list[str] | None, width: int, notes: _Notes) -> tuple[list[_Row], list[str] | None]:
     """Return rows that all have as many cells as there are names."""
-    comments = [row for row in body if row.comment and len(row.cells) != width]
-    body = [row for row in body if not (row.comment and len(row.cells) != width)]
+    among_numbers = first_cells_are_numbers([row.cells for row in body if not row.comment])
+    comments = [row for row in body if row.comment and (len(row.cells) != width or among_numbers)]
+    body = [row for row in body if not (row.comment and (len(row.cells) != width or among_numbers))]
     notes.add("comments are left out", comments)
     body = _without_footers(body, width, notes)
     if names is not None and len(names) == width - 1:
@@ -189,11 +237,28 @@ def _ragged(name: str, row: _Row, width: int) -> DataError:
 
 def _without_footers(body: list[_Row], width: int, notes: _Notes) -> list[_Row]:
     """Return the rows but the last ones that are words on their own, such as "Source: ..."."""
-    end = len(body)
+    end = _start_of_notes(body, width)
     while end > 1 and len(body) - end < MOST_FOOTERS and _is_footer(body, end, width):
         end -= 1
     notes.add("lines below the table are left out", body[end:])
     return body[:end]
+
+
+def _start_of_notes(body: list[_Row], width: int) -> int:
+    """Return where notes begin that have fewer cells than the table: with a word such as "Notes:", or after a blank line."""
+    start = len(body)
+    while start > 1 and len(body) - start < MOST_FOOTERS and _is_note(body[start - 1], width):
+        start -= 1
+    for index in range(start, len(body)):
+        row, before = body[index], body[index - 1]
+        if _KEYWORD.fullmatch(row.cells[0].strip()) or row.line > before.line + before.lines:
+            return index
+    return len(body)
+
+
+def _is_note(row: _Row, width: int) -> bool:
+    first = row.cells[0].strip()
+    return len(row.cells) < width and bool(first) and _NUMBER.fullmatch(first) is None
 
 
 def _is_footer(body: list[_Row], end: int, width: int) -> bool:
@@ -204,7 +269,8 @@ def _is_footer(body: list[_Row], end: int, width: int) -> bool:
         return False
     keyword = _KEYWORD.fullmatch(filled[0]) is not None
     if len(row.cells) == width:
-        return keyword and len(filled) == 1 and width > 2
+        sentence = SOURCE.fullmatch(filled[0]) is not None and first_cells_are_numbers([one.cells for one in body[: end - 1]])
+        return sentence or (keyword and len(filled) == 1 and width > 2)
     spaced = end < len(body) or row.line > before.line + before.lines
     sentence = _SENTENCE.match(filled[0]) is not None
     return keyword or sentence or (spaced and len(filled) == 1 and len(row.cells) < width)

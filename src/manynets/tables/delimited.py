@@ -17,7 +17,7 @@ import numpy as np
 
 from manynets.display import counted
 from manynets.errors import DataError
-from manynets.tables.cleaning import TOTAL, cleaned
+from manynets.tables.cleaning import SOURCE, TOTAL, cleaned
 from manynets.tables.missing import is_missing
 from manynets.tables.settling import holds_numbers, settled, type_of, without_text_tokens
 from manynets.tables.sniffing import Head, read_head
@@ -80,11 +80,11 @@ def read_source(source: Source, options: TextOptions) -> TextTable:
 
 
 def ends_oddly(frame: polars.DataFrame) -> bool:
-    """Return whether the last row is empty, or its first value is a word for a sum."""
+    """Return whether the last row is empty, or its first value is a word for a sum or a source."""
     if frame.height < 2 or frame.width < 2:
         return False
     last = next((value for value in frame.row(-1) if value is not None and value != ""), None)
-    return last is None or (isinstance(last, str) and bool(TOTAL.fullmatch(last.strip())))
+    return last is None or (isinstance(last, str) and bool(TOTAL.fullmatch(last.strip()) or SOURCE.fullmatch(last.strip())))
 
 
 def _read(source: Source, head: Head, text: Sequence[str]) -> tuple[polars.DataFrame, list[str]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
-_SECONDS = {"w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_SECONDS = {"y": 31557600.0, "mo": 2629800.0, "w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _NAMES = {
+    "y": ("y", "yr", "yrs", "year", "years"),
+    "mo": ("mo", "mos", "month", "months"),
     "w": ("w", "wk", "week", "weeks"),
     "d": ("d", "day", "days"),
     "h": ("h", "hr", "hrs", "hour", "hours"),

@@ -40,6 +40,7 @@ TABLE_ENDINGS = (
 )
 """The endings by which `read_table` knows a format."""
 
+_PAGE = rb"\s*<(?i:!doctype|html|table|\?xml)"
 _MARKS = {
     rb"\x1f\x8b": "a gzip file, whatever its ending; rename it to {stem}.csv.gz",
     rb"PAR1": "a Parquet file, whatever its ending; rename it to {stem}.parquet",
@@ -47,7 +48,7 @@ _MARKS = {
     rb"PK\x03\x04": "a zip archive, whatever its ending; rename it to {stem}.xlsx if it is an Excel sheet, else unpack it",
     rb"\xd0\xcf\x11\xe0": "a file of Microsoft Office, whatever its ending; rename it to {stem}.xls if it is an Excel sheet",
     rb"\x28\xb5\x2f\xfd|BZh[1-9]|\xfd7zXZ": "compressed; decompress it, or compress it with gzip",
-    rb"\s*<(?i:!doctype|html|\?xml)": "a page of HTML or XML; download the file itself",
+    _PAGE: "a page of HTML or XML; download the file itself",
     rb'\s*\{[ \t]*"[^\n]*\}\s*(?:\n\s*\{|\Z)': "JSON Lines, whatever its ending; rename it to {stem}.jsonl",
     rb'\s*(?:\{\s*"|\[\s*[{\[])': "JSON; write one object a line and call it {stem}.jsonl",
     rb"version https://git-lfs": "a pointer of Git LFS; get the file itself, with git lfs pull",
@@ -125,6 +126,7 @@ def open_file(
         found = _read(path, options, content)
         return replace(open_table(found.frame), commas=found.commas)
     _refuse_text_options(str(path), options)
+    _refuse_text(files)
     stored = StoredColumns(str(path), files)
     _check(str(path), stored.names, stored.rows)
     if stored.nested:
@@ -159,6 +161,7 @@ def _read(path: str | Path, options: TextOptions, content: bytes | None = None) 
         found = _read_bytes(name, standard_input() if content is None else content, options)
     elif (files := parquet_files(path)) is not None:
         _refuse_text_options(name, options)
+        _refuse_text(files)
         found = TextTable(read_parquet(name, files))
     else:
         file = Path(path)
@@ -226,7 +229,30 @@ def _ending(file: Path) -> str:
         for mark, what in _MARKS.items():
             if re.match(mark, first):
                 raise DataError(f"{file} is {what.format(stem=file.stem)}")
+    elif file.is_file() and (ending in (*ARROW, *SHEETS) or ending.endswith(".gz")):
+        _refuse_text([file])
     return ending
+
+
+def _refuse_text(files: Sequence[Path]) -> None:
+    """Raise DataError for a file of text with the ending of a binary format."""
+    for file in files:
+        try:
+            with file.open("rb") as stream:
+                first = stream.read(MARKED)
+        except OSError:
+            continue  # told where it is read
+        try:
+            text = codecs.getincrementaldecoder("utf-8")().decode(first)
+        except UnicodeDecodeError:
+            continue
+        if not text.strip() or "\0" in text:
+            continue
+        if re.match(_PAGE, first):
+            raise DataError(f"{file} is {_MARKS[_PAGE]}")
+        line = text.splitlines()[0][:40]
+        stem = file.name.removesuffix(".gz").rpartition(".")[0] or file.name
+        raise DataError(f"{file} is text, whatever its ending: it begins with {line!r}; rename it to {stem}.csv if it is a table")
 
 
 def _refuse_text_options(name: str, options: TextOptions, *, sheet: bool = False) -> None:

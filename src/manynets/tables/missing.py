@@ -7,9 +7,12 @@ from typing import Any
 
 MISSING_TOKENS = (
     *("", "na", "n/a", "#n/a", "#na", "n.a.", "n.a", "<na>", "nan", "-nan", "nat", "null", "(null)", "nil", "none", "missing"),
-    *("-", "--", "---", "–", "—", ".", "..", "...", "?", "??", "(blank)", "blank"),
+    *("-", "--", "---", "–", "—", ".", "..", "...", "?", "??", "(blank)", "blank", "−", "- -", "…", ":", "*", "**", "***"),
     *("unknown", "undefined", "not available", "not applicable", "tbd", "0000-00-00", "0000-00-00 00:00:00"),
-    *("#value!", "#ref!", "#div/0!", "#num!", "#name?", "#null!"),
+    *("#value!", "#ref!", "#div/0!", "#num!", "#name?", "#null!", "#spill!", "#calc!", "#getting_data", "#n/a n/a"),
+    *("#nv", "#wert!", "#bezug!", "1.#ind", "-1.#ind", "1.#qnan", "\\n", "[null]", "<null>", "{null}", "(none)", "(unknown)"),
+    *("(empty)", "empty", "n/d", "n.d.", "n/k", "k.a.", "k. a.", "keine angabe", "no data", "not reported", "tba"),
+    *("$-", "$ -", "€-", "€ -", "£-", "£ -", "-€", "- €", "-%", "- %"),
 )
 """What stands for a missing value in a column of numbers or dates, in any case; blanks around a cell do not count."""
 

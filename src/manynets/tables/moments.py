@@ -37,7 +37,7 @@ _ZONE = (
 )
 _CLOCK = (
     r"(?P<hour>\d{1,2})(?::(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,]\d{1,9})?)?)?"
-    rf"(?: ?(?P<half>[ap])\.? ?m\.?)?(?: ?{_ZONE})?"
+    rf"(?: ?uhr|[ \u00a0\u202f]?(?P<half>[ap])\.? ?m\.?)?(?: ?{_ZONE})?"
 )
 _AFTER = rf"(?:(?:[T_]|,? +|:)(?:at |um )?{_CLOCK})?"
 _NAME = r"(?P<name>[^\W\d_]{3,10})\.?"
@@ -48,6 +48,9 @@ _YEAR_FIRST = re.compile(rf"(?P<year>\d{{4}})(?P<sign>[-/.])(?P<month>\d{{1,2}})
 _COMPACT = re.compile(
     rf"(?P<year>\d{{4}})(?P<month>\d{{2}})(?P<day>\d{{2}})(?:[T ]?(?P<hour>\d{{2}})(?P<minute>\d{{2}})(?P<second>\d{{2}})?(?: ?{_ZONE})?)?"
 )
+_COMPACT_CLOCK = re.compile(rf"(?P<year>\d{{4}})(?P<month>\d{{2}})(?P<day>\d{{2}})[T ]{_CLOCK}", _FLAGS)
+_HOUR = re.compile(r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})[T ](?P<hour>\d{2})")
+_IDEOGRAPHS = re.compile(rf"(?P<year>\d{{4}})年(?P<month>\d{{1,2}})月(?P<day>\d{{1,2}})日{_AFTER}", _FLAGS)
 _YEAR_LAST = re.compile(
     rf"{_WEEKDAY}(?P<first>\d{{1,2}})(?P<sign>[-/.]) ?(?P<next>\d{{1,2}})(?P=sign) ?(?P<year>\d{{4}}|\d{{2}}){_AFTER}", _FLAGS
 )
@@ -60,6 +63,7 @@ _NAME_DAY = re.compile(
 )
 _NAME_YEAR = re.compile(rf"{_NAME}(?:[-/., ]+(?P<year>\d{{4}})|[-']+(?P<short>\d{{2}}))", _FLAGS)
 _YEAR_MONTH = re.compile(r"(?P<year>\d{4})[-/](?P<month>\d{2})", re.ASCII)
+_MONTH_YEAR = re.compile(r"(?P<month>\d{1,2})[-/](?P<year>(?:19|20)\d{2})", re.ASCII)
 _YEAR_NAME = re.compile(rf"(?P<year>\d{{4}})[-/. ]{_NAME}(?:[-/. ](?P<day>\d{{1,2}}){_AFTER})?", _FLAGS)
 _MAIL = re.compile(  # Mon Jan 05 13:15:00 2024, and with the zone before the year
     rf"{_WEEKDAY}{_NAME} +(?P<day>\d{{1,2}}) (?P<hour>\d{{2}}):(?P<minute>\d{{2}}):(?P<second>\d{{2}})(?: {_ZONE})? (?P<year>\d{{4}})",
@@ -87,9 +91,10 @@ def read_moment(text: str, order: str) -> Moment | None:
     """
     if not 6 <= len(text) <= LONGEST:
         return None
-    if found := _YEAR_FIRST.fullmatch(text) or _COMPACT.fullmatch(text):
-        return _moment(found, found["year"], found["month"], found["day"])
-    if found := _YEAR_MONTH.fullmatch(text):
+    for form in (_HOUR, _YEAR_FIRST, _COMPACT, _COMPACT_CLOCK, _IDEOGRAPHS):
+        if found := form.fullmatch(text):
+            return _moment(found, found["year"], found["month"], found["day"])
+    if found := _YEAR_MONTH.fullmatch(text) or _MONTH_YEAR.fullmatch(text):
         return _moment(found, found["year"], found["month"], "1")
     if found := _YEAR_LAST.fullmatch(text):
         if order == "ymd":
@@ -120,7 +125,7 @@ def _moment(found: re.Match[str], year: str, month: str, day: str) -> Moment | N
     century = (2000 if int(year) < 69 else 1900) if len(year) == 2 else 0  # as POSIX has it
     hour, minute, second = (int(part.get(name) or 0) for name in ("hour", "minute", "second"))
     half = (part.get("half") or "").lower()
-    if part.get("hour") and part.get("minute") is None and not half:
+    if part.get("hour") and part.get("minute", "") is None and not half:  # "8" alone; no form without minutes asks for them
         return None
     if half:
         if not 1 <= hour <= 12:

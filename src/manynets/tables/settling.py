@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal
 
+from manynets import display
 from manynets.tables.cells import GROUPED, NUMBER, fitting
 from manynets.tables.missing import MISSING_TOKENS, TEXT_MISSING, is_missing
 from manynets.tables.texts import SAMPLE, counted, different, meaning_of, meaning_of_all
@@ -61,6 +62,9 @@ def settled(cells: polars.Series, delimiter: str) -> tuple[polars.Series, str]:
     plain = _plain(cells, delimiter)
     if plain is not None:
         return plain, ""
+    finite, note = _without_infinite(cells)
+    if note and holds_numbers(finite, delimiter):
+        return settled(finite, delimiter)[0], note
     import narwhals as nw
 
     comma_first, wrapped = delimiter == ";", nw.from_native(cells, series_only=True)
@@ -84,12 +88,25 @@ def settled(cells: polars.Series, delimiter: str) -> tuple[polars.Series, str]:
         stray = cells.is_in(list(meaning.words)).fill_null(False)
         first = int(stray.arg_max() or 0)
         note = (
-            f"column {cells.name!r}: {words} of {counts.total()} cells are not {what}s and count as missing; the first is"
-            f" {cells[first]!r} in row {first} (counted from 0)"
+            f"column {cells.name!r}: {words} of {counts.total()} cells {f'is no {what} and counts' if words == 1 else f'are not {what}s and count'}"
+            f" as missing; the first is {cells[first]!r} in row {first} (counted from 0)"
         )
         cells = cells.set(stray, None)
         plain = _plain(cells, delimiter)
     return (cells if plain is None else plain), note
+
+
+def _without_infinite(cells: polars.Series) -> tuple[polars.Series, str]:
+    """Return a column of text without its infinite numbers, and what to tell of them."""
+    infinite = cells.str.contains(r"^(?i:[+-]?(?:inf(?:inity)?|1\.#inf)|∞)$").fill_null(False)
+    if not infinite.any():
+        return cells, ""
+    count, first = int(infinite.sum()), int(infinite.arg_max() or 0)
+    note = (
+        f"column {cells.name!r}: {display.counted(count, 'infinite number')} count{'' if count > 1 else 's'} as missing; the first is"
+        f" {cells[first]!r} in row {first} (counted from 0)"
+    )
+    return cells.set(infinite, None), note
 
 
 def holds_numbers(cells: polars.Series, delimiter: str) -> bool:

@@ -8,6 +8,7 @@ import io
 import itertools
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from manynets.display import counted
@@ -19,6 +20,7 @@ HEAD_ROWS = 1000
 SNIFF_ROWS = 100
 
 _SEP = re.compile(r'\s*"?sep=(.)"?[,;\t|]*\s*(?:\r\n|\r|\n|$)', re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?[0-9.,]+(?:[eE][+-]?[0-9]+)?", re.ASCII)
 COMMENTS = ("#", "//", "%")
 
 
@@ -176,9 +178,23 @@ def _occurs(j: int, names: list[str], rows: list[list[str]]) -> bool:
     return any(j < len(row) and row[j].strip() == names[j] and row != names for row in rows)
 
 
+def first_cells_are_numbers(rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether the first cell of each row is a number or empty, and one is a number."""
+    cells = [row[0].strip() for row in rows if row]
+    return any(cells) and all(not cell or _NUMBER.fullmatch(cell) for cell in cells)
+
+
+def _has_comments(rows: list[list[str]]) -> bool:
+    """Return whether rows begin with a sign of comments where all others begin with a number."""
+    comments = [row for row in rows if row and row[0].lstrip().startswith(COMMENTS[:2])]
+    return bool(comments) and first_cells_are_numbers([row for row in rows if row not in comments])
+
+
 def _uneven(names: list[str], rows: list[list[str]]) -> bool:
     """Return whether a title, a comment or a row of another width is among the first lines, or a last column is empty."""
-    if names[0].startswith(COMMENTS[:2]) or any(len(row) != len(names) for row in rows):
+    if len(names) == 1:
+        return names[0].startswith(COMMENTS[:2]) or any(len(row) > 1 for row in rows)
+    if names[0].startswith(COMMENTS[:2]) or any(len(row) != len(names) for row in rows) or _has_comments(rows):
         return True
     filled = sum(map(bool, names))
     if filled == 1 and len(names) > 2:  # a title, and delimiters up to the width of the table
@@ -222,7 +238,11 @@ def _find_delimiter(name: str, text: str) -> str:
         best = max(found, key=lambda sign: found[sign], default="")
         if best and found[best][0] >= 0.5 and (found is even or _may_have_a_header(text, best, found[best][1])):
             return best
+    for sign in usual:
+        if _widths_agree(text, sign):
+            return sign
     if even:
+        _refuse_header(name, text, usual)
         found_text = ", ".join(f"{DELIMITERS[sign]} {share:.0%}" for sign, (share, _) in even.items())
         raise DataError(
             f"{name}: no delimiter among {', '.join(DELIMITERS.values())} splits the lines evenly (lines that agree with the"
@@ -238,14 +258,42 @@ def _find_delimiter(name: str, text: str) -> str:
     return "\t" if tabs else ","
 
 
+def _refuse_header(name: str, text: str, usual: dict[str, tuple[float, int]]) -> None:
+    """Raise DataError where most lines have as many fields, but not the first one."""
+    sign = max(usual, key=lambda sign: usual[sign], default="")
+    if not sign or usual[sign][0] < 0.5:
+        return
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=sign)
+    header = next(row for row in reader if row and not (len(row) == 1 and row[0].startswith(COMMENTS)))
+    raise DataError(
+        f"{name}, line {reader.line_num}: the header has {counted(len(header), 'field')}, but most rows have {usual[sign][1]} (split by"
+        f" {DELIMITERS[sign]}); correct the header, or give delimiter"
+    )
+
+
+def _widths_agree(text: str, delimiter: str) -> bool:
+    """Return whether half of the rows have as many fields as the header, if empty ones beyond its last name do not count."""
+    rows = _sniffed(text, delimiter)
+    names = [index for index, cell in enumerate(rows[0], start=1) if cell.strip()] if rows else []
+    if not names or names[-1] < 2:
+        return False
+    width = names[-1]
+    fitting = [row for row in rows if len(row) >= width and not any(cell.strip() for cell in row[width:])]
+    return 2 * len(fitting) >= len(rows) and all(len(row) <= width or row in fitting for row in rows)
+
+
 def _widths(text: str, delimiter: str) -> list[int]:
     """Return the number of fields of the first lines that are neither blank nor comments of one field."""
+    return [len(row) for row in _sniffed(text, delimiter)]
+
+
+def _sniffed(text: str, delimiter: str) -> list[list[str]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         rows = [row for _, row in zip(range(SNIFF_ROWS), reader, strict=False) if row]
     except csv.Error:
         return []
-    return [len(row) for row in rows if not (len(row) == 1 and row[0].startswith(COMMENTS))]
+    return [row for row in rows if not (len(row) == 1 and row[0].startswith(COMMENTS))]
 
 
 def _may_have_a_header(text: str, delimiter: str, width: int) -> bool:

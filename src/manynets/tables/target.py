@@ -144,8 +144,17 @@ def _lacking(table: Table, targets: Sequence[str]) -> NDArray[np.bool_]:
     """Return which rows (N,) lack any of the targets."""
     missing = np.zeros(table.rows, dtype=bool)
     for name in targets:
+        refuse_records(table, name)
         missing |= _missing(table, name)
     return missing
+
+
+def refuse_records(table: Table, name: str) -> None:
+    """Raise DataError for a target whose cells have fields of their own."""
+    import narwhals as nw
+
+    if table.storage(name) == "other" and table.series(name).dtype == nw.Struct:
+        raise DataError(f"target {name!r} has the type {native_type(table.series(name))}; make a column of the field to predict")
 
 
 def _as_given(table: Table, frame: Any) -> Any:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Generic, Literal, NamedTuple, TypeVar, get_args
 
+from manynets.display import counted
 from manynets.tables.durations import duration_seconds
 from manynets.tables.parts import digits_of
 from manynets.tables.units import conversion, folded, is_metric, same_unit
@@ -28,25 +29,38 @@ MOST_UNITS = 8
 
 _SPACES = "\u0020\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
 _APOSTROPHES = "'’‘´`ʼ"
-_MINUS = "\\-\u2212\u2010\u2011\u2012\u2013\ufe63\uff0d"
+_MINUS = "\\-\u2212\u2010\u2011\u2012\u2013\u2014\ufe63\uff0d"
 _SIGNS = r"$€£¥₹₽₩₪₫₺₴₦₱฿¢₡₲₵₸₿"
 _CODES = (
     *("USD", "EUR", "GBP", "JPY", "CNY", "RMB", "CHF", "CAD", "AUD", "NZD", "SEK", "NOK", "DKK", "PLN", "CZK", "HUF", "RON", "BGN"),
     *("ISK", "RUB", "UAH", "TRY", "ILS", "INR", "PKR", "BDT", "LKR", "KRW", "TWD", "HKD", "SGD", "MYR", "THB", "IDR", "PHP", "VND"),
     *("BRL", "MXN", "ARS", "CLP", "COP", "PEN", "UYU", "ZAR", "NGN", "KES", "EGP", "MAD", "SAR", "AED", "QAR", "KWD", "BTC", "ETH"),
 )
-_BEFORE = rf"(?:(?:US|AU|CA|NZ|HK|NT|[ACRS])?[{_SIGNS}]|{'|'.join(_CODES)}|Rs\.?|Fr\.?|kr\.?|RM|zł|Kč)"
-_WORD = r"[^\W\d_][^\W_]*\.?"
-_UNIT = rf"(?:[%‰°º′″]{_WORD}|[%‰°º′″{_SIGNS}]|{_WORD})(?:[ ·*^]?/ ?[^\W_]+\.?|[ ·*][^\W\d_][^\W_]*\.?|\^[0-9])?"
+_BEFORE = rf"(?:(?:US|AU|CA|NZ|HK|NT|MX|[ACRS])?[{_SIGNS}]|{'|'.join(_CODES)}|Rs\.?|S?Fr\.?|kr\.?|Ft|[Ll]ei|RM|zł|Kč)"
+_WORD = r"[^\W\d_][^\W_]*(?:\.[^\W\d_]+)*\.?"
+_RATING = r"(?:/ ?|(?:out )?of )(?:5|10|20|100)(?: stars?)?"
+_UNIT = (
+    rf"(?:{_RATING}|(?:[%‰°º′″]{_WORD}|[%％‰°º℃℉★′″'\"{_SIGNS}]|{_WORD})"
+    rf"(?:[ ·*^]?/ ?(?:100 )?[^\W_]+\.?|[ ]per[ ][^\W\d_]+|[ ·*][^\W\d_][^\W_]*\.?|\([^\W\d_]{{1,3}}\)|[ ]?[{_SIGNS}]|\^[0-9])?)"
+)
+_ABOUT = r"(?:ca|circa|approx|about|over|under|up to|(?:more|less) than|at (?:least|most)|min|max)(?:\.[ ]?|[ ])"
+_MARK = r"\*{1,3}|[†‡]|\[[0-9a-z]{1,3}\]"
 _CORE = rf"[0-9](?:[0-9.,{_APOSTROPHES}{_SPACES}]*[0-9])?[.,]?|[.,][0-9]+"
 _CELL = re.compile(
-    rf"(?P<bound>[<>≤≥≈~][=]?)?[{_SPACES}]?(?P<bracket>\()?(?P<sign>[+{_MINUS}])?[{_SPACES}]?(?P<before>{_BEFORE})?[{_SPACES}]?"
+    rf"(?P<bound>[<>≤≥≈~][=]?|±|\+/-|(?i:{_ABOUT}))?[{_SPACES}]?(?P<bracket>\()?(?P<sign>[+{_MINUS}])?[{_SPACES}]?(?P<before>{_BEFORE}|%)?[{_SPACES}]?"
     rf"(?P<inner>[+{_MINUS}])?(?P<core>{_CORE})(?P<power>[eE][+-]?[0-9]+|(?<=[.,0-9])[dD][+-]?[0-9]+)?(?P<minus>-(?=\)?$))?(?P<more>\+)?"
-    rf"[{_SPACES}]?(?P<after>{_UNIT})?(?P<close>\))?"
+    rf"[{_SPACES}]?(?P<after>{_UNIT})?(?P<close>\))?(?P<mark>{_MARK})?"
+)
+_NO_CENTS = re.compile(r"(?<=[0-9])(?:[.,](?:--?|[–—]{1,2})|/-)(?![0-9])")
+_BRACKETS = re.compile(
+    rf"(?P<before>{_BEFORE})?[{_SPACES}]*\([{_SPACES}]*(?P<inner>[^()]*?)[{_SPACES}]*\)[{_SPACES}]*(?P<after>[%‰{_SIGNS}]|{'|'.join(_CODES)})?"
 )
 _POWER = re.compile(r" ?[x×*·] ?10\^([+-]?[0-9]{1,3})")
 _ANY_SPACE, _ANY_APOSTROPHE = re.compile(f"[{_SPACES}]"), re.compile(f"[{_APOSTROPHES}]")
-_MAGNITUDES = {"k": 1e3, "m": 1e6, "mn": 1e6, "mio": 1e6, "b": 1e9, "bn": 1e9, "mrd": 1e9, "t": 1e12, "tn": 1e12}
+_MAGNITUDES = {
+    "k": 1e3, "tsd": 1e3, "thousand": 1e3, "lakh": 1e5, "lac": 1e5, "m": 1e6, "mn": 1e6, "mio": 1e6, "million": 1e6,
+    "crore": 1e7, "cr": 1e7, "b": 1e9, "bn": 1e9, "mrd": 1e9, "billion": 1e9, "t": 1e12, "tn": 1e12, "trillion": 1e12,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,12 +118,10 @@ def _split(text: str) -> _Cell | None:
     """Return the parts of a cell that looks like a number, or None."""
     if len(text) > LONGEST:
         return None
-    if "10^" in text:
-        text = _POWER.sub(r"e\1", text, count=1)
-    found = _CELL.fullmatch(text)
+    found = _CELL.fullmatch(_simplified(text))
     if found is None:
         return None
-    bound, bracket, sign, before, inner, core, power, minus, more, after, close = found.groups("")
+    bound, bracket, sign, before, inner, core, power, minus, more, after, close, mark = found.groups("")
     signs = bool(sign) + bool(inner) + bool(minus)
     if bool(bracket) != bool(close) or signs > (0 if bracket else 1):
         return None
@@ -120,7 +132,29 @@ def _split(text: str) -> _Cell | None:
     negative = bool(bracket or minus or (sign + inner).strip("+"))
     if not core.isdigit():
         core = _ANY_SPACE.sub(" ", _ANY_APOSTROPHE.sub("'", core))
-    return _Cell(negative, core, power, before.rstrip("."), after, bool(bound or more), minus + more)
+    if after[-1:] in _SIGNS and len(after) > 1 and not before:  # "2.5 Mio. €"
+        before, after = after[-1], after[:-1].rstrip()
+    return _Cell(negative, core, power, before.rstrip("."), after, bool(bound or more or mark), minus + more)
+
+
+def _simplified(text: str) -> str:
+    """Return a cell without the signs for no cents ("5,-"), powers of ten with an e, and brackets around the currency too.
+
+    >>> [_simplified(text) for text in ("1'234.-", "3 x 10^5", "$ (1,234)", "(5) %")]
+    ["1'234", '3e5', '($1,234)', '(5%)']
+    """
+    if "10^" in text:
+        text = _POWER.sub(r"e\1", text, count=1)
+    if any(sign in text for sign in "-–—"):
+        text = _NO_CENTS.sub("", text, count=1)
+    if "(" in text and (found := _BRACKETS.fullmatch(text)):
+        text = f"({''.join(found.groups(''))})"
+    return text
+
+
+def _magnitude(after: str) -> float | None:
+    """Return what a word such as "Mio." multiplies a number by, or None."""
+    return _MAGNITUDES.get(after.lower().rstrip("."))
 
 
 @cache
@@ -140,13 +174,13 @@ def _value(cell: _Cell, reading: Reading) -> float | None:
     digits = cell.core.replace(reading.thousands, "") if reading.thousands else cell.core
     number = float(digits.replace(",", ".") + cell.power)
     if reading.magnitudes:
-        number *= _MAGNITUDES.get(cell.after.lower(), 1.0)
+        number *= _magnitude(cell.after) or 1.0
     return -number if cell.negative else number
 
 
 def _unit(cell: _Cell, magnitudes: bool) -> str | None:
     """Return the unit of a cell, or None where it has two."""
-    after = "" if magnitudes and cell.after.lower() in _MAGNITUDES else cell.after
+    after = "" if magnitudes and _magnitude(cell.after) is not None else cell.after
     if cell.before and after:
         return None
     return cell.before or after
@@ -259,7 +293,7 @@ def find_reading(counts: Mapping[str, int], *, comma_first: bool = False) -> Mea
     usual = sum(counts[text] for text, cell in cells.items() if not cell.bound)
     if 2 * usual <= total:
         return None
-    magnitudes = _has_magnitudes(cells, counts)
+    magnitudes = _has_magnitudes(cells)
     unit = _common_unit(cells, counts, magnitudes)
     if unit is None:
         return None
@@ -279,11 +313,19 @@ def find_reading(counts: Mapping[str, int], *, comma_first: bool = False) -> Mea
     others = _other_units(numbers, cells, counts, reading)
     notes = [
         note,
-        f"{bare} cells without the unit count as if they had it" if bare else "",
-        f"{others.total()} cells in {', '.join(map(repr, others))} are converted to {unit!r}" if others else "",
-        f"{bounds} bounds such as {next(text for text in numbers if cells[text].bound)!r} are read as the number" if bounds else "",
+        f"{counted(bare, 'cell')} without the unit count{'' if bare > 1 else 's'} as if it were there" if bare else "",
+        f"{counted(others.total(), 'cell')} in {', '.join(map(repr, others))} {'are' if others.total() > 1 else 'is'} converted to {unit!r}"
+        if others
+        else "",
+        f"{_bounds_text([text for text in fits if text in numbers and cells[text].bound], bounds)} read as the number"
+        if bounds
+        else "",
     ]
     return Meaning(reading, tuple(text for text in counts if text not in numbers), "; ".join(text for text in notes if text))
+
+
+def _bounds_text(texts: list[str], count: int) -> str:
+    return f"{count} bound{'s' if count > 1 else ''} such as {texts[0]!r} {'are' if count > 1 else 'is'}"
 
 
 def _other_units(numbers: Iterable[str], cells: Mapping[str, _Cell], counts: Mapping[str, int], reading: Reading) -> Counter[str]:
@@ -304,10 +346,9 @@ def find_duration(counts: Mapping[str, int]) -> Meaning[Reading] | None:
     return Meaning(Reading(duration=True), words, "")
 
 
-def _has_magnitudes(cells: Mapping[str, _Cell], counts: Mapping[str, int]) -> bool:
+def _has_magnitudes(cells: Mapping[str, _Cell]) -> bool:
     """Return whether several of K, M, B occur, or one of them beside a currency."""
-    found = Counter({cell.after: counts[text] for text, cell in cells.items() if cell.after.lower() in _MAGNITUDES})
-    powers = {_MAGNITUDES[after.lower()] for after in found}
+    powers = {size for cell in cells.values() if (size := _magnitude(cell.after)) is not None}
     currency = any(cell.before for cell in cells.values())
     return len(powers) > 1 or (bool(powers) and currency)
 

@@ -45,12 +45,16 @@ class TabularFit:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Setting:
-    """The networks of a setting, their scores of the rows that they did not train on (None without folds), and their calibrator."""
+    """The networks of a setting, their scores of the rows that they did not train on (None without folds), and their calibrator.
+
+    linear: whether they are linear models.
+    """
 
     members: Sequence[Member]
     outcomes: Sequence[Outcome]
     scores: Array | None
     calibrator: Calibrator = dataclasses.field(default_factory=Calibrator)
+    linear: bool = False
 
 
 def finish(
@@ -61,10 +65,12 @@ def finish(
     n_networks: int,
     calibrate: bool,
     metric: str | None,
+    linear: int = 0,
 ) -> TabularFit:
     """Return the model, its output layers calibrated; regression stays within the range of the target.
 
     n_networks: of each setting. The settings that are kept are those whose mean is best out of fold (`_chosen`).
+    linear: how many of the last networks are linear models; `info` has how many of these the model has.
     """
     problem, target = data.problem, data.problem.rows.target.cpu().numpy()
     task = problem.task
@@ -74,7 +80,7 @@ def finish(
     for start in range(0, len(members), n_networks):
         cut = slice(start, start + n_networks)
         scores = None if problem.validation is not None else _out_of_fold(data, members[cut], outcomes[cut])
-        settings.append(_Setting(members[cut], outcomes[cut], scores))
+        settings.append(_Setting(members[cut], outcomes[cut], scores, linear=start >= len(members) - linear))
     seen = np.ones(len(target), dtype=bool)
     for setting in settings:
         seen &= True if setting.scores is None else np.isfinite(setting.scores).all(axis=1)
@@ -91,6 +97,8 @@ def finish(
     model = model_of(spec, first.members[0].recipe, data, ended)
     temperature = 1.0 if isinstance(task, Regression) else float(first.calibrator.temperature)
     model.info["temperature"] = temperature
+    if kept := sum(len(setting.outcomes) for setting in settings if setting.linear):
+        model.info["linear"] = kept
     with_residuals(model, data, [member for setting in settings for member in setting.members])
     known = [setting.scores for setting in settings if setting.scores is not None]
     out_of_fold = model.mean_logits(np.stack(known)) if known else None

@@ -194,7 +194,9 @@ def plain_labels(labels: Iterable[Any]) -> tuple[Any, ...]:
     classes = tuple(plain(label) for label in labels)
     strange = next((label for label in classes if not isinstance(label, str | bool | int | float)), None)
     if strange is not None:
-        raise DataError(f"y holds {strange!r} ({type(strange).__name__}), but labels are text, numbers or bools; make them text")
+        moments = isinstance(strange, datetime.date | datetime.time | datetime.timedelta)
+        fix = "make them numbers, such as days, to predict them, or text to have classes" if moments else "make them text"
+        raise DataError(f"y holds {strange!r} ({type(strange).__name__}), but labels are text, numbers or bools; {fix}")
     return classes
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, final
 import numpy as np
 
 from manynets import metrics
+from manynets.display import counted
 from manynets.errors import DataError, one_of
 from manynets.tasks.base import Task, Values, as_target, finite_target
 
@@ -164,7 +165,9 @@ class Regression(Task):
         numbers = finite_target(as_target(y))
         columns = numbers.reshape(len(numbers), -1)
         if columns.shape[1] != self.targets:
-            raise DataError(f"y has {columns.shape[1]} columns, but this model predicts {self.targets}")
+            raise DataError(
+                f"y has {counted(columns.shape[1], 'column')}, but this model predicts {counted(self.targets, 'target')}"
+            )
         columns = _logarithm(columns) if self.transform == "log" else columns
         with np.errstate(over="ignore"):
             away = columns - self.center
@@ -270,7 +273,7 @@ def _logarithm(columns: Values) -> Values:
         row = int(np.flatnonzero(~(columns > 0).all(axis=1))[0])
         raise DataError(
             f"y holds {columns[row].min():g} in row {row}, but target_transform='log' needs a target above 0; leave it out, or add a"
-            " constant to y"
+            " constant to the target"
         )
     return np.asarray(np.log(columns))
 
