@@ -64,7 +64,7 @@ def test_every_command_takes_a_sweep(call: Call, table: Path) -> None:
     assert call("plot", sweep, "--kind", "history").code == 0
     assert repr(mn.load(sweep)) == repr(mn.load(f"{sweep}/best"))
     shutil.rmtree(f"{sweep}/best")
-    done = call("show", sweep)
+    done = call("evaluate", sweep)
     assert done.code == 2
     assert "--resume --out" in done.err
 

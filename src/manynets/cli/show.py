@@ -15,8 +15,8 @@ def show(run: RunFolder) -> None:
     manynets show runs/houses-sweep-1
     """
     from manynets.cli.diverged import diverged_words
-    from manynets.cli.report import console_for, describe, print_classes, print_layers, print_metrics, table_of
-    from manynets.cli.saved_runs import open_run, sweep_of
+    from manynets.cli.report import console_for, describe, note, print_classes, print_layers, print_metrics, table_of
+    from manynets.cli.saved_runs import open_run, sweep_of, unended_sweep
     from manynets.cli.thresholds import threshold_words
     from manynets.model_tools import best_epoch_text, training_text
 
@@ -26,7 +26,13 @@ def show(run: RunFolder) -> None:
         from manynets.cli.sweep_report import print_ranking
         from manynets.cli.sweep_results import read_sweep
 
-        print_ranking(console, read_sweep(sweep))
+        results = read_sweep(sweep)
+        if results.rows:
+            print_ranking(console, results)
+        unended = unended_sweep(sweep)
+        if unended:
+            note(console, unended)
+            return
     found = open_run(run)
     model = found.saved  # which needs no torch
     data = found.config.get("data", {})
