@@ -116,7 +116,10 @@ def test_ctrl_c_keeps_what_is_done_and_resume_goes_on(call: Call, monkeypatch: p
     shown = call("show", "here")
     assert shown.code == 0
     assert shown.out.startswith("Candidates on the validation rows, by accuracy\n")
-    assert "note: the sweep in here has no best network yet; end it with the command that began it, and --resume --out here" in shown.out
+    assert (
+        "note: the sweep in here has no best network yet; end it with the command that began it, and --resume --out here"
+        in shown.out
+    )
     Path("here/results.csv").rename("results.csv")  # as where none has ended yet
     assert call("show", "here").out.startswith("note: the sweep in here has no best network yet; ")
     Path("results.csv").rename("here/results.csv")

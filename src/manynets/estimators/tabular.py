@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from manynets.data.check import check_container, is_frame
 from manynets.errors import DataError, OptionError
 from manynets.estimators import inputs
-from manynets.estimators.lessons import OF_FIT, OF_TABULAR, with_lessons
+from manynets.estimators.lessons import OF_FIT, OF_TABULAR, Lessons, with_lessons
 from manynets.estimators.settings import take_parameters
 from manynets.model import Model
 from manynets.prepare import SplitBy
@@ -28,7 +28,7 @@ from manynets.train_arguments import check_callbacks
 from manynets.training.events import Callback
 
 
-class _Tabular(BaseEstimator):
+class _Tabular(Lessons, BaseEstimator):
     """What both estimators share."""
 
     model_: Model
