@@ -36,7 +36,12 @@ def show(run: RunFolder) -> None:
     found = open_run(run)
     model = found.saved  # which needs no torch
     data = found.config.get("data", {})
-    console.print(f"{found.folder}: {describe(model.spec, model.recipe, model.size)}", markup=False, style="bold", soft_wrap=True)
+    console.print(
+        f"{found.folder}: {describe(model.spec, model.recipe, model.size, linear=model.info.get('linear', 0))}",
+        markup=False,
+        style="bold",
+        soft_wrap=True,
+    )
     if model.spec is not None:
         print_layers(console, model, model.spec, model.size)
     parts: dict[str, Any] = {name: found.metrics[name] for name in ("train", "validation", "test") if name in found.metrics}

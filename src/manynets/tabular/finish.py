@@ -15,7 +15,7 @@ from manynets.model import Model
 from manynets.nn.population import Population
 from manynets.nn.shape import Shape
 from manynets.prepare import TrainingData
-from manynets.results import model_of, with_residuals
+from manynets.results import model_of, versions, with_residuals
 from manynets.spec import LOWER_IS_BETTER, MLP
 from manynets.tabular.calibration import fit_temperature, log_losses
 from manynets.tasks import Binary, Regression, Task
@@ -51,6 +51,7 @@ class _Setting:
     members: Sequence[Member]
     outcomes: Sequence[Outcome]
     scores: Array | None
+    linear: bool
     temperature: float = 1.0
 
 
@@ -62,10 +63,11 @@ def finish(
     n_networks: int,
     calibrate: bool,
     metric: str | None,
+    linear: int = 0,
 ) -> TabularFit:
     """Return the model, its output layers divided by the temperatures; regression stays within the range of the target.
 
-    n_networks: of each setting. The settings that are kept are those whose mean is best out of fold (`_chosen`).
+    n_networks: of each setting. linear: how many networks at the end are linear models. The settings that are kept are those whose mean is best out of fold (`_chosen`).
     """
     problem, target = data.problem, data.problem.rows.target.cpu().numpy()
     task = problem.task
@@ -75,7 +77,7 @@ def finish(
     for start in range(0, len(members), n_networks):
         cut = slice(start, start + n_networks)
         scores = None if problem.validation is not None else _out_of_fold(data, members[cut], outcomes[cut])
-        settings.append(_Setting(members[cut], outcomes[cut], scores))
+        settings.append(_Setting(members[cut], outcomes[cut], scores, linear=start >= len(members) - linear))
     seen = np.ones(len(target), dtype=bool)
     for setting in settings:
         seen &= True if setting.scores is None else np.isfinite(setting.scores).all(axis=1)
@@ -90,6 +92,9 @@ def finish(
     ended = [outcome for setting in settings for outcome in setting.outcomes]
     model = model_of(spec, first.members[0].recipe, data, ended)
     model.info["temperature"] = first.temperature
+    if linear:
+        model.info["versions"] = versions(linear=True)
+        model.info |= {"linear": found} if (found := sum(len(one.outcomes) for one in settings if one.linear)) else {}
     with_residuals(model, data, [member for setting in settings for member in setting.members])
     known = [setting.scores for setting in settings if setting.scores is not None]
     out_of_fold = model.mean_logits(np.stack(known)) if known else None

@@ -167,7 +167,7 @@ def train_ensemble(
     outcomes = train_members(data.problem, members, callbacks=listeners, keeper=keeper, deadline=deadline)
     linear = [] if changes else linear_networks(data, members[: int(n_networks)], outcomes[: int(n_networks)])
     members, outcomes = [*members, *members[: len(linear)]], [*outcomes, *linear]
-    fit = finish(data, members, outcomes, n_networks=int(n_networks), calibrate=calibrate, metric=metric)
+    fit = finish(data, members, outcomes, n_networks=int(n_networks), calibrate=calibrate, metric=metric, linear=len(linear))
     if changes:
         fit.model.info["changes"] = changes
     return fit
