@@ -110,9 +110,6 @@ def test_the_importances_of_trees(kind):
         _ = estimator.feature_importances_
     assert not hasattr(estimator, "feature_importances_")
     assert "feature_importances_" not in dir(estimator)
-    assert "feature_importances_" not in repr(
-        estimator._get_fitted_attr_html() if hasattr(estimator, "_get_fitted_attr_html") else {}
-    )
     for other in (clone(estimator), copy.deepcopy(estimator), pickle.loads(pickle.dumps(estimator))):
         assert other.get_params() == estimator.get_params()
     with pytest.raises(AttributeError, match=f"^'{kind.__name__}' object has no attribute 'feature_importance'$"):
