@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression, RidgeCV
 
 import manynets as mn
+from manynets.display import networks_text
+from manynets.results import versions
 from manynets.tabular import TabularFit, train_tabular
 from manynets.tabular.linear import PENALTIES, linear_networks
 from manynets.training.trial import Member, Outcome
@@ -95,6 +98,18 @@ def test_they_count_only_where_they_are_better_out_of_fold(monkeypatch: pytest.M
         assert fit.model.info.get("linear", 0) == sum(pairs)
         title = fit.model.plot().get_suptitle()
         assert ("linear models" in title) == linear
+        assert fit.model.info["versions"] == versions(linear=True)  # by which they were fitted, and perhaps found worse
+
+
+def test_the_summary_tells_them_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    model = fitted(monkeypatch, NUMBERS)[0].model
+    linear, networks = model.info["linear"], model.size - model.info["linear"]
+    model.save(tmp_path / "m.safetensors")
+    for one in (model, mn.load(tmp_path / "m.safetensors")):
+        text = dict(one.summary_rows())["network"]
+        assert text.endswith(f"{linear} linear models, {model.parameters:,} parameters each")
+        assert text.startswith("4 networks " if networks else "4 linear models")
+    assert networks_text((8,), "relu", networks=4, linear=4) == "4 linear models"
 
 
 @pytest.mark.parametrize(

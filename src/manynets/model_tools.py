@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.data.check import as_weights
-from manynets.display import aligned, bytes_text, counted, epoch_text, html_table, layers_text
+from manynets.display import aligned, bytes_text, counted, epoch_text, html_table, networks_text
 from manynets.errors import DataError, OptionError, check_rows
 from manynets.hooks import hook
 from manynets.nn.shape import layer_rows
@@ -57,9 +57,11 @@ class ModelTools(Predictor):
         return f"<Model: {task_text(self.task)}, {self._network_text()}, {counted(columns, 'column')}>"
 
     def _network_text(self) -> str:
-        own = type(self.module).__name__
-        text = own if self.spec is None else layers_text(self.spec.hidden, self.spec.activation)
-        return f"{self.size} networks {text}" if self.size > 1 else text
+        if self.spec is None:
+            own = type(self.module).__name__
+            return f"{self.size} networks {own}" if self.size > 1 else own
+        linear = self.info.get("linear", 0)
+        return networks_text(self.spec.hidden, self.spec.activation, networks=self.size, linear=linear)
 
     def _repr_html_(self) -> str:
         return html_table(["", ""], self.summary_rows(), title=task_text(self.task))

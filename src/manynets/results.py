@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -35,16 +36,7 @@ def model_of(spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, outcomes
             names = None if data.encoder is None else data.encoder.feature_names
             text = f"{at.where(names)}; training stopped and {which} were kept; {at.remedy(names)}"
             warn_user(text, DivergenceWarning)
-    first = outcomes[0]
-    info = {
-        "engine": "torch",
-        "stopped": [outcome.stopped for outcome in outcomes],
-        "seconds": max(outcome.seconds for outcome in outcomes),
-        "best": first.best if len(outcomes) == 1 else [outcome.best for outcome in outcomes],
-        "stepper": first.stepper,
-        **system_of(data),
-        "threads": first.threads,
-    }
+    info = record_of(outcomes, system_of(data))
     if data.problem.integers:
         info["integers"] = True
     module = None if isinstance(spec, MLP) else spec
@@ -59,6 +51,20 @@ def model_of(spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, outcomes
         module=module,
         encoder=data.encoder,
     )
+
+
+def record_of(outcomes: Sequence[Any], system: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a Model tells of its training. outcomes: each an Outcome, or a Result of a search. system: as from `system_on`."""
+    first = outcomes[0]
+    return {
+        "engine": "torch",
+        "stopped": [outcome.stopped for outcome in outcomes],
+        "seconds": max(outcome.seconds for outcome in outcomes),
+        "best": first.best if len(outcomes) == 1 else [outcome.best for outcome in outcomes],
+        "stepper": first.stepper,
+        **system,
+        "threads": first.threads,
+    }
 
 
 def with_residuals(model: Model, data: TrainingData, members: Sequence[Member]) -> Model:
@@ -126,24 +132,29 @@ def mean_curve(curves: Sequence[list[float]]) -> list[float]:
     return np.mean(_continued(curves), axis=0).tolist()
 
 
-def versions() -> dict[str, str]:
-    """Return the versions that a result depends on."""
+def versions(*, linear: bool = False) -> dict[str, str]:
+    """Return the versions that a result depends on. linear: whether linear models are among its networks, which scikit-learn fits."""
     from manynets import __version__
 
-    return {
+    found = {
         "manynets": __version__,
         "torch": torch.__version__,
         "numpy": np.__version__,
         "python": ".".join(map(str, sys.version_info[:3])),
     }
+    return found | {"scikit-learn": importlib.metadata.version("scikit-learn")} if linear else found
 
 
 def system_of(data: TrainingData) -> dict[str, Any]:
     """Return what the bits of a result depend on besides data, spec and recipe: versions, core, threads, device, and processes that share
     the batches, if there are several."""
-    device, ranks = str(data.problem.rows.x.device), current_ranks()
-    system = {"versions": versions(), "core": core.description(), "threads": torch.get_num_threads(), "device": device}
+    system, ranks = system_on(data.problem.rows.x.device), current_ranks()
     return system | {"world_size": ranks.size} if ranks.size > 1 else system
+
+
+def system_on(device: torch.device) -> dict[str, Any]:
+    """Return versions, core, threads and device."""
+    return {"versions": versions(), "core": core.description(), "threads": torch.get_num_threads(), "device": str(device)}
 
 
 def checkpoints_of(

@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import manynets as mn
@@ -64,7 +65,7 @@ def test_every_command_takes_a_sweep(call: Call, table: Path) -> None:
     assert call("plot", sweep, "--kind", "history").code == 0
     assert repr(mn.load(sweep)) == repr(mn.load(f"{sweep}/best"))
     shutil.rmtree(f"{sweep}/best")
-    done = call("show", sweep)
+    done = call("evaluate", sweep)
     assert done.code == 2
     assert "--resume --out" in done.err
 
@@ -110,6 +111,20 @@ def test_compare_says_what_cannot_be_compared(call: Call, table: Path) -> None:
         assert why in done.err
     other = call("train", table, "--target", "price", *SMALL, "--seed", "1", "--json").json["run_dir"]
     assert "was trained on other rows" in call("compare", price, other).out
+
+
+def test_linear_models_are_told_and_repeated(call: Call, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(40, 6)).round(3)
+    noise = np.random.default_rng(1).normal(size=40)
+    lines = [",".join(map(str, [*row, round(float(row.sum() + noise[k]), 3)])) for k, row in enumerate(x)]
+    (tmp_path / "line.csv").write_text("\n".join(["a,b,c,d,e,f,y", *lines]))
+    call("train", "line.csv", "--target", "y", "--preset", "fast", "--n-networks", "2", "--out", "run", "-q")
+    shown = call("show", "run").out
+    assert "2 of them linear models" in shown
+    assert "scikit-learn" in shown
+    again = call("rerun", "run").out
+    assert "matched bit for bit" in again
+    assert " was " not in again  # of a version
 
 
 def test_only_other_bytes_are_other_data(call: Call, table: Path) -> None:

@@ -113,6 +113,16 @@ def test_ctrl_c_keeps_what_is_done_and_resume_goes_on(call: Call, monkeypatch: p
     )
     kept = results()
     assert len(kept) == 4
+    shown = call("show", "here")
+    assert shown.code == 0
+    assert shown.out.startswith("Candidates on the validation rows, by accuracy\n")
+    assert (
+        "note: the sweep in here has no best network yet; end it with the command that began it, and --resume --out here"
+        in shown.out
+    )
+    Path("here/results.csv").rename("results.csv")  # as where none has ended yet
+    assert call("show", "here").out.startswith("note: the sweep in here has no best network yet; ")
+    Path("results.csv").rename("here/results.csv")
     refused = call(*args)
     assert refused.code == 2
     assert "--resume" in refused.err
@@ -194,7 +204,7 @@ def test_a_sweep_of_which_all_diverge(call: Call, noise: Path) -> None:
     assert "so no model is written; " in done.err
     shown = call("show", "here")
     assert "diverged" in shown.out
-    assert "end it with the command that began it, and --resume --out here" in shown.err
+    assert "end it with the command that began it, and --resume --out here" in shown.out
 
 
 def test_the_grammar_of_a_grid() -> None:

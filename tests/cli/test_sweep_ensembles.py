@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import manynets as mn
+from manynets import plots
 from manynets.cli import sweep_ensembles
 from manynets.cli.data import load_source
 from manynets.cli.grid import SEARCHED
@@ -71,9 +72,18 @@ def test_a_sweep_is_ranked_by_the_metric_that_is_asked_for(call: Call, table: Pa
 
 
 @pytest.mark.draws
-def test_every_command_takes_the_sweep(call: Call, table: Path) -> None:
+def test_every_command_takes_the_sweep(call: Call, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nouns: list[str] = []
+    drawn_over = plots.score_over
+
+    def score_over(*args: Any, noun: str, **more: Any) -> Any:
+        nouns.append(noun)
+        return drawn_over(*args, noun=noun, **more)
+
+    monkeypatch.setattr(plots, "score_over", score_over)
     shown = call("sweep", table, *KIND, *SMALL[:-1], "--grid", "n_networks=2,3,4", "--out", "here")
     assert shown.code == 0, shown.err
+    assert nouns == ["ensemble"]
     assert "Candidates on the validation rows, by log loss" in shown.out
     assert "3 candidates, the default among them" in shown.out  # 3 networks are those of the default
     for text in (shown.out, call("show", "here").out):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.feature_selection import RFE, SelectFromModel
 
 import manynets as mn
 from manynets.estimators.lessons import OF_FIT, OF_MLP, OF_MLP_FIT, OF_TABULAR
@@ -98,3 +101,33 @@ def test_clones_and_signatures_are_those_of_the_class():
 def test_rows_in_other_containers(kind, given, what):
     with pytest.raises(mn.DataError, match=what):
         kind().fit(given, [0])
+
+
+@pytest.mark.parametrize("kind", [*TABULAR, *MLPS])
+def test_the_importances_of_trees(kind):
+    estimator = kind()
+    with pytest.raises(AttributeError, match=r"has no attribute 'feature_importances_'; mn\.explain\.permutation_importance\("):
+        _ = estimator.feature_importances_
+    assert not hasattr(estimator, "feature_importances_")
+    assert "feature_importances_" not in dir(estimator)
+    for other in (clone(estimator), copy.deepcopy(estimator), pickle.loads(pickle.dumps(estimator))):
+        assert other.get_params() == estimator.get_params()
+    with pytest.raises(AttributeError, match=f"^'{kind.__name__}' object has no attribute 'feature_importance'$"):
+        _ = estimator.feature_importance
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_advice_on_importances_is_a_call_that_works():
+    estimator = mn.MLPClassifier((4,), max_iter=2).fit(X, Y)
+    assert mn.explain.permutation_importance(estimator.model_, X, Y).names == ["x0", "x1"]
+    for selector in (SelectFromModel(estimator), RFE(estimator)):  # which ask hasattr
+        with pytest.raises(ValueError, match="should have `coef_` or `feature_importances_`"):
+            selector.fit(X, Y).transform(X)
+    for selector in (SelectFromModel, RFE):
+        with pytest.raises(AttributeError, match=r"mn\.explain\.permutation_importance\("):
+            selector(estimator, importance_getter="feature_importances_").fit(X, Y).transform(X)
+
+
+def test_the_reasons_why_a_method_is_missing_are_told():
+    with pytest.raises(AttributeError, match="lbfgs is not stochastic"):
+        _ = mn.MLPClassifier(solver="lbfgs").partial_fit

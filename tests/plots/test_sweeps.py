@@ -12,7 +12,7 @@ from manynets import plots
 from manynets.errors import DataError
 
 
-def test_score_over_draws_the_trials_and_the_means() -> None:
+def test_score_over_draws_the_networks_and_the_means() -> None:
     ax = plots.score_over([0.1, 0.01, 0.1], [1.0, 2.0, 4.0], name="lr", score="loss", log=True)
     assert ax.collections[0].get_offsets().tolist() == [[0.1, 1], [0.01, 2], [0.1, 4]]
     assert ax.lines[0].get_xydata().tolist() == [[0.01, 2], [0.1, 2.5]]
@@ -31,7 +31,8 @@ def test_score_over_values_that_are_no_numbers() -> None:
 
 def test_score_over_counts_what_has_no_score() -> None:
     ax = plots.score_over([1, 2, 3], [1.0, np.nan, np.inf])
-    assert ax.collections[0].get_label() == "1 trial (2 without a score left out)"
+    assert ax.collections[0].get_label() == "1 network (2 without a score left out)"
+    assert plots.score_over([1, 2], [1.0, 2.0], noun="ensemble").collections[0].get_label() == "2 ensembles"
     some = plots.score_over([1, 1, 1, 2], [1.0, np.nan, 3.0, 5.0])
     assert some.lines[0].get_xydata().tolist() == [[1, 2], [2, 5]]  # the mean of those that have one
 

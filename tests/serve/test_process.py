@@ -156,7 +156,7 @@ def test_a_port_that_is_taken(model: Path, capsys: pytest.CaptureFixture[str]) -
 SIGNALS_CASE = """
 import asyncio, os, signal, time
 import uvicorn
-from manynets.serve.running import run_server
+from manynets.serve.ending import run_server
 
 class Stopped(BaseException):
     pass
@@ -197,7 +197,7 @@ FORCED_CASE = """
 import contextlib, os, signal
 import uvicorn
 from fastapi import FastAPI
-from manynets.serve.running import run_server
+from manynets.serve.ending import run_server
 
 @contextlib.asynccontextmanager
 async def lifespan(app):

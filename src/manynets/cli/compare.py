@@ -40,7 +40,7 @@ def compare(
     rows = [
         (
             name,
-            describe(run.model.spec, run.model.recipe, run.model.size),
+            describe(run.model.spec, run.model.recipe, run.model.size, linear=run.model.info.get("linear", 0)),
             f"{run.model.parameters:,}",
             f"{run.model.info.get('seconds', 0.0):.1f}",
         )

@@ -60,14 +60,17 @@ def print_table(console: Console, names: Sequence[str], rows: Sequence[Sequence[
     console.print(table, soft_wrap=False)
 
 
-def describe(spec: MLP | None, recipe: Recipe, networks: int = 1) -> str:
+def describe(spec: MLP | None, recipe: Recipe, networks: int = 1, *, linear: int = 0) -> str:
     """Return one line that describes a network, or so many of them, and its training; spec None is the user's own module.
+
+    linear: how many of the networks are linear models.
 
     >>> from manynets.spec import MLP, Recipe
     >>> describe(MLP(), Recipe(epochs=3, batch_size=128))
     '256-256 relu · adamw lr 0.001 · batch 128 · 3 epochs · seed 0'
     """
     words = [f"{networks} networks"] if networks > 1 else []
+    words += [f"{linear} of them linear models"] if linear else []
     if spec is not None:
         words.append(layers_text(spec.hidden, spec.activation))
         words += ["batch norm"] if spec.batch_norm else []

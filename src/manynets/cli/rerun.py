@@ -57,7 +57,8 @@ def rerun(
             fit({**left_out(), **options, **more, "out": keep or str(Path(folder) / "run")})
         again = runs.read_run(keep or Path(folder) / "run")
         found = _difference(former, again)  # here, as the weights are read when they are compared
-    changed = {name: (old, versions().get(name)) for name, old in info.get("versions", {}).items() if versions().get(name) != old}
+    current = versions(linear=True)
+    changed = {name: (old, current.get(name)) for name, old in info.get("versions", {}).items() if current.get(name) != old}
     for name, (old, new) in changed.items():
         print(f"{name} was {old}, is {new}")
     processes, now = (run.model.info.get("world_size", 1) for run in (former, again))

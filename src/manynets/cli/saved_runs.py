@@ -32,10 +32,9 @@ def open_run(path: str) -> SavedRun:
             return _with_names(runs.read_run(given.parent))
         return _model_only(given)
     if sweep_of(path) is not None:
-        if not (given / BEST).is_dir():
-            raise OptionError(
-                f"the sweep in {given} has no best network yet; end it with the command that began it, and --resume --out {given}"
-            )
+        unended = unended_sweep(given)
+        if unended:
+            raise OptionError(unended)
         return _with_names(runs.read_run(given / BEST))
     return _with_names(runs.read_run(path))
 
@@ -53,6 +52,13 @@ def sweep_of(path: str) -> Path | None:
     """Return the folder of a sweep that a path names, None where it names something else."""
     given = Path(path)
     return given if (given / SWEEP).is_file() and not (given / CONFIG).is_file() else None
+
+
+def unended_sweep(folder: Path) -> str:
+    """Return what to say of a sweep that has no best network yet, and how to go on; "" where it has one."""
+    if (folder / BEST).is_dir():
+        return ""
+    return f"the sweep in {folder} has no best network yet; end it with the command that began it, and --resume --out {folder}"
 
 
 def _model_only(path: Path) -> SavedRun:

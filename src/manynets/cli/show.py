@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from manynets.cli.arguments import RunFolder
-from manynets.cli.report import console_for, describe, print_classes, print_layers, print_metrics, print_table
-from manynets.cli.saved_runs import open_run, sweep_of
+from manynets.cli.report import console_for, describe, note, print_classes, print_layers, print_metrics, print_table
+from manynets.cli.saved_runs import open_run, sweep_of, unended_sweep
 
 
 def show(run: RunFolder) -> None:
@@ -26,11 +26,18 @@ def show(run: RunFolder) -> None:
         from manynets.cli.sweep_report import print_ranking
         from manynets.cli.sweep_results import read_sweep
 
-        print_ranking(console, read_sweep(sweep))
+        results = read_sweep(sweep)
+        if results.rows:
+            print_ranking(console, results)
+        unended = unended_sweep(sweep)
+        if unended:
+            note(console, unended)
+            return
     found = open_run(run)
     model = found.saved  # which needs no torch
     data = found.config.get("data", {})
-    console.print(f"{found.folder}: {describe(model.spec, model.recipe, model.size)}", style="bold")
+    text = describe(model.spec, model.recipe, model.size, linear=model.info.get("linear", 0))
+    console.print(f"{found.folder}: {text}", style="bold")
     if model.spec is not None:
         print_layers(console, model, model.spec, model.size)
     parts: dict[str, Any] = {name: found.metrics[name] for name in ("train", "validation", "test") if name in found.metrics}

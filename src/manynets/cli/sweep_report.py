@@ -29,13 +29,14 @@ def draw(results: SweepResults, *, best: int | None, folder: Path | None = None)
     first, score = {key: value for key, value in scores.items() if key[3] == min(lengths)}, f"validation {results.ranked_by}"
     if len(lengths) > 1:
         score += f" after {min(lengths)} {'steps' if results.ensembles else 'epochs'}"
+    noun = "ensemble" if results.ensembles else "network"
     drawn = "drawn" in results.config  # at random: most values occur once, and the others are the default's
     columns = {name: _drawn_values([results.rows[key][option_column(name)] for key in first]) for name in options}
     for name, values in columns.items():
         if drawn and len(set(values)) == 1:
             continue
         log = all(isinstance(value, float) and value > 0 for value in values) and max(values) >= 10 * min(values)
-        axes = plots.score_over(values, [*first.values()], name=name, score=score, log=log, means=not drawn)
+        axes = plots.score_over(values, [*first.values()], name=name, score=score, log=log, means=not drawn, noun=noun)
         written[folder / picture_of(name)] = f"{score} over {name}"
         plots.save(axes, folder / picture_of(name))
     if options:
@@ -49,8 +50,8 @@ def draw(results: SweepResults, *, best: int | None, folder: Path | None = None)
         sign = -1 if results.less_is_better else 1
         of_best = [k for k, key in enumerate(keys) if key[0] == best and key[3] == max(lengths) and math.isfinite(scores[key])]
         marked = max(of_best, key=lambda k: sign * scores[keys[k]], default=None)
-        words: dict[str, Any] = {"xlabel": "evaluation", "noun": "ensemble"} if results.ensembles else {}
-        axes = plots.learning_curves([*curves.values()], best=marked, ylabel="training loss", log=True, **words)
+        words: dict[str, Any] = {"xlabel": "evaluation"} if results.ensembles else {}
+        axes = plots.learning_curves([*curves.values()], best=marked, ylabel="training loss", log=True, noun=noun, **words)
         written[folder / CURVES_PICTURE] = "training loss of all candidates"
         plots.save(axes, folder / CURVES_PICTURE)
     return written

@@ -1,4 +1,4 @@
-"""Whether the columns of a matrix have sizes that a network can learn from."""
+"""Whether the columns of a matrix, and a target, have sizes that a network can learn from."""
 
 from __future__ import annotations
 
@@ -76,4 +76,19 @@ def warn_of_scales(X: NDArray[Any], names: Sequence[str] | None = None, *, estim
             " which scale by themselves",
             DataScaleWarning,
             same=estimator,
+        )
+
+
+def warn_of_target_scale(y: NDArray[Any], *, large: float = LARGE) -> None:
+    """Warn with DataScaleWarning of a target (N,) or (N, O) whose size ruins a network that does not standardise it, and name the ways out."""
+    sizes = column_sizes(y.reshape(len(y), -1))
+    far = [float(size) for size in sizes if size >= large or size <= SMALL]
+    if far:
+        small = min(far) <= SMALL  # where standardise_target alone stops too early, as the loss and tol are in the unit of y
+        remedy = "Multiply it, so that it is near 1" if small else "Write standardise_target=True (False if it is meant so)"
+        warn_user(
+            "MLPRegressor does not scale the target, and a network learns badly one whose size is far from 1: that of y is"
+            f" {', '.join(f'{size:.2g}' for size in far[:SHOWN])}. {remedy}, or use TabularRegressor or manynets.train, which scale it"
+            " by themselves",
+            DataScaleWarning,
         )

@@ -17,6 +17,7 @@ from manynets.estimators import inputs, settings
 from manynets.estimators.callbacks import KeepsCallbacks
 from manynets.estimators.fitted import accept, epoch_printer, iteration_printer, report_end
 from manynets.estimators.lbfgs import train_lbfgs
+from manynets.estimators.lessons import Lessons
 from manynets.estimators.plan import FitData, FitPlan, plan_fit, read_fit
 from manynets.model import Model
 from manynets.results import checkpoints_of
@@ -47,7 +48,7 @@ class where_partial_fit_is:
         return types.MethodType(self.method, owner)
 
 
-class BaseMLP(KeepsCallbacks):
+class BaseMLP(Lessons, KeepsCallbacks):
     """The fit of both estimators; see `MLPClassifier` and `MLPRegressor`."""
 
     classes_: NDArray[Any]
@@ -77,6 +78,9 @@ class BaseMLP(KeepsCallbacks):
     def _standardised(self, task: Task, y: NDArray[Any], weight: NDArray[np.float64] | None) -> Task:
         """Return the task of a first fit; one of numbers by the mean and standard deviation of y and row weights, if that is asked for."""
         return task
+
+    def _warn_of_target(self, y: NDArray[Any]) -> None:
+        """Warn of a target whose size ruins the network."""
 
     @abstractmethod
     def _recipe_fields(self) -> dict[str, Any]:
@@ -128,6 +132,7 @@ class BaseMLP(KeepsCallbacks):
         plan = plan_fit(self, data, fresh=fresh, incremental=incremental, X_val=X_val, y_val=y_val)
         if fresh and not incremental and self.encoder_ is None:
             warn_of_scales(data.x, getattr(self, "feature_names_in_", None), estimator=type(self).__name__)
+            self._warn_of_target(data.y)
         accept(self, plan, self._run(plan, None if incremental else settings.checkpoint_of(self)))
         if self.solver != "lbfgs" and not incremental:
             report_end(self, plan)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from manynets.errors import nearest
+from manynets.spec.lessons import ATTRIBUTES, no_attribute
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -66,6 +67,17 @@ OF_MLP_FIT = {
     "epochs": "write it in the estimator, as max_iter={}",
 }
 """The same for `MLPClassifier` and `MLPRegressor`, which do not stop early by themselves."""
+
+
+class Lessons:
+    """A base of the estimators: the AttributeError for what the estimators of other libraries have says what to use instead."""
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name in ATTRIBUTES["estimator"]:
+                raise no_attribute("estimator", name, owner=f"{type(self).__name__!r} object")
+            object.__getattribute__(self, name)  # raises once more, with the reason of scikit-learn's `available_if`
 
 
 def with_lessons(lessons: Mapping[str, str]) -> Callable[[Callable[P, T]], Callable[P, T]]:

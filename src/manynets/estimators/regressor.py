@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from manynets.data.scales import LARGE, warn_of_target_scale
 from manynets.errors import DataError, OptionError, one_of
 from manynets.estimators import inputs
 from manynets.estimators.base import BaseMLP, where_partial_fit_is
@@ -232,6 +233,10 @@ class MLPRegressor(inputs.ScoresNumbers, BaseMLP):
             scale = np.where(spread <= 1e-12 * np.abs(center), 1.0, spread)
             task = dataclasses.replace(task, center=tuple(center.tolist()), scale=tuple(scale.tolist()))
         return task.clamped_to(task.encode(y)) if self.clamp else task
+
+    def _warn_of_target(self, y: NDArray[Any]) -> None:
+        if self.standardise_target == "auto" and not self._encodes and self.loss != "poisson":  # which learns the logarithm
+            warn_of_target_scale(y, large=np.inf if self.solver == "lbfgs" else LARGE)  # lbfgs makes steps as large as they must be
 
     def _recipe_fields(self) -> dict[str, Any]:
         return {"loss": LOSSES[self.loss], "quantile": self.quantile, "delta": float(self.delta)}

@@ -16,7 +16,7 @@ from manynets.data.check import check_container, is_frame
 from manynets.errors import DataError, OptionError
 from manynets.estimators import inputs
 from manynets.estimators.callbacks import KeepsCallbacks
-from manynets.estimators.lessons import OF_FIT, OF_TABULAR, with_lessons
+from manynets.estimators.lessons import OF_FIT, OF_TABULAR, Lessons, with_lessons
 from manynets.estimators.settings import take_parameters
 from manynets.model import Model
 from manynets.prepare import SplitBy
@@ -29,7 +29,7 @@ from manynets.train_arguments import check_callbacks
 from manynets.training.events import Callback
 
 
-class _Tabular(KeepsCallbacks):
+class _Tabular(Lessons, KeepsCallbacks):
     """What both estimators share."""
 
     model_: Model

@@ -30,7 +30,7 @@ from manynets.playground.setup import IMAGES, MOST_NETWORKS, TOYS, PlaygroundSet
 from manynets.playground.terms import TERMS
 from manynets.runs import plain_json
 from manynets.serve.asgi import head_as_get
-from manynets.serve.running import port_of, run_server
+from manynets.serve.running import port_of
 
 LOG = logging.getLogger("manynets.playground")
 MOST_PAGES = 8
@@ -188,6 +188,8 @@ def run_playground(files: Files, *, port: int, target: str = "", browser: bool =
     """Serve the playground on this machine until Ctrl-C. tell: called with the address of the page."""
     import uvicorn
     from uvicorn.config import WS_PROTOCOLS
+
+    from manynets.serve.ending import run_server
 
     own = "websockets-sansio"  # which the older versions of uvicorn lack
     app = create_playground(files, port=port, target=target)

@@ -39,13 +39,15 @@ def score_over(
     score: str = "score",
     log: bool = False,
     means: bool = True,
+    noun: str = "network",
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw scores (N,) over the values (N,) of one hyperparameter, and with `means` the mean score of each value.
 
     Values that are not all numbers (names, layer sizes, None) are categories, in their order of appearance. `log` makes the axis
-    logarithmic, with a position for zero. Scores that are not finite are left out and counted in the legend.
+    logarithmic, with a position for zero. Scores that are not finite are left out and counted in the legend. noun: what a score is of, for the
+    legend.
 
     >>> import manynets as mn
     >>> ax = mn.plots.score_over([0.001, 0.01, 0.1], [0.8, 0.9, 0.5], name="learning rate", score="accuracy", log=True)
@@ -84,7 +86,7 @@ def score_over(
     averages = [float(y[keep & (x == value)].mean()) for value in distinct]
     alpha = float(np.clip((100 / keep.sum()) ** 0.5, 0.2, 0.9))
     lost = int((~keep).sum())
-    label = counted(int(keep.sum()), "trial") + (f" ({lost:,} without a score left out)" if lost else "")
+    label = counted(int(keep.sum()), noun) + (f" ({lost:,} without a score left out)" if lost else "")
     ax.scatter(x[keep], y[keep], s=22, alpha=alpha, color=PALETTE[0], linewidths=0, label=label)
     if means and len(distinct) < keep.sum() and len(distinct) <= 30:
         ax.plot(distinct, averages, color=PALETTE[1], marker="D", markersize=5, linewidth=1.5, label="mean")

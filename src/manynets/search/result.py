@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from manynets import core
 from manynets.display import html_table, layers_text, number_text
 from manynets.errors import InterruptedWarning, warn_user
 from manynets.model import Model
 from manynets.plan import PlannedNetwork
 from manynets.prepare import RowNumbers
-from manynets.results import versions
+from manynets.results import record_of, system_on
 from manynets.spec import METRICS, MLP, Recipe, score_or_worst
 from manynets.tasks import Task
 from manynets.training.groups import Failure
@@ -89,17 +88,6 @@ class Result:
         """The trained network, None where training failed. One that diverged has its last finite weights."""
         if self.parameters is None:
             return None
-        info = {
-            "engine": "torch",
-            "stopped": [self.stopped],
-            "seconds": self.seconds,
-            "best": self.best,
-            "stepper": self.stepper,
-            "versions": versions(),
-            "core": core.description(),
-            "threads": self.threads,
-            "device": str(find_device(self.recipe.device)),
-        }
         return Model(
             spec=self.spec,
             task=self.task,
@@ -107,7 +95,7 @@ class Result:
             in_features=self.in_features,
             members=[self.parameters],
             history=self.history,
-            info=info,
+            info=record_of([self], system_on(find_device(self.recipe.device))),
             encoder=self.encoder,
         )
 

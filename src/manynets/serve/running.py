@@ -1,9 +1,7 @@
-"""Starting the server, with one process or several, and ending it without losing an accepted request."""
+"""Starting the server, with one process or several."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
 import signal
 import socket
@@ -28,6 +26,9 @@ def run(settings: ServeSettings, app: Any) -> None:
     """Serve the application of these settings until a signal ends the process: SIGTERM and Ctrl-C finish the requests that were accepted."""
     import uvicorn
 
+    from manynets.serve.ending import run_server
+    from manynets.serve.workers import run_workers
+
     options: dict[str, Any] = {
         "host": settings.host, "port": settings.port, "limit_concurrency": MOST_CONNECTIONS, "timeout_graceful_shutdown": END_SECONDS,
         "server_header": False, "date_header": False, "access_log": False, "log_level": "error", "http": PROTOCOL,
@@ -38,37 +39,8 @@ def run(settings: ServeSettings, app: Any) -> None:
         return
     with tempfile.TemporaryDirectory() as folder:  # where workers share their numbers
         os.environ |= {SETTINGS: settings.to_json(), "PROMETHEUS_MULTIPROC_DIR": folder}
-        uvicorn.run("manynets.serve.app:from_environment", factory=True, workers=settings.workers, **options)
-
-
-def run_server(config: Any, sockets: list[socket.socket] | None = None) -> None:
-    """Serve with uvicorn in this process until SIGTERM or Ctrl-C, which has its usual effect once the server has ended.
-
-    uvicorn itself raises the signal again while its event loop still runs, where a second signal would interrupt the closing of the loop.
-    """
-    import uvicorn
-
-    server, came = uvicorn.Server(config), list[int]()
-
-    def end(number: int, _frame: object) -> None:
-        came.append(number)
-        server.should_exit = True
-
-    def wanted(_record: logging.LogRecord) -> bool:
-        return not server.force_exit  # a second Ctrl-C cancels what still runs, which is no error
-
-    with contextlib.ExitStack() as stack:
-        log = logging.getLogger("uvicorn.error")
-        log.addFilter(wanted)
-        stack.callback(log.removeFilter, wanted)
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                stack.callback(signal.signal, number, signal.signal(number, end))
-        server.run(sockets)
-    if came:
-        signal.raise_signal(came[0])
-    if not server.started:
-        raise SystemExit(3)  # uvicorn has printed why
+        came = run_workers(settings.workers, options)
+    signal.raise_signal(came)
 
 
 def check_certificate(settings: ServeSettings) -> None:

@@ -56,10 +56,13 @@ OF_TRAIN = {
 }
 """Arguments of other libraries, and what to pass to `train` instead."""
 _TRAINS = "mn.train(X, y, mn.MLP(hidden=(64,)), mn.Recipe(epochs=20)) trains a network and returns a Model, which predicts"
+_IMPORTANCE = "mn.explain.permutation_importance({model}, X, y) measures how much each column counts"
 ATTRIBUTES = {
+    "estimator": {"feature_importances_": _IMPORTANCE.format(model="estimator.model_")},
     "specification": dict.fromkeys(("compile", "evaluate", "fit", "predict", "predict_proba", "score", "train"), _TRAINS),
     "Model": {
         "compile": "loss and optimizer are those of a recipe: mn.train(X, y, recipe=mn.Recipe(optimizer=mn.Adam(lr=0.01)))",
+        "feature_importances_": _IMPORTANCE.format(model="model"),
         "fine_tune": "mn.train(X, y, model) trains a model further, from its weights",
         "fit_one_cycle": "give the recipe: mn.train(X, y, recipe=mn.Recipe(schedule=mn.OneCycle()))",
     },

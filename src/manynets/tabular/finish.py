@@ -15,7 +15,7 @@ from manynets.model import Model
 from manynets.nn.population import Population
 from manynets.nn.shape import Shape
 from manynets.prepare import TrainingData
-from manynets.results import model_of, with_residuals
+from manynets.results import model_of, versions, with_residuals
 from manynets.spec import LOWER_IS_BETTER, MLP
 from manynets.tabular.calibration import Calibrator, calibrators_of, log_losses
 from manynets.tasks import Binary, Regression, Task
@@ -53,8 +53,8 @@ class _Setting:
     members: Sequence[Member]
     outcomes: Sequence[Outcome]
     scores: Array | None
+    linear: bool
     calibrator: Calibrator = dataclasses.field(default_factory=Calibrator)
-    linear: bool = False
 
 
 def finish(
@@ -97,6 +97,8 @@ def finish(
     model = model_of(spec, first.members[0].recipe, data, ended)
     temperature = 1.0 if isinstance(task, Regression) else float(first.calibrator.temperature)
     model.info["temperature"] = temperature
+    if linear:
+        model.info["versions"] = versions(linear=True)
     if kept := sum(len(setting.outcomes) for setting in settings if setting.linear):
         model.info["linear"] = kept
     with_residuals(model, data, [member for setting in settings for member in setting.members])
