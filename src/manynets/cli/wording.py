@@ -10,7 +10,8 @@ from manynets.spec.options import OPTIONS
 _COLUMN_OPTIONS = {"drop": "--drop", "groups": "--group", "times": "--time-column"}
 _OTHERS = (
     "allow_world_size", "class_weight", "delimiter", "drop_missing_target", "encoding", "engine", "memory_limit", "metric",
-    "n_networks", "positive", "target", "target_transform", "task", "test_fraction", "validation",
+    "n_networks", "positive", "target", "target_transform", "task", "test_fraction", "time_limit",
+    "validation",
 )  # fmt: skip
 _NAMES = "|".join(sorted({*OPTIONS, *_OTHERS}, key=len, reverse=True))
 

@@ -22,6 +22,7 @@ from manynets.tasks import Binary, Regression, Task
 from manynets.tasks.losses import loss_for
 from manynets.tasks.temperature import cooled_parameters
 from manynets.tasks.thresholds import best_threshold
+from manynets.training.deadline import Deadline
 from manynets.training.trial import Divergence, Member, Outcome
 
 Array = NDArray[Any]
@@ -62,10 +63,11 @@ def finish(
     n_networks: int,
     calibrate: bool,
     metric: str | None,
+    limit: Deadline | None = None,
 ) -> TabularFit:
     """Return the model, its output layers divided by the temperatures; regression stays within the range of the target.
 
-    n_networks: of each setting. The settings that are kept are those whose mean is best out of fold (`_chosen`).
+    n_networks: of each setting. The settings that are kept are those whose mean is best out of fold (`_chosen`). limit: when to be done.
     """
     problem, target = data.problem, data.problem.rows.target.cpu().numpy()
     task = problem.task
@@ -90,7 +92,8 @@ def finish(
     ended = [outcome for setting in settings for outcome in setting.outcomes]
     model = model_of(spec, first.members[0].recipe, data, ended)
     model.info["temperature"] = first.temperature
-    with_residuals(model, data, [member for setting in settings for member in setting.members])
+    late = None if limit is None or limit.end == math.inf else limit
+    with_residuals(model, data, [member for setting in settings for member in setting.members], limit=late)
     known = [setting.scores for setting in settings if setting.scores is not None]
     out_of_fold = model.mean_logits(np.stack(known)) if known else None
     if metric == "f1" and isinstance(task, Binary) and out_of_fold is not None:
