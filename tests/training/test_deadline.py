@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sklearn.linear_model
 
 import manynets as mn
 from manynets.results import PREDICTED
@@ -125,11 +126,14 @@ def test_where_steps_have_to_be_left_out_so_are_rows_to_validate_on(own: bool, m
     assert all_of_them == members
 
 
-def test_the_ensemble_of_a_table() -> None:
-    clock = Clock(lambda step: 0.1)
+def test_the_ensemble_of_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "FEWEST_VALIDATED", 10)
+    monkeypatch.setattr(timing, "paces", lambda problem, members, limit: (0.1, 0.5))
+    clock = Clock(lambda step: 0.1, evaluation=0.2)
     fit = train_tabular(X, Y, n_networks=2, time_limit=20.0, clock=clock, callbacks=[clock], progress=False)
     assert 18.0 <= clock.now <= 22.0
     assert fit.model.history["step"][-1] < 250
+    assert np.isfinite(fit.out_of_fold).all()  # also of rows that were not validated on, to save time
     assert np.corrcoef(fit.model.predict(X), Y)[0, 1] > 0.9
 
 
@@ -142,10 +146,10 @@ def test_a_limit_that_is_over_before_the_first_step_is_told_and_as_little_as_pos
     assert np.corrcoef(fit.model.predict(X), Y)[0, 1] > 0.5
 
 
-def test_a_small_table_has_linear_models_alone_where_the_limit_is_over_before_the_first_step() -> None:
-    with pytest.warns(UserWarning, match="took 6 s: the model consists of linear models"):
+def test_a_small_table_has_linear_models_where_the_limit_is_over_before_the_first_step() -> None:
+    with pytest.warns(UserWarning, match="took 6 s: the networks make 1 of 1500 steps, beside linear models"):
         fit = _late(X[:100], Y[:100])
-    assert fit.model.size == 2
+    assert _units(fit) == [2, 2]  # the better ones
     assert fit.model.history["step"] == [1.0]
     assert np.corrcoef(fit.model.predict(X[100:200]), Y[100:200])[0, 1] > 0.95
 
@@ -156,11 +160,19 @@ def _late(x: Any, y: Any) -> Any:
     return train_tabular(x, y, n_networks=2, time_limit=5.0, clock=lambda: next(times), progress=False)
 
 
+def _units(fit: Any) -> list[int]:
+    """Return how many units of the first layer each network uses: a linear model of a number two."""
+    return [int(member["hidden0.weight"].any(axis=1).sum()) for member in fit.model.members]
+
+
 def test_linear_models_that_take_too_long_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("manynets.tabular.training.LINEAR", 0.01)
+    fitted, kind = [], sklearn.linear_model.RidgeCV
+    monkeypatch.setattr(sklearn.linear_model, "RidgeCV", lambda **options: fitted.append(1) or kind(**options))
     times = itertools.count()  # a second for each time that it is asked
-    fit = train_tabular(X[:100], Y[:100], n_networks=2, time_limit=200.0, clock=lambda: float(next(times)), progress=False)
-    assert fit.model.size == 2
+    fit = train_tabular(X[:100], Y[:100], n_networks=6, time_limit=200.0, clock=lambda: float(next(times)), progress=False)
+    assert len(fitted) < 3
+    assert _units(fit) == [128] * 6
 
 
 def test_a_share_of_the_time_that_is_left() -> None:

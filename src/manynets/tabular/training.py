@@ -175,11 +175,7 @@ def train_ensemble(
     outcomes = train_members(problem, trained, callbacks=listeners, keeper=keeper, deadline=deadline)
     members = [dataclasses.replace(member, recipe=own.recipe) for member, own in zip(members, trained, strict=True)]
     linear = linear_networks(models, outcomes)
-    made = max(outcome.history.get("step", [0.0])[-1] for outcome in outcomes)
-    if time_limit is not None and linear and made < FEWEST_STEPS:
-        members, outcomes = members[: len(linear)], linear  # without networks that have hardly learned anything
-    else:
-        members, outcomes = [*members, *members[: len(linear)]], [*outcomes, *linear]
+    members, outcomes = [*members, *members[: len(linear)]], [*outcomes, *linear]
     fit = finish(data, members, outcomes, n_networks=int(n_networks), calibrate=calibrate, metric=metric, limit=limit)
     if changes:
         fit.model.info["changes"] = changes
@@ -196,7 +192,7 @@ def check_time_limit(time_limit: object) -> None:
 
 def _warn_of_limit(time_limit: float, seconds: float, made: Recipe, meant: Recipe, *, linear: bool) -> None:
     """Warn that the time limit was over before the training began."""
-    what = "the model consists of linear models" if linear else f"the networks make {made.iterations} of {meant.iterations} steps"
+    what = f"the networks make {made.iterations} of {meant.iterations} steps" + (", beside linear models" if linear else "")
     warn_user(
         f"time_limit is {time_limit:g} s, but reading and encoding the table, and timing a step, took {seconds:.2g} s: {what}; give more time,"
         " fewer columns or fewer rows",
