@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars
 import pytest
 import sklearn.linear_model
 
 import manynets as mn
+from manynets import fitting
 from manynets.results import PREDICTED
 from manynets.tabular import timing, train_tabular
 from manynets.training.deadline import Deadline
@@ -184,3 +188,21 @@ def test_a_share_of_the_time_that_is_left() -> None:
     now[0] = 21.0
     assert (late(), deadline.left, deadline.over) == (True, -1.0, True)
     assert not deadline.share(0.5)()  # of no time
+
+
+def test_a_limit_begins_before_a_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, limits, read, reading, train = tmp_path / "table.csv", [], [], fitting.read_given, fitting.train_tabular
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        read.append(time.perf_counter())
+        return reading(*arguments, **options)
+
+    def training(*arguments: Any, **options: Any) -> Any:
+        limits.append(options["began"])
+        return train(*arguments, **options)
+
+    monkeypatch.setattr(fitting, "read_given", watched)
+    monkeypatch.setattr(fitting, "train_tabular", training)
+    polars.DataFrame({"x": X[:100, 0], "y": Y[:100]}).write_csv(path)
+    mn.train(path, target="y", preset="fast", n_networks=2, time_limit=60, progress=False)
+    assert limits[0] <= read[0]

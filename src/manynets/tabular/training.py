@@ -76,16 +76,17 @@ def train_tabular(
     device: str = "auto",
     by: SplitBy | None = None,
     target_transform: Literal["log", "auto"] | None = None,
+    began: float | None = None,
     clock: Callable[[], float] = time.perf_counter,
     **options: Any,
 ) -> TabularFit:
     """Train the default ensemble on a table or an array (N, D), in which NaN is a gap, and y.
 
     validation: None, by which each network validates on another fold; or what `manynets.train` takes, for all networks.
-    encoder: one that is fitted already. declared: drop, categorical and numeric. by: how the rows are split.
+    encoder: one that is fitted already. declared: drop, categorical and numeric. by: how the rows are split. began: see `train_ensemble`.
     options: of `train_ensemble`. For the other arguments see `manynets.train`.
     """
-    began, base = clock(), Recipe(seed=seed, device=device)
+    began, base = clock() if began is None else began, Recipe(seed=seed, device=device)
     check_time_limit(options.get("time_limit"))
     target = find_target(y, task, target_transform=target_transform)
     own = own_validation(validation)
