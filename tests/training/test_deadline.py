@@ -177,6 +177,10 @@ def test_linear_models_that_take_too_long_are_left_out(monkeypatch: pytest.Monke
     fit = train_tabular(X[:100], Y[:100], n_networks=6, time_limit=200.0, clock=lambda: float(next(times)), progress=False)
     assert len(fitted) < 3
     assert _units(fit) == [128] * 6
+    fitted.clear()
+    times = itertools.chain([0.0], itertools.count(150))  # so late that the fewest steps would take longer
+    train_tabular(X[:100], Y[:100], n_networks=6, time_limit=200.0, clock=lambda: float(next(times)), progress=False)
+    assert len(fitted) == 6
 
 
 def test_a_share_of_the_time_that_is_left() -> None:

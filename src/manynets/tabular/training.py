@@ -165,7 +165,8 @@ def train_ensemble(
         report_copies(*copies_held_out(data, splits))
     late = limit.left < clock() - began
     members = _members(spec, data, PRESETS[preset], base, int(n_networks), by, changes, most=LATE_ROWS if late else None)
-    models = [] if changes else linear_models(data, members[: int(n_networks)], late=limit.share(LINEAR))
+    enough = limit.share(math.inf if late else LINEAR)  # a linear model takes less time than the fewest steps
+    models = [] if changes else linear_models(data, members[: int(n_networks)], late=enough)
     problem, trained, deadline = data.problem, members, limit
     if time_limit is not None:
         problem, trained, deadline = within(data.problem, members, limit, fewest=1 if models else FEWEST_STEPS)
