@@ -182,7 +182,8 @@ def test_text_counts_where_it_helps_out_of_fold(useful: bool) -> None:
 
 @pytest.mark.parametrize("y", [SIGNAL, SIGNAL > 1, np.digitize(SIGNAL, [0.0, 2.0])], ids=["numbers", "two", "three"])
 def test_the_best_preset_keeps_settings_whose_mean_is_better(y: Any, tmp_path: Any) -> None:
-    fit = _fit(y, preset="best", n_networks=2, time_limit=0.01)  # a few steps only
+    with pytest.warns(UserWarning, match="time_limit is 0.01 s"):
+        fit = _fit(y, preset="best", n_networks=2, time_limit=0.01)  # a few steps only
     settings = len(PRESETS["best"].settings)
     assert fit.model.size in range(2, 2 * settings + 1, 2)
     assert fit.out_of_fold.shape == (ROWS, fit.model.task.outputs)

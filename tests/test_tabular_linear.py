@@ -14,7 +14,7 @@ import manynets as mn
 from manynets.display import networks_text
 from manynets.results import versions
 from manynets.tabular import TabularFit, train_tabular
-from manynets.tabular.linear import PENALTIES, linear_networks
+from manynets.tabular.linear import PENALTIES, linear_models, linear_networks
 from manynets.training.trial import Member, Outcome
 
 random = np.random.default_rng(0)
@@ -30,14 +30,18 @@ def fitted(
     """Return the fit to the first rows, the networks that were trained, and the linear ones."""
     found: list[Any] = []
 
-    def watched(data: Any, members: Any, outcomes: Any) -> list[Outcome]:
-        linear = linear_networks(data, members, outcomes)
-        found.append((members, linear))
-        return linear
+    def fitting(data: Any, members: Any, **options: Any) -> Any:
+        found.append(members)
+        return linear_models(data, members, **options)
 
+    def watched(models: Any, outcomes: Any) -> list[Outcome]:
+        found.append(linear_networks(models, outcomes))
+        return found[-1]
+
+    monkeypatch.setattr("manynets.tabular.training.linear_models", fitting)
     monkeypatch.setattr("manynets.tabular.training.linear_networks", watched)
     fit = train_tabular(X[:rows], y[:rows], n_networks=NETWORKS, preset="fast", progress=False, **options)
-    return fit, *(found[0] if found else ([], []))
+    return fit, *(found if len(found) > 1 else ([], []))
 
 
 def scores_of(parameters: dict[str, Any], x: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import os
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -126,7 +127,7 @@ def train(
     seed: replaces recipe.seed.
     n_networks: how many networks are trained together, with the seeds recipe.seed, recipe.seed + 1, ...; the Model predicts their mean.
         None: 8 for the default ensemble, 1 for a spec or recipe of your own.
-    preset, time_limit: of the default ensemble: "default", "fast" or "best", and the seconds that it may take (`TabularClassifier`).
+    preset, time_limit: of the default ensemble: "default", "fast" or "best", and the seconds until it is trained (`TabularClassifier`).
     metric: decides which weights are best and when to stop early: a name for `Recipe.watch`, which it replaces. None: the recipe's, or the loss.
     engine: the library that trains: "torch", "numpy" (gradients written out by hand, always in float64), "jax" or "keras". All
         start from the same weights, see the same batches, and return the same history and kind of Model (`manynets.engines`).
@@ -158,6 +159,7 @@ def train(
     >>> model.predict([[0.0, 1.0], [1.0, 1.0]]).tolist()
     ['different', 'same']
     """
+    ran = {"began": time.perf_counter(), "time_limit": time_limit, "progress": progress, "callbacks": callbacks}
     check_callbacks(callbacks)
     columns: dict[str, Any] = {"groups": groups, "times": times, "stratify": stratify}
     of_table: dict[str, Any] = {"drop": drop, "categorical": categorical, "numeric": numeric}
@@ -180,8 +182,7 @@ def train(
     common: dict[str, Any] = {"task": task, "encoder": encoder, "target_transform": target_transform}
     common |= {"sample_weight": sample_weight, "class_weight": class_weight, "declared": declared_columns(X, encoder, **of_table)}
     if spec is None and recipe is None and engine == "torch" and initial is None:
-        common |= {"preset": "default" if preset is None else preset, "metric": metric, "time_limit": time_limit, **keeping}
-        common |= {"progress": progress, "callbacks": callbacks}
+        common |= {"preset": "default" if preset is None else preset, "metric": metric, **ran, **keeping}
         common |= {"seed": 0 if seed is None else seed, "n_networks": 8 if n_networks is None else n_networks}
         return _named(_train_default(X, y, scaling=scaling, validation=validation, columns=columns, **common), y, target)
     _refuse_ensemble_options(preset=preset, time_limit=time_limit)

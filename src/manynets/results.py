@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from manynets import core
 from manynets.distributed import current_ranks
@@ -22,7 +23,10 @@ from manynets.spec import MLP, Recipe
 from manynets.tasks import Regression
 from manynets.tasks.residuals import residuals_of
 from manynets.training.checkpoint import Checkpoint, Checkpoints
+from manynets.training.deadline import Deadline
 from manynets.training.trial import Member, Outcome
+
+PREDICTED = 256  # rows at a time until a time limit is over
 
 
 def model_of(spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, outcomes: Sequence[Outcome]) -> Model:
@@ -67,8 +71,11 @@ def record_of(outcomes: Sequence[Any], system: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def with_residuals(model: Model, data: TrainingData, members: Sequence[Member]) -> Model:
-    """Return the model; one of numbers has the residuals of the rows that its networks validated on, for `Model.predict_interval`."""
+def with_residuals(model: Model, data: TrainingData, members: Sequence[Member], *, limit: Deadline | None = None) -> Model:
+    """Return the model; one of numbers has the residuals of the rows that its networks validated on, for `Model.predict_interval`.
+
+    limit: where these are many, only some of them are predicted, in no order, until it is over.
+    """
     task, problem = model.task, data.problem
     if not isinstance(task, Regression):
         return model
@@ -82,14 +89,37 @@ def with_residuals(model: Model, data: TrainingData, members: Sequence[Member]) 
         numbers = np.flatnonzero(held_out.any(axis=0))
         held_out = held_out[:, numbers]
         numbers = None if len(numbers) == len(rows) else numbers  # all of them are not copied
+    logits = None
+    if limit is not None:
+        done, logits = _predicted_until(limit, model, rows.x, np.arange(len(rows)) if numbers is None else numbers)
+        numbers = done if numbers is None else numbers[done]
+        held_out = None if held_out is None else held_out[:, done]
     taken = slice(None) if numbers is None else torch.from_numpy(numbers).to(rows.x.device)
     target = rows.target[taken].double().cpu().numpy()
     weight = None if rows.weight is None else rows.weight[taken].double().cpu().numpy()
-    logits = model.encoded_logits(rows.x[taken])
+    logits = model.encoded_logits(rows.x[taken]) if logits is None else logits
     model.residuals = residuals_of(task, logits, target, held_out=held_out, loss=model.recipe.loss, weight=weight)
     if model.residuals is None:  # what `predict_interval` says is wrong
         model.info["held_out_rows"] = len(target) if weight is None else int((weight > 0).sum())
     return model
+
+
+def _predicted_until(
+    limit: Deadline, model: Model, x: Tensor, numbers: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Return which of these rows of x (N, D) were predicted before the limit was over, at least some, and their scores (K, n, O)."""
+    order, parts, population = np.random.default_rng(0).permutation(len(numbers)), [], model.population
+    assert population is not None
+    for start in range(0, len(order), PREDICTED):
+        rows = torch.from_numpy(numbers[order[start : start + PREDICTED]]).to(x.device)
+        scores = x.new_empty(model.size, len(rows), model.task.outputs)
+        population.write_scores(x[rows], scores, len(rows))
+        parts.append(scores.cpu().numpy())
+        if limit.over:
+            break
+    done = order[: sum(part.shape[1] for part in parts)]
+    ordered = done.argsort()
+    return done[ordered], np.concatenate(parts, axis=1)[:, ordered]
 
 
 def _mean_history(histories: Sequence[Mapping[str, list[float]]]) -> dict[str, list[float]]:

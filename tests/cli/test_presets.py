@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,8 @@ import polars
 import pytest
 
 import manynets as mn
+from manynets import tabular
+from manynets.cli import fit as fit_module
 from manynets.cli.preset import plain_note
 from manynets.tabular import train_tabular
 from tests.cli.conftest import Call
@@ -134,9 +137,35 @@ def test_rows_too_few_for_folds_have_no_validation_metrics(call: Call, tmp_path:
 
 
 def test_a_time_limit_shortens_the_training(call: Call, table: Path, tmp_path: Path) -> None:
-    call("train", table, "--target", "price", "--time-limit", "0.01", "--n-networks", "2", "--out", tmp_path / "run")
+    done = call("train", table, "--target", "price", "--time-limit", "0.01", "--n-networks", "2", "--out", tmp_path / "run")
+    assert "note: --time-limit is 0.01 s, but reading and encoding the table, and timing a step, took" in done.out
     recipe = json.loads((tmp_path / "run" / "config.json").read_text())["recipe"]
-    assert recipe["iterations"] == 24
+    assert recipe["iterations"] == 1  # beside linear models
+
+
+def test_a_time_limit_begins_before_the_table_is_read(call: Call, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, limits, load, train = [], [], fit_module.load_source, tabular.train_ensemble
+
+    def loading(origin: Any) -> Any:
+        read.append(time.perf_counter())
+        return load(origin)
+
+    def training(*arguments: Any, **options: Any) -> Any:
+        limits.append(options["began"])
+        return train(*arguments, **options)
+
+    monkeypatch.setattr(fit_module, "load_source", loading)
+    monkeypatch.setattr(tabular, "train_ensemble", training)
+    call("train", table, "--target", "price", "--time-limit", "60", "--preset", "fast", "--n-networks", "2")
+    assert limits[0] <= read[0]
+
+
+def test_of_very_many_columns_the_first_are_listed(call: Call, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("manynets.cli.report.MOST_COLUMNS", 2)
+    done = call("train", table, "--target", "price", "--preset", "fast", "--n-networks", "2")
+    assert "... and 2 more columns, which manynets inspect lists" in done.out
+    assert " numeric " in done.out
+    assert " categorical " not in done.out
 
 
 def test_the_best_preset_on_the_command_line(call: Call, table: Path, tmp_path: Path) -> None:

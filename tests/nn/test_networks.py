@@ -54,6 +54,25 @@ def test_scores_of_many_are_those_of_each_and_of_the_plain_module(name: str) -> 
     assert_close(together.scores(own)[2].clone(), together.scores(x * 2)[2].clone(), "float64")
 
 
+@pytest.mark.parametrize("seeds", [[1], [1, 2, 3]])
+def test_the_factors_of_the_columns_are_multiplied_once_for_all_parts_of_the_rows(
+    seeds: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    population = population_of(mn.MLP(hidden=(6, 5), input_scale=True), seeds)
+    population.parameters["input_scale.weight"] += 1.0
+    x = torch.from_numpy(np.random.default_rng(9).normal(size=(8, 4)))
+    parts = torch.cat([population.scores(part) for part in torch.split(x, 2)], dim=1)
+    asked, layer = [], population.layer
+    monkeypatch.setattr(population, "layer", lambda i: asked.append(i) or layer(i))
+    scorer = population.scorer()
+    assert_close(torch.cat([scorer(part) for part in torch.split(x, 2)], dim=1), parts, "bits")
+    assert asked.count(0) == 1
+    out = torch.empty_like(parts)
+    population.write_scores(x, out, 2)
+    assert_close(out, parts, "bits")
+    assert asked.count(0) == 2
+
+
 @pytest.mark.parametrize("name", SPECS)
 def test_weights_come_first_and_views_share_their_memory(name: str) -> None:
     population = population_of(SPECS[name], [1, 2])

@@ -250,6 +250,29 @@ def test_few_rows_prove_no_leak() -> None:
     assert understand(frame_of(CLASS[:20]), y=CLASS[:20])[0].leak == ""
 
 
+SMOOTH = np.random.default_rng(5).normal(size=1000)
+# a target that follows from the column SMOOTH: in all rows, but for noise in those of large or of small values, or but for little noise
+FOLLOWS = {
+    "all": 3 * SMOOTH - 1,
+    "small ones": np.where(SMOOTH < 0, SMOOTH, SMOOTH[::-1]),
+    "large ones": np.where(SMOOTH > 0, SMOOTH, SMOOTH[::-1]),
+    "nearly": SMOOTH + 1e-5 * SMOOTH[::-1],
+    "not quite": SMOOTH + 1e-2 * SMOOTH[::-1],
+    "of huge size": 1e300 * SMOOTH,
+}
+
+
+@pytest.mark.parametrize("gaps", [0, 5, 50])
+@pytest.mark.parametrize("name", FOLLOWS)
+def test_the_least_values_say_what_all_say(name: str, gaps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.where(np.arange(len(SMOOTH)) < gaps, np.nan, SMOOTH)
+    frame = polars.DataFrame({"x": values})
+    found = understand(frame, y=FOLLOWS[name])[0].leak
+    assert ("alone" in found) == (name in ("all", "nearly", "of huge size") and gaps < 10)
+    monkeypatch.setattr("manynets.tables.informative.FEW_VALUES", len(SMOOTH))
+    assert understand(frame, y=FOLLOWS[name])[0].leak == found
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_good_column_is_no_leak(seed: int) -> None:
     random = np.random.default_rng(seed)

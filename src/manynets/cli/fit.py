@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import math
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -115,6 +116,7 @@ def trained(options: Options, origin: dict[str, Any], begin: Begin, console: Any
     These are the scores of the training rows by the networks that did not train on them, or None. Raises KeyboardInterrupt for a
     training that was interrupted.
     """
+    began = time.perf_counter()
     source = load_source(origin)
     more = [] if source.schema is None else taken_as_classes(source.task, origin)
     plain = plain_note(options, source)
@@ -129,7 +131,7 @@ def trained(options: Options, origin: dict[str, Any], begin: Begin, console: Any
     if preset is None:
         model = _train(data, options, begin, console)
     else:
-        model, out_of_fold = _train_ensemble(data, preset, options, begin, console)
+        model, out_of_fold = _train_ensemble(data, preset, options, lambda: {**begin(), "began": began}, console)
     if "interrupted" in model.info["stopped"]:
         raise KeyboardInterrupt
     if len(source.targets) > 1:

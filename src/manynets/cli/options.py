@@ -78,7 +78,7 @@ TRAIN: dict[str, CommandOption] = {
         panel=TRAINING, metavar="VALUE", shown="0.5; with --metric f1 as for f1",
     ),
     "time_limit": CommandOption(
-        help="Seconds that the training may take (tables, presets default, fast and best).",
+        help="Seconds until the model is trained, reading included (tables, presets default, fast and best).",
         panel=TRAINING, type=float, metavar="SECONDS", shown="none",
     ),
     "n_networks": CommandOption(

@@ -15,6 +15,8 @@ from manynets.spec import EPOCHS, MLP, Recipe
 if TYPE_CHECKING:
     from rich.console import Console
 
+MOST_COLUMNS = 500
+"""Columns of a table that are listed before a training."""
 LOSS_IS_RMSE = 0.01
 """Relative difference up to which a loss is the mean squared error, which is taken before predictions are limited to the targets seen."""
 _NUMERIC = {
@@ -104,12 +106,16 @@ def kind_text(column: Any) -> str:
 
 
 def print_schema(console: Console, schema: Sequence[Any], *, title: str) -> None:
-    """Print the kind and contents of a table's columns."""
-    rows = [(c.name, kind_text(c), c.missing, c.distinct, c.example, in_flags(c.note)) for c in schema]
+    """Print the kind and contents of a table's columns, or of the first of very many, which take seconds."""
+    if console.quiet:
+        return
+    rows = [(c.name, kind_text(c), c.missing, c.distinct, c.example, in_flags(c.note)) for c in schema[:MOST_COLUMNS]]
     names = ["column", "kind", "missing", "distinct", "example", "note"]
     if not any(c.note for c in schema):
         names, rows = names[:-1], [row[:-1] for row in rows]  # type: ignore[misc]
     print_table(console, names, rows, title=title)
+    if len(schema) > MOST_COLUMNS:
+        console.print(f"... and {len(schema) - MOST_COLUMNS:,} more columns, which manynets inspect lists")
 
 
 def print_metrics(

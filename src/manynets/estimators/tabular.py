@@ -108,7 +108,8 @@ class TabularClassifier(ClassifierMixin, _Tabular):
         keeps the settings whose mean is best out of fold.
     metric: decides when training stops: "accuracy", "f1", "log_loss" or "roc_auc" (of numbers "r2", "rmse" or "mae"); with "f1", predict takes
         the threshold of two classes that is best out of fold. None: the loss.
-    time_limit: seconds that a fit may take; fewer steps are made where the preset's would take longer.
+    time_limit: seconds that a fit may take; fewer steps are made where the preset's would take longer. Where reading the table takes longer,
+        a warning says so, and the fit ends with a short training.
     calibrate: "auto" divides the scores by one temperature, found on out-of-fold scores, so that probabilities mean what they say; where the
         columns say little, it also draws them to the shares of the classes. None: the probabilities of the networks as they are.
     class_weight: None, "balanced" or a dict from class to weight.

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -26,6 +26,9 @@ from manynets.nn.embeddings import periodic
 from manynets.nn.products import multiply
 from manynets.nn.shape import Shape
 from manynets.spec import Activation
+
+Layer: TypeAlias = tuple[Tensor, Tensor | None]
+"""Weights, transposed, and biases."""
 
 # in place, of what NumPy has in one call that cannot overflow
 ROW_ACTIVATIONS: dict[Activation, Callable[[NDArray[Any]], object]] = {
@@ -126,14 +129,14 @@ class Population:
         return {name: view[0] for name, view in named.items()} if self.size == 1 else named
 
     @functools.cached_property
-    def _layers(self) -> list[tuple[Tensor, Tensor | None]]:
+    def _layers(self) -> list[Layer]:
         """Views of the weights, transposed, and the biases of each layer, as `forward` takes them."""
         named, names = self._views, [name for name, _, _ in self.shape.layers]
         biases = [named[f"{name}.bias"] for name in names] if self.shape.bias else [None] * len(names)
         rows = [bias if bias is None or self.size == 1 else bias.unsqueeze(1) for bias in biases]
         return [(named[f"{name}.weight"].mT, row) for name, row in zip(names, rows, strict=True)]
 
-    def _layer(self, i: int) -> tuple[Tensor, Tensor | None]:
+    def layer(self, i: int) -> Layer:
         """Return weights and biases of layer i, with the factors of the input columns, which training moves."""
         weight, bias = self._layers[i]
         if i == 0 and self.shape.input_scale:
@@ -144,20 +147,27 @@ class Population:
         """Return rows x (N, D) of all networks as `forward` takes them: (K, N, D), for K = 1 (N, D)."""
         return x if self.size == 1 else x.expand(self.size, *x.shape)
 
-    def scores(self, x: Tensor) -> Tensor:
-        """Return raw scores (K, N, O) in prediction mode for x: (N, D) shared by all, or (K, N, D). No gradient is recorded."""
-        if self.size == 1:
-            return self.forward(x[0] if x.ndim == 3 else x).unsqueeze(0)
-        return self.forward(x if x.ndim == 3 else self._for_each(x))
+    def scores(self, x: Tensor, first: Layer | None = None) -> Tensor:
+        """Return raw scores (K, N, O) in prediction mode for x: (N, D) shared by all, or (K, N, D). No gradient is recorded.
 
-    def forward(self, h: Tensor, buffers: Sequence[Tensor | None] = ()) -> Tensor:
+        first: the first layer as `layer` returns it, where it is known.
+        """
+        if self.size == 1:
+            return self.forward(x[0] if x.ndim == 3 else x, first=first).unsqueeze(0)
+        return self.forward(x if x.ndim == 3 else self._for_each(x), first=first)
+
+    def scorer(self) -> Callable[[Tensor], Tensor]:
+        """Return `scores` for as long as the weights stay as they are: the factors of the columns are multiplied with them only once."""
+        return functools.partial(self.scores, first=self.layer(0))
+
+    def forward(self, h: Tensor, buffers: Sequence[Tensor | None] = (), *, first: Layer | None = None) -> Tensor:
         """Return what `scores` does for x (K, N, D); for K = 1 neither has the first axis.
 
         buffers: what the product of each layer is written to (None: to a new tensor).
         """
         if self.shape.embedding is not None:
             h = periodic(h, self._views, self.columns)
-        return self.onward(self._sums(0, h, buffers[0] if buffers else None), buffers)
+        return self.onward(self._sums(0, h, buffers[0] if buffers else None, first), buffers)
 
     def first_sums(self, x: Tensor) -> Tensor:
         """Return the sums of the first layer (K, N, H) for x (N, D), of networks without an embedding; for K = 1 without the first axis."""
@@ -165,7 +175,7 @@ class Population:
 
     def part_of_sums(self, x: Tensor, columns: Tensor) -> Tensor:
         """Return what some columns (B,) with the values x (N, B) add to these sums."""
-        return torch.matmul(x, self._layer(0)[0].index_select(-2, columns))
+        return torch.matmul(x, self.layer(0)[0].index_select(-2, columns))
 
     def onward(self, h: Tensor, buffers: Sequence[Tensor | None] = ()) -> Tensor:
         """Return raw scores, as `forward` does, for the sums of the first layer, which are overwritten."""
@@ -189,9 +199,9 @@ class Population:
         else:
             out.copy_(self.onward(sums))
 
-    def _sums(self, i: int, h: Tensor, out: Tensor | None = None) -> Tensor:
-        """Return the product of layer i with its inputs, and its bias, before norm and activation."""
-        weight, bias = self._layer(i)
+    def _sums(self, i: int, h: Tensor, out: Tensor | None = None, layer: Layer | None = None) -> Tensor:
+        """Return the product of layer i with its inputs, and its bias, before norm and activation. layer: as `layer` returns it."""
+        weight, bias = layer or self.layer(i)
         return multiply(h, weight, h.new_empty(*h.shape[:-1], weight.shape[-1]) if out is None else out, bias=bias)
 
     @functools.cached_property
@@ -203,7 +213,7 @@ class Population:
 
     @functools.cached_property
     def _row_layers(self) -> list[tuple[NDArray[Any], NDArray[Any] | None]]:
-        layers = [self._layer(i) for i in range(len(self.shape.layers))]
+        layers = [self.layer(i) for i in range(len(self.shape.layers))]
         return [(weight.numpy(), None if bias is None else bias.numpy()) for weight, bias in layers]
 
     def row_scores(self, h: NDArray[Any]) -> NDArray[Any]:
@@ -224,13 +234,14 @@ class Population:
             return
         lead = () if self.size == 1 else (self.size,)
         buffers: list[Tensor] = []
+        first = self.layer(0)
         for part, scores in zip(torch.split(x, rows), torch.split(out, rows, dim=1), strict=True):
             if not buffers or len(part) != rows:
                 buffers = [x.new_empty(*lead, len(part), units) for units in self.shape.hidden]
             if lead:  # a batched product into a view with gaps falls back to one product each
-                scores.copy_(self.forward(part.expand(*lead, *part.shape), [*buffers, None]))
+                scores.copy_(self.forward(part.expand(*lead, *part.shape), [*buffers, None], first=first))
             else:
-                self.forward(part, [*buffers, scores[0]])
+                self.forward(part, [*buffers, scores[0]], first=first)
 
     def norm(self, i: int) -> tuple[Tensor, Tensor]:
         """Return slope and shift (K, 1, H) of hidden layer i's batch norm in prediction mode: y = slope * z + shift."""

@@ -169,9 +169,9 @@ def held_out_scores(problem: Problem, members: Sequence[Member], held_out: HeldO
             weights=[by_number[number].weight for number in numbers],
         )
         with torch_modes(x.device, autograd=False):
-            loss, score = validation.judge(population.scores)
+            loss, score = validation.judge(population.scorer())
             task, metric = problem.task, recipe.watch if recipe.watch in METRICS else problem.task.metric
             if metric != task.metric or (isinstance(task, Regression) and (task.transform or task.limits)):
-                score = validation.figures(metric, tasks, population.scores)
+                score = validation.figures(metric, tasks, population.scorer())
         out |= dict(zip(numbers, zip(loss.tolist(), score.tolist(), strict=True), strict=True))
     return out

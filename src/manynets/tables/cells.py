@@ -117,6 +117,17 @@ def number_cells(table: Table, name: str, reading: Reading = PLAIN) -> NDArray[n
     return values
 
 
+def count_different(values: NDArray[np.float64]) -> int:
+    """Return how many different values there are; all NaN are one.
+
+    >>> count_different(np.array([1.0, np.nan, 2.0, 1.0, np.nan]))
+    3
+    """
+    ordered = np.sort(values)  # NaN comes last
+    present = ordered[: np.searchsorted(ordered, np.nan)]
+    return int(np.count_nonzero(present[1:] != present[:-1])) + bool(len(present)) + (len(present) < len(ordered))
+
+
 def _numbers(table: Table, name: str, reading: Reading) -> NDArray[np.float64]:
     import narwhals as nw
 
@@ -125,7 +136,7 @@ def _numbers(table: Table, name: str, reading: Reading) -> NDArray[np.float64]:
     storage = table.storage(name)
     series = table.series(name)
     if storage in ("number", "bool"):
-        if storage == "bool" or series.dtype == nw.Decimal:
+        if storage == "bool" or table.dtype(name) == nw.Decimal:
             series = series.cast(nw.Float64)
         # whole numbers with gaps as well: PyArrow does not cast them beyond 2^53
         return np.asarray(series.to_numpy(), dtype=np.float64)

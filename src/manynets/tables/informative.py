@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.tables.association import MOST_CLASSES, Association, Codes, association, binned, plain_target, target_scores
-from manynets.tables.cells import factorise, number_cells
+from manynets.tables.cells import count_different, factorise, number_cells
 from manynets.tables.columns import merged, part_codes
 from manynets.tables.dates import DateForm, date_cells
 from manynets.tables.kinds import Column
@@ -28,6 +28,8 @@ FEWEST_FOR_A_COPY, FEWEST_ALONE = 30, 100
 FEWEST_OF_A_CLASS = 5
 FEWEST_CODES, ROWS_PER_CODE, NEIGHBOURS = 17, 10, 4
 """Codes have so many different values, so many rows of each, and so many neighbours are taken together to see whether they are alike."""
+FEW_VALUES = 64
+"""So many of the least values are looked at before all of a column are, to see whether it predicts numbers perfectly."""
 GAIN_OF_CODES, TIMES_OF_CODES = 0.02, 3.0
 """What single values must explain beyond groups of neighbours: so much more of the target, and so many times as much."""
 
@@ -171,31 +173,54 @@ def numbers_of(table: Table, column: Column) -> NDArray[np.float64] | None:
     return number_cells(table, column.name, column.form if isinstance(column.form, Reading) else PLAIN) if numeric else None
 
 
-def leak_of(table: Table, column: Column, y: Any) -> str:
-    """Return how a column gives the target away, or nothing: a copy of it, or what predicts it alone, on the rows of the table."""
-    targets = plain_target(y)
-    targets = targets.reshape(len(targets), -1).T
+class Truth(NamedTuple):
+    """A target (N,) that columns may give away: as float64 where it holds numbers, its scores, its classes and their counts."""
+
+    numbers: NDArray[np.float64] | None
+    scores: NDArray[np.float64]
+    classes: Codes
+    counts: NDArray[np.int64]
+
+
+def truths_of(y: Any) -> list[Truth]:
+    """Return what `leak_of` needs to know of each target in y, (N,) or (N, T)."""
+    targets, out = plain_target(y), []
+    for target in targets.reshape(len(targets), -1).T:
+        classes = _ranks(target)
+        numbers = target.astype(np.float64) if target.dtype.kind in "biuf" else None
+        out.append(Truth(numbers, target_scores(target), classes, np.bincount(classes)))
+    return out
+
+
+def leak_of(table: Table, column: Column, truths: Sequence[Truth]) -> str:
+    """Return how a column gives a target away, or nothing: a copy of it, or what predicts it alone, on the rows of the table."""
     if table.rows < FEWEST_FOR_A_COPY or column.kind == "text" or not column.distinct:
         return ""
     values = numbers_of(table, column)
-    codes = part_codes(table, column.name, column.part)[1] if values is None else _ranks(values)
-    return next((found for target in targets if (found := _leak(values, codes, target))), "")
+    codes: Codes | None = None
+    if values is None:
+        codes = part_codes(table, column.name, column.part)[1]
+        groups = len(np.unique(codes))
+    else:
+        groups = count_different(values)
+    return next((found for truth in truths if (found := _leak(values, codes, groups, truth))), "")
 
 
-def _ranks(values: NDArray[np.float64]) -> Codes:
+def _ranks(values: NDArray[Any]) -> Codes:
     return np.unique(values, return_inverse=True)[1].reshape(-1)
 
 
-def _leak(values: NDArray[np.float64] | None, codes: Codes, y: NDArray[Any]) -> str:
-    scores = target_scores(y)
-    classes = np.unique(y, return_inverse=True)[1].reshape(-1)
-    counts = np.bincount(classes)
-    groups = len(np.unique(codes))
+def _leak(values: NDArray[np.float64] | None, codes: Codes | None, groups: int, truth: Truth) -> str:
+    """Return how a column gives a target away: its numbers (N,), or where it has none its codes, which are in so many groups."""
+    classes, counts, scores, rows = truth.classes, truth.counts, truth.scores, len(truth.classes)
     if len(counts) < 2 or groups < 2:
         return ""
-    if values is not None and y.dtype.kind in "biuf" and np.array_equal(values, y.astype(np.float64)):
+    if values is not None and truth.numbers is not None and np.array_equal(values, truth.numbers):
         return "it is a copy of the target"
+    if codes is None and values is not None and (len(counts) <= MOST_CLASSES or 5 * groups <= rows):
+        codes = _ranks(values)
     if len(counts) <= MOST_CLASSES:
+        assert codes is not None
         if counts.min() < FEWEST_OF_A_CLASS:
             return ""
         pure = len(np.unique(codes * len(counts) + classes)) == groups  # each value has one class
@@ -203,27 +228,38 @@ def _leak(values: NDArray[np.float64] | None, codes: Codes, y: NDArray[Any]) -> 
             return "it is the target under other names"
         by_value = classes[np.argsort(codes, kind="stable")]
         intervals = values is not None and int(np.count_nonzero(np.diff(by_value))) + 1 == len(counts)
-        alone = pure and (intervals or 5 * groups <= len(codes))
-    elif 5 * groups <= len(codes):
+        alone = pure and (intervals or 5 * groups <= rows)
+    elif 5 * groups <= rows:
+        assert codes is not None
         of_group = np.unique(codes, return_inverse=True)[1].reshape(-1)
         means = np.bincount(of_group, weights=scores[:, 0]) / np.bincount(of_group)
         alone = float(np.mean(np.square(scores[:, 0] - means[of_group]))) <= 1e-6 * float(np.var(scores))
     else:
-        alone = values is not None and y.dtype.kind in "biuf" and _interpolates(values, y.astype(np.float64))
-    return "it predicts the target perfectly alone" if alone and len(codes) >= FEWEST_ALONE else ""
+        alone = values is not None and truth.numbers is not None and _interpolates(values, truth.numbers)
+    return "it predicts the target perfectly alone" if alone and rows >= FEWEST_ALONE else ""
 
 
 def _interpolates(values: NDArray[np.float64], y: NDArray[np.float64]) -> bool:
     """Return whether each target is on the line between those of the next smaller and the next larger value."""
-    order = np.lexsort((y, values))
-    x, target = values[order], y[order]
-    present = ~np.isnan(x)
-    x, target = x[present], target[present]
-    if len(x) < 0.99 * len(values):
+    if len(values) > 2 * FEW_VALUES:  # the least values say so of most columns that are far from it
+        few = values < np.partition(values, FEW_VALUES)[FEW_VALUES]
+        size = float(np.abs(y).max()) or 1.0
+        target, line = _interpolated(values[few], y[few])
+        if np.square(target / size - line / size).sum() > 2e-6 * len(y) * np.var(y / size):
+            return False
+    present = ~np.isnan(values)
+    if np.count_nonzero(present) < 0.99 * len(values):
         return False
+    target, line = _interpolated(values[present], y[present])
+    size = float(np.abs(y[present]).max()) or 1.0
+    scaled, line = target / size, line / size
+    return bool(np.mean(np.square(scaled - line)) <= 1e-6 * np.var(scaled))
+
+
+def _interpolated(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the targets of all but the least and the largest value (n - 2,), and what the line between their neighbours has there."""
+    order = np.lexsort((y, x))
+    x, target = x[order], y[order]
     width = x[2:] - x[:-2]
     share = np.divide(x[1:-1] - x[:-2], width, out=np.full(len(width), 0.5), where=width > 0)
-    line = target[:-2] + share * (target[2:] - target[:-2])
-    size = float(np.abs(target).max()) or 1.0
-    scaled, line = target[1:-1] / size, line / size
-    return bool(np.mean(np.square(scaled - line)) <= 1e-6 * np.var(scaled))
+    return target[1:-1], target[:-2] + share * (target[2:] - target[:-2])

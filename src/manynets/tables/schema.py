@@ -13,11 +13,20 @@ from numpy.typing import NDArray
 
 from manynets.errors import DataError, OptionError
 from manynets.tables.association import plain_target, target_scores
-from manynets.tables.cells import NUMBER, bad_number, blank_cells, number_cells, plain_label, points_in_doubt, text_cells
+from manynets.tables.cells import (
+    NUMBER,
+    bad_number,
+    blank_cells,
+    count_different,
+    number_cells,
+    plain_label,
+    points_in_doubt,
+    text_cells,
+)
 from manynets.tables.dates import DateForm, date_cells, is_zone, order_of_numbers
 from manynets.tables.frames import open_table
 from manynets.tables.hashed import holds_words
-from manynets.tables.informative import as_codes, leak_of, reconsidered, sample_rows
+from manynets.tables.informative import as_codes, leak_of, reconsidered, sample_rows, truths_of
 from manynets.tables.kinds import LEFT_OUT, Column, Kind
 from manynets.tables.table import Table, native_type, require
 from manynets.tables.texts import counted, different, meaning_of, meaning_of_all
@@ -103,10 +112,10 @@ def _with_target(
     """Return the columns with what the target says about them."""
     if len(y) != table.rows:
         raise DataError(f"the table has {table.rows} rows and y has {len(y)}; they must have the same number")
-    rows = np.arange(table.rows) if rows is None else rows
-    rows = rows[sample_rows(len(rows))]
-    some, y = table.take(rows), y[rows]
-    scores = target_scores(y)
+    known = np.arange(table.rows) if rows is None else rows
+    known = known[sample_rows(len(known))]
+    some, y = (table, y) if rows is None and len(known) == table.rows else (table.take(known), y[known])
+    scores, truths = target_scores(y), truths_of(y)
     out = []
     for column in columns:
         if column.kind == "dropped" and column.distinct and column.name not in declared:
@@ -114,7 +123,7 @@ def _with_target(
         elif column.kind == "numeric" and column.name not in declared:
             column = as_codes(some, column, scores)
         if column.kind != "dropped":
-            column = replace(column, leak=leak_of(some, column, y))
+            column = replace(column, leak=leak_of(some, column, truths))
         out.append(column)
     return out
 
@@ -162,7 +171,7 @@ def _number_column(table: Table, name: str, declared: Kind | None, reading: Read
     values = number_cells(table, name, reading)
     present = values[~np.isnan(values)]
     exact = _exact_integers(table, name)
-    distinct = int(np.unique(present if exact is None else exact).size)
+    distinct = count_different(present) if exact is None else int(np.unique(exact).size)
     missing = table.rows - present.size
     kind: Kind = declared or ("categorical" if table.storage(name) == "bool" else "numeric")
     if not present.size:
@@ -197,9 +206,8 @@ def _exact_integers(table: Table, name: str) -> np.ndarray[Any, Any] | None:
     """Return the column as integers if all its values are, so that ids above 2^53 stay distinct."""
     if table.array is not None:
         return None
-    series = table.series(name)
-    if series.dtype.is_integer():
-        return np.asarray(series.drop_nulls().to_numpy())
+    if table.dtype(name).is_integer():
+        return np.asarray(table.series(name).drop_nulls().to_numpy())
     if table.storage(name) not in ("text", "mixed"):
         return None
     cells = text_cells(table, name).drop_nulls()

@@ -6,6 +6,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -88,6 +89,8 @@ class Table:
     def piece(self, start: int, stop: int) -> Table:
         """Return rows start to stop of what is in memory, without a copy."""
         stop = min(stop, self.rows)
+        if (start, stop) == (0, self.rows):
+            return self
         if self.taken is not None:
             return replace(self, rows=stop - start, taken=self.taken[start:stop])
         return replace(
@@ -98,12 +101,29 @@ class Table:
             array=None if self.array is None else self.array[start:stop],
         )
 
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """Where the columns of the array are."""
+        return {name: place for place, name in enumerate(self.names)}
+
+    @cached_property
+    def _columns(self) -> dict[str, nw.Series[Any]]:
+        """The columns of the frame that were asked for."""
+        return {}
+
+    @cached_property
+    def _types(self) -> dict[str, tuple[Any, Storage]]:
+        """The types of the columns that were asked for, and how they are stored."""
+        return {}
+
     def _stored(self, name: str) -> nw.Series[Any]:
         """Return a column of the frame or file, with the rows that were not taken too."""
         if self.file is not None:
             return self.file.column(name)
-        assert self.frame is not None
-        return self.frame.get_column(name)
+        if name not in self._columns:  # which narwhals takes longer to make than many columns to be read
+            assert self.frame is not None
+            self._columns[name] = self.frame.get_column(name)
+        return self._columns[name]
 
     def series(self, name: str) -> nw.Series[Any]:
         """Return a column of the frame or file."""
@@ -112,12 +132,22 @@ class Table:
     def numbers(self, name: str) -> NDArray[Any]:
         """Return a column of the array."""
         assert self.array is not None
-        values = self.array[:, self.names.index(name)]
+        values = self.array[:, self._places[name]]
         return values if self.taken is None else values[self.taken]
 
     def storage(self, name: str) -> Storage:
         """Say how a column is stored."""
-        return "number" if self.array is not None else storage_of(self._stored(name))
+        return "number" if self.array is not None else self._type(name)[1]
+
+    def dtype(self, name: str) -> Any:
+        """Return the type of a column of the frame or file, as narwhals has it."""
+        return self._type(name)[0]
+
+    def _type(self, name: str) -> tuple[Any, Storage]:
+        if name not in self._types:
+            series = self._stored(name)
+            self._types[name] = series.dtype, storage_of(series)
+        return self._types[name]
 
     def row(self, index: int) -> str:
         """Return how messages name a row."""
@@ -189,8 +219,9 @@ def require(names: Iterable[str], known: Sequence[str], *, what: str) -> None:
     """
     if isinstance(names, str):
         raise DataError(f"{what} is the text {names!r}, but must be a list of column names; write [{names!r}]")
+    columns = frozenset(known)
     for name in names:
-        if name not in known:
+        if name not in columns:
             near = nearest(str(name), known)
             hint = f"; did you mean {near!r}?" if near else "."
             if look_alike(name, known):

@@ -21,6 +21,7 @@ from manynets.tabular.calibration import Calibrator, calibrators_of, log_losses
 from manynets.tasks import Binary, Regression, Task
 from manynets.tasks.losses import loss_for
 from manynets.tasks.thresholds import best_threshold
+from manynets.training.deadline import Deadline
 from manynets.training.trial import Divergence, Member, Outcome
 
 Array = NDArray[Any]
@@ -66,11 +67,12 @@ def finish(
     calibrate: bool,
     metric: str | None,
     linear: int = 0,
+    limit: Deadline | None = None,
 ) -> TabularFit:
     """Return the model, its output layers calibrated; regression stays within the range of the target.
 
     n_networks: of each setting. The settings that are kept are those whose mean is best out of fold (`_chosen`).
-    linear: how many of the last networks are linear models; `info` has how many of these the model has.
+    linear: how many of the last networks are linear models; `info` has how many of these the model has. limit: when to be done.
     """
     problem, target = data.problem, data.problem.rows.target.cpu().numpy()
     task = problem.task
@@ -101,7 +103,8 @@ def finish(
         model.info["versions"] = versions(linear=True)
     if kept := sum(len(setting.outcomes) for setting in settings if setting.linear):
         model.info["linear"] = kept
-    with_residuals(model, data, [member for setting in settings for member in setting.members])
+    late = None if limit is None or limit.end == math.inf else limit
+    with_residuals(model, data, [member for setting in settings for member in setting.members], limit=late)
     known = [setting.scores for setting in settings if setting.scores is not None]
     out_of_fold = model.mean_logits(np.stack(known)) if known else None
     if metric == "f1" and isinstance(task, Binary) and out_of_fold is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,11 +28,13 @@ PENALTIES = tuple(
 MOST_STEPS = 1000  # of logistic regression
 
 
-def linear_networks(data: TrainingData, members: Sequence[Member], outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Return for each network a linear one, fitted to the same rows; none where there are too many rows or too few, or nothing to fit.
+def linear_models(
+    data: TrainingData, members: Sequence[Member], *, late: Callable[[], bool] = lambda: False
+) -> list[tuple[Array, Array]]:
+    """Return for each network the weights (O, D) and the biases (O,) of a linear model that is fitted to the same rows.
 
-    Numbers get a ridge regression, classes a logistic regression, on the columns that are neither piecewise-linear nor of text. The history
-    stays that of the network.
+    None where there are too many rows or too few, nothing to fit, or one of them is not done before it is late. Numbers get a ridge
+    regression, classes a logistic regression, on the columns that are neither piecewise-linear nor of text.
     """
     rows, task, spec = data.problem.rows, data.problem.task, members[0].spec
     count = len(rows) if data.rows is None else len(data.rows)
@@ -45,15 +47,23 @@ def linear_networks(data: TrainingData, members: Sequence[Member], outcomes: Seq
     x, target = rows.x.double().cpu().numpy(), rows.target.cpu().numpy()
     weight = None if rows.weight is None else rows.weight.double().cpu().numpy()
     out = []
-    for member, outcome in zip(members, outcomes, strict=True):
+    for member in members:
         own = slice(None) if member.rows is None else member.rows
-        found = _fitted(task, x[own][:, plain], target[own], None if weight is None else weight[own])
+        found = None if late() else _fitted(task, x[own][:, plain], target[own], None if weight is None else weight[own])
         if found is None:
             return []
         first = np.zeros((task.outputs, len(plain)))
         first[:, plain] = found[0]
-        out.append(dataclasses.replace(outcome, parameters=_as_network(outcome.parameters, first, found[1]), divergence=None))
+        out.append((first, found[1]))
     return out
+
+
+def linear_networks(models: Sequence[tuple[Array, Array]], outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Return linear models as networks in the shape of others, whose histories they have."""
+    return [
+        dataclasses.replace(outcome, parameters=_as_network(outcome.parameters, *model), divergence=None)
+        for model, outcome in zip(models, outcomes, strict=False)
+    ]
 
 
 def _fitted(task: Task, x: Array, target: Array, weight: Array | None) -> tuple[Array, Array] | None:

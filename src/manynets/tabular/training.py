@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ from manynets.data.duplicates import report_copies
 from manynets.data.tensors import column_variances
 from manynets.distributed import current_ranks
 from manynets.encoding import validation_matrix
-from manynets.errors import OptionError, one_of
+from manynets.errors import OptionError, one_of, warn_user
 from manynets.given import check_lengths, own_validation
 from manynets.prepare import (
     Split,
@@ -34,7 +35,7 @@ from manynets.spec import MLP, Recipe
 from manynets.tables import TableEncoder
 from manynets.tabular.changes import Changes, check_changes
 from manynets.tabular.finish import TabularFit, finish
-from manynets.tabular.linear import linear_networks
+from manynets.tabular.linear import linear_models, linear_networks
 from manynets.tabular.recipe import (
     PRESETS,
     Preset,
@@ -45,17 +46,20 @@ from manynets.tabular.recipe import (
     tabular_recipe,
     varied,
 )
-from manynets.tabular.timing import within
+from manynets.tabular.timing import FEWEST_STEPS, spread_rows, within
 from manynets.targets import ClassWeight, find_target, row_weights, standardised_by
 from manynets.tasks import Task, with_quantiles
 from manynets.tasks.prior import prior_scores
 from manynets.training.checkpoint import Checkpoint
+from manynets.training.deadline import Deadline
 from manynets.training.events import Callback
 from manynets.training.groups import check_fits, train_members
 from manynets.training.progress import Show, progress_callbacks
 from manynets.training.trial import Member
 
 FEWEST_ROWS = 2  # of each fold
+LATE_ROWS = 10_000  # that the variances of the columns are found on once more than half of a time limit is over
+LINEAR = 0.5  # share of the time left that linear models take at most
 
 
 def train_tabular(
@@ -72,16 +76,18 @@ def train_tabular(
     device: str = "auto",
     by: SplitBy | None = None,
     target_transform: Literal["log", "auto"] | None = None,
+    began: float | None = None,
     clock: Callable[[], float] = time.perf_counter,
     **options: Any,
 ) -> TabularFit:
     """Train the default ensemble on a table or an array (N, D), in which NaN is a gap, and y.
 
     validation: None, by which each network validates on another fold; or what `manynets.train` takes, for all networks.
-    encoder: one that is fitted already. declared: drop, categorical and numeric. by: how the rows are split.
+    encoder: one that is fitted already. declared: drop, categorical and numeric. by: how the rows are split. began: see `train_ensemble`.
     options: of `train_ensemble`. For the other arguments see `manynets.train`.
     """
-    began, base = clock(), Recipe(seed=seed, device=device)
+    began, base = clock() if began is None else began, Recipe(seed=seed, device=device)
+    check_time_limit(options.get("time_limit"))
     target = find_target(y, task, target_transform=target_transform)
     own = own_validation(validation)
     if not is_frame(X):
@@ -130,7 +136,8 @@ def train_ensemble(
     hidden: units of each hidden layer, None for those of the recipe. preset: "default"; "fast" with about a quarter of its steps; or "best",
         in which so many networks are trained in each of several settings.
     metric: what the best weights and settings go by, one of `Task.metrics`; with "f1", the threshold of two classes, too. None: the loss.
-    time_limit: seconds after `began` (now, if left out), by `clock`: fewer steps are made where they would take longer.
+    time_limit: seconds after `began` (now, if left out), by `clock`: fewer steps are made where they would take longer, and with less care
+        (`manynets.tabular.timing`). Where it is over before the first step, a warning says so, and as little as possible is done.
     changes: options of the network and the recipe that differ from the default (`manynets.tabular.changes`).
     calibrate: whether scores are calibrated out of fold (`manynets.tabular.calibration`). by: how the folds are split. warn_of_copies: whether
         to count rows that are validated on although an identical one is trained on. For the other arguments see `manynets.train`.
@@ -141,10 +148,8 @@ def train_ensemble(
         one_of(metric, data.problem.task.metrics, what=f"metric of the task {data.problem.task.name!r}")
     if isinstance(n_networks, bool) or not isinstance(n_networks, int | np.integer) or n_networks < 1:
         raise OptionError(f"n_networks is {n_networks!r}, but must be a whole number of at least 1")
-    if time_limit is not None and current_ranks().size > 1:
-        raise OptionError(f"time_limit is {time_limit!r}, but {current_ranks().size} processes train together; leave it out")
-    if time_limit is not None and not (isinstance(time_limit, Real) and time_limit > 0):
-        raise OptionError(f"time_limit is {time_limit!r}, but must be a number of seconds above 0, or None")
+    check_time_limit(time_limit)
+    limit = Deadline(math.inf if time_limit is None else began + time_limit, clock=clock)
     data = dataclasses.replace(data, rows=counted_rows(data.problem, data.rows))
     rows = len(data.problem.rows if data.rows is None else data.rows)
     changes = dict(changes or {}) if hidden is None else {**(changes or {}), "hidden": hidden}
@@ -156,22 +161,49 @@ def train_ensemble(
     check_fits(spec, data.in_features, data.problem.task.outputs, n_networks=int(n_networks))
     base = Recipe(seed=seed, device=device, watch="loss" if metric is None else metric)  # type: ignore[arg-type]
     splits = _splits(data, int(n_networks), seed, by)
-    if warn_of_copies:
+    if warn_of_copies and limit.left > 0:
         report_copies(*copies_held_out(data, splits))
-    members = _members(spec, data, PRESETS[preset], base, int(n_networks), by, changes)
-    deadline = None
+    late = limit.left < clock() - began
+    members = _members(spec, data, PRESETS[preset], base, int(n_networks), by, changes, most=LATE_ROWS if late else None)
+    enough = limit.share(math.inf if late else LINEAR)  # a linear model takes less time than the fewest steps
+    models = [] if changes else linear_models(data, members[: int(n_networks)], late=enough)
+    problem, trained, deadline = data.problem, members, limit
     if time_limit is not None:
-        members, deadline = within(data.problem, members, began + time_limit, clock=clock)
-    keeper = checkpoints_of(data, members, checkpoint=checkpoint, resume=resume, allow_world_size=allow_world_size)
+        problem, trained, deadline = within(data.problem, members, limit, fewest=1 if models else FEWEST_STEPS)
+        if limit.left < 0:
+            _warn_of_limit(time_limit, clock() - began, trained[0].recipe, members[0].recipe, linear=bool(models))
+    keeper = checkpoints_of(data, trained, checkpoint=checkpoint, resume=resume, allow_world_size=allow_world_size)
     listeners = [*progress_callbacks(progress), *callbacks]
-    outcomes = train_members(data.problem, members, callbacks=listeners, keeper=keeper, deadline=deadline)
-    linear = [] if changes else linear_networks(data, members[: int(n_networks)], outcomes[: int(n_networks)])
+    outcomes = train_members(problem, trained, callbacks=listeners, keeper=keeper, deadline=deadline)
+    members = [dataclasses.replace(member, recipe=own.recipe) for member, own in zip(members, trained, strict=True)]
+    linear = linear_networks(models, outcomes)
     members, outcomes = [*members, *members[: len(linear)]], [*outcomes, *linear]
-    fit = finish(data, members, outcomes, n_networks=int(n_networks), calibrate=calibrate, metric=metric, linear=len(linear))
+    fit = finish(
+        data, members, outcomes,
+        n_networks=int(n_networks), calibrate=calibrate, metric=metric, linear=len(linear), limit=limit,
+    )  # fmt: skip
     fit.model.info |= {"preset": preset, "n_networks": int(n_networks)}  # in each setting, of which the model may have several
     if changes:
         fit.model.info["changes"] = changes
     return fit
+
+
+def check_time_limit(time_limit: object) -> None:
+    """Raise OptionError unless this is None, or a number of seconds by which one process trains."""
+    if time_limit is not None and current_ranks().size > 1:
+        raise OptionError(f"time_limit is {time_limit!r}, but {current_ranks().size} processes train together; leave it out")
+    if time_limit is not None and not (isinstance(time_limit, Real) and float(time_limit) > 0):
+        raise OptionError(f"time_limit is {time_limit!r}, but must be a number of seconds above 0, or None")
+
+
+def _warn_of_limit(time_limit: float, seconds: float, made: Recipe, meant: Recipe, *, linear: bool) -> None:
+    """Warn that the time limit was over before the training began."""
+    what = f"the networks make {made.iterations} of {meant.iterations} steps" + (", beside linear models" if linear else "")
+    warn_user(
+        f"time_limit is {time_limit:g} s, but reading and encoding the table, and timing a step, took {seconds:.2g} s: {what}; give more time,"
+        " fewer columns or fewer rows",
+        UserWarning,
+    )
 
 
 def _splits(data: TrainingData, n_networks: int, seed: int, by: SplitBy | None) -> list[Split]:
@@ -187,13 +219,25 @@ def _splits(data: TrainingData, n_networks: int, seed: int, by: SplitBy | None) 
 
 
 def _members(
-    spec: MLP, data: TrainingData, preset: Preset, base: Recipe, n_networks: int, by: SplitBy | None, changes: Changes
+    spec: MLP,
+    data: TrainingData,
+    preset: Preset,
+    base: Recipe,
+    n_networks: int,
+    by: SplitBy | None,
+    changes: Changes,
+    *,
+    most: int | None = None,
 ) -> list[Member]:
-    """Return the networks, n_networks in each setting, each with its start, its recipe and its rows."""
+    """Return the networks, n_networks in each setting, each with its start, its recipe and its rows.
+
+    most: rows that the variances of the columns are found on, None for all.
+    """
     rows, task = data.problem.rows, data.problem.task
     total = len(rows) if rows.weight is None else int(rows.weight.count_nonzero())
     trained = slice(None) if data.rows is None else data.rows
-    variances = column_variances(rows.x, data.rows)
+    varied_on = data.rows if most is None else spread_rows(np.arange(len(rows)) if data.rows is None else data.rows, most)
+    variances = column_variances(rows.x, varied_on)
     weight = None if rows.weight is None else rows.weight.double().cpu().numpy()[trained]
     prior = prior_scores(task, rows.target.cpu().numpy()[trained], weight)
     assert data.encoder is not None

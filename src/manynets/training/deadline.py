@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -20,6 +21,21 @@ class Deadline:
     def __init__(self, end: float, *, clock: Callable[[], float] = time.perf_counter) -> None:
         self.end, self.clock = end, clock
         self._step, self._time, self._pace = -1, 0.0, 0.0
+
+    @property
+    def left(self) -> float:
+        """The seconds that are left, below 0 once it is over."""
+        return self.end - self.clock()
+
+    @property
+    def over(self) -> bool:
+        """Whether it is over."""
+        return self.left <= 0
+
+    def share(self, part: float) -> Callable[[], bool]:
+        """Return a function that says whether this part of the time that is left now is over; never, where none is left."""
+        until = self.clock() + part * self.left if self.left > 0 else math.inf
+        return lambda: self.clock() > until
 
     def steps_left(self, step: int) -> float:
         """Return how many steps fit, after `step` steps; inf at the first call, from which the pace is measured."""

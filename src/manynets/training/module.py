@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -112,6 +112,10 @@ class ModulePopulation:
         self.module.train(training)
         self.take_replaced()
         return two_axes(out, len(x)).detach().unsqueeze(0)
+
+    def scorer(self) -> Callable[[Tensor], Tensor]:
+        """Return `scores`."""
+        return self.scores
 
     def scored(self, x: Tensor, outputs: int) -> Tensor:
         """Return raw scores (N, O) in the mode that the module is in, for autograd; DataError unless there are that many outputs."""

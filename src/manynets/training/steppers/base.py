@@ -129,12 +129,12 @@ class Stepper(abc.ABC):
         """Return the log (K, 3 + M) over the validation rows, whose penalty is 0; None without such rows, or where it was overdue."""
         if self.validation is None:
             return None
-        return self.validation.sums(self.population.scores, overdue, part=self.ranks.part(self.validation.most))
+        return self.validation.sums(self.population.scorer(), overdue, part=self.ranks.part(self.validation.most))
 
     def validation_metric(self, metric: str) -> Host:
         """Return a metric of `Task.metrics` (K,) over the validation rows, which there must be."""
         assert self.validation is not None
-        return self.validation.figures(metric, self.tasks, self.population.scores)
+        return self.validation.figures(metric, self.tasks, self.population.scorer())
 
     def finite(self) -> NDArray[np.bool_]:
         """Return which networks have finite weights and running statistics, (K,); what was infinite in a user's module to begin with may stay so."""
