@@ -147,4 +147,4 @@ def test_the_pictures_of_a_table_name_its_columns_and_the_unit_of_its_target(
     assert {"true price (CHF)", "predicted price (CHF)", "300,000"} <= drawn["predicted"]
     assert {"area", "town=Bern", "town=Chur", "price"} <= drawn["network"]
     assert any("flats.csv" in text for text in drawn["network"])
-    assert "Training of 16 networks: mean and standard deviation" in drawn["history"]  # with the linear ones
+    assert "Training of 8 networks and 8 linear models: mean and standard deviation" in drawn["history"]

@@ -162,7 +162,7 @@ def test_a_sheet_with_a_title_and_a_total(tmp_path: Path) -> None:
     told = " ".join(str(entry.message) for entry in caught)
     for part in ("'May' is read, and not 'June'", "lines above the header", "row of totals"):
         assert part in told
-    (tmp_path / "w.xlsx").write_bytes(b"nonsense")
+    (tmp_path / "w.xlsx").write_bytes(b"\xff\x00nonsense")
     with pytest.raises(DataError, match="cannot be read as a sheet"):
         read_table(tmp_path / "w.xlsx")
     with pytest.raises(DataError, match="sheets are empty"):

@@ -111,7 +111,7 @@ def test_a_column_is_read_once_in_a_row(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_what_is_no_parquet_file(tmp_path: Path) -> None:
-    (tmp_path / "t.parquet").write_bytes(b"nonsense")
+    (tmp_path / "t.parquet").write_bytes(b"\xff\x00nonsense")
     with pytest.raises(DataError, match=r"t\.parquet cannot be read as Parquet"):
         open_file(tmp_path / "t.parquet")
     polars.DataFrame({"a": []}).write_parquet(tmp_path / "e.parquet")

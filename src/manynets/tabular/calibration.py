@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize, minimize_scalar
 
 from manynets.tasks import Regression, Task
 from manynets.tasks.prior import prior_scores
@@ -98,6 +97,8 @@ def _drawn_to_shares(
     scores: Array, target: Array, task: Task, weight: Array | None, temperature: float, factor: float
 ) -> tuple[Calibrator, Calibrator] | None:
     """Return the T and c with the least log loss, and the c with the least for this T times a factor; None if the temperature alone will do."""
+    from scipy.optimize import minimize, minimize_scalar
+
     prior = prior_scores(task, target, weight)
 
     def loss(sharpness_and_share: Array) -> float:
