@@ -53,6 +53,23 @@ def scores_of(parameters: dict[str, Any], x: Any) -> Any:
     return h @ parameters["output.weight"].T + parameters["output.bias"]
 
 
+WIDE = random.normal(size=(900, 120))
+LINEAR = WIDE @ random.normal(size=120)
+
+
+@pytest.mark.parametrize("task", ["numbers", "classes"])
+def test_larger_tables_have_them_where_they_are_far_better(task: str) -> None:
+    y = LINEAR if task == "numbers" else np.digitize(LINEAR, [-8, 8])
+    bent = np.abs(WIDE[:, 0]) if task == "numbers" else np.abs(WIDE[:, 0]) > 0.7
+    options: dict[str, Any] = {"n_networks": 3, "preset": "fast", "progress": False}
+    with_them, in_time = (train_tabular(WIDE[:400], y[:400], **options, time_limit=limit).model for limit in (None, 60))
+    assert with_them.info["linear"] > 0
+    assert "linear" not in in_time.info
+    assert "linear" not in train_tabular(WIDE[:400], bent[:400], **options).model.info
+    better, worse = (model.evaluate(WIDE[400:], y[400:])["loss"] for model in (with_them, in_time))
+    assert better < 0.95 * worse
+
+
 @pytest.mark.parametrize("y", [NUMBERS, CLASSES, CLASSES > 1], ids=["numbers", "classes", "two classes"])
 def test_each_is_the_linear_model_of_the_rows_that_a_network_was_trained_on(monkeypatch: pytest.MonkeyPatch, y: Any) -> None:
     weight = 1.0 + np.arange(ROWS) % 3

@@ -252,7 +252,7 @@ def test_what_is_no_table_file(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=f"ending is not one of .*; .*{advice}"):
             read_table(write(tmp_path, "a,b\n", name))
     for name in ("t.parquet", "t.arrow", "t.csv.gz"):
-        with pytest.raises(DataError, match="is text, whatever its ending: it begins with 'nonsense'; rename it to t.csv"):
+        with pytest.raises(DataError, match=r"is text, whatever its ending: it begins with 'nonsense'; rename it to t\.csv"):
             read_table(write(tmp_path, "nonsense\nmore\n", name))
         with pytest.raises(DataError, match="cannot be read"):
             read_table(write(tmp_path, b"\xff\xfe\x00nonsense", name))

@@ -81,6 +81,14 @@ def log_losses(probability: Array, target: Array, task: Task) -> Array:
     return np.asarray(-np.log(np.maximum(right, 1e-300)).reshape(len(target), -1).mean(axis=1))
 
 
+def calibrated_loss(scores: Array, target: Array, task: Task, weight: Array | None) -> float:
+    """Return the mean squared error of scores (N, O), or the log loss of classes after their temperature."""
+    if isinstance(task, Regression):
+        return float(np.average(((scores - target) ** 2).mean(axis=1), weights=weight))
+    scores = scores / fit_temperature(scores, target, task, weight)
+    return float(np.average(log_losses(task.proba(scores), target, task), weights=weight))
+
+
 def fit_temperature(scores: Array, target: Array, task: Task, weight: Array | None = None) -> float:
     """Return the T that minimises the (weighted) mean log loss of scores / T, for scores (N, O) of rows that were not trained on."""
     scores = scores.astype(np.float64)  # in float32, the probability of a class is 0 where its score is 17 behind

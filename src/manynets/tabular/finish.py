@@ -81,7 +81,7 @@ def finish(
     settings = []
     for start in range(0, len(members), n_networks):
         cut = slice(start, start + n_networks)
-        scores = None if problem.validation is not None else _out_of_fold(data, members[cut], outcomes[cut])
+        scores = None if problem.validation is not None else scores_out_of_fold(data, members[cut], outcomes[cut])
         settings.append(_Setting(members[cut], outcomes[cut], scores, linear=start >= len(members) - linear))
     seen = np.ones(len(target), dtype=bool)
     for setting in settings:
@@ -163,7 +163,7 @@ def _chosen(
     return kept
 
 
-def _out_of_fold(data: TrainingData, members: Sequence[Member], outcomes: Sequence[Outcome]) -> Array | None:
+def scores_out_of_fold(data: TrainingData, members: Sequence[Member], outcomes: Sequence[Outcome]) -> Array | None:
     """Return the mean scores (N, O) of each row by the networks that validated on it, NaN for rows that none did; None without any."""
     spec = members[0].spec
     if all(member.validation_rows is None for member in members) or not isinstance(spec, MLP):

@@ -1,4 +1,4 @@
-"""Linear models among the networks of the default ensemble, for tables so small that networks alone predict worse than these.
+"""Linear models among the networks of the default ensemble, for tables that are so small, or so linear, that networks alone predict worse.
 
 Each is fitted to the rows that a network was trained on, and is stored as a network of the same shape: as silu(z) - silu(-z) = z, two units
 of each layer pass a score on unchanged.
@@ -16,12 +16,16 @@ from numpy.typing import NDArray
 
 from manynets.prepare import TrainingData
 from manynets.spec import MLP
+from manynets.tabular.calibration import calibrated_loss
+from manynets.tabular.finish import scores_out_of_fold
 from manynets.tasks import Multilabel, Regression, Task
 from manynets.training.trial import Member, Outcome
 
 Array = NDArray[Any]
 
-FEWEST_ROWS, FEW_ROWS = 10, 200  # with fewer rows there is too little to fit, and from FEW_ROWS on networks do without
+FEWEST_ROWS, FEW_ROWS = 10, 200  # with fewer rows there is too little to fit, and from FEW_ROWS on networks mostly do without
+MOST_ROWS, MOST_NUMBERS = 8000, 10_000_000  # rows, and rows x columns x scores, up to which they are tried
+FAR_BETTER = 0.9  # the loss of a linear model by that of a network, where a mean of networks does not make up for it
 PENALTIES = tuple(
     10.0**power for power in range(-2, 5)
 )  # of ridge regression, which takes the one that is best when single rows are left out
@@ -29,19 +33,18 @@ MOST_STEPS = 1000  # of logistic regression
 
 
 def linear_models(
-    data: TrainingData, members: Sequence[Member], *, late: Callable[[], bool] = lambda: False
+    data: TrainingData, members: Sequence[Member], *, late: Callable[[], bool] = lambda: False, most: int = FEW_ROWS - 1
 ) -> list[tuple[Array, Array]]:
     """Return for each network the weights (O, D) and the biases (O,) of a linear model that is fitted to the same rows.
 
-    None where there are too many rows or too few, nothing to fit, or one of them is not done before it is late. Numbers get a ridge
+    None where there are more than the most rows or too few, nothing to fit, or one of them is not done before it is late. Numbers get a ridge
     regression, classes a logistic regression, on the columns that are neither piecewise-linear nor of text.
     """
     rows, task, spec = data.problem.rows, data.problem.task, members[0].spec
     count = len(rows) if data.rows is None else len(data.rows)
     assert isinstance(spec, MLP)
-    few = FEWEST_ROWS <= count < FEW_ROWS and 2 * task.outputs <= min(spec.hidden)
-    assert data.encoder is not None
-    plain = ~(data.encoder.piecewise | data.encoder.hashed)
+    few = FEWEST_ROWS <= count <= most and 2 * task.outputs <= min(spec.hidden)
+    plain = _plain(data)
     if not few or isinstance(task, Multilabel) or not plain.any() or any(member.validation_rows is None for member in members):
         return []
     x, target = rows.x.double().cpu().numpy(), rows.target.cpu().numpy()
@@ -58,12 +61,36 @@ def linear_models(
     return out
 
 
+def better_linear_models(data: TrainingData, members: Sequence[Member], outcomes: Sequence[Outcome]) -> list[tuple[Array, Array]]:
+    """Return what `linear_models` does for more rows, where the first of them is far better than the first network on rows new to both."""
+    rows, task, held_out = data.problem.rows, data.problem.task, members[0].validation_rows
+    count = len(rows) if data.rows is None else len(data.rows)
+    width = int(_plain(data).sum())
+    if not FEW_ROWS <= count <= MOST_ROWS or count * width * task.outputs > MOST_NUMBERS or held_out is None:
+        return []
+    first, network = linear_models(data, members[:1], most=MOST_ROWS), scores_out_of_fold(data, members[:1], outcomes[:1])
+    if not first or network is None:
+        return []
+    weight, bias = first[0]
+    linear = rows.x[held_out].double().cpu().numpy() @ weight.T + bias
+    target = rows.target[held_out].cpu().numpy()
+    counted = None if rows.weight is None else rows.weight[held_out].double().cpu().numpy()
+    loss, of_network = (calibrated_loss(scores, target, task, counted) for scores in (linear, network[held_out]))
+    return first + linear_models(data, members[1:], most=MOST_ROWS) if loss < FAR_BETTER * of_network else []
+
+
 def linear_networks(models: Sequence[tuple[Array, Array]], outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Return linear models as networks in the shape of others, whose histories they have."""
     return [
         dataclasses.replace(outcome, parameters=_as_network(outcome.parameters, *model), divergence=None)
         for model, outcome in zip(models, outcomes, strict=False)
     ]
+
+
+def _plain(data: TrainingData) -> Array:
+    """Return which columns are neither piecewise-linear nor of text (D,)."""
+    assert data.encoder is not None
+    return ~(data.encoder.piecewise | data.encoder.hashed)
 
 
 def _fitted(task: Task, x: Array, target: Array, weight: Array | None) -> tuple[Array, Array] | None:

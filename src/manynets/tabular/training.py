@@ -35,7 +35,7 @@ from manynets.spec import MLP, Recipe
 from manynets.tables import TableEncoder
 from manynets.tabular.changes import Changes, check_changes
 from manynets.tabular.finish import TabularFit, finish
-from manynets.tabular.linear import linear_models, linear_networks
+from manynets.tabular.linear import better_linear_models, linear_models, linear_networks
 from manynets.tabular.recipe import (
     PRESETS,
     Preset,
@@ -176,6 +176,8 @@ def train_ensemble(
     listeners = [*progress_callbacks(progress), *callbacks]
     outcomes = train_members(problem, trained, callbacks=listeners, keeper=keeper, deadline=deadline)
     members = [dataclasses.replace(member, recipe=own.recipe) for member, own in zip(members, trained, strict=True)]
+    if not changes and time_limit is None:
+        models = models or better_linear_models(data, members[: int(n_networks)], outcomes)
     linear = linear_networks(models, outcomes)
     members, outcomes = [*members, *members[: len(linear)]], [*outcomes, *linear]
     fit = finish(
