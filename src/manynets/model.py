@@ -24,7 +24,7 @@ from manynets.nn.core_scores import takes_scores
 from manynets.nn.network import build
 from manynets.nn.population import Population, all_finite
 from manynets.nn.shape import Shape
-from manynets.saved_model import HISTORY, SavedModel, in_run_folder, saved_from, unsound
+from manynets.saved_model import FEWEST_AT_ONCE, HISTORY, SavedModel, in_run_folder, saved_from, unsound
 from manynets.spec import MLP, Recipe, to_json
 from manynets.spec.lessons import no_attribute
 from manynets.spec.metadata import check_device
@@ -120,7 +120,7 @@ class Model(ModelTools):
             return MODULE_ROWS
         shape = self._population.shape
         widest = shape.widest
-        return max(1, ROWS_AT_ONCE[self.device.type] // (widest * self.size))
+        return max(FEWEST_AT_ONCE, ROWS_AT_ONCE[self.device.type] // (widest * self.size))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle, copy: by what the model is made of, once (views of one tensor would be written each with the whole of it).

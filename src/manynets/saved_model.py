@@ -31,6 +31,8 @@ _OPTIONAL = {"residuals"}
 _FIELDS = {"spec", "task", "recipe", "in_features", "encoder", "networks", "history", "info"}
 ROWS_AT_ONCE = 1 << 17
 """Numbers in the widest layer of a prediction chunk: it and the next stay in the cache of a core."""
+FEWEST_AT_ONCE = 64
+"""Rows of a prediction chunk at least: with fewer, a large first layer is read more often than it is multiplied."""
 QUICK = 2e10
 """Multiplications that NumPy makes in less time than torch takes to load."""
 SLOW_ACTIVATIONS = ("gelu",)  # which NumPy has no function for
@@ -99,7 +101,7 @@ class SavedModel(Predictor):
     def rows_at_once(self) -> int:
         """How many rows are computed together."""
         assert self.spec is not None, "a user's own module is torch's"
-        return max(1, ROWS_AT_ONCE // max(self.in_features, self.task.outputs, *self.spec.hidden))
+        return max(FEWEST_AT_ONCE, ROWS_AT_ONCE // max(self.in_features, self.task.outputs, *self.spec.hidden))
 
     def logits(self, x: Any) -> Array:
         """Return logits (raw scores) (K, N, O) of every network for X (N, D), an array or a frame; computed in chunks."""

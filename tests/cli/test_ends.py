@@ -31,17 +31,18 @@ def test_a_signal_in_a_destructor_is_not_lost(number: int) -> None:
     assert stopped.value.number == number
 
 
-def test_a_signal_that_comes_while_a_lost_one_is_sent_again_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_that_is_sent_again_too_soon_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     class Dropped:
         def __del__(self) -> None:
             signal.raise_signal(signal.SIGTERM)
 
     class Timer(threading.Timer):
         def start(self) -> None:
-            if not started:
+            if started:
+                super().start()
+            else:  # its time is over before Python has left the hook
                 started.append(True)
                 signal.raise_signal(signal.SIGTERM)
-            super().start()
 
     def work() -> None:
         with handled_signals():
