@@ -107,7 +107,7 @@ def test_the_page_of_the_api_asks_for_the_token(tmp_path: Path, monkeypatch: pyt
 
 def test_numbers_are_rounded_and_outputs_are_named(tmp_path: Path) -> None:
     x = np.arange(120) % 5
-    y = np.stack([x * 2e4 + np.sin(np.arange(120)), -x / 7], axis=1)
+    y = np.stack([x * 2e4 + np.sin(np.arange(120)), -x / 7 + np.cos(np.arange(120)) / 50], axis=1)
     frame = polars.DataFrame({"rooms": x, "built": 1950 + x})
     fitted(frame, polars.DataFrame(y, schema=["price", "rate"]), validation=0.3).save(tmp_path / "m.safetensors")
     server = Server(tmp_path / "m.safetensors")

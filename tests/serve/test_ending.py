@@ -124,7 +124,7 @@ def wait_until_refused(address: tuple[str, int]) -> None:
             time.sleep(0.05)
 
 
-def test_a_request_that_has_arrived_is_answered_though_the_server_has_not_read_it(loop: str) -> None:
+def test_a_request_that_has_arrived_unread_is_answered(loop: str) -> None:
     with Stopped(loop) as server:
         idle, quiet, half, last = (server.connect() for _ in range(4))
         for connection in (idle, quiet):
