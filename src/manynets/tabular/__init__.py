@@ -26,9 +26,9 @@ in training.
 
 Settings. A table of at most 8,000 rows with columns of text gets as many networks again, without those columns; one of fewer than 200 rows
 as many linear models, and so does one of up to 8,000 rows where the first of them is far better than the first network
-(`manynets.tabular.linear`); the preset "best" trains each network in two more settings. The best setting out of fold
-is kept, and of the others, in their order, those with which the mean of the out-of-fold predictions becomes better (greedy selection,
-Caruana et al. 2004, without repetition).
+(`manynets.tabular.linear`); the preset "best" trains each network in two more settings. The best setting out of fold is kept, and of the
+others, in their order, those with which the mean of the out-of-fold predictions becomes better (greedy selection, Caruana et al. 2004,
+without repetition).
 
 Sources: Holzmueller et al. 2024 (RealMLP), Gorishniy et al. 2022 and 2025 (piecewise-linear embeddings, TabM), Caruana et al. 2004 (ensemble
 selection).
