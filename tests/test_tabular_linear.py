@@ -12,7 +12,6 @@ import pytest
 from sklearn.linear_model import LogisticRegression, RidgeCV
 
 import manynets as mn
-from manynets.display import networks_text
 from manynets.results import versions
 from manynets.tabular import TabularFit, train_tabular
 from manynets.tabular.linear import PENALTIES, _fitted, linear_models, linear_networks
@@ -156,7 +155,6 @@ def test_the_summary_tells_them_apart(monkeypatch: pytest.MonkeyPatch, tmp_path:
         text = dict(one.summary_rows())["network"]
         assert text.endswith(f"{linear} linear models, {model.parameters:,} parameters each")
         assert text.startswith("4 networks " if networks else "4 linear models")
-    assert networks_text((8,), "relu", networks=4, linear=4) == "4 linear models"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from manynets.cli.arguments import Header, JsonLine, Target, argument, option
 from manynets.cli.bounded import metrics_of
-from manynets.cli.report import console_for, describe, note, print_json, print_metrics, print_table
+from manynets.cli.report import console_for, describe_model, note, print_json, print_metrics, print_table
 from manynets.cli.saved_runs import open_run
 from manynets.errors import DataError, OptionError
 
@@ -40,7 +40,7 @@ def compare(
     rows = [
         (
             name,
-            describe(run.model.spec, run.model.recipe, run.model.size, linear=run.model.info.get("linear", 0)),
+            describe_model(run.model),
             f"{run.model.parameters:,}",
             f"{run.model.info.get('seconds', 0.0):.1f}",
         )
