@@ -27,7 +27,6 @@ def compare(
     manynets compare runs/houses-1 runs/houses-2
     manynets compare runs/houses-1 runs/houses-sweep-1 --data sold_houses.csv
     """
-
     if len(runs) < 2:
         raise OptionError(f"there is only one run, {runs[0]}, and nothing to compare it with; give two or more")
     console = console_for(to_stderr=json_line)
