@@ -165,7 +165,7 @@ def test_rows_count_by_their_weight_in_the_share_of_the_prior() -> None:
     assert_close(weighted.scores(scores), repeated.scores(scores), "numeric")
 
 
-def test_numbers_about_which_the_scores_say_little_are_drawn_to_their_mean() -> None:
+def test_numbers_about_which_the_scores_say_little_are_shrunk_towards_their_mean() -> None:
     source = np.random.default_rng(1)
     scores = source.standard_normal((2000, 3))
     target = 5 + np.stack([source.standard_normal(2000), 0.5 * scores[:, 1], 0.8 * scores[:, 2]], axis=1)
@@ -190,7 +190,7 @@ def test_a_wild_score_does_not_draw_all_numbers_to_the_mean() -> None:
 
 
 @pytest.mark.parametrize("metric", [None, "f1"])
-def test_the_model_and_the_scores_out_of_fold_are_drawn_to_the_shares_alike(metric: Any) -> None:
+def test_the_model_and_the_scores_out_of_fold_are_shrunk_towards_the_shares_alike(metric: Any) -> None:
     y = np.random.default_rng(3).random(ROWS) < 0.2
     spec = mn.MLP(hidden=())
     data = prepare(X, y, RECIPE, scaling=False)
@@ -211,7 +211,7 @@ def test_the_model_and_the_scores_out_of_fold_are_drawn_to_the_shares_alike(metr
     assert drawn.model.predict_proba(X)[:, 1].mean() == pytest.approx(y.mean(), abs=0.02)
 
 
-def test_numbers_of_a_model_are_drawn_to_their_mean_unless_medians_are_asked_for() -> None:
+def test_numbers_of_a_model_are_shrunk_towards_their_mean_unless_medians_are_asked_for() -> None:
     y = np.random.default_rng(3).standard_normal(ROWS) + 7
     model = mn.TabularRegressor(n_networks=4, random_state=0).fit(X, y).model_
     assert model.predict(X).std() < 0.1 * y.std()

@@ -173,16 +173,15 @@ def layers_text(hidden: Sequence[int], activation: str) -> str:
     return f"{'-'.join(map(str, hidden))} {activation}" if hidden else "linear"
 
 
-def networks_text(hidden: Sequence[int], activation: str, *, networks: int, linear: int = 0) -> str:
-    """Return so many networks in a few words. linear: how many of them are linear models that are written as networks.
+def networks_text(networks: int, linear: int = 0, *, layers: str = "") -> str:
+    """Return how many networks there are, of which some are linear models. layers: those of each network.
 
-    >>> networks_text((64,), "relu", networks=1), networks_text((64,), "relu", networks=16, linear=8)
-    ('64 relu', '8 networks 64 relu and 8 linear models')
+    >>> networks_text(16, 8), networks_text(8, 8), networks_text(16, 8, layers="64 relu")
+    ('8 networks and 8 linear models', '8 linear models', '8 networks 64 relu and 8 linear models')
     """
-    text, own = layers_text(hidden, activation), networks - linear
-    if linear:
-        text = (f"{counted(own, 'network')} {text} and " if own else "") + counted(linear, "linear model")
-    return f"{own} networks {text}" if own > 1 and not linear else text
+    own = f"{counted(networks - linear, 'network')} {layers}".rstrip()
+    models = counted(linear, "linear model")
+    return own if not linear else f"{own} and {models}" if linear < networks else models
 
 
 def html_table(names: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "") -> str:

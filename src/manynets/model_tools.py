@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.data.check import as_weights
-from manynets.display import aligned, bytes_text, counted, epoch_text, html_table, networks_text
+from manynets.display import aligned, bytes_text, counted, epoch_text, html_table, layers_text, networks_text
 from manynets.errors import DataError, OptionError, check_rows
 from manynets.hooks import hook
 from manynets.nn.shape import layer_rows
@@ -60,8 +60,8 @@ class ModelTools(Predictor):
         if self.spec is None:
             own = type(self.module).__name__
             return f"{self.size} networks {own}" if self.size > 1 else own
-        linear = self.info.get("linear", 0)
-        return networks_text(self.spec.hidden, self.spec.activation, networks=self.size, linear=linear)
+        layers, linear = layers_text(self.spec.hidden, self.spec.activation), self.info.get("linear", 0)
+        return networks_text(self.size, linear, layers=layers) if self.size > 1 or linear else layers
 
     def _repr_html_(self) -> str:
         return html_table(["", ""], self.summary_rows(), title=task_text(self.task))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from manynets.cli.signals import Stopped, handled_signals
+from manynets.cli.signals import AGAIN, Stopped, handled_signals
 from tests.cli.conftest import KIND, Call
 
 
@@ -50,9 +50,16 @@ def test_a_signal_that_is_sent_again_too_soon_is_not_lost(monkeypatch: pytest.Mo
             time.sleep(5)
 
     started: list[bool] = []
+    late: list[int] = []
     monkeypatch.setattr(threading, "Timer", Timer)
-    with pytest.raises(Stopped):
-        work()
+    before = signal.signal(signal.SIGTERM, lambda number, _: late.append(number))
+    try:
+        with pytest.raises(Stopped):
+            work()
+        time.sleep(10 * AGAIN)  # in which the second one would come
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert not late
 
 
 SWEEP = ("sweep", *KIND, "--out", "swept", "--grid", "lr=0.1,0.2")

@@ -120,7 +120,7 @@ def test_linear_models_are_told_and_repeated(call: Call, tmp_path: Path) -> None
     (tmp_path / "line.csv").write_text("\n".join(["a,b,c,d,e,f,y", *lines]))
     call("train", "line.csv", "--target", "y", "--preset", "fast", "--n-networks", "2", "--out", "run", "-q")
     shown = call("show", "run").out
-    assert "2 of them linear models" in shown
+    assert "run: 2 linear models · adamw" in shown
     assert "scikit-learn" in shown
     again = call("rerun", "run").out
     assert "matched bit for bit" in again

@@ -60,7 +60,6 @@ def checkpoint_interval(text: str | None) -> dict[str, Any]:
 
 def portable_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options as JSON that means the same in any folder."""
-
     out = {name: value for name, value in options.items() if name not in _WITH_RESUME | {"out", "overwrite"}}
     for name in DATA_PATHS:
         if out.get(name) is not None and (name != "data" or is_file_name(out[name])):
@@ -162,7 +161,6 @@ class _PartFolder:
     """
 
     def __init__(self, run: str | os.PathLike[str], options: Mapping[str, Any], every: Mapping[str, Any]) -> None:
-
         self.run, self.options, self.every = Path(run), options, every
         self.path = part_folder(run)
         self.before = _inode(run)

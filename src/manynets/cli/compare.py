@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from manynets.cli.arguments import Header, JsonLine, Target, argument, option
 from manynets.cli.bounded import metrics_of
-from manynets.cli.report import console_for, describe, note, print_json, print_metrics, print_table
+from manynets.cli.report import console_for, describe_model, note, print_json, print_metrics, print_table
 from manynets.cli.saved_runs import open_run
 from manynets.errors import DataError, OptionError
 
@@ -27,7 +27,6 @@ def compare(
     manynets compare runs/houses-1 runs/houses-2
     manynets compare runs/houses-1 runs/houses-sweep-1 --data sold_houses.csv
     """
-
     if len(runs) < 2:
         raise OptionError(f"there is only one run, {runs[0]}, and nothing to compare it with; give two or more")
     console = console_for(to_stderr=json_line)
@@ -40,7 +39,7 @@ def compare(
     rows = [
         (
             name,
-            describe(run.model.spec, run.model.recipe, run.model.size, linear=run.model.info.get("linear", 0)),
+            describe_model(run.model),
             f"{run.model.parameters:,}",
             f"{run.model.info.get('seconds', 0.0):.1f}",
         )

@@ -28,7 +28,6 @@ def doctor(json_line: Annotated[bool, option("--json", help="Print one JSON obje
 
 
 def _print(found: dict[str, Any], troubles: list[Any]) -> None:
-
     console = console_for()
     versions = {name: version or "not installed" for name, version in found["versions"].items()}
     print_table(console, ["package", "version"], list(versions.items()))

@@ -131,7 +131,6 @@ def _whole(run: SavedRun, data: str | None, X: Any, name: str) -> tuple[Any, str
 
 
 def _print_importance(console: Console, importance: Importance, rows: int, name: str) -> None:
-
     ranked = importance.ranked()
     most = max(max(mean for _, mean, _ in ranked), 0.0)
     shown = []
@@ -146,7 +145,6 @@ def _print_importance(console: Console, importance: Importance, rows: int, name:
 
 
 def _print_dependence(console: Console, found: Dependence) -> None:
-
     found = found.gathered()
     means, names = found.by_output(), found.outputs[1:] if found.two_classes else found.outputs
     values = found.texts()[0]
@@ -156,7 +154,6 @@ def _print_dependence(console: Console, found: Dependence) -> None:
 
 
 def _print_pair(console: Console, found: Dependence) -> None:
-
     (down, across), names = found.texts(), found.columns
     turned = len(across) > len(down)  # the more values go down
     if turned:
@@ -174,7 +171,6 @@ def _print_pair(console: Console, found: Dependence) -> None:
 
 def _note_targets(console: Console, count: int) -> None:
     """Say where some of the targets are not shown."""
-
     if count > MOST_TARGETS:
         note(console, f"{MOST_TARGETS} of the {count} targets are shown; --json has all")
 
@@ -213,12 +209,10 @@ def _largest_errors(console: Console, model: Any, X: Any, y: Any, *, most: int, 
 
 
 def _text(value: Any) -> str:
-
     return str(value) if isinstance(value, str | bool | int) else cell_text(value)
 
 
 def _print_contributions(console: Console, found: Contributions, rows: list[int], name: str) -> None:
-
     for at, row in enumerate(rows):
         several = len(found.outputs)
         values, base, prediction = found.values[at].reshape(-1, several), found.base.reshape(-1), found.prediction[at].reshape(-1)

@@ -26,7 +26,7 @@ from manynets.cli.fingerprint import hashes_of_parts
 from manynets.cli.origin import origin_of, stem_of
 from manynets.cli.preset import PLAIN, EncodedSource, changes_of, check_preset, plain_note, preset_of, takes_shifts, train_preset
 from manynets.cli.recipe import Options, flag_of, network_of, quantiles_of, recipe_of, recipe_with_shifts
-from manynets.cli.report import console_for, describe, note, print_layers, print_schema
+from manynets.cli.report import console_for, describe, describe_model, note, print_layers, print_schema
 from manynets.cli.table_columns import taken_as_classes
 from manynets.cli.thresholds import read_threshold, threshold_for
 from manynets.cli.tracking import check_track, tracking
@@ -159,7 +159,7 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
             model,
             parts[test_part],
             tested,
-            title=f"{source.name} · {describe(model.spec, model.recipe, data.networks)}",
+            title=f"{source.name} · {describe_model(model)}",
             class_names=source.class_names,
             image_shape=source.image_shape,
             target=name_of_target(origin.get("target", []), source.unit),

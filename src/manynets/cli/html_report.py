@@ -101,7 +101,6 @@ def write_report_of(
 
 
 def _data(run: SavedRun) -> dict[str, str]:
-
     data: dict[str, Any] = run.config.get("data", {})
     facts = {"Data": str(data.get("path") or data.get("name"))}
     for name, found in run.config.get("fingerprint", {}).items():

@@ -101,7 +101,6 @@ def _print(console: Console, name: str, found: Inspection) -> None:
 
 
 def _described(target: InspectedTarget) -> str:
-
     if target.classes is None:
         least, *_, largest = quartiles = target.quartiles or (0.0,)
         low, middle, high = map(number_text, (least, quartiles[len(quartiles) // 2], largest))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from manynets.cli.arguments import JsonLine, RunFolder, option
 from manynets.cli.bounded import metrics_of
-from manynets.cli.report import console_for, describe, note, print_json
+from manynets.cli.report import console_for, describe_model, note, print_json
 from manynets.cli.saved_runs import open_run, sweep_of
 from manynets.errors import ManynetsError, OptionError, one_of
 
@@ -176,7 +176,7 @@ def _drawn(run: SavedRun, kinds: list[str], *, must: bool) -> tuple[dict[str, An
             kinds = [kind for kind in kinds if kind in alone]
     origin = run.config.get("data", {})
     name = origin.get("name") or os.path.basename(origin.get("path") or "") or run.folder.name
-    title = f"{name} · {describe(model.spec, model.recipe, model.size)}"
+    title = f"{name} · {describe_model(model)}"
     names = run.config.get("class_names")
     target = name_of_target(origin.get("target", []), run.config.get("target_unit"))
     shared = pictures_of(

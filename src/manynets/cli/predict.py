@@ -103,7 +103,6 @@ def _chosen(beside: dict[str, Any], columns: str | None) -> dict[str, Any]:
 
 
 def _write_out(text: str) -> None:
-
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError as error:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from manynets.cli.wording import in_flags
-from manynets.display import HEADINGS, cell_text, counted, layers_text, number_text
+from manynets.display import HEADINGS, cell_text, counted, layers_text, networks_text, number_text
 from manynets.spec import EPOCHS, MLP, Recipe
 
 if TYPE_CHECKING:
@@ -71,9 +71,8 @@ def describe(spec: MLP | None, recipe: Recipe, networks: int = 1, *, linear: int
     >>> describe(MLP(), Recipe(epochs=3, batch_size=128))
     '256-256 relu · adamw lr 0.001 · batch 128 · 3 epochs · seed 0'
     """
-    words = [f"{networks} networks"] if networks > 1 else []
-    words += [f"{linear} of them linear models"] if linear else []
-    if spec is not None:
+    words = [networks_text(networks, linear)] if networks > 1 or linear else []
+    if spec is not None and linear < networks:
         words.append(layers_text(spec.hidden, spec.activation))
         words += ["batch norm"] if spec.batch_norm else []
         if any(spec.dropouts):
@@ -86,6 +85,11 @@ def describe(spec: MLP | None, recipe: Recipe, networks: int = 1, *, linear: int
     words += [f"batch {recipe.batch_size}"] if recipe.batch_size else []
     words.append(counted(recipe.iterations, "step") if recipe.iterations else counted(recipe.epochs or EPOCHS, "epoch"))
     return " · ".join([*words, f"seed {recipe.seed}"])
+
+
+def describe_model(model: Any) -> str:
+    """Return one line that describes a model and its training."""
+    return describe(model.spec, model.recipe, model.size, linear=model.info.get("linear", 0))
 
 
 def print_layers(console: Console, model: Any, spec: Any, networks: int) -> None:

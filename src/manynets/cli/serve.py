@@ -73,7 +73,6 @@ def serve(
 
 def _named(runs: list[str]) -> dict[str, str]:
     """Return the paths by name. Errors: OptionError for a name that occurs twice."""
-
     found: dict[str, str] = {}
     for text in runs:
         name, sign, path = text.partition("=")

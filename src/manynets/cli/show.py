@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from manynets.cli.arguments import RunFolder
-from manynets.cli.report import console_for, describe, note, print_classes, print_layers, print_metrics, print_table
+from manynets.cli.report import console_for, describe_model, note, print_classes, print_layers, print_metrics, print_table
 from manynets.cli.saved_runs import open_run, sweep_of, unended_sweep
 
 
@@ -36,7 +36,7 @@ def show(run: RunFolder) -> None:
     found = open_run(run)
     model = found.saved  # which needs no torch
     data = found.config.get("data", {})
-    text = describe(model.spec, model.recipe, model.size, linear=model.info.get("linear", 0))
+    text = describe_model(model)
     console.print(f"{found.folder}: {text}", style="bold")
     if model.spec is not None:
         print_layers(console, model, model.spec, model.size)

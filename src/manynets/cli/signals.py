@@ -32,7 +32,6 @@ def handled_signals() -> Iterator[None]:
         return
     before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
     report = sys.unraisablehook
-
     sys.unraisablehook = functools.partial(_send_lost_again, report=report)
     try:
         yield
@@ -58,9 +57,14 @@ def _is_in_hook(frame: FrameType | None) -> bool:
 
 
 def _send_again(number: int) -> None:
-    """Send a signal to the main thread a little later: Python drops what is raised in a destructor or a weak reference's callback."""
+    """Send a signal to the main thread a little later: Python drops what is raised in a destructor or a weak reference's callback.
+
+    Once `handled_signals` is over, none is sent: it would have its usual effect, and end a process that is ending already without a word.
+    """
 
     def send() -> None:
+        if signal.getsignal(number) is not _stop:
+            return
         if hasattr(signal, "pthread_kill") and (main := threading.main_thread().ident) is not None:
             signal.pthread_kill(main, number)  # which also wakes it up
         else:

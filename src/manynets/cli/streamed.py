@@ -18,7 +18,7 @@ from manynets.cli.diverged import refuse_untrained
 from manynets.cli.origin import name_of, stem_of
 from manynets.cli.preset import changes_of, preset_of_table
 from manynets.cli.recipe import Options, flag_of, network_of, recipe_of
-from manynets.cli.report import describe, note, print_layers, print_schema
+from manynets.cli.report import describe, describe_model, note, print_layers, print_schema
 from manynets.cli.table_columns import columns_named, leak_notes
 from manynets.cli.written import write_trained
 from manynets.data.stream.limit import memory_bytes
@@ -194,7 +194,7 @@ def _write(
     known["fingerprint"] = {name_of(files.name): {"sha256": files.fingerprint, "rows": files.rows, "columns": len(files.names)}}
     known["stream"] = {name: getattr(split, name) for name in ("seed", "validation", "test", "group")}
     known["stream"]["memory_limit"] = options["memory_limit"]
-    title = f"{stem_of(origin)} · {describe(model.spec, model.recipe, model.size)}"
+    title = f"{stem_of(origin)} · {describe_model(model)}"
     return write_trained(
         folder,
         model,

@@ -13,7 +13,7 @@ from manynets.cli.diverged import diverged_words
 from manynets.cli.recipe import Options
 from manynets.cli.report import note, print_classes, print_json, print_metrics
 from manynets.cli.thresholds import threshold_words
-from manynets.display import counted
+from manynets.display import networks_text
 from manynets.spec import to_json
 
 
@@ -56,7 +56,7 @@ def write_trained(
     shown = {(titles or {}).get(name, name): values for name, values in metrics.items()}
     print_metrics(console, shown, baselines=baselines, remark=diverged_words(model))
     if linear := model.info.get("linear"):
-        note(console, linear_words(model.size - linear, linear))
+        note(console, linear_words(model.size, linear))
     if rule := threshold_words(model.task, names=config["class_names"]):
         note(console, f"{rule}; the accuracy in the progress and the history is that of the most probable class")
     if remark:
@@ -88,8 +88,12 @@ def write_trained(
 def linear_words(networks: int, linear: int) -> str:
     """Say that linear models are in a model of the default for tables.
 
-    >>> linear_words(0, 8)
+    >>> linear_words(8, 8)
     'the model is the mean of 8 linear models, which predict the held-out rows best; the progress is that of the networks'
     """
-    what = " and ".join([*([counted(networks, "network")] if networks else []), counted(linear, "linear model")])
-    return f"the model is the mean of {what}, which predict the held-out rows best; the progress is that of the networks"
+    what = (
+        "a linear model, which predicts"
+        if linear == networks == 1
+        else f"the mean of {networks_text(networks, linear)}, which predict"
+    )
+    return f"the model is {what} the held-out rows best; the progress is that of the networks"

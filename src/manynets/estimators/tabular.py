@@ -111,7 +111,7 @@ class TabularClassifier(ClassifierMixin, _Tabular):
     time_limit: seconds that a fit may take; fewer steps are made where the preset's would take longer. Where reading the table takes longer,
         a warning says so, and the fit ends with a short training.
     calibrate: "auto" divides the scores by one temperature, found on out-of-fold scores, so that probabilities mean what they say; where the
-        columns say little, it also draws them to the shares of the classes. None: the probabilities of the networks as they are.
+        columns say little, it also shrinks them towards the class frequencies. None: the probabilities of the networks as they are.
     class_weight: None, "balanced" or a dict from class to weight.
     random_state: of initial weights, folds, order and dropout: a whole number, a RandomState, or None for a new one each time.
     device: "auto" (CUDA if there is one), "cpu", "cuda" or "cuda:N". verbose: show progress. callbacks: called with each `mn.Event`.

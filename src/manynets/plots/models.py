@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from manynets.display import networks_text
 from manynets.errors import DataError
 from manynets.plots.canvas import Array, panels, write_suptitle
 from manynets.plots.curves import history
@@ -56,12 +57,7 @@ def history_panels(model: Any, *, subtitle: str, unit: str | None = None) -> Arr
             ax=ax,
         )
     count, linear = model.size, model.info.get("linear", 0)
-    what = (
-        f"{count - linear} networks and {linear} linear models"
-        if 0 < linear < count
-        else f"{count} {'linear models' if linear else 'networks'}"
-    )
-    head = f"Training of {what}: mean and standard deviation" if count > 1 else "Training"
+    head = f"Training of {networks_text(count, linear)}: mean and standard deviation" if count > 1 else "Training"
     write_suptitle(axes[0].figure, f"{head}\n{subtitle}")
     return axes
 

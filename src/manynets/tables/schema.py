@@ -29,7 +29,7 @@ from manynets.tables.hashed import holds_words
 from manynets.tables.informative import as_codes, leak_of, reconsidered, sample_rows, truths_of
 from manynets.tables.kinds import LEFT_OUT, Column, Kind
 from manynets.tables.table import Table, native_type, require
-from manynets.tables.texts import counted, different, meaning_of, meaning_of_all
+from manynets.tables.texts import different, meaning_of, meaning_of_all, text_counts
 from manynets.tables.written import DECIMAL_COMMA, PLAIN, Reading, units_of
 
 FEWEST_FOR_AN_ID = 20
@@ -283,12 +283,12 @@ def _column_in_text(table: Table, name: str, cells: Any, present: Any, declared:
             return _number_column(table, name, declared, PLAIN), ""
         return None, f"codes: {count} numbers, some with a zero in front" if count else ""
     comma_first = name in table.commas
-    if declared is None and meaning_of(counted(head), comma_first=comma_first) is None:
-        return None, _mixture(counted(head))
+    if declared is None and meaning_of(text_counts(head), comma_first=comma_first) is None:
+        return None, _mixture(text_counts(head))
     counts: Counter[str] = Counter()
     meaning = meaning_of_all(present, comma_first=comma_first) or meaning_of(different(present), comma_first=comma_first)
     if meaning is None or meaning.words:
-        meaning = meaning_of(counts := counted(present), comma_first=comma_first)
+        meaning = meaning_of(counts := text_counts(present), comma_first=comma_first)
     if declared == "numeric":
         reading = meaning.form if meaning is not None and isinstance(meaning.form, Reading) else PLAIN
         return _number_column(table, name, declared, reading, "" if meaning is None else meaning.note), ""

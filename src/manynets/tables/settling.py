@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal
 
-from manynets import display
+from manynets.display import counted
 from manynets.tables.cells import GROUPED, NUMBER, fitting
 from manynets.tables.missing import MISSING_TOKENS, TEXT_MISSING, is_missing
-from manynets.tables.texts import SAMPLE, counted, different, meaning_of, meaning_of_all
+from manynets.tables.texts import SAMPLE, different, meaning_of, meaning_of_all, text_counts
 from manynets.tables.written import Reading
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def settled(cells: polars.Series, delimiter: str) -> tuple[polars.Series, str]:
     meaning = meaning_of(once, comma_first=comma_first)
     if meaning is not None and not meaning.words:
         return cells, ""
-    counts = counted(wrapped)
+    counts = text_counts(wrapped)
     if meaning is None:
         meaning = meaning_of(counts, comma_first=comma_first)
     if meaning is None or len(once) - len(meaning.words) < FEWEST_NUMBERS:
@@ -103,7 +103,7 @@ def _without_infinite(cells: polars.Series) -> tuple[polars.Series, str]:
         return cells, ""
     count, first = int(infinite.sum()), int(infinite.arg_max() or 0)
     note = (
-        f"column {cells.name!r}: {display.counted(count, 'infinite number')} count{'' if count > 1 else 's'} as missing; the first is"
+        f"column {cells.name!r}: {counted(count, 'infinite number')} count{'' if count > 1 else 's'} as missing; the first is"
         f" {cells[first]!r} in row {first} (counted from 0)"
     )
     return cells.set(infinite, None), note

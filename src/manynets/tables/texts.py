@@ -22,15 +22,15 @@ SAMPLE = 100
 """So many different texts are looked at before all of them are."""
 
 
-def counted(cells: nw.Series[Any]) -> Counter[str]:
+def text_counts(cells: nw.Series[Any]) -> Counter[str]:
     """Return how often each text occurs in a column, without what is missing in a column of numbers or dates."""
     counts = Counter(listed(cells))
     return Counter({text: count for text, count in counts.items() if text is not None and not is_missing(text)})
 
 
 def different(cells: nw.Series[Any]) -> Counter[str]:
-    """Return each text of a column once, as `counted` would, but faster."""
-    return counted(cells.unique(maintain_order=True))
+    """Return each text of a column once, as `text_counts` would, but faster."""
+    return text_counts(cells.unique(maintain_order=True))
 
 
 def meaning_of_all(cells: nw.Series[Any], *, comma_first: bool = False) -> Meaning[Reading] | Meaning[DateForm] | None:
@@ -51,7 +51,7 @@ def meaning_of(counts: Mapping[str, int], *, comma_first: bool = False) -> Meani
     """Return the form in which most of the texts, and more than half of them, are numbers or dates, or None.
 
     Args:
-        counts: see `counted`.
+        counts: see `text_counts`.
         comma_first: see `find_reading`.
 
     >>> meaning_of({"2024-01-31": 2, "soon": 1}).words

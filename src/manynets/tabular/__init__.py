@@ -20,15 +20,15 @@ the column factors and by 0.1 for biases. Labels of classes are smoothed by 0.1.
 Choice. The networks are evaluated 24 times; all return to the weights of the evaluation at which the mean validation loss was lowest. After
 5 evaluations without a better one they go back there and cool down early (`EarlyStopping.cool_down`). Classes get one temperature, which
 minimises the log loss of the out-of-fold scores (Guo et al. 2017): the output layers are divided by 0.9 of it, as the mean of several
-networks is less sure than the one network that it was found for. Where the columns say little about the target, scores are also drawn to
-those that predict the shares of the classes, or the mean of numbers (`manynets.tabular.calibration`). Numbers are clamped to the range seen
-in training.
+networks is less sure than the one network that it was found for. Where the columns say little about the target, scores are also shrunk
+towards those that predict the class frequencies, or the mean of numbers (`manynets.tabular.calibration`). Numbers are clamped to the range
+seen in training.
 
 Settings. A table of at most 8,000 rows with columns of text gets as many networks again, without those columns; one of fewer than 200 rows
 as many linear models, and so does one of up to 8,000 rows where the first of them is far better than the first network
-(`manynets.tabular.linear`); the preset "best" trains each network in two more settings. The best setting out of fold
-is kept, and of the others, in their order, those with which the mean of the out-of-fold predictions becomes better (greedy selection,
-Caruana et al. 2004, without repetition).
+(`manynets.tabular.linear`); the preset "best" trains each network in two more settings. The best setting out of fold is kept, and of the
+others, in their order, those with which the mean of the out-of-fold predictions becomes better (greedy selection, Caruana et al. 2004,
+without repetition).
 
 Sources: Holzmueller et al. 2024 (RealMLP), Gorishniy et al. 2022 and 2025 (piecewise-linear embeddings, TabM), Caruana et al. 2004 (ensemble
 selection).

@@ -1,6 +1,6 @@
-"""How sure the default ensemble is: what its scores become, so that its predictions are as sure as they are right.
+"""Calibration of the default ensemble: how its scores are scaled, and shrunk towards the prior, so that it is as sure as it is right.
 
-    s' = s / T + c pi,        pi = the scores that predict the mean of the target, or the shares of the classes (`manynets.tasks.prior`)
+    s' = s / T + c pi,        pi = the scores that predict the mean of the target, or the class frequencies (`manynets.tasks.prior`)
 
 T and c are found on rows that were not trained on. For classes they minimise the log loss: T alone is temperature scaling (Guo et al. 2017). For
 numbers 1 / T is the slope of the line through the mean that fits the target best, and c = 1 - 1 / T. Where the columns say little about the target, a
@@ -65,12 +65,12 @@ def calibrators_of(
     weight = None if weight is None else np.tile(weight, len(scores))
     pooled, target = np.concatenate(scores).astype(np.float64), np.concatenate([target] * len(scores))
     if isinstance(task, Regression):
-        drawn = _drawn_to_mean(pooled, target, task, weight)
-        return drawn, drawn
+        shrunk = _shrunk_to_mean(pooled, target, task, weight)
+        return shrunk, shrunk
     found = fit_temperature(pooled, target, task, weight)
     if len(target) <= MOST_ROWS * len(scores):
         factor = TEMPERATURE_OF_WEAK_MEAN if several else 1.0
-        if (both := _drawn_to_shares(pooled, target, task, weight, found, factor)) is not None:
+        if (both := _shrunk_to_shares(pooled, target, task, weight, found, factor)) is not None:
             return both
     return Calibrator(found), Calibrator(float(np.clip(found * (TEMPERATURE_OF_MEAN if several else 1.0), *TEMPERATURES)))
 
@@ -101,7 +101,7 @@ def fit_temperature(scores: Array, target: Array, task: Task, weight: Array | No
     return min(candidates[max(coarse - 10, 0) : coarse + 11], key=loss)
 
 
-def _drawn_to_shares(
+def _shrunk_to_shares(
     scores: Array, target: Array, task: Task, weight: Array | None, temperature: float, factor: float
 ) -> tuple[Calibrator, Calibrator] | None:
     """Return the T and c with the least log loss, and the c with the least for this T times a factor; None if the temperature alone will do."""
@@ -124,7 +124,7 @@ def _drawn_to_shares(
     return Calibrator(1 / sharpness, share, prior), Calibrator(1 / sharper, of_mean, prior)
 
 
-def _drawn_to_mean(scores: Array, target: Array, task: Regression, weight: Array | None) -> Calibrator:
+def _shrunk_to_mean(scores: Array, target: Array, task: Regression, weight: Array | None) -> Calibrator:
     """Return the calibrator of numbers, of each output on its own."""
     mean = np.average(target, axis=0, weights=weight)
     gap = task.clamped(scores) - mean

@@ -61,14 +61,17 @@ def linear_models(
     return out
 
 
-def better_linear_models(data: TrainingData, members: Sequence[Member], outcomes: Sequence[Outcome]) -> list[tuple[Array, Array]]:
+def better_linear_models(
+    data: TrainingData, members: Sequence[Member], outcomes: Sequence[Outcome], *, late: Callable[[], bool] = lambda: False
+) -> list[tuple[Array, Array]]:
     """Return what `linear_models` does for more rows, where the first of them is far better than the first network on rows new to both."""
     rows, task, held_out = data.problem.rows, data.problem.task, members[0].validation_rows
     count = len(rows) if data.rows is None else len(data.rows)
     width = int(_plain(data).sum())
     if not FEW_ROWS <= count <= MOST_ROWS or count * width * task.outputs > MOST_NUMBERS or held_out is None:
         return []
-    first, network = linear_models(data, members[:1], most=MOST_ROWS), scores_out_of_fold(data, members[:1], outcomes[:1])
+    first = linear_models(data, members[:1], late=late, most=MOST_ROWS)
+    network = scores_out_of_fold(data, members[:1], outcomes[:1])
     if not first or network is None:
         return []
     weight, bias = first[0]
@@ -76,7 +79,10 @@ def better_linear_models(data: TrainingData, members: Sequence[Member], outcomes
     target = rows.target[held_out].cpu().numpy()
     counted = None if rows.weight is None else rows.weight[held_out].double().cpu().numpy()
     loss, of_network = (calibrated_loss(scores, target, task, counted) for scores in (linear, network[held_out]))
-    return first + linear_models(data, members[1:], most=MOST_ROWS) if loss < FAR_BETTER * of_network else []
+    if not loss < FAR_BETTER * of_network:  # also where one of them is not finite
+        return []
+    others = linear_models(data, members[1:], late=late, most=MOST_ROWS) if len(members) > 1 else []
+    return first + others if len(others) == len(members) - 1 else []
 
 
 def linear_networks(models: Sequence[tuple[Array, Array]], outcomes: Sequence[Outcome]) -> list[Outcome]:

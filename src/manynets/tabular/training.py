@@ -175,9 +175,10 @@ def train_ensemble(
     keeper = checkpoints_of(data, trained, checkpoint=checkpoint, resume=resume, allow_world_size=allow_world_size)
     listeners = [*progress_callbacks(progress), *callbacks]
     outcomes = train_members(problem, trained, callbacks=listeners, keeper=keeper, deadline=deadline)
+    whole = trained[0].recipe == members[0].recipe and limit.left > 0
     members = [dataclasses.replace(member, recipe=own.recipe) for member, own in zip(members, trained, strict=True)]
-    if not changes and time_limit is None:
-        models = models or better_linear_models(data, members[: int(n_networks)], outcomes)
+    if not changes and not models and whole:
+        models = better_linear_models(data, members[: int(n_networks)], outcomes, late=limit.share(LINEAR))
     linear = linear_networks(models, outcomes)
     members, outcomes = [*members, *members[: len(linear)]], [*outcomes, *linear]
     fit = finish(
