@@ -5,7 +5,8 @@
 T and c are found on rows that were not trained on. For classes they minimise the log loss: T alone is temperature scaling (Guo et al. 2017). For
 numbers 1 / T is the slope of the line through the mean that fits the target best, and c = 1 - 1 / T. Where the columns say little about the target, a
 network still finds something in them, and T is large: without c, classes would then become equally likely, however rare some are. c is used where it
-makes the log loss lower by 2 % of that of the shares alone, or where the slope is below 0.7: what is less, the mean of several networks does by itself.
+lowers the log loss by at least 2 % of that of the class frequencies alone, or where the slope is below 0.7; short of that, averaging the networks
+corrects enough.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ Array = NDArray[Any]
 
 TEMPERATURE_OF_MEAN, TEMPERATURES = 0.9, (0.2, 5.0)
 TEMPERATURE_OF_WEAK_MEAN = 0.85  # where c is used
-GAIN, STEEPEST = 0.02, 0.7  # c is used where the log loss falls by this share of that of pi, or where the slope is below this
+GAIN, STEEPEST = 0.02, 0.7  # see above: the share of the log loss, and the slope
 FLATTEST = 0.05  # the least 1 / T where c is used, so that scores keep their order
-MOST_ROWS = 20_000  # with more, networks themselves find out what the columns do not say
+MOST_ROWS = 20_000  # with more, networks hardly overfit to noise
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Calibrator:
-    """T and c, of all scores or of each (O,), and pi (O,)."""
+    """What is done to scores (N, O). temperature: T, of all outputs or of each (O,). share: c, likewise. prior: pi (O,)."""
 
     temperature: float | Array = 1.0
     share: float | Array = 0.0
