@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 import manynets as mn
 from manynets.results import versions
 from manynets.tabular import TabularFit, train_tabular
-from manynets.tabular.linear import PENALTIES, _fitted, linear_models, linear_networks
+from manynets.tabular.linear import PENALTIES, linear_models, linear_networks
 from manynets.training.trial import Member, Outcome
 
 random = np.random.default_rng(0)
@@ -87,11 +87,15 @@ def test_one_network_that_validates_on_rows_of_its_own() -> None:
 
 
 def test_larger_tables_have_all_of_them_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    y, asked = LINEAR[:400], itertools.count()
-    options: dict[str, Any] = {"n_networks": 3, "preset": "fast", "progress": False}
-    monkeypatch.setattr("manynets.tabular.linear._fitted", lambda *given: None if next(asked) == 2 else _fitted(*given))
-    fit = train_tabular(WIDE[:400], y, **options)
-    assert next(asked) == 3
+    def asked(*given: Any, **options: Any) -> Any:
+        return next(answers)(*given, **options)
+
+    answers = iter(
+        [linear_models, lambda *_given, **_options: []]
+    )  # the first one, and the others, which a fold without a class has not
+    monkeypatch.setattr("manynets.tabular.linear.linear_models", asked)
+    fit = train_tabular(WIDE[:400], LINEAR[:400], n_networks=3, preset="fast", progress=False)
+    assert next(answers, None) is None
     assert (fit.model.size, fit.model.info.get("linear")) == (3, None)
 
 
