@@ -10,7 +10,7 @@ import pytest
 import manynets as mn
 from manynets.prepare import prepare
 from manynets.tabular import TabularFit, fit_temperature, train_tabular
-from manynets.tabular.calibration import TEMPERATURE_OF_MEAN, Calibrator, calibrators_of, log_losses
+from manynets.tabular.calibration import TEMPERATURE_OF_MEAN, TEMPERATURE_OF_WEAK_MEAN, Calibrator, calibrators_of, log_losses
 from manynets.tabular.finish import finish
 from manynets.training.trial import Member, Outcome
 from tests.tolerances import assert_close
@@ -144,6 +144,7 @@ def test_classes_about_which_the_scores_say_nothing_get_their_shares(task: Any, 
     for found in (drawn, of_mean):
         assert found.share > 0.9
         assert mean_loss(task, found.scores(scores), target) < known * 1.003
+    assert of_mean.temperature == pytest.approx(TEMPERATURE_OF_WEAK_MEAN * drawn.temperature)
     assert mean_loss(task, scores / fit_temperature(scores, target, task), target) > known * 1.1  # equally likely classes
 
 
