@@ -82,12 +82,15 @@ def log_losses(probability: Array, target: Array, task: Task) -> Array:
     return np.asarray(-np.log(np.maximum(right, 1e-300)).reshape(len(target), -1).mean(axis=1))
 
 
+def _log_loss(scores: Array, target: Array, task: Task, weight: Array | None) -> float:
+    return float(np.average(log_losses(task.proba(scores), target, task), weights=weight))
+
+
 def calibrated_loss(scores: Array, target: Array, task: Task, weight: Array | None) -> float:
     """Return the mean squared error of scores (N, O), or the log loss of classes after their temperature."""
     if isinstance(task, Regression):
         return float(np.average(((scores - target) ** 2).mean(axis=1), weights=weight))
-    scores = scores / fit_temperature(scores, target, task, weight)
-    return float(np.average(log_losses(task.proba(scores), target, task), weights=weight))
+    return _log_loss(scores / fit_temperature(scores, target, task, weight), target, task, weight)
 
 
 def fit_temperature(scores: Array, target: Array, task: Task, weight: Array | None = None) -> float:
@@ -95,7 +98,7 @@ def fit_temperature(scores: Array, target: Array, task: Task, weight: Array | No
     scores = scores.astype(np.float64)  # in float32, the probability of a class is 0 where its score is 17 behind
 
     def loss(temperature: float) -> float:
-        return float(np.average(log_losses(task.proba(scores / temperature), target, task), weights=weight))
+        return _log_loss(scores / temperature, target, task, weight)
 
     candidates = np.exp(np.linspace(-3, 3, 241)).tolist()
     coarse = min(range(0, 241, 10), key=lambda i: loss(candidates[i]))  # the loss is convex in 1 / T, so the least is near
@@ -112,8 +115,7 @@ def _shrunk_to_shares(
 
     def loss(sharpness_and_share: Array) -> float:
         sharpness, share = sharpness_and_share
-        probability = task.proba(scores * sharpness + share * prior)
-        return float(np.average(log_losses(probability, target, task), weights=weight))
+        return _log_loss(scores * sharpness + share * prior, target, task, weight)
 
     start, bounds = np.array([1 / temperature, 0.0]), [(FLATTEST, 1 / FLATTEST), (0.0, 1.0)]
     found = minimize(loss, start, method="L-BFGS-B", bounds=bounds)

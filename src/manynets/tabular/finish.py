@@ -115,7 +115,7 @@ def finish(
 
 
 def _calibrated(setting: _Setting, task: Task, target: Array, seen: Array, weight: Array | None) -> _Setting:
-    """Return the setting with scores as sure as they are right out of fold."""
+    """Return the setting, calibrated on its scores out of fold."""
     if setting.scores is None:
         return setting
     own, of_mean = calibrators_of([setting.scores[seen]], target[seen], task, weight, networks=len(setting.outcomes))
