@@ -80,9 +80,15 @@ def test_means_have_pieces_and_survive_json() -> None:
         TableEncoder.from_json(state)
 
 
-def test_a_column_with_few_levels_has_no_means() -> None:
-    plain = fit_encoder(FRAME, categorical=["shop"], max_levels=300)
-    assert fit_encoder(FRAME, target=Y, **{**OPTIONS, "max_levels": 300, "scaling": "standard"}) == plain
+@pytest.mark.parametrize("levels", [50, 51])
+def test_a_column_with_more_than_50_levels_has_means_beside_its_own_outputs(levels: int) -> None:
+    frame = polars.DataFrame({"shop": [f"shop {i % levels}" for i in range(600)]})
+    plain, means = (
+        fit_encoder(frame, target=np.arange(600.0), **{**OPTIONS, "max_levels": 300, "category_means": used})
+        for used in (False, True)
+    )
+    assert plain.width == levels
+    assert means.width == levels + (levels > 50)
 
 
 @pytest.mark.filterwarnings("ignore:.* is used, though|Stochastic Optimizer")

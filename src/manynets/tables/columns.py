@@ -17,7 +17,7 @@ from manynets.tables.cells import NUMBER, counts_of, factorise, number_cells, pl
 from manynets.tables.dates import CYCLES, PARTS, DateForm, date_cells, date_parts
 from manynets.tables.hashed import TextColumn
 from manynets.tables.labels import in_known_spelling
-from manynets.tables.means import LevelMeans, fit_means
+from manynets.tables.means import LEVELS_WITHOUT_MEANS, LevelMeans, fit_means
 from manynets.tables.parts import CodePart, cut
 from manynets.tables.piecewise import Pieces, fit_pieces
 from manynets.tables.scaling import Scaling, Spread, apply_spread, fit_spread
@@ -287,13 +287,14 @@ def fit_categorical(
     """Fit a categorical column: the `max_levels` most frequent levels with at least `min_count` rows get their own output.
 
     min_count: None for `fewest_of_level` of the rows of the table.
-    target: (N, O), of which a column with more than `max_levels` levels, that are no parts of codes, gets the means; None for none. scaling, bins: of the means.
+    target: (N, O), of which a column with more levels than `LEVELS_WITHOUT_MEANS` or `max_levels`, that are no parts of codes, gets the
+        means; None for none. scaling, bins: of the means.
     """
     labels, codes = part_codes(table, name, part)
     least = min_count or fewest_of_level(table.rows)
     own, rare = levels_of(counts_of(labels, codes), max_levels=max_levels, min_count=least)
     column = CategoricalColumn(name=name, levels=own, rare=rare, gaps=bool((codes < 0).any()), part=part)
-    if target is None or part or len(labels) <= max_levels:
+    if target is None or part or len(labels) <= min(max_levels, LEVELS_WITHOUT_MEANS):
         return column
     numbers = column.codes(table)
     return replace(column, means=tuple(fit_means(numbers, len(labels), output, scaling, bins) for output in target.T))

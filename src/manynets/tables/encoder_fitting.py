@@ -52,8 +52,8 @@ def fit_encoder(
         min_count: levels that occur less often share it too. None: 1 below 200 rows, then 2, and a ten-thousandth of the rows
             from 20,000 on.
         embedding: each numeric column also gets piecewise-linear columns (`manynets.tables.piecewise`).
-        category_means: a categorical column with more than `max_levels` levels also gets the mean of the target over the rows of a level
-            (`manynets.tables.means`). The rows that a network is then trained on need `TableEncoder.cross_fit`.
+        category_means: a categorical column with more than 50 or `max_levels` levels also gets the mean of the target over the rows of a
+            level (`manynets.tables.means`). The rows that a network is then trained on need `TableEncoder.cross_fit`.
         rows: numbers of the rows to learn from; None: all. What each column is, and how it is written, is found on all rows; its
             levels, centre and scale on these only.
         y: the target of all rows of the frame, for `understand`: no column that says something about it is left out, and one that

@@ -25,6 +25,7 @@ Values = NDArray[np.float64]
 
 PRIOR_ROWS = 10.0  # the weight of the mean of all rows
 FOLDS = 5
+LEVELS_WITHOUT_MEANS = 50  # a column with at most so many has none, where each may have an output of its own
 MOST_OUTPUTS = 16  # of a target with more there are no means
 
 
