@@ -213,7 +213,9 @@ class CategoricalColumn:
 
     def positions(self, table: Table) -> tuple[NDArray[np.int64], dict[str, int]]:
         """Return for each row its output column (N,), -1 for none, and the values not seen at fit with their counts."""
-        labels, codes = self._labels(table)
+        return self._positions(*self._labels(table))
+
+    def _positions(self, labels: list[str], codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], dict[str, int]]:
         shared = len(self.levels) if self.rare else -1
         position = {level: index for index, level in enumerate(self.levels)} | dict.fromkeys(self.rare, shared)
         absent = len(self.levels) + bool(self.rare) if self.gaps else shared
@@ -224,11 +226,11 @@ class CategoricalColumn:
 
     def fill_in(self, table: Table, out: Out, *, strict: bool = False, found: Counter[str] | None = None) -> None:
         """Write the column into out (N, width), which holds zeros, and count the values not seen at fit in `found`."""
-        positions, unseen = self.positions(table)
+        labels, codes = self._labels(table)
+        positions, unseen = self._positions(labels, codes)
         if found is not None:
             found.update(unseen)
         if strict and unseen:
-            labels, codes = self._labels(table)
             first = int(np.argmax(np.isin(codes, [labels.index(label) for label in unseen])))
             raise DataError(
                 f"column {self.name!r} holds categories not seen in training: {_some(list(unseen))}; the first is in {table.row(first)}."
@@ -237,12 +239,14 @@ class CategoricalColumn:
         rows = np.flatnonzero(positions >= 0)
         out[rows, positions[rows]] = 1.0
         if self.means:
-            codes = self.codes(table)
-            self.write_means(out, [np.array([*one.values, one.missing, one.prior])[codes] for one in self.means])
+            levels = self._codes(labels, codes)
+            self.write_means(out, [np.array([*one.values, one.missing, one.prior])[levels] for one in self.means])
 
     def codes(self, table: Table) -> NDArray[np.int64]:
         """Return the number of each row's level among `levels` and `rare`, (N,); after them come missing and unseen values."""
-        labels, codes = self._labels(table)
+        return self._codes(*self._labels(table))
+
+    def _codes(self, labels: list[str], codes: NDArray[np.int64]) -> NDArray[np.int64]:
         number = {level: index for index, level in enumerate(self.known)}
         lookup = [number.get(label, len(number) + 1) for label in labels]
         return np.array([*lookup, len(number)], dtype=np.int64)[codes]
