@@ -1,8 +1,8 @@
 """The default ensemble of tables (`manynets.tabular`) on a stream.
 
 Networks, recipe and encoder are those of the ensemble in memory, but for this: all networks train on the same rows and validate on the same
-held-out rows, instead of another fold each; the edges of piecewise-linear columns are those of the sample; categories have no means of the
-target. Classes are calibrated on the held-out rows.
+held-out rows, instead of another fold each; the edges of piecewise-linear columns are those of the sample. Classes are calibrated on the
+held-out rows.
 """
 
 from __future__ import annotations
@@ -66,7 +66,10 @@ def open_ensemble(
     rows = max(1, int(files.rows * (1 - test) * (1 - (validation or 0.0))))
     used = encoder_options(rows, len(files.names) - 1)
     columns = dataclasses.replace(
-        columns, scaling=columns.scaling or used["scaling"], max_levels=columns.max_levels or used["max_levels"]
+        columns,
+        scaling=columns.scaling or used["scaling"],
+        max_levels=columns.max_levels or used["max_levels"],
+        category_means=used["category_means"],
     )
     base = Recipe(seed=seed, device=device, watch="loss" if metric is None else metric)  # type: ignore[arg-type]
     spec = MLP(embedding=used["embedding"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -216,13 +216,27 @@ class TableEncoder:
             return
         columns = targets_of(target if rows is None else target[rows])
         assert columns is not None, "there are no means of such a target"
+        self.replace_means(frame, out, lambda _, codes: [other_folds(codes, output) for output in columns.T], rows=rows)
+
+    def replace_means(
+        self,
+        frame: Any,
+        out: NDArray[np.float32],
+        means_of: Callable[[str, NDArray[np.int64]], Sequence[NDArray[np.float64]]],
+        *,
+        rows: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Replace the means of large categories in out, the matrix (N, D) of a frame, in these rows (None: all).
+
+        means_of: from a column's name and the number of each row's level (N,) to a mean (N,) for each output.
+        """
         table = self.matched(frame)
         for column, block in zip(self.columns, self.blocks, strict=True):
             if isinstance(column, CategoricalColumn) and column.means:
                 held = table.loaded([column.name])
                 codes = column.codes(held if rows is None else held.take(rows))
                 part = np.ascontiguousarray(out[:, block.slice] if rows is None else out[rows, block.slice])
-                column.write_means(part, [other_folds(codes, output) for output in columns.T])
+                column.write_means(part, means_of(column.name, codes))
                 out[slice(None) if rows is None else rows, block.slice] = part
 
     def check(self, frame: Any) -> list[str]:
