@@ -230,14 +230,18 @@ class TableEncoder:
 
         means_of: from a column's name and the number of each row's level (N,) to a mean (N,) for each output.
         """
-        table = self.matched(frame)
+        table, step = self.matched(frame), max(1024, PIECE // max(1, self.width))
         for column, block in zip(self.columns, self.blocks, strict=True):
             if isinstance(column, CategoricalColumn) and column.means:
                 held = table.loaded([column.name])
                 codes = column.codes(held if rows is None else held.take(rows))
-                part = np.ascontiguousarray(out[:, block.slice] if rows is None else out[rows, block.slice])
-                column.write_means(part, means_of(column.name, codes))
-                out[slice(None) if rows is None else rows, block.slice] = part
+                means = means_of(column.name, codes)
+                for start in range(0, len(codes), step):
+                    piece = slice(start, start + step)
+                    where = piece if rows is None else rows[piece]
+                    part = out[where, block.slice]  # a view of consecutive rows, else a copy
+                    column.write_means(part, [one[piece] for one in means])
+                    out[where, block.slice] = part
 
     def check(self, frame: Any) -> list[str]:
         """Return remarks on a frame before it is transformed: extra columns, categories not seen at fit, units that are
