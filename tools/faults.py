@@ -231,6 +231,8 @@ FAULTS = (
     Fault("stream", "data/stream/rows.py", "layout.steps - self._first_step if last else layout", "layout"),
     Fault("stream", "streaming/opening.py", "+ 1 > 2 * max(", "+ 1 > max("),
     Fault("stream", "streaming/opening.py", "deviation / task.scale[0]) ** 2", "deviation / task.scale[0])"),
+    Fault("stream", "streaming/means.py", "means[name][:, folds, codes]", "means[name][:, -1, codes]"),
+    Fault("stream", "streaming/means.py", "level_means(mean[FOLDS],", "level_means(mean[0],"),
     Fault("stream", "streaming/ensemble.py", "model.mean_logits(own.scores(scores))", "model.mean_logits(scores)"),
     Fault("stream", "streaming/ensemble.py", "np.array([facts.low, facts.high])", "np.array([facts.low, facts.mean])"),
     Fault("stream", "streaming/columns.py", "files.rows * (8 * width + 32)", "files.rows * 8"),

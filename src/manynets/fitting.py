@@ -336,10 +336,10 @@ def _train_streamed(
 ) -> Model | None:
     """Train on a stream of rows (`manynets.streaming`); return None for a table that fits the limit. others: what a stream does not take."""
     weight = sample_weight if isinstance(sample_weight, str) else None
-    refused = {**others, "engine": None if engine == "torch" else engine, "category_means": category_means or None}
+    refused = {**others, "engine": None if engine == "torch" else engine}
     refused["sample_weight"] = None if weight is not None else sample_weight
     ensemble = spec is None and recipe is None and initial is None
-    named = {"target": target, "weight": weight, **of_table}
+    named = {"target": target, "weight": weight, "category_means": category_means, **of_table}
     found = files_to_stream(X, memory_limit, spec, columns=named, refused=refused, ensemble=ensemble)
     if found is None:
         return None

@@ -78,6 +78,16 @@ def test_the_default_ensemble_is_trained_on_a_stream(rows: Path, call: Call) -> 
     assert model.encoder.piecewise.any()
 
 
+def test_large_categories_have_means_on_a_stream_too(rows: Path, call: Call) -> None:
+    options = ("--categorical", "person", "--category-means", *PLAIN, "--out", "run", "--json")
+    ran = call("train", rows, "--target", "bought", "--memory-limit", "5MB", *options)
+    assert ran.code == 0, ran.err
+    assert ran.json["stream"]["windows"] > 1
+    encoder = mn.load("run/model.safetensors").encoder
+    assert encoder is not None
+    assert "person, mean of the target" in encoder.feature_names
+
+
 def test_a_table_that_fits_is_trained_in_memory(rows: Path, call: Call) -> None:
     ran = call("train", rows, "--target", "bought", "--memory-limit", "2GB", *PLAIN, "--out", "run", "--json")
     assert ran.code == 0, ran.err

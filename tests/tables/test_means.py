@@ -12,10 +12,11 @@ import pytest
 import torch
 
 import manynets as mn
+from manynets import rng
 from manynets.prepare import encode_table
 from manynets.spec import PiecewiseLinear
 from manynets.tables import TableEncoder, fit_encoder
-from manynets.tables.means import other_folds
+from manynets.tables.means import FOLDS, add_rows, fold_means, other_folds
 from tests.tolerances import assert_close
 
 random = np.random.default_rng(0)
@@ -62,6 +63,20 @@ def test_rows_that_are_trained_on_do_not_see_their_own_target() -> None:
     assert abs(matrix[5, at]) < abs(matrix[same, at]).max()  # other rows of the level see it, unless they are in its fold
     assert_close(matrix[:1000, at], other_folds(CODES[:1000], y[:1000]).astype(np.float32), "float32")
     assert_close(matrix[1000:], encoder.transform(FRAME[1000:]), "bits")
+
+
+def test_rows_that_come_part_by_part_have_the_same_means() -> None:
+    folds = rng.generator(0, "split", FOLDS).permutation(len(CODES)) % FOLDS
+    sums = np.zeros((2, FOLDS, LEVELS + 2))
+    for part in (slice(700), slice(700, None)):
+        add_rows(sums, folds[part], CODES[part], Y[part, None])
+    (means,) = fold_means(sums)
+    assert_close(means[folds, CODES], other_folds(CODES, Y), "float64")
+    assert_close(means[FOLDS, :LEVELS], means_by_torch(CODES, Y), "float64")
+    unseen = np.full(900, LEVELS + 1)
+    add_rows(sums, folds[:900], unseen, np.full((900, 1), 100.0))
+    (means,) = fold_means(sums)
+    assert_close(means[FOLDS, -1], np.mean([*Y, *np.full(900, 100.0)]), "float64")  # as of a level that no row has
 
 
 def test_means_have_pieces_and_survive_json() -> None:

@@ -29,7 +29,7 @@ from manynets.tabular import tabular_network
 from manynets.training.progress import progress_callbacks
 
 _NOT_OF_A_STREAM = (
-    "test", "time_column", "stratify", "class_weight", "positive", "category_means", "engine", "encoding", "report",
+    "test", "time_column", "stratify", "class_weight", "positive", "engine", "encoding", "report",
     "threshold", "time_limit",
 )  # fmt: skip
 FEWEST_GROUPS = 4
@@ -54,7 +54,7 @@ def stream_of(options: Options, origin: Mapping[str, Any], console: Any) -> tupl
         note(console, remark)
     targets = columns_named(options["target"], files.names)
     named: dict[str, Any] = {name: columns_named(options[name] or [], files.names) for name in ("drop", "categorical", "numeric")}
-    named |= {name: options[name] for name in ("scaling", "max_levels") if options[name] is not None}
+    named |= {name: options[name] for name in ("scaling", "max_levels", "category_means") if options[name] is not None}
     named |= {"weight": options["weight"], "group": options["group"], "drop_missing_target": bool(options["drop_missing_target"])}
     columns = streaming.Columns(target=targets[0], **named)
     why = streaming.too_large(files, columns, limit, what="--memory-limit", ensemble=preset_of_table(options) is not None)

@@ -117,10 +117,11 @@ def train_many(
     check_n_jobs(n_jobs)
     if isinstance(X, str | os.PathLike) and memory_limit is not None:
         refused: dict[str, Any] = {"y": y, "cv": cv, "groups": groups, "times": times, "stratify": stratify, "encoder": encoder}
-        refused |= {"category_means": category_means or None, "n_jobs": n_jobs, "checkpoint": checkpoint, "resume": resume}
+        refused |= {"n_jobs": n_jobs, "checkpoint": checkpoint, "resume": resume}
         found = train_many_streamed(
             X, _checked(candidates), target=target, sample_weight=sample_weight, memory_limit=memory_limit, task=task,
-            validation=validation, scaling=scaling, progress=progress, callbacks=callbacks, refused=refused,
+            validation=validation, scaling=scaling, category_means=category_means, progress=progress, callbacks=callbacks,
+            refused=refused,
         )  # fmt: skip
         if found is not None:
             return found

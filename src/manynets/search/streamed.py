@@ -31,6 +31,7 @@ def train_many_streamed(
     task: Any,
     validation: Any,
     scaling: Any,
+    category_means: bool,
     progress: Show,
     callbacks: Sequence[Callback],
     refused: Mapping[str, Any],
@@ -41,7 +42,7 @@ def train_many_streamed(
     """
     weight = sample_weight if isinstance(sample_weight, str) else None
     refused = {**refused, "sample_weight": None if weight is not None else sample_weight}
-    columns = {"target": target, "weight": weight}
+    columns = {"target": target, "weight": weight, "category_means": category_means}
     found = files_to_stream(path, memory_limit, candidates[0][0], columns=columns, refused=refused)
     if found is None:
         return None

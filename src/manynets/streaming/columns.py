@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from manynets.data.stream.limit import memory_bytes
 from manynets.display import bytes_text
@@ -14,10 +14,14 @@ from manynets.errors import OptionError, missing_file
 from manynets.spec import MLP, PiecewiseLinear
 from manynets.tables import fit_encoder, understand
 from manynets.tables.converted import converted
+from manynets.tables.means import MOST_OUTPUTS, is_large
 from manynets.tables.rowgroups import BlockFiles, in_blocks
 from manynets.tables.scaling import Scaling
 from manynets.tables.source import TEXT
 from manynets.tabular import encoder_options
+
+if TYPE_CHECKING:
+    import polars
 
 HEAD = 10_000
 """Rows from which the width of the encoded table is judged."""
@@ -29,6 +33,7 @@ class Columns:
     """What the columns of a table are to a training. split by `group`: rows with the same value are in one part.
 
     scaling, max_levels: of the encoder, None for "standard" and 64, and for those of the default ensemble where that is trained.
+    category_means: whether large categories also get the mean of the target, which they always do in the default ensemble.
     """
 
     target: str
@@ -40,6 +45,7 @@ class Columns:
     drop_missing_target: bool = False
     scaling: Scaling | None = None
     max_levels: int | None = None
+    category_means: bool = False
 
     @property
     def encoding(self) -> dict[str, Any]:
@@ -50,19 +56,31 @@ class Columns:
 def bytes_in_memory(files: BlockFiles, columns: Columns, *, embedding: PiecewiseLinear | None = None) -> int:
     """Return about how many bytes the encoded rows of all files would take, judged by the first rows. embedding: of the numeric columns."""
     features = [name for name in files.names if name not in {columns.target, columns.weight, columns.group, *columns.drop}]
-    first = files.blocks[0]
-    head = files.read(dataclasses.replace(first, rows=min(first.rows, HEAD)), features) if features else None
+    first = dataclasses.replace(files.blocks[0], rows=min(files.blocks[0].rows, HEAD))
+    head = files.read(first, features) if features else None
     width = 0
     if head is not None:
+        most = columns.max_levels or 64
         named: dict[str, Any] = {
             name: [one for one in getattr(columns, name) if one in features] for name in ("categorical", "numeric")
         }
         schema = understand(head, **named)
         used = [column.kind != "dropped" for column in schema]
-        width = fit_encoder(head, schema=schema, max_levels=columns.max_levels or 64).width if any(used) else len(features)
-        if embedding is not None:
-            width += (embedding.bins or BINS) * sum(column.kind == "numeric" for column in schema)
+        width = fit_encoder(head, schema=schema, max_levels=most).width if any(used) else len(features)
+        bins = 0 if embedding is None else embedding.bins or BINS
+        width += bins * sum(column.kind == "numeric" for column in schema)
+        large = sum(column.kind == "categorical" and is_large(column.distinct, most) for column in schema)
+        if columns.category_means and large and columns.target in files.names:
+            width += large * _outputs(files.read(first, [columns.target])[columns.target]) * (1 + bins)
     return files.rows * (8 * width + 32)
+
+
+def _outputs(target: polars.Series) -> int:
+    """Return about how many means of a target a large category gets, judged by some rows."""
+    classes = target.n_unique()
+    if classes <= 2 or target.dtype.is_float():
+        return 1
+    return classes if classes <= MOST_OUTPUTS else int(target.dtype.is_numeric())
 
 
 def files_of(path: str, limit: int | str, *, what: str = "memory_limit", **text: Any) -> tuple[BlockFiles, str] | None:
@@ -86,6 +104,14 @@ def files_of(path: str, limit: int | str, *, what: str = "memory_limit", **text:
     return BlockFiles(target), f"{path} was converted to {target}" if new else f"{target} is read, which {path} was converted to"
 
 
+def of_ensemble(columns: Columns, rows: int, features: int) -> tuple[Columns, PiecewiseLinear | None]:
+    """Return the columns with what the default ensemble sets, but for what is set already, and the embedding of its numeric columns."""
+    used = encoder_options(rows, features)
+    scaling, levels = columns.scaling or used["scaling"], columns.max_levels or used["max_levels"]
+    columns = dataclasses.replace(columns, scaling=scaling, max_levels=levels, category_means=used["category_means"])
+    return columns, used["embedding"]
+
+
 def too_large(
     files: BlockFiles, columns: Columns, limit: int | str, *, what: str = "memory_limit", ensemble: bool = False
 ) -> str | None:
@@ -93,7 +119,9 @@ def too_large(
 
     Errors: OptionError for a limit that is none; `what` names it.
     """
-    embedding = encoder_options(files.rows, len(files.names))["embedding"] if ensemble else None
+    embedding = None
+    if ensemble:
+        columns, embedding = of_ensemble(columns, files.rows, len(files.names))
     need, most = bytes_in_memory(files, columns, embedding=embedding), memory_bytes(limit, what=what)
     if need <= most:
         return None

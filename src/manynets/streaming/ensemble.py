@@ -1,8 +1,8 @@
 """The default ensemble of tables (`manynets.tabular`) on a stream.
 
 Networks, recipe and encoder are those of the ensemble in memory, but for this: all networks train on the same rows and validate on the same
-held-out rows, instead of another fold each; the edges of piecewise-linear columns are those of the sample; categories have no means of the
-target. Classes are calibrated on the held-out rows.
+held-out rows, instead of another fold each; the edges of piecewise-linear columns are those of the sample. Classes are calibrated on the
+held-out rows.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from manynets.errors import OptionError, one_of
 from manynets.model import Model
 from manynets.results import checkpoints_of, model_of, with_residuals
 from manynets.spec import MLP, Recipe
-from manynets.streaming.columns import Columns
+from manynets.streaming.columns import Columns, of_ensemble
 from manynets.streaming.opening import Stream, open_stream
 from manynets.tables.rowgroups import BlockFiles
-from manynets.tabular import PRESETS, PresetName, encoder_options, prior_scores, tabular_network
+from manynets.tabular import PRESETS, PresetName, prior_scores, tabular_network
 from manynets.tabular.calibration import calibrators_of
 from manynets.tabular.changes import check_changes
 from manynets.tabular.recipe import initial_weights, tabular_recipe
@@ -64,12 +64,9 @@ def open_ensemble(
     changes = dict(changes or {})
     check_changes(changes)
     rows = max(1, int(files.rows * (1 - test) * (1 - (validation or 0.0))))
-    used = encoder_options(rows, len(files.names) - 1)
-    columns = dataclasses.replace(
-        columns, scaling=columns.scaling or used["scaling"], max_levels=columns.max_levels or used["max_levels"]
-    )
+    columns, embedding = of_ensemble(columns, rows, len(files.names) - 1)
     base = Recipe(seed=seed, device=device, watch="loss" if metric is None else metric)  # type: ignore[arg-type]
-    spec = MLP(embedding=used["embedding"])
+    spec = MLP(embedding=embedding)
     batch = tabular_recipe(spec, Regression.of(np.zeros(1)), np.ones(1), rows, base, steps=1, changes=changes).batch_size
     own = {name: changes[name] for name in ("loss", "quantile") if name in changes}  # what the target depends on
     recipe = dataclasses.replace(base, batch_size=batch, **own)

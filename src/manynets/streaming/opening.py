@@ -26,10 +26,12 @@ from manynets.prepare import TrainingData
 from manynets.spec import MLP, PiecewiseLinear, Recipe
 from manynets.steps import batch_rows
 from manynets.streaming.columns import Columns, bytes_in_memory
+from manynets.streaming.means import FoldMeans, fit_fold_means, write_fold_means
 from manynets.tables import TableEncoder, fit_encoder, split_target, understand
 from manynets.tables.encoder_fitting import warn_of_targets
 from manynets.tables.facts import corrected, rank_error
 from manynets.tables.kinds import Column
+from manynets.tables.piecewise import bins_for
 from manynets.tables.rowgroups import BlockFiles
 from manynets.tasks import Regression, Task, find_task, with_quantiles
 from manynets.tasks.objectives import objective_for
@@ -151,11 +153,16 @@ def open_stream(
     task = with_quantiles(_task(found, y, task, table.target, recipe, target_transform), recipe.quantiles)
     objective_for(task, recipe)
     schema, encoder = _encoder(table, found, columns, task.encode(y), y, embedding)
-    rows = _rows(table, found, encoder, task, recipe, budget, spec=spec, rank=rank, world_size=world_size)
+    means: FoldMeans = {}
+    if columns.category_means:
+        bins = 0 if embedding is None else embedding.bins or bins_for(found.sample.height)
+        encoder, means = fit_fold_means(table, found, encoder, task, bins=bins, **columns.encoding)
+    rows = _rows(table, found, encoder, means, task, recipe, budget, spec=spec, rank=rank, world_size=world_size)
     sampled = _labelled(table, found.sample, encoder)
+    write_fold_means(encoder, means, found.sample[list(table.features)], found.words, sampled.x)
     held = _labelled(table, found.validation, encoder) if found.validation.height else None
     problem = Problem(task, rows, None if held is None else _on_device(held, task, recipe))
-    bare = dataclasses.replace(found, sample=found.sample.clear(), validation=found.validation.clear())
+    bare = dataclasses.replace(found, sample=found.sample.clear(), words=found.words[:0], validation=found.validation.clear())
     return Stream(table, bare, schema, TrainingData(problem, encoder.width, None, None, encoder), sampled, held)
 
 
@@ -243,6 +250,7 @@ def _rows(
     table: RowsTable,
     found: Description,
     encoder: TableEncoder,
+    means: FoldMeans,
     task: Task,
     recipe: Recipe,
     budget: Budget,
@@ -271,9 +279,11 @@ def _rows(
     space = np.empty((int(counts.max()), encoder.width), dtype=np.float32)
 
     def read(block: int) -> Encoded:
-        frame = table.read_part(table.files.blocks[block], TRAIN)
+        frame, words = table.training_rows(table.files.blocks[block])
+        features = frame[list(table.features)]
         with table.naming_rows(encoder):
-            x = encoder.transform(frame[list(table.features)], out=space[: frame.height])
+            x = encoder.transform(features, out=space[: frame.height])
+        write_fold_means(encoder, means, features, words, x)
         return Encoded(x, task.encode(table.target_of(frame)), table.weights_of(frame))
 
     kind = getattr(torch, recipe.dtype)

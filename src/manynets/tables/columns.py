@@ -17,7 +17,7 @@ from manynets.tables.cells import NUMBER, counts_of, factorise, number_cells, pl
 from manynets.tables.dates import CYCLES, PARTS, DateForm, date_cells, date_parts
 from manynets.tables.hashed import TextColumn
 from manynets.tables.labels import in_known_spelling
-from manynets.tables.means import LEVELS_WITHOUT_MEANS, LevelMeans, fit_means
+from manynets.tables.means import LevelMeans, fit_means, is_large
 from manynets.tables.parts import CodePart, cut
 from manynets.tables.piecewise import Pieces, fit_pieces
 from manynets.tables.scaling import Scaling, Spread, apply_spread, fit_spread
@@ -213,7 +213,9 @@ class CategoricalColumn:
 
     def positions(self, table: Table) -> tuple[NDArray[np.int64], dict[str, int]]:
         """Return for each row its output column (N,), -1 for none, and the values not seen at fit with their counts."""
-        labels, codes = self._labels(table)
+        return self._positions(*self._labels(table))
+
+    def _positions(self, labels: list[str], codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], dict[str, int]]:
         shared = len(self.levels) if self.rare else -1
         position = {level: index for index, level in enumerate(self.levels)} | dict.fromkeys(self.rare, shared)
         absent = len(self.levels) + bool(self.rare) if self.gaps else shared
@@ -224,11 +226,11 @@ class CategoricalColumn:
 
     def fill_in(self, table: Table, out: Out, *, strict: bool = False, found: Counter[str] | None = None) -> None:
         """Write the column into out (N, width), which holds zeros, and count the values not seen at fit in `found`."""
-        positions, unseen = self.positions(table)
+        labels, codes = self._labels(table)
+        positions, unseen = self._positions(labels, codes)
         if found is not None:
             found.update(unseen)
         if strict and unseen:
-            labels, codes = self._labels(table)
             first = int(np.argmax(np.isin(codes, [labels.index(label) for label in unseen])))
             raise DataError(
                 f"column {self.name!r} holds categories not seen in training: {_some(list(unseen))}; the first is in {table.row(first)}."
@@ -237,12 +239,14 @@ class CategoricalColumn:
         rows = np.flatnonzero(positions >= 0)
         out[rows, positions[rows]] = 1.0
         if self.means:
-            codes = self.codes(table)
-            self.write_means(out, [np.array([*one.values, one.missing, one.prior])[codes] for one in self.means])
+            levels = self._codes(labels, codes)
+            self.write_means(out, [np.array([*one.values, one.missing, one.prior])[levels] for one in self.means])
 
     def codes(self, table: Table) -> NDArray[np.int64]:
         """Return the number of each row's level among `levels` and `rare`, (N,); after them come missing and unseen values."""
-        labels, codes = self._labels(table)
+        return self._codes(*self._labels(table))
+
+    def _codes(self, labels: list[str], codes: NDArray[np.int64]) -> NDArray[np.int64]:
         number = {level: index for index, level in enumerate(self.known)}
         lookup = [number.get(label, len(number) + 1) for label in labels]
         return np.array([*lookup, len(number)], dtype=np.int64)[codes]
@@ -287,14 +291,14 @@ def fit_categorical(
     """Fit a categorical column: the `max_levels` most frequent levels with at least `min_count` rows get their own output.
 
     min_count: None for `fewest_of_level` of the rows of the table.
-    target: (N, O), of which a column with more levels than `LEVELS_WITHOUT_MEANS` or `max_levels`, that are no parts of codes, gets the
-        means; None for none. scaling, bins: of the means.
+    target: (N, O), of which a large column (`is_large`) gets the means, if its levels are no parts of codes; None for none. scaling, bins: of
+        the means.
     """
     labels, codes = part_codes(table, name, part)
     least = min_count or fewest_of_level(table.rows)
     own, rare = levels_of(counts_of(labels, codes), max_levels=max_levels, min_count=least)
     column = CategoricalColumn(name=name, levels=own, rare=rare, gaps=bool((codes < 0).any()), part=part)
-    if target is None or part or len(labels) <= min(max_levels, LEVELS_WITHOUT_MEANS):
+    if target is None or part or not is_large(len(labels), max_levels):
         return column
     numbers = column.codes(table)
     return replace(column, means=tuple(fit_means(numbers, len(labels), output, scaling, bins) for output in target.T))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -216,14 +216,32 @@ class TableEncoder:
             return
         columns = targets_of(target if rows is None else target[rows])
         assert columns is not None, "there are no means of such a target"
-        table = self.matched(frame)
+        self.replace_means(frame, out, lambda _, codes: [other_folds(codes, output) for output in columns.T], rows=rows)
+
+    def replace_means(
+        self,
+        frame: Any,
+        out: NDArray[np.float32],
+        means_of: Callable[[str, NDArray[np.int64]], Sequence[NDArray[np.float64]]],
+        *,
+        rows: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Replace the means of large categories in out, the matrix (N, D) of a frame, in these rows (None: all).
+
+        means_of: from a column's name and the number of each row's level (N,) to a mean (N,) for each output.
+        """
+        table, step = self.matched(frame), max(1024, PIECE // max(1, self.width))
         for column, block in zip(self.columns, self.blocks, strict=True):
             if isinstance(column, CategoricalColumn) and column.means:
                 held = table.loaded([column.name])
                 codes = column.codes(held if rows is None else held.take(rows))
-                part = np.ascontiguousarray(out[:, block.slice] if rows is None else out[rows, block.slice])
-                column.write_means(part, [other_folds(codes, output) for output in columns.T])
-                out[slice(None) if rows is None else rows, block.slice] = part
+                means = means_of(column.name, codes)
+                for start in range(0, len(codes), step):
+                    piece = slice(start, start + step)
+                    where = piece if rows is None else rows[piece]
+                    part = out[where, block.slice]  # a view of consecutive rows, else a copy
+                    column.write_means(part, [one[piece] for one in means])
+                    out[where, block.slice] = part
 
     def check(self, frame: Any) -> list[str]:
         """Return remarks on a frame before it is transformed: extra columns, categories not seen at fit, units that are

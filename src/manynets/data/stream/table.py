@@ -91,11 +91,21 @@ class RowsTable:
             parts[(weight == 0) & np.isin(parts, (TRAIN, VALIDATION))] = NO_WEIGHT
         return frame, parts
 
+    def words(self, block: RowBlock) -> NDArray[np.uint64]:
+        """Return a random word (N,) for each row of a block: the sample has the rows with the smallest, and a row's fold goes by it."""
+        return row_words(self.split.seed, block.first, block.rows, purpose=1)
+
     def read_part(self, block: RowBlock, part: int) -> polars.DataFrame:
         """Return the rows of a block that belong to a part."""
         frame, parts = self.read(block)
         chosen = parts == part
         return frame if chosen.all() else frame.filter(chosen)
+
+    def training_rows(self, block: RowBlock) -> tuple[polars.DataFrame, NDArray[np.uint64]]:
+        """Return the rows of a block to train on, and their words (N,)."""
+        frame, parts = self.read(block)
+        chosen = parts == TRAIN
+        return frame if chosen.all() else frame.filter(chosen), self.words(block)[chosen]
 
     @contextlib.contextmanager
     def naming_rows(self, encoder: TableEncoder) -> Iterator[None]:
@@ -156,13 +166,14 @@ class Description:
     """What one pass over a table found.
 
     counts: rows of each block in each part, (blocks, 3). facts: of the columns, over the training rows. sample: training rows drawn at
-    random, in their order; complete: whether it has all of them. validation: the validation rows.
+    random, in their order; words: of these (`RowsTable.words`); complete: whether it has all of them. validation: the validation rows.
     values: the different values of the target over all rows, sorted; None for more than MOST_CLASSES. target: its facts.
     """
 
     counts: NDArray[np.int64]
     facts: dict[str, ColumnFacts]
     sample: polars.DataFrame
+    words: NDArray[np.uint64]
     complete: bool
     validation: polars.DataFrame
     values: NDArray[Any] | None
@@ -180,11 +191,10 @@ def describe(table: RowsTable, *, sample_rows: int, categorical: Sequence[str] =
     for number, block in enumerate(table.files.blocks):
         frame, parts = table.read(block)
         counts[number] = np.bincount(parts[parts >= 0], minlength=3)
-        words = row_words(table.split.seed, block.first, frame.height, purpose=1)
         train = parts == TRAIN
         rows = frame if train.all() else frame.filter(train)
         facts.add(rows[list(types)])
-        sample.add(rows, words[train])
+        sample.add(rows, table.words(block)[train])
         if counts[number, VALIDATION]:
             held.append(frame.filter(parts == VALIDATION))
         if values is not None:
@@ -197,9 +207,9 @@ def describe(table: RowsTable, *, sample_rows: int, categorical: Sequence[str] =
     empty = table.files.read(table.files.blocks[0], table.columns).clear()
     unsigned = table.files.types[table.target] == polars.UInt64
     found = None if values is None else np.array(sorted(values), dtype=np.uint64 if unsigned else None)
-    chosen = sample.frame()
+    chosen, words = sample.found()
     complete = chosen.height == int(counts[:, TRAIN].sum())
-    return Description(counts, facts.columns(), chosen, complete, polars.concat(held) if held else empty, found)
+    return Description(counts, facts.columns(), chosen, words, complete, polars.concat(held) if held else empty, found)
 
 
 class _Sample:
@@ -232,10 +242,10 @@ class _Sample:
         self.frames, self.words = [polars.concat(self.frames, rechunk=True)], [np.concatenate(self.words)]
         self.rows = len(self.words[0])
 
-    def frame(self) -> polars.DataFrame:
-        """Return the sample, in the order of its rows."""
+    def found(self) -> tuple[polars.DataFrame, NDArray[np.uint64]]:
+        """Return the sample, in the order of its rows, and their words."""
         self._reduce()
-        return self.frames[0]
+        return self.frames[0], self.words[0]
 
 
 def blocks_of_part(table: RowsTable, counts: NDArray[np.int64], part: int) -> Iterator[polars.DataFrame]:
