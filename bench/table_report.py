@@ -7,7 +7,6 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from bench.table_run import TABLES
 from bench.table_systems import SYSTEMS
 
 __all__ = ["markdown", "ranks", "shared", "shifted_geometric_mean"]
@@ -40,7 +39,7 @@ def shared(runs: Runs, systems: Sequence[str]) -> dict[str, dict[str, list[Mappi
     """Return by table and system the runs of the seeds that all systems have; a table without such seeds is left out."""
     found = {(run["table"], run["system"], run["seed"]): run for run in runs}
     out: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
-    for table in TABLES:
+    for table in dict.fromkeys(run["table"] for run in runs):
         seeds = sorted({seed for name, _, seed in found if name == table})
         seeds = [seed for seed in seeds if all((table, system, seed) in found for system in systems)]
         if seeds:

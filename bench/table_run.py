@@ -64,13 +64,15 @@ TABLES = {
 }
 
 
-def split(table: Table, seed: int, *, rows: int = 0, threads: int = 1, arguments: Sequence[str] = ()) -> Split:
-    """Return the split that the seed draws, with at most so many training rows (0: all)."""
+def split(
+    table: Table, seed: int, *, rows: int = 0, threads: int = 1, arguments: Sequence[str] = (), data: Path | None = None
+) -> Split:
+    """Return the split that the seed draws, with at most so many training rows (0: all). data: the folder of the table; None: MANYNETS_DATA."""
     import polars
 
     from manynets.cli.data import load_source
 
-    data = real_data()
+    data = real_data() if data is None else data
     if data is None:
         raise SystemExit("no tables: set MANYNETS_DATA to the folder that holds them")
     source = load_source(table.origin(data, seed))
@@ -97,6 +99,12 @@ def split(table: Table, seed: int, *, rows: int = 0, threads: int = 1, arguments
     )  # fmt: skip
 
 
+def _dates(texts: Any) -> Any:
+    """Return texts as dates, of the form that suits the most: 24/12/26, or 2026-12-24 with or without a time after it."""
+    forms = (texts.str.to_date("%d/%m/%y", strict=False), texts.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False))
+    return min(forms, key=lambda dates: dates.null_count())
+
+
 def _plain(frame: Any, kinds: dict[str, str]) -> Any:
     """Return the frame as float64 and text: dates as days, categories written as numbers as text, nothing that is an id."""
     import polars
@@ -105,10 +113,10 @@ def _plain(frame: Any, kinds: dict[str, str]) -> Any:
     for column in frame:
         kind = kinds[column.name]
         if kind == "date":
-            dates = column.str.to_date("%d/%m/%y") if column.dtype == polars.String else column
+            dates = _dates(column) if column.dtype == polars.String else column
             out[column.name] = dates.cast(polars.Date).cast(polars.Int32).cast(polars.Float64)
         elif kind == "numeric":
-            out[column.name] = column.cast(polars.Float64).fill_nan(None)
+            out[column.name] = column.cast(polars.Float64, strict=False).fill_nan(None)
         elif kind != "dropped":
             out[column.name] = column.cast(polars.String)
     return polars.DataFrame(out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bench import intervals, prototype, tables
+from bench import intervals, other_tables, prototype, tables
 from bench.table_report import markdown, ranks, shared, shifted_geometric_mean
-from bench.table_run import calibration_error, measures
+from bench.table_run import Table, calibration_error, measures
 from bench.table_systems import SYSTEMS, Split
 
 
@@ -96,3 +97,31 @@ def test_the_page_of_intervals_counts_what_chance_does_not_explain() -> None:
     assert "| abalone | 1 | 83.0 (2.00) | 93.0 (2.00) | 98.0 (2.00) | 2 of 3 | 1 of 3 |" in text
     assert "| abalone | 80 % | 83.0 (2.00) | 80.0 (2.00) |\n| abalone | 90 % | 93.0 (2.00) | 90.0 (2.00) |\n" in text
     assert "of 3: manynets 2, mapie 0." in text
+
+
+def test_other_tables_are_split_measured_and_summed_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def written(row: dict[str, str], folder: Path) -> Table:
+        x = np.arange(300.0)
+        pl.DataFrame({"x": x, "day": ["2026-11-28", "2026-11-29"] * 150, "y": 2 * x}).write_csv(folder / "table.csv")
+        return Table(name=row["item"], file="table.csv", target=row["target"])
+
+    monkeypatch.setattr(other_tables, "written", written)
+    monkeypatch.setattr(other_tables, "COMPARED", ("linear",))
+    monkeypatch.setattr(other_tables, "listed", lambda: {"a/line": {"package": "a", "item": "line", "target": "y", "drop": ""}})
+    for _ in range(2):
+        assert other_tables.main(["--rows", "100", "--json", str(tmp_path / "runs.json")]) == 0
+    (run,) = json.loads((tmp_path / "runs.json").read_text())["runs"]
+    assert run["train_rows"] == 100
+    assert run["error"] < 0.1
+    runs = [run | {"system": system, "error": error, "log_loss": 1.0} for system, error in (("tabular", 0.2), ("linear", 0.1))]
+    about = {"date": "2026-01-01", "processor": "a processor"}
+    monkeypatch.setattr(other_tables, "COMPARED", ("tabular", "linear"))
+    text = other_tables.markdown({"machine": about, "runs": runs}, 100)
+    assert "| linear | 0.1000 | 1.0000 | 1.00 | 1 : 0 |" in text
+
+
+def test_every_other_table_has_a_target_of_its_own() -> None:
+    assert len(other_tables.listed()) > 100
+    assert all(
+        row["package"] and row["item"] and row["target"] not in row["drop"].split() for row in other_tables.listed().values()
+    )
