@@ -31,11 +31,11 @@ def _column(column: Any) -> dict[str, Any]:
         if column.limits is not None:
             low, high = column.limits
             margin = (high - low) * MARGIN / (1 + 2 * MARGIN)  # by which the limits are wider than the range in training
-            digits = RANGE_DIGITS - math.ceil(math.log10(high - low)) if high > low else None
-            found |= {
-                "from": low + margin if digits is None else round(low + margin, digits),
-                "to": high - margin if digits is None else round(high - margin, digits),
-            }
+            ends = low + margin, high - margin
+            if high > low:
+                digits = RANGE_DIGITS - math.ceil(math.log10(high - low))
+                ends = round(ends[0], digits), round(ends[1], digits)
+            found["from"], found["to"] = ends
     elif isinstance(column, DateColumn):
         found |= {"example": date_example(column)}
     elif column.kind == "categorical":
