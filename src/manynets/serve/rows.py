@@ -168,8 +168,10 @@ def _from_json(body: bytes, names: Container[str]) -> Any:
 
 def _from_csv(body: bytes, most: int, names: Iterable[str]) -> dict[str, list[Any]]:
     try:
-        text = body.decode("utf-8-sig")
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text.partition("\n")[0], set(names)))
+        text = io.StringIO(body.decode("utf-8-sig"), newline="")
+        header_line = next(filter(str.strip, text), "")
+        text.seek(0)
+        reader = csv.reader(text, delimiter=_delimiter(header_line, set(names)))
         lines = list(itertools.islice((line for line in reader if line), most + 2))  # so that too many rows take no memory
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadRequest(400, f"the body is not CSV in UTF-8: {str(error)[:200]}") from None
