@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from manynets.errors import OptionError
 from manynets.nn.activations import ACTIVATIONS
@@ -108,17 +107,9 @@ def _refuse(training: LiveTraining, network: MLP, recipe: Recipe) -> None:
 
 def _head(lines: list[str]) -> str:
     text = "\n".join(lines)
-    out = [
-        "import math",
-        "",
-        "import numpy as np",
-        *(["import polars as pl"] if "pl." in text else []),
-        "import torch",
-        "from torch import nn",
-        "",
-    ]
-    out += ["import manynets as mn  # for the data only", ""]
-    return "\n".join(out)
+    polars = ["import polars as pl"] if "pl." in text else []
+    out = ["import math", "", "import numpy as np", *polars, "import torch", "from torch import nn", ""]
+    return "\n".join([*out, "import manynets as mn  # for the data only", ""])
 
 
 def _data(experiment: Experiment, lines: list[str], xy: str, validation: str, recipe: Recipe) -> list[str]:
@@ -150,15 +141,11 @@ def _data(experiment: Experiment, lines: list[str], xy: str, validation: str, re
             f"{name} = torch.tensor((np.asarray({name}, dtype=np.float64) - center) / scale, dtype={dtype})[:, None]" for name in ys
         ]
     else:
-        out.append(f"classes = np.array({[_plain(one) for one in task.classes]!r})")  # type: ignore[attr-defined]
+        out.append(f"classes = np.array({list(task.classes)!r})")  # type: ignore[attr-defined]
         out += [f"{name} = torch.tensor(np.searchsorted(classes, {name}))" for name in ys]
         if task.name == "binary":
             out += [f"{name} = {name}.to({dtype})[:, None]" for name in ys]
     return [line for line in out if line] + ["", ""]
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value
 
 
 def _network(experiment: Experiment, network: MLP, recipe: Recipe, *, count: int) -> list[str]:
