@@ -87,9 +87,9 @@ class Graph:
         """Return some columns (N, len(columns)) of a value (N, D)."""
         return self.node("Gather", value, self.constant(np.asarray(columns, dtype=np.int64)), axis=1)
 
-    def joined(self, values: list[str], axis: int = 1) -> str:
+    def joined(self, values: list[str]) -> str:
         """Return values side by side."""
-        return values[0] if len(values) == 1 else self.node("Concat", *values, axis=axis)
+        return values[0] if len(values) == 1 else self.node("Concat", *values, axis=1)
 
     def model(self, metadata: dict[str, str], about: str = "") -> Any:
         """Return the ModelProto, checked by onnx."""

@@ -44,9 +44,10 @@ class Loaded:
     @functools.cached_property
     def reader(self) -> RowReader:
         """The reader of the rows of requests."""
+        width = array_width(self.model)
         if self.model.encoder is not None:
-            return RowReader(self.model.encoder, array_width(self.model))
-        return RowReader(None, self.model.in_features, largest=float(np.finfo(self.model.recipe.dtype).max))
+            return RowReader(self.model.encoder, width)
+        return RowReader(None, width, largest=float(np.finfo(self.model.recipe.dtype).max))
 
     @functools.cached_property
     def multiplications(self) -> float:
@@ -58,11 +59,8 @@ class Loaded:
 
 
 def array_width(model: Model) -> int:
-    """Return how many columns an array for a model has; 0 where the columns have names."""
-    encoder = model.encoder
-    if encoder is None:
-        return model.in_features
-    return len(encoder.columns) + len(encoder.dropped) if encoder.positional else 0
+    """Return how many columns an array for a model has."""
+    return model.in_features if model.encoder is None else model.encoder.array_width
 
 
 @dataclasses.dataclass(frozen=True)
