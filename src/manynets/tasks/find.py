@@ -82,10 +82,10 @@ def _infer(array: np.ndarray[Any, Any]) -> str:
         return "multilabel" if array.dtype.kind in "biuf" and np.isin(array, (0, 1)).all() else "regression"
     if array.dtype.kind == "O" and all(_is_number(value) for value in array.tolist()):
         array = array.astype(np.float64)
-    if array.dtype.kind in "iuf" and not np.isfinite(array).all():
-        return "regression"
-    if array.dtype.kind in "iuf" and (np.any(array % 1 != 0) or len(np.unique(array)) > MOST_INFERRED_CLASSES):
-        return "regression"
+    if array.dtype.kind in "iuf":
+        whole = bool(np.isfinite(array).all()) and not np.any(array % 1)
+        if not whole or len(np.unique(array)) > MOST_INFERRED_CLASSES:
+            return "regression"
     return "binary" if len(labels_of(array)) == 2 else "multiclass"
 
 
