@@ -146,6 +146,12 @@ def test_sizes_that_are_none(bad: object) -> None:
         mn.network(mn.MLP(), in_features=2, out_features=bad)  # type: ignore[arg-type]
 
 
+def test_sizes_may_be_numpys_numbers() -> None:
+    y = np.array([0, 2, 1])
+    network = mn.network(mn.MLP(hidden=(2,)), in_features=np.int32(4), out_features=y.max() + 1)  # type: ignore[arg-type]
+    assert repr(network.output) == "Linear(in_features=2, out_features=3, bias=True)"
+
+
 def test_the_weights_of_a_batch_by_hand() -> None:
     share, rows, unbiased = normalisers(torch.tensor([[[2.0], [1.0], [1.0], [0.0]], [[0.0], [0.0], [0.0], [0.0]]]))
     assert share[:, :, 0].tolist() == [[0.5, 0.25, 0.25, 0.0], [0.0, 0.0, 0.0, 0.0]]
