@@ -28,7 +28,7 @@ def supported(model: Model, coverage: float | None) -> float | None:
         if coverage is not None:
             raise
         return None
-    return share
+    return float(share)
 
 
 def interval_outputs(graph: Graph, model: Model, values: str, predicted: str, coverage: float) -> None:
