@@ -47,7 +47,8 @@ class PageGuard:
         refused = self._refusal(scope)
         if refused is None and not self._known(scope):
             if scope["type"] == "http" and scope["method"] == "GET" and scope["path"] == "/" and self._redeems(scope):
-                await _reply(send, 303, "", [(b"location", b"/"), (b"set-cookie", self._set_cookie())])
+                cookie = f"{self.cookie}={self._secret}; Path=/; HttpOnly; SameSite=Strict"
+                await _reply(send, 303, "", [(b"location", b"/"), (b"set-cookie", cookie.encode())])
                 return
             refused = (401, "open the address that `manynets playground` has printed; it works for one browser")
         if refused is None:
@@ -88,9 +89,6 @@ class PageGuard:
             return False
         self._open = False
         return True
-
-    def _set_cookie(self) -> bytes:
-        return f"{self.cookie}={self._secret}; Path=/; HttpOnly; SameSite=Strict".encode()
 
 
 async def _reply(send: Any, status: int, text: str, headers: list[tuple[bytes, bytes]] | None = None) -> None:
