@@ -181,12 +181,12 @@ def _loop(training: LiveTraining, network: MLP, recipe: Recipe, *, validated: bo
     experiment = training.experiment
     task, batch, every = experiment.data.problem.task.name, training.groups[0].run.stepper.batch_size, training.steps_per_epoch
     name, fields = OPTIMIZERS[type(recipe.optimizer)]
-    options = "".join(f", {field}={getattr(recipe.optimizer, field)!r}" for field in fields if hasattr(recipe.optimizer, field))
+    options = "".join(f", {field}={getattr(recipe.optimizer, field)!r}" for field in fields)
     objective, unit = _objective(recipe, task)
     smooth = recipe.label_smoothing and task != "regression"
     given = f", smoothing={recipe.label_smoothing!r}" if smooth else ""
     out = ["", "", f"def objective(scores, target{', smoothing=0.0' if smooth else ''}):", f"    return {objective}", "", ""]
-    out += [f"optimizer = torch.optim.{name}(network.parameters(), lr={recipe.lr!r}{options})"]
+    out.append(f"optimizer = torch.optim.{name}(network.parameters(), lr={recipe.lr!r}{options})")
     factor = _factor(recipe, total_steps(experiment.setup.recipe, every))
     steps = training.sample.step or total_steps(recipe, every)
     changes = rates_by_step(training)
@@ -195,7 +195,6 @@ def _loop(training: LiveTraining, network: MLP, recipe: Recipe, *, validated: bo
     if recipe.stopping is not None:
         out.append("# Early stopping is not written out: this program makes as many steps as the page has made.")
     order = f"stream({recipe.seed}, 2, epoch).permutation(len(X))" if recipe.shuffle else "np.arange(len(X))"
-    merge = "len(rows) == 1 and len(X) > 1" if network.batch_norm else ""
     out += [
         "step = 0",
         f"for epoch in range({-(-steps // every)}):",
@@ -203,16 +202,14 @@ def _loop(training: LiveTraining, network: MLP, recipe: Recipe, *, validated: bo
         "    total = seen = 0.0",
         f"    order = torch.from_numpy({order})",
     ]
-    batches = f"order.split({batch})"
-    if merge:
+    if network.batch_norm:
         out += [f"    batches = list(order.split({batch}))", "    if len(batches[-1]) == 1 and len(batches) > 1:  # too few for batch norm",
                 "        batches[-2:] = [torch.cat(batches[-2:])]"]  # fmt: skip
-        batches = "batches"
-    out += [f"    for rows in {batches}:"]
+    out.append(f"    for rows in {'batches' if network.batch_norm else f'order.split({batch})'}:")
     if steps % every:
         out += [f"        if step == {steps}:", "            break"]
     if changes:
-        out += ["        base = rates.get(step, base)"]
+        out.append("        base = rates.get(step, base)")
     if factor or changes:
         out += [
             "        for group in optimizer.param_groups:",
@@ -224,14 +221,11 @@ def _loop(training: LiveTraining, network: MLP, recipe: Recipe, *, validated: bo
         "        optimizer.step()",
         "        step += 1",
         f"        total, seen = total + loss.item(){unit} * len(rows), seen + len(rows)",
+        "print(total / seen)",
     ]
-    out += ["print(total / seen)"]
     if validated:
-        out += [
-            "network.eval()",
-            "with torch.no_grad():",
-            f"    print(objective(network(X_validation), y_validation).item(){unit})",
-        ]
+        judged = f"    print(objective(network(X_validation), y_validation).item(){unit})"
+        out += ["network.eval()", "with torch.no_grad():", judged]
     return out
 
 

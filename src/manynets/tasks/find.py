@@ -22,6 +22,13 @@ _MAKERS: dict[str, Callable[[Any], Task]] = {
     "multilabel": Multilabel.of,
 }
 TASK_NAMES = tuple(_MAKERS)
+_FIELDS: dict[str, tuple[set[str], set[str]]] = {
+    "regression": ({"center", "scale", "flat"}, {"limits", "transform", "quantiles"}),
+    "binary": ({"classes"}, {"threshold"}),
+    "multiclass": ({"classes"}, {"costs"}),
+    "multilabel": ({"count"}, set()),
+}
+"""The fields of a task in JSON: those that it must have, and those that it may have."""
 
 
 def find_task(y: Any, *, name: str | None = None, target_transform: TargetTransform | Literal["auto"] | None = None) -> Task:
@@ -107,10 +114,7 @@ def task_from_json(data: Mapping[str, Any]) -> Task:
     if not isinstance(data, Mapping):
         raise OptionError(f"a task is {data!r}, but must be a JSON object")
     name = one_of(data.get("name"), _MAKERS, what="task")
-    expected = {"regression": {"center", "scale", "flat"}, "multilabel": {"count"}}.get(name, {"classes"})
-    optional = {"regression": {"limits", "transform", "quantiles"}, "binary": {"threshold"}, "multiclass": {"costs"}}.get(
-        name, set()
-    )
+    expected, optional = _FIELDS[name]
     if set(data) - {"name"} - optional != expected:
         raise OptionError(f"task {name!r} has the fields {sorted(set(data) - {'name'})}, but must have {sorted(expected)}")
     if name == "regression":
