@@ -60,7 +60,7 @@ class Masks:
 
     @classmethod
     def of(cls, specs: Sequence[MLP], seeds: Sequence[int], inputs: int, like: Tensor) -> Masks:
-        """Return the masks of networks of one shape, whose first layer reads so many inputs."""
+        """Return the masks of networks of one shape, whose first layer reads `inputs` columns."""
         return cls(seeds, (inputs, *specs[0].hidden), dropout_rates(specs), like)
 
     def make(self, step: int, count: int, size: int, part: slice | None = None) -> dict[int, Tensor]:

@@ -20,7 +20,7 @@ RESOLUTION, STRIDE = 72, 3
 COARSE = RESOLUTION // STRIDE
 """Points along a side of the map of the output, and of the small maps."""
 MANY, WALL_STRIDE = 64, 4
-"""Up to so many networks, their small maps are as fine as those of the units; the stride where there are more."""
+"""Up to this many networks have small maps as fine as those of the units; the stride of the maps of more networks."""
 MOST_CHOICES, SAMPLE = 30, 2_000
 
 

@@ -97,7 +97,7 @@ def _infer(array: np.ndarray[Any, Any]) -> str:
 
 
 def with_quantiles(task: Task, quantiles: tuple[float, ...]) -> Task:
-    """Return the task of networks that predict these quantiles (`Recipe.quantiles`), where it is one of numbers and has none of its own.
+    """Return the task of networks that predict these quantiles (`Recipe.quantiles`), where it is a regression without quantiles of its own.
 
     >>> with_quantiles(Regression((0.0,), (1.0,)), (0.1, 0.9)).outputs
     2

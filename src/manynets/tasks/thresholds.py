@@ -52,7 +52,7 @@ def best_threshold(probability: Array, positive: Array, weight: Array | None = N
 
 
 def cost_matrix(costs: Any, count: int) -> tuple[tuple[float, ...], ...]:
-    """Return costs [true class][predicted class] of so many classes, checked; OptionError for what is no such matrix.
+    """Return costs [true class][predicted class] of `count` classes, checked; OptionError for anything else.
 
     >>> cost_matrix([[0, 1, 1], [1, 0, 1], [5, 5, 0]], 3)[2]
     (5.0, 5.0, 0.0)
@@ -128,7 +128,7 @@ def with_threshold(
 ) -> Binary | Multiclass:
     """Return a task like this one that predicts by another threshold; see `threshold_of`. Of more than two classes `wanted` is costs (C, C).
 
-    Errors: OptionError for what is no threshold of this task.
+    Errors: OptionError for a threshold that does not fit the task.
 
     >>> with_threshold(Binary(("no", "yes")), [[0, 1], [4, 0]])
     Binary(classes=('no', 'yes'), threshold=0.2)
