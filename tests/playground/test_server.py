@@ -21,6 +21,7 @@ from manynets.errors import OptionError
 from manynets.playground.app import MOST_PAGES, free_port
 from manynets.playground.files import Files, StoredTable
 from manynets.playground.messages import read_message
+from manynets.playground.problem import make_experiment
 from manynets.playground.session import PageGone, PageSession
 from manynets.playground.setup import PlaygroundSetup
 from manynets.spec import MLP
@@ -241,6 +242,19 @@ def test_sliders_of_decimals_bools_and_bytes() -> None:
         {"name": "new", "values": [False, True], "value": False},
         {"name": "key", "values": [None], "value": None},
     ]
+
+
+def test_a_column_with_the_name_of_a_term() -> None:
+    files = Files()
+    key = files.add("t.csv", "\n".join(["a,b,x1^2,y", *(f"{i % 13},{i % 7},{i % 5},{i}" for i in range(80))]).encode())
+    choice = {"kind": "table", "file": key, "target": "y", "x": "a", "y": "b"}
+    for terms in (["x1", "x2", "x1^2"], ["x1", "x2", "x2^2"]):
+        setup = PlaygroundSetup.from_json({"data": choice, "terms": terms})
+        if "x1^2" in terms:
+            with pytest.raises(OptionError, match=r"the table has a column 'x1\^2', so no input can have this name"):
+                make_experiment(setup, files)
+        else:
+            assert make_experiment(setup, files).inputs == ["a", "b", "x1^2", "x2^2"]
 
 
 def test_the_ends_of_the_colours_have_no_rounding_errors() -> None:
