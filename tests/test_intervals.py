@@ -184,6 +184,12 @@ def test_rows_that_come_later_give_intervals_too() -> None:
         model.calibrated(x[:9], y[:9])
 
 
+def test_a_coverage_of_numpy(ensemble: mn.Model) -> None:
+    x, _ = rows(300)
+    for coverage in (np.float32(0.5), np.float64(0.5)):
+        assert_close(ensemble.predict_interval(x, coverage), ensemble.predict_interval(x, 0.5), "bits")  # type: ignore[arg-type]
+
+
 def test_mistakes(ensemble: mn.Model) -> None:
     x, y = rows(300)
     with pytest.raises(DataError, match=r"train with validation rows .* or use model.calibrated"):

@@ -238,6 +238,14 @@ def test_refusals() -> None:
         _fit(SIGNAL, preset="slow")
     with pytest.raises(mn.OptionError, match="n_networks is 0, but must be a whole number of at least 1"):
         _fit(SIGNAL, n_networks=0)
+    with pytest.raises(mn.OptionError, match="seed is -1, but must be a whole number of at least 0"):
+        mn.train(NUMBERS, SIGNAL, seed=-1, progress=False)
+
+
+def test_a_seed_of_numpy() -> None:
+    options: dict[str, Any] = {"n_networks": 2, "preset": "fast", "progress": False}
+    given, plain = (mn.train(NUMBERS[:80], SIGNAL[:80], seed=seed, **options) for seed in (np.int64(5), 5))
+    assert_close(given.predict(NUMBERS), plain.predict(NUMBERS), "bits")
 
 
 @pytest.mark.parametrize("kind", ["list", "tensor", "float32"])

@@ -83,6 +83,11 @@ def test_networks_that_cannot_be(options: dict[str, Any], message: str) -> None:
         fit(**options)
 
 
+def test_seed_and_number_of_networks_may_be_numpys_numbers() -> None:
+    given, plain = fit(seed=np.int64(3), n_networks=np.int64(2)), fit(seed=3, n_networks=2)
+    assert_close(dict(enumerate(given.members)), dict(enumerate(plain.members)), "bits")
+
+
 def test_too_few_rows_with_weight_for_the_folds() -> None:
     with pytest.raises(mn.DataError, match="sample_weight is above 0 for 1 of 90 rows, which is too few for 4 folds"):
         fit(validation="folds", n_networks=4, sample_weight=np.r_[1.0, np.zeros(N - 1)])

@@ -355,11 +355,11 @@ FAULTS = (
     Fault("search", "search/cv.py", "else np.nanargmax(scores)]", "else len(scores) - 1 - np.nanargmax(scores[::-1])]"),
     # --------------------------------------------------------------------------------------------------------------- export
     Fault("export", _EXPORTED, "starts[columns[j].name] + 1 for j in gaps", "starts[columns[j].name] for j in gaps"),
-    Fault("export", _EXPORTED, "days, graph.constant(6))", "days, graph.constant(5))"),
+    Fault("export", _EXPORTED, "days, 6), 7)", "days, 5), 7)"),
     Fault("export", _EXPORTED, "starts[column.name] + 1 + column.gaps", "starts[column.name] + 1"),
     Fault("export", _EXPORTED, "missing = width - 1 if column.gaps else other", "missing = width - 1"),
     Fault("export", "export/intervals.py", "model.residuals[j::several]", "model.residuals[::several]"),
-    Fault("export", "export/intervals.py", "spread, graph.constant(lines[:, 0, end])", "spread, graph.constant(lines[:, 0, 1])"),
+    Fault("export", "export/intervals.py", "spread, lines[:, 0, end]", "spread, lines[:, 0, 1]"),
     Fault("export", _STANDALONE, "(shares @ np.array(costs))", "(shares @ np.array(costs).T)"),
     Fault("export", _STANDALONE, "1.0 + np.vectorize(math.erf", "1.0 - np.vectorize(math.erf"),
     Fault("export", _STANDALONE, 'y * model["scale"] + model["center"]', 'y * model["scale"]'),

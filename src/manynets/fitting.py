@@ -27,6 +27,7 @@ from manynets.prepare import Split, SplitBy, TrainingData, copies_held_out, coun
 from manynets.results import checkpoints_of, model_of, with_residuals
 from manynets.spec import METRICS, MLP, MetricName, Recipe
 from manynets.spec.lessons import with_advice
+from manynets.spec.metadata import plain_number
 from manynets.streaming import files_to_stream, open_ensemble, open_stream, share_of, train_stream, train_stream_ensemble
 from manynets.tabular import PresetName, train_tabular
 from manynets.targets import ClassWeight, find_target
@@ -183,11 +184,11 @@ def train(
     common |= {"sample_weight": sample_weight, "class_weight": class_weight, "declared": declared_columns(X, encoder, **of_table)}
     if spec is None and recipe is None and engine == "torch" and initial is None:
         common |= {"preset": "default" if preset is None else preset, "metric": metric, **ran, **keeping}
-        common |= {"seed": 0 if seed is None else seed, "n_networks": 8 if n_networks is None else n_networks}
+        common |= {"seed": _default_seed(seed), "n_networks": 8 if n_networks is None else n_networks}
         return _named(_train_default(X, y, scaling=scaling, validation=validation, columns=columns, **common), y, target)
     _refuse_ensemble_options(preset=preset, time_limit=time_limit)
     spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
-    n_networks = 1 if n_networks is None else n_networks
+    n_networks = 1 if n_networks is None else plain_number(n_networks)
     check_options(spec, recipe, engine=engine, n_networks=n_networks, initial=initial, checkpoint=checkpoint, resume=resume)
     recipe = _with_given(recipe, seed=seed, metric=metric)
     if encoder is None and isinstance(spec, MLP):
@@ -273,6 +274,11 @@ def _refuse_ensemble_options(**options: Any) -> None:
             raise OptionError(f"{name} is {value!r}, but is for the default ensemble; leave it out, or spec, recipe and engine")
 
 
+def _default_seed(seed: int | None) -> int:
+    """Return the seed of the default ensemble, checked as that of a recipe."""
+    return _with_given(Recipe(), seed=seed, metric=None).seed
+
+
 def _with_given(recipe: Recipe, *, seed: int | None, metric: MetricName | None) -> Recipe:
     """Return the recipe with the seed and the metric that were given."""
     if metric is not None:
@@ -349,7 +355,7 @@ def _train_streamed(
     listeners = [*progress_callbacks(progress), *callbacks]
     keeping: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "allow_world_size": allow_world_size}
     if ensemble:
-        shared: dict[str, Any] = {"preset": preset or "default", "metric": metric, "seed": 0 if seed is None else seed}
+        shared: dict[str, Any] = {"preset": preset or "default", "metric": metric, "seed": _default_seed(seed)}
         share = None if validation is None else share_of(validation)
         stream = open_ensemble(files, columns, validation=share, **shared, **of_rows)
         stream.warn_of_columns()

@@ -145,6 +145,8 @@ def test_intervals_of_several_targets(tmp_path: Path) -> None:
     assert_close(np.stack([found["lower"], found["upper"]], axis=-1), model.predict_interval(x), "float32_run")
     with pytest.raises(OptionError, match=r"coverage is 0\.9999, but 200 held-out rows support at most"):
         to_onnx(model, tmp_path / "n.onnx", coverage=0.9999)
+    to_onnx(model, tmp_path / "n.onnx", coverage=np.float64(0.5))
+    assert {one.key: one.value for one in onnx.load(tmp_path / "n.onnx").metadata_props}["coverage"] == "0.5"
 
 
 def test_quantiles_of_several_targets(tmp_path: Path) -> None:

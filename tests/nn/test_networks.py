@@ -144,6 +144,16 @@ def test_sizes_that_are_none(bad: object) -> None:
         mn.network(mn.MLP(), in_features=bad, out_features=2)  # type: ignore[arg-type]
     with pytest.raises(mn.OptionError, match="out_features is"):
         mn.network(mn.MLP(), in_features=2, out_features=bad)  # type: ignore[arg-type]
+    if bad != 0:
+        with pytest.raises(mn.OptionError, match=r"seed is .*, but must be a whole number of at least 0"):
+            mn.network(mn.MLP(), in_features=2, out_features=1, seed=bad)  # type: ignore[arg-type]
+
+
+def test_sizes_and_seed_may_be_numpys_numbers() -> None:
+    y, spec = np.array([0, 2, 1]), mn.MLP(hidden=(2,))
+    network = mn.network(spec, in_features=np.int32(4), out_features=y.max() + 1, seed=np.uint8(7))  # type: ignore[arg-type]
+    assert repr(network.output) == "Linear(in_features=2, out_features=3, bias=True)"
+    assert torch.equal(network.hidden0.weight, mn.network(spec, in_features=4, out_features=3, seed=7).hidden0.weight)
 
 
 def test_the_weights_of_a_batch_by_hand() -> None:

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import io
 import json
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from manynets.errors import OptionError
 from manynets.playground.app import MOST_PAGES, free_port
 from manynets.playground.files import Files, StoredTable
 from manynets.playground.messages import read_message
+from manynets.playground.problem import make_experiment
 from manynets.playground.session import PageGone, PageSession
 from manynets.playground.setup import PlaygroundSetup
 from manynets.spec import MLP
@@ -223,6 +225,36 @@ def test_a_dropped_table() -> None:
         assert page.receive("schema")[0]["about"]["schema"]["targets"][0]["name"] == "label"
         data, _ = page.begin(data={"kind": "table", "file": found["file"], "target": "label", "view": "pca"})
         assert data["axes"][0] == "principal component 1"
+
+
+def test_sliders_of_decimals_bools_and_bytes() -> None:
+    frame = pl.DataFrame({"a": range(60), "b": [i % 7 for i in range(60)], "price": [Decimal("1.5"), Decimal("2.5"), None] * 20})
+    frame = frame.with_columns(new=pl.col("a") % 3 == 0, key=pl.lit(b"x"), y=pl.col("a") * 2.0)
+    content = io.BytesIO()
+    frame.write_parquet(content)
+    files = Files()
+    choice = {"kind": "table", "file": files.add("t.parquet", content.getvalue()), "target": "y", "x": "a", "y": "b"}
+    client, _ = browser(files)
+    with opened(client) as page:
+        data, _ = page.begin(data=choice, network={"kind": "MLP", "hidden": [3]})
+    assert data["sliders"] == [
+        {"name": "price", "low": 1.5, "high": 2.5, "value": 2.5},
+        {"name": "new", "values": [False, True], "value": False},
+        {"name": "key", "values": [None], "value": None},
+    ]
+
+
+def test_a_column_with_the_name_of_a_term() -> None:
+    files = Files()
+    key = files.add("t.csv", "\n".join(["a,b,x1^2,y", *(f"{i % 13},{i % 7},{i % 5},{i}" for i in range(80))]).encode())
+    choice = {"kind": "table", "file": key, "target": "y", "x": "a", "y": "b"}
+    for terms in (["x1", "x2", "x1^2"], ["x1", "x2", "x2^2"]):
+        setup = PlaygroundSetup.from_json({"data": choice, "terms": terms})
+        if "x1^2" in terms:
+            with pytest.raises(OptionError, match=r"the table has a column 'x1\^2', so no input can have this name"):
+                make_experiment(setup, files)
+        else:
+            assert make_experiment(setup, files).inputs == ["a", "b", "x1^2", "x2^2"]
 
 
 def test_the_ends_of_the_colours_have_no_rounding_errors() -> None:

@@ -435,10 +435,11 @@ def test_a_body_with_semicolons_and_decimal_commas(tmp_path: Path) -> None:
     csv = {"content-type": "text/csv"}
     with client_of(ServeSettings(models={"m": str(tmp_path / "m.safetensors")})) as client:
         bodies: list[dict[str, Any]] = [{"json": [{"size": size}]} for size in ("2,5", "2.5", 2.5)]
-        texts = ("size;town\n2,500;Bern\n", "size\ttown\n2,5\tBern\n", "town, canton;size\nBern;2,5\n")
+        texts = ["size;town\n2,500;Bern\n", "size\ttown\n2,5\tBern\n", "town, canton;size\nBern;2,5\n"]
+        texts += ["\n\nsize;town\n2,5;Bern\n", "size;town\r2,5;Bern\r"]  # empty lines first, and the ends of lines of old Macs
         bodies += [{"content": text, "headers": csv} for text in texts]
         answers = [client.post("/v1/models/m:predict", **body) for body in bodies]
         mixed = client.post("/v1/models/m:predict", json=[{"size": "2,5"}, {"size": "1.234"}])
-    assert [answer.status_code for answer in answers] == [200] * 6
+    assert [answer.status_code for answer in answers] == [200] * 8
     assert len({answer.json()["predictions"][0] for answer in answers}) == 1
     assert "'1.234' is not a number" in mixed.json()["error"]["message"]  # it may be 1234

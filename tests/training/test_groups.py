@@ -172,8 +172,9 @@ def test_json_round_trip_and_refusals() -> None:
         mn.ParameterGroup(names="*", lr_factor=-1)
     with pytest.raises(mn.OptionError, match=r"ParameterGroup\.names is '', but must be a pattern"):
         mn.ParameterGroup(names="")
-    with pytest.raises(mn.OptionError, match=r"Recipe\.groups holds 3"):
-        mn.Recipe(groups=(3,))  # type: ignore[arg-type]
+    for groups in ((3,), 3):
+        with pytest.raises(mn.OptionError, match=r"Recipe\.groups holds 3, but must hold ParameterGroups"):
+            mn.Recipe(groups=groups)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("gradient", WAYS)

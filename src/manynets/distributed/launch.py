@@ -35,9 +35,8 @@ def joined() -> Iterator[Ranks]:
     handler.initialize()
     try:
         store, rank, size = next(iter(rendezvous("env://")))
-        store = dist.distributed_c10d.PrefixStore(
-            f"start/{restarts()}", store
-        )  # torchrun's store still has what earlier processes wrote
+        # torchrun's store still has what earlier processes wrote
+        store = dist.distributed_c10d.PrefixStore(f"start/{restarts()}", store)
         dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", store=store, rank=rank, world_size=size)
         ranks = current_ranks()
         yield ranks

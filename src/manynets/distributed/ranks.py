@@ -169,12 +169,8 @@ class Ranks:
         with alone():
             try:
                 yield
-            except RankError as error:
-                self.failure = str(error)
-                self._watch.report(self.failure)
-                raise
             except BaseException as error:
-                self.failure = self.stopped_by(error)
+                self.failure = str(error) if isinstance(error, RankError) else self.stopped_by(error)
                 self._watch.report(self.failure)
                 raise
 

@@ -81,7 +81,7 @@ class Watch:
         return f"report/{self.round}/{rank}"
 
     def check(self, *, silent: float = GONE) -> None:
-        """Raise RankError for a process that has reported an error, or has been silent for so many seconds since the first check."""
+        """Raise RankError for a process that has reported an error, or has been silent for `silent` seconds since the first check."""
         error = self.reported()
         if error is not None:
             raise error

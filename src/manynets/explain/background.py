@@ -30,7 +30,7 @@ def background_rows(model: Model, background: Any) -> Array:
         return np.zeros((1, model.in_features), dtype=np.float32)
     random = np.random.default_rng(0)
     if encoder.positional:
-        made = np.zeros((MADE, len(encoder.columns) + len(encoder.dropped)))
+        made = np.zeros((MADE, encoder.array_width))
         for column in encoder.columns:
             assert isinstance(column, NumericColumn)
             made[:, int(column.name[1:])] = _numbers(column, random)

@@ -7,7 +7,6 @@ Numbers are float64 (NaN where missing), all other columns text ("" where missin
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -55,7 +54,7 @@ def encoded(graph: Graph, encoder: TableEncoder) -> str:
     """Add an input for each column, and return the matrix (N, D), float32, of `TableEncoder.transform`."""
     refuse_text(encoder, "ONNX")
     if encoder.positional:
-        matrix = graph.input("X", np.float64, "the columns, in the order of training", len(encoder.columns) + len(encoder.dropped))
+        matrix = graph.input("X", np.float64, "the columns, in the order of training", encoder.array_width)
         inputs = {column.name: graph.take(matrix, [int(column.name[1:])]) for column in encoder.columns}
     else:
         inputs = {column.name: _input(graph, column) for column in encoder.columns}
@@ -76,7 +75,7 @@ def encoded(graph: Graph, encoder: TableEncoder) -> str:
     place[order[order >= 0]] = np.flatnonzero(order >= 0)
     values = [part.value for part in parts]
     if (place == len(order)).any():
-        values.append(graph.node("Mul", graph.take(values[0], [0]), graph.constant(np.float32(0))))
+        values.append(graph.node("Mul", graph.take(values[0], [0]), np.float32(0)))
     return graph.take(graph.joined(values), place)
 
 
@@ -101,16 +100,15 @@ def _numbers(graph: Graph, columns: list[NumericColumn], inputs: dict[str, str],
     """Return all numeric columns: filled, limited and scaled, those of gaps, and the piecewise-linear ones."""
     x = graph.joined([inputs[column.name] for column in columns])
     gone = graph.node("IsNaN", x)
-    x = graph.node("Where", gone, graph.constant([[column.fill for column in columns]]), x)
+    x = graph.node("Where", gone, [[column.fill for column in columns]], x)
     limits = np.array([column.limits or (-math.inf, math.inf) for column in columns]).T
-    x = graph.node("Min", graph.node("Max", x, graph.constant(limits[:1])), graph.constant(limits[1:]))
-    centre = graph.constant([[column.spread.center for column in columns]])
-    scale = graph.constant([[column.spread.scale for column in columns]])
-    z = graph.node("Div", graph.node("Sub", x, centre), scale)
+    x = graph.node("Min", graph.node("Max", x, limits[:1]), limits[1:])
+    centred = graph.node("Sub", x, [[column.spread.center for column in columns]])
+    z = graph.node("Div", centred, [[column.spread.scale for column in columns]])
     clip = np.array([[1 / CLIP if column.spread.smooth else 0.0 for column in columns]])
     if clip.any():  # z / sqrt(1 + (z / 3)^2)
-        square = graph.node("Pow", graph.node("Mul", z, graph.constant(clip)), graph.constant(2.0))
-        z = graph.node("Div", z, graph.node("Sqrt", graph.node("Add", square, graph.constant(1.0))))
+        square = graph.node("Pow", graph.node("Mul", z, clip), 2.0)
+        z = graph.node("Div", z, graph.node("Sqrt", graph.node("Add", square, 1.0)))
     plain = [j for j, column in enumerate(columns) if not column.spread.knots]
     parts = []
     if plain:
@@ -131,15 +129,13 @@ def _numbers(graph: Graph, columns: list[NumericColumn], inputs: dict[str, str],
 def _line(graph: Graph, x: str, knots: NDArray[np.float64], heights: NDArray[np.float64]) -> str:
     """Return the line through (knots, heights), and beyond the knots the outermost height, of x (N, 1)."""
     share = _share(graph, x, knots[:-1], np.diff(knots), 1.0)
-    return graph.node("Add", graph.node("MatMul", share, graph.constant(np.diff(heights)[:, None])), graph.constant(heights[0]))
+    return graph.node("Add", graph.node("MatMul", share, np.diff(heights)[:, None]), heights[0])
 
 
 def _share(graph: Graph, x: str, low: NDArray[np.float64], width: NDArray[np.float64], size: Any) -> str:
     """Return how far x / size is through each range, from 0 to 1."""
-    way = graph.node(
-        "Div", graph.node("Sub", graph.node("Div", x, graph.constant(size)), graph.constant(low)), graph.constant(width)
-    )
-    return graph.node("Clip", way, graph.constant(0.0), graph.constant(1.0))
+    way = graph.node("Div", graph.node("Sub", graph.node("Div", x, size), low), width)
+    return graph.node("Clip", way, 0.0, 1.0)
 
 
 def _pieces(graph: Graph, columns: list[NumericColumn], x: str, starts: dict[str, int]) -> _Part:
@@ -161,8 +157,8 @@ def _pieces(graph: Graph, columns: list[NumericColumn], x: str, starts: dict[str
         first = starts[column.name] + 1 + column.gaps
         places += range(first, first + count)
     share = _share(graph, graph.take(x, source), np.concatenate(low), np.concatenate(width), np.concatenate(sizes))
-    centred = graph.node("Sub", share, graph.constant(np.concatenate(centers)))
-    return _Part(graph.cast(graph.node("Mul", centred, graph.constant(SIZE)), np.float32), places)
+    centred = graph.node("Sub", share, np.concatenate(centers))
+    return _Part(graph.cast(graph.node("Mul", centred, SIZE), np.float32), places)
 
 
 # ------------------------------------------------------------------------------------------------------------- categories
@@ -176,10 +172,10 @@ def _categories(graph: Graph, column: CategoricalColumn, x: str, start: int) -> 
     if column.part:
         position = _positions_of_parts(graph, column, x, other=other, missing=missing)
     else:
-        keys = dict(zip(column.levels, itertools.count())) | dict.fromkeys(column.rare, other)
+        keys = {level: number for number, level in enumerate(column.levels)} | dict.fromkeys(column.rare, other)
         position = _numbered(graph, column, x, keys, other=other, missing=missing)
-    flat = graph.node("Reshape", position, graph.constant([-1]))
-    one_hot = graph.node("OneHot", flat, graph.constant(width + 1), graph.constant(np.array([0, 1], dtype=np.float32)))
+    flat = graph.node("Reshape", position, [-1])
+    one_hot = graph.node("OneHot", flat, width + 1, np.array([0, 1], dtype=np.float32))
     parts = [_Part(one_hot, [*range(start, start + width), -1])]
     return parts + _means(graph, column, x, start + width) if column.means else parts
 
@@ -188,13 +184,13 @@ def _means(graph: Graph, column: CategoricalColumn, x: str, start: int) -> list[
     """Return the means of the target over the levels of a column, scaled as numbers are."""
     keys = {level: number for number, level in enumerate(column.known)}
     code = _numbered(graph, column, x, keys, other=len(keys) + 1, missing=len(keys))
-    flat = graph.node("Reshape", code, graph.constant([-1]))
+    flat = graph.node("Reshape", code, [-1])
     numbers, inputs, starts = [], {}, {}
     for i, one in enumerate(column.means):
         name = f"{column.name} {i}"
         numbers.append(NumericColumn(name=name, spread=one.spread, fill=one.prior, gaps=False, pieces=one.pieces))
         table = np.array([*one.values, one.missing, one.prior])[:, None]
-        inputs[name], starts[name] = graph.node("Gather", graph.constant(table), flat, axis=0), start
+        inputs[name], starts[name] = graph.node("Gather", table, flat, axis=0), start
         start += one.width
     return _numbers(graph, numbers, inputs, starts)
 
@@ -217,12 +213,12 @@ def _looked_up(graph: Graph, x: str, keys: dict[str, int], *, default: int) -> s
 
 def _positions_of_parts(graph: Graph, column: CategoricalColumn, x: str, *, other: int, missing: int) -> str:
     """Return the position of each value, by one regular expression for each level: ONNX cannot cut texts."""
-    position = graph.node("Expand", graph.constant([[other]]), graph.node("Shape", x))
+    position = graph.node("Expand", [[other]], graph.node("Shape", x))
     for index, level in enumerate(column.levels):
         found = graph.node("RegexFullMatch", x, pattern=_pattern(level, column.part))
-        position = graph.node("Where", found, graph.constant(index), position)
+        position = graph.node("Where", found, index, position)
     gone = _looked_up(graph, x, dict.fromkeys(_in_any_case(TEXT_MISSING), 1), default=0)
-    return graph.node("Where", graph.cast(gone, np.bool_), graph.constant(missing), position)
+    return graph.node("Where", graph.cast(gone, np.bool_), missing, position)
 
 
 def _pattern(level: str, part: CodePart) -> str:
@@ -247,17 +243,17 @@ def _date(graph: Graph, column: DateColumn, x: str, start: int) -> _Part:
     """Return the parts of a date, scaled, with sine and cosine where they come round, and the column of gaps."""
     time = column.form.order == "time"
     gone = graph.cast(_looked_up(graph, x, dict.fromkeys(_in_any_case(MISSING_TOKENS), 1), default=0), np.bool_)
-    x = graph.node("Where", gone, graph.constant(["00:00:00" if time else "1970-01-01"]), x)
+    x = graph.node("Where", gone, ["00:00:00" if time else "1970-01-01"], x)
     x = _checked(graph, x, CLOCK if time else f"{DAY}(T{CLOCK})?", f"{column.name} must hold {_example(column)}, or be empty")
     if time:
-        x = graph.node("StringConcat", graph.constant(["1970-01-01T"]), x)
+        x = graph.node("StringConcat", ["1970-01-01T"], x)
     parts = _date_parts(graph, x)
     columns = []
     for part, spread, fill in column.parts:
-        value = graph.node("Where", gone, graph.constant(fill), graph.cast(parts[part], np.float64))
-        columns.append(graph.node("Div", graph.node("Sub", value, graph.constant(spread.center)), graph.constant(spread.scale)))
+        value = graph.node("Where", gone, fill, graph.cast(parts[part], np.float64))
+        columns.append(graph.node("Div", graph.node("Sub", value, spread.center), spread.scale))
         if part in CYCLES:
-            angle = graph.cast(graph.node("Mul", value, graph.constant(2.0 * math.pi / CYCLES[part])), np.float32)
+            angle = graph.cast(graph.node("Mul", value, 2.0 * math.pi / CYCLES[part]), np.float32)
             columns += [graph.cast(graph.node(wave, angle), np.float64) for wave in ("Sin", "Cos")]
     if column.gaps:
         columns.append(graph.cast(gone, np.float64))
@@ -267,21 +263,20 @@ def _date(graph: Graph, column: DateColumn, x: str, start: int) -> _Part:
 def _checked(graph: Graph, x: str, pattern: str, must: str) -> str:
     """Return texts (N, 1) that match a pattern as they are. For others the graph fails, in a node that is called as what must be."""
     other = graph.cast(graph.node("Not", graph.node("RegexFullMatch", x, pattern=pattern)), np.int64)
-    return graph.node(
-        "StringConcat", x, graph.node("Gather", graph.constant([""]), other, name=must)
-    )  # a list of one has no second
+    nothing = graph.node("Gather", [""], other, name=must)  # a list of one has no second
+    return graph.node("StringConcat", x, nothing)
 
 
 def _date_parts(graph: Graph, x: str) -> dict[str, str]:
     """Return year, month (1-12), day (1-31), weekday (Monday 0), hour, minute and second of ISO texts, each (N, 1), int64."""
-    x = graph.node("StringConcat", x, graph.constant(["T00:00:00"]))  # so that there is a time, perhaps a second one
+    x = graph.node("StringConcat", x, ["T00:00:00"])  # so that there is a time, perhaps a second one
     halves = graph.node("StringSplit", x, outputs=2, delimiter="T")
     numbers: list[str] = []
     for half, (sign, end) in enumerate((("-", ""), (":", ":00"))):
-        text = graph.node("Gather", halves, graph.constant(half), axis=2)
-        text = graph.node("StringConcat", text, graph.constant([end])) if end else text
+        text = graph.node("Gather", halves, half, axis=2)
+        text = graph.node("StringConcat", text, [end]) if end else text
         cut = graph.node("StringSplit", text, outputs=2, delimiter=sign)
-        numbers += [graph.cast(graph.node("Gather", cut, graph.constant(i), axis=2), np.int64) for i in range(3)]
+        numbers += [graph.cast(graph.node("Gather", cut, i, axis=2), np.int64) for i in range(3)]
     parts = dict(zip(("year", "month", "day", "hour", "minute", "second"), numbers, strict=True))
     return parts | {"weekday": _weekday(graph, parts)}
 
@@ -290,12 +285,12 @@ def _weekday(graph: Graph, parts: dict[str, str]) -> str:
     """Return the weekday, by Sakamoto's rule: (y + y/4 - y/100 + y/400 + t_month + day) mod 7 is 0 on Sundays, with y the year from March."""
 
     def over(year: str, count: int) -> str:
-        return graph.node("Div", year, graph.constant(count))
+        return graph.node("Div", year, count)
 
-    month = graph.node("Sub", parts["month"], graph.constant(1))
-    early = graph.cast(graph.node("Less", parts["month"], graph.constant(3)), np.int64)
+    month = graph.node("Sub", parts["month"], 1)
+    early = graph.cast(graph.node("Less", parts["month"], 3), np.int64)
     year = graph.node("Sub", parts["year"], early)
-    shift = graph.node("Gather", graph.constant([0, 3, 2, 5, 0, 3, 5, 1, 4, 6, 2, 4]), month)
+    shift = graph.node("Gather", [0, 3, 2, 5, 0, 3, 5, 1, 4, 6, 2, 4], month)
     leap = graph.node("Sub", graph.node("Add", over(year, 4), over(year, 400)), over(year, 100))
     days = graph.node("Add", graph.node("Add", year, leap), graph.node("Add", shift, parts["day"]))
-    return graph.node("Mod", graph.node("Add", days, graph.constant(6)), graph.constant(7))
+    return graph.node("Mod", graph.node("Add", days, 6), 7)

@@ -27,7 +27,7 @@ class Graph:
 
     >>> graph = Graph()
     >>> x = graph.input("x", np.float64, "a number")
-    >>> graph.output(graph.node("Add", x, graph.constant(np.float64(1))), "y", np.float64, [None, 1])
+    >>> graph.output(graph.node("Add", x, np.float64(1)), "y", np.float64, [None, 1])
     >>> [node.op_type for node in graph.model({}).graph.node]
     ['Add', 'Identity']
     """
@@ -52,8 +52,7 @@ class Graph:
         self._inputs.append(helper.make_tensor_value_info(name, _type(kind), ["N", width], about))
         return name
 
-    def constant(self, value: Any) -> str:
-        """Add a constant, and return its name."""
+    def _constant(self, value: Any) -> str:
         from onnx import numpy_helper
 
         array = np.asarray(value)
@@ -61,12 +60,17 @@ class Graph:
         self._constants.append(numpy_helper.from_array(array.astype(object) if array.dtype.kind == "U" else array, name))
         return name
 
-    def node(self, operator: str, *inputs: str, outputs: int = 1, domain: str = "", **attributes: Any) -> str:
-        """Add a node, and return the name of its first output. attributes: of the operator; `name`: that of the node, which errors show."""
+    def node(self, operator: str, *inputs: Any, outputs: int = 1, domain: str = "", **attributes: Any) -> str:
+        """Add a node, and return the name of its first output.
+
+        inputs: values by their names, and constants: numbers and arrays, texts as lists. attributes: of the operator; `name`: that of the
+        node, which errors show.
+        """
         from onnx import helper
 
+        values = [one if isinstance(one, str) else self._constant(one) for one in inputs]
         names = [self._name() for _ in range(outputs)]
-        self._nodes.append(helper.make_node(operator, list(inputs), names, domain=domain, **attributes))
+        self._nodes.append(helper.make_node(operator, values, names, domain=domain, **attributes))
         return names[0]
 
     def output(self, value: str, name: str, kind: Any, shape: list[int | None]) -> None:
@@ -85,11 +89,11 @@ class Graph:
 
     def take(self, value: str, columns: ArrayLike) -> str:
         """Return some columns (N, len(columns)) of a value (N, D)."""
-        return self.node("Gather", value, self.constant(np.asarray(columns, dtype=np.int64)), axis=1)
+        return self.node("Gather", value, np.asarray(columns, dtype=np.int64), axis=1)
 
-    def joined(self, values: list[str], axis: int = 1) -> str:
+    def joined(self, values: list[str]) -> str:
         """Return values side by side."""
-        return values[0] if len(values) == 1 else self.node("Concat", *values, axis=axis)
+        return values[0] if len(values) == 1 else self.node("Concat", *values, axis=1)
 
     def model(self, metadata: dict[str, str], about: str = "") -> Any:
         """Return the ModelProto, checked by onnx."""

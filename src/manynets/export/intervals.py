@@ -28,7 +28,7 @@ def supported(model: Model, coverage: float | None) -> float | None:
         if coverage is not None:
             raise
         return None
-    return share
+    return float(share)
 
 
 def interval_outputs(graph: Graph, model: Model, values: str, predicted: str, coverage: float) -> None:
@@ -44,11 +44,11 @@ def interval_outputs(graph: Graph, model: Model, values: str, predicted: str, co
     lines = np.array([limit_line(one, coverage) for one in model.residuals])  # (O, slope or offset, lower or upper)
     limits = []
     for end in (0, 1):
-        limit = graph.node("Add", mean, graph.constant(lines[:, 1, end]))
+        limit = graph.node("Add", mean, lines[:, 1, end])
         if spread:
-            limit = graph.node("Add", limit, graph.node("Mul", spread, graph.constant(lines[:, 0, end])))
+            limit = graph.node("Add", limit, graph.node("Mul", spread, lines[:, 0, end]))
         if model.recipe.loss == "poisson":
-            limit = graph.node("Max", limit, graph.constant(0.0))
+            limit = graph.node("Max", limit, 0.0)
         limits.append(limit)
     limit_outputs(graph, model, limits, predicted)
 
@@ -70,20 +70,20 @@ def limit_line(residuals: Residuals, coverage: float) -> tuple[np.ndarray, np.nd
 
 def mean_over_networks(graph: Graph, value: str, model: Model) -> str:
     """Return the mean of values (K, N, ...) over the networks; those of a single network (N, ...) as they are."""
-    return graph.node("ReduceMean", value, graph.constant([0]), keepdims=0) if model.size > 1 else value
+    return graph.node("ReduceMean", value, [0], keepdims=0) if model.size > 1 else value
 
 
 def own_unit(graph: Graph, task: Regression, value: str) -> str:
     """Return values (..., O) in the unit of the target."""
-    scaled = graph.node("Mul", value, graph.constant(np.array(task.scale)))
-    value = graph.node("Add", scaled, graph.constant(np.array(task.center)))
+    scaled = graph.node("Mul", value, np.array(task.scale))
+    value = graph.node("Add", scaled, np.array(task.center))
     return graph.node("Exp", value) if task.transform == "log" else value
 
 
 def numbers_output(graph: Graph, task: Regression, value: str, name: str) -> None:
     """Add an output, float64, (N,), or (N, O) of several targets."""
     if task.flat:
-        value = graph.node("Reshape", value, graph.constant([-1]))
+        value = graph.node("Reshape", value, [-1])
     graph.output(value, name, np.float64, [None] if task.flat else [None, task.targets])
 
 
@@ -95,20 +95,20 @@ def quantile_outputs(graph: Graph, model: Model, value: str, coverage: float | N
     task = model.task
     assert isinstance(task, Regression)
     several, rows = len(task.quantiles), [0, 0] if model.size > 1 else [0]
-    split = graph.node("Reshape", value, graph.constant([*rows, task.targets, several]))
-    ordered = graph.node("TopK", split, graph.constant([several]), outputs=2, axis=-1, largest=0, sorted=1)  # (K, N, T, J)
+    split = graph.node("Reshape", value, [*rows, task.targets, several])
+    ordered = graph.node("TopK", split, [several], outputs=2, axis=-1, largest=0, sorted=1)  # (K, N, T, J)
     turn = [0, 1, 3, 2] if model.size > 1 else [0, 2, 1]
     own = mean_over_networks(graph, own_unit(graph, task, graph.node("Transpose", ordered, perm=turn)), model)  # (N, J, T)
     own = graph.node("Transpose", own, perm=[0, 2, 1])
     around = np.flatnonzero(task.point_weights)
-    nearest, shares = graph.node("Gather", own, graph.constant(around), axis=2), graph.constant(task.point_weights[around])
+    nearest, shares = graph.node("Gather", own, around, axis=2), task.point_weights[around]
     if task.transform == "log":
         predicted = graph.node("Exp", graph.node("MatMul", graph.node("Log", nearest), shares))
     else:
         predicted = graph.node("MatMul", nearest, shares)
     numbers_output(graph, task, predicted, "prediction")
     if task.flat:
-        own = graph.node("Reshape", own, graph.constant([-1, several]))
+        own = graph.node("Reshape", own, [-1, several])
     graph.output(own, "quantiles", np.float64, [None, several] if task.flat else [None, task.targets, several])
     if coverage is not None:
         _limits(graph, model, task, mean_over_networks(graph, ordered, model), predicted, coverage)
@@ -122,12 +122,12 @@ def _limits(graph: Graph, model: Model, task: Regression, mean: str, predicted: 
     ends = []
     for end, j in enumerate(nearest_levels(task.quantiles, coverage)):
         lines = np.array([limit_line(one, coverage) for one in model.residuals[j::several]])  # (T, slope or offset, lower or upper)
-        moved = graph.node("Mul", width, graph.constant(lines[:, 0, end]))
-        moved = graph.node("Add", moved, graph.constant(lines[:, 1, end]))
+        moved = graph.node("Mul", width, lines[:, 0, end])
+        moved = graph.node("Add", moved, lines[:, 1, end])
         ends.append(graph.node("Add", _level(graph, mean, j), moved))
     limit_outputs(graph, model, [graph.node("Min", *ends), graph.node("Max", *ends)], predicted)
 
 
 def _level(graph: Graph, values: str, j: int) -> str:
     """Return one quantile (N, T) of (N, T, J)."""
-    return graph.node("Gather", values, graph.constant(j), axis=2)
+    return graph.node("Gather", values, j, axis=2)

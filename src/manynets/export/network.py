@@ -65,7 +65,7 @@ def scores(graph: Graph, model: Model, x: str) -> str:
         weights = [layers[i][0].astype(dtype) for layers in networks]
         biases = [layers[i][1].astype(dtype)[None] for layers in networks]
         weight, bias = (np.stack(values) if model.size > 1 else values[0] for values in (weights, biases))
-        h = graph.node("Add", graph.node("MatMul", h, graph.constant(weight)), graph.constant(bias))
+        h = graph.node("Add", graph.node("MatMul", h, weight), bias)
         if i < len(model.spec.hidden):
             whole = dtype == np.float32 or model.spec.activation in IN_FLOAT64
             h = ACTIVATIONS[model.spec.activation](graph, h if whole else graph.cast(h, np.float32))
@@ -110,19 +110,19 @@ def outputs(graph: Graph, model: Model, logits: str, *, coverage: float | None =
         if costs is None:
             code = graph.node("ArgMax", shares, axis=1, keepdims=0)
         else:
-            matrix = graph.constant(np.array(costs, dtype=float_type(model)))
+            matrix = np.array(costs, dtype=float_type(model))
             code = graph.node("ArgMin", graph.node("MatMul", shares, matrix), axis=1, keepdims=0)
     else:
         shares = mean_over_networks(graph, graph.node("Sigmoid", logits), model)
         threshold = getattr(model.task, "threshold", 0.5)
-        code = graph.cast(graph.node("Greater", shares, graph.constant(float_type(model).type(threshold))), np.int64)
+        code = graph.cast(graph.node("Greater", shares, float_type(model).type(threshold)), np.int64)
     if model.task.name == "multilabel":
         graph.output(code, "label", np.int64, [None, model.task.outputs])
     else:
         classes: Sequence[Any] = model.task.classes  # type: ignore[attr-defined]
-        code = graph.node("Reshape", code, graph.constant([-1]))
+        code = graph.node("Reshape", code, [-1])
         labels = np.array(classes)
-        graph.output(graph.node("Gather", graph.constant(labels), code, axis=0), "label", labels.dtype, [None])
+        graph.output(graph.node("Gather", labels, code, axis=0), "label", labels.dtype, [None])
     if model.task.name == "binary":
         others = mean_over_networks(graph, graph.node("Sigmoid", graph.node("Neg", logits)), model)
         shares = graph.joined([others, shares])
@@ -137,7 +137,7 @@ def _numbers(graph: Graph, model: Model, task: Regression, logits: str, *, cover
         value = graph.node("Exp", value)
     elif task.limits is not None:
         low, high = np.repeat(np.array(task.limits), max(1, len(task.quantiles)), axis=0).T
-        value = graph.node("Min", graph.node("Max", value, graph.constant(low)), graph.constant(high))
+        value = graph.node("Min", graph.node("Max", value, low), high)
     if task.quantiles:
         quantile_outputs(graph, model, value, coverage)
         return

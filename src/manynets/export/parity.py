@@ -70,7 +70,7 @@ def rows_to_check(model: Model, X: Any = None) -> list[Any]:
         return [*parts, random.standard_normal((MOST_ROWS, model.in_features)).astype(np.float32)]
     if not encoder.positional:
         return [*parts, _made_rows(encoder, random)]
-    made = np.zeros((MOST_ROWS, len(encoder.columns) + len(encoder.dropped)))
+    made = np.zeros((MOST_ROWS, encoder.array_width))
     for column in encoder.columns:
         if isinstance(column, NumericColumn):
             made[:, int(column.name[1:])] = _made_numbers(column, random)
@@ -93,8 +93,8 @@ def _made_rows(encoder: TableEncoder, random: np.random.Generator) -> Any:
         elif isinstance(column, DateColumn):
             cells[column.name] = _made_dates(column, random)
         else:
-            levels = [*column.levels, *column.rare] if isinstance(column, CategoricalColumn) else ["some words"]
-            choice = [*levels, UNSEEN, "", None]
+            assert isinstance(column, CategoricalColumn)  # text is refused before
+            choice = [*column.levels, *column.rare, UNSEEN, "", None]
             cells[column.name] = polars.Series(
                 [choice[i] for i in random.integers(len(choice), size=MOST_ROWS)], dtype=polars.String
             )
@@ -103,12 +103,8 @@ def _made_rows(encoder: TableEncoder, random: np.random.Generator) -> Any:
 
 def _made_numbers(column: NumericColumn, random: np.random.Generator) -> Array:
     spread = column.spread
-    low, high = (
-        (spread.knots[0], spread.knots[-1])
-        if spread.knots
-        else (spread.center - 3 * spread.scale, spread.center + 3 * spread.scale)
-    )
-    low, high = column.limits or (low, high)
+    usual = spread.knots or (spread.center - 3 * spread.scale, spread.center + 3 * spread.scale)
+    low, high = column.limits or (usual[0], usual[-1])
     values = low + (high - low) * random.random(MOST_ROWS)
     far = random.integers(20, size=MOST_ROWS)
     values[far == 0] = np.nan

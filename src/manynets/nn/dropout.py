@@ -60,13 +60,14 @@ class Masks:
 
     @classmethod
     def of(cls, specs: Sequence[MLP], seeds: Sequence[int], inputs: int, like: Tensor) -> Masks:
-        """Return the masks of networks of one shape, whose first layer reads so many inputs."""
+        """Return the masks of networks of one shape, whose first layer reads `inputs` columns."""
         return cls(seeds, (inputs, *specs[0].hidden), dropout_rates(specs), like)
 
     def make(self, step: int, count: int, size: int, part: slice | None = None) -> dict[int, Tensor]:
         """Return for each active layer which units are kept in `count` steps of `size` rows from `step` on: 1 or 0, in bytes,
         (count, K, size, units). part: of these rows of each batch only. The next call may overwrite them."""
-        out = {}
+        out, on_host = {}, self.like.device.type == "cpu"
+        fill = fill_on_host if on_host else fill_on_device
         rows = range(size)[slice(None) if part is None else part]
         for i in self.active:
             if (i, size) not in self._kept or len(self._kept[i, size]) < count:
@@ -77,10 +78,9 @@ class Masks:
             levels = rng.drop_levels(words, self.rates[:, i : i + 1])
             of_row = -(-self.widths[i] // 8)  # words
             mine = range(rows.start * of_row, rows.stop * of_row)
-            block = max(1, BLOCK_WORDS // max(1, self.networks * len(mine))) if self.like.device.type == "cpu" else count
+            block = max(1, BLOCK_WORDS // max(1, self.networks * len(mine))) if on_host else count
             for start in range(0, count, block):
                 cut = slice(start, min(start + block, count))
-                fill = fill_on_host if self.like.device.type == "cpu" else fill_on_device
                 fill(words[cut], levels[cut], mine, out[i][cut])
         return out
 

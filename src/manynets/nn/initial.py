@@ -20,17 +20,11 @@ Draw: TypeAlias = Callable[[np.random.Generator, int, int], NDArray[np.float64]]
 
 
 def _uniform(bound: Callable[[int, int], float]) -> Draw:
-    def draw(random: np.random.Generator, d_out: int, d_in: int) -> NDArray[np.float64]:
-        return random.uniform(-bound(d_out, d_in), bound(d_out, d_in), (d_out, d_in))
-
-    return draw
+    return lambda random, d_out, d_in: random.uniform(-bound(d_out, d_in), bound(d_out, d_in), (d_out, d_in))
 
 
 def _normal(std: Callable[[int, int], float]) -> Draw:
-    def draw(random: np.random.Generator, d_out: int, d_in: int) -> NDArray[np.float64]:
-        return random.standard_normal((d_out, d_in)) * std(d_out, d_in)
-
-    return draw
+    return lambda random, d_out, d_in: random.standard_normal((d_out, d_in)) * std(d_out, d_in)
 
 
 def _lecun_normal(random: np.random.Generator, d_out: int, d_in: int) -> NDArray[np.float64]:

@@ -9,12 +9,12 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from manynets.errors import OptionError
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.embeddings import PeriodicEmbedding
 from manynets.nn.initial import initial_parameters
 from manynets.nn.shape import Shape
 from manynets.spec import MLP, Periodic
+from manynets.spec.metadata import AT_LEAST_ONE, AT_LEAST_ZERO
 
 
 class InputScale(nn.Module):
@@ -49,10 +49,11 @@ def network(spec: MLP, *, in_features: int, out_features: int, seed: int = 0) ->
       (output): Linear(in_features=5, out_features=6, bias=True)
     )
     """
-    for name, value in (("in_features", in_features), ("out_features", out_features)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise OptionError(f"{name} is {value!r}, but must be a whole number of at least 1")
-    return build(spec, in_features, out_features, initial_parameters(spec, in_features, out_features, seed=seed))
+    AT_LEAST_ONE.check(in_features, what="in_features")
+    AT_LEAST_ONE.check(out_features, what="out_features")
+    AT_LEAST_ZERO.check(seed, what="seed")
+    d_in, d_out = int(in_features), int(out_features)  # which may be NumPy's
+    return build(spec, d_in, d_out, initial_parameters(spec, d_in, d_out, seed=int(seed)))
 
 
 def build(spec: MLP, in_features: int, out_features: int, parameters: Mapping[str, ArrayLike]) -> nn.Sequential:

@@ -228,7 +228,7 @@ class Population:
         return h
 
     def write_scores(self, x: Tensor, out: Tensor, rows: int) -> None:
-        """Write raw scores for x (N, D) to out (K, N, O): by the core, or so many rows at a time in buffers that are made once."""
+        """Write raw scores for x (N, D) to out (K, N, O): by the core, or `rows` rows at a time in buffers that are made once."""
         if takes_scores(self, x):
             write_core_scores(self, x, out)
             return

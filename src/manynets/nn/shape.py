@@ -15,7 +15,7 @@ PREFIX = "embedding."  # of the names of an embedding's parameters
 
 
 def embedding_shapes(embedding: Periodic, in_features: int) -> dict[str, tuple[int, ...]]:
-    """Return name and shape of each parameter, for so many columns.
+    """Return the name and the shape of each parameter, where X has `in_features` columns.
 
     >>> embedding_shapes(Periodic(frequencies=4, outputs=2), 3)["embedding.weight"]
     (3, 2, 4)
@@ -114,7 +114,7 @@ class Shape:
 
 @dataclasses.dataclass(frozen=True)
 class LayerRow:
-    """A layer in tables: its name, columns in and out (None for what is no layer), parameters, multiplications of a row, and what follows it."""
+    """A layer in tables: its name, columns in and out (None where it is not linear), parameters, multiplications of a row, and what follows it."""
 
     name: str
     inputs: int | None

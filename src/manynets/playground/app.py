@@ -30,13 +30,13 @@ from manynets.playground.setup import IMAGES, MOST_NETWORKS, TOYS, PlaygroundSet
 from manynets.playground.terms import TERMS
 from manynets.runs import plain_json
 from manynets.serve.asgi import head_as_get
+from manynets.serve.pages import KINDS, add_files
 from manynets.serve.running import port_of
 
 LOG = logging.getLogger("manynets.playground")
 MOST_PAGES = 8
 """Pages that may be open at a time; each has a training."""
 PING_SECONDS, PONG_SECONDS, UPLOAD_SECONDS = 1.0, 4.0, 60
-KINDS = {"html": "text/html", "js": "text/javascript", "css": "text/css", "json": "application/json", "svg": "image/svg+xml"}
 
 
 def create_playground(files: Files, *, port: int, token: str = "", target: str = "") -> PageGuard:
@@ -50,36 +50,23 @@ def create_playground(files: Files, *, port: int, token: str = "", target: str =
         for session in list(sessions.values()):
             session.close()
 
-    app: Any = FastAPI(title="manynets playground", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    _add_page(app)
+    app = FastAPI(title="manynets playground", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    folder = resources.files("manynets.playground").joinpath("page")
+    of_page = {f"/{file.name}": file for file in folder.iterdir() if file.name.rpartition(".")[2] in KINDS}
+    add_files(app, {"/": folder.joinpath("index.html")} | of_page)
     _add_data(app, files, sessions, target)
     _add_socket(app, files, sessions)
 
+    @app.exception_handler(Exception)
     async def unknown(_: Request, error: Exception) -> JSONResponse:
         LOG.error("a request failed", exc_info=error)
         return JSONResponse({"message": "the server failed; its log says why"}, status_code=500)
 
-    app.add_exception_handler(Exception, unknown)
     return PageGuard(head_as_get(app), port=port, token=token)
 
 
-def _add_page(app: Any) -> None:
-    """Serve the files of the page. They are read now, so that a request can name no others."""
-    folder = resources.files("manynets.playground").joinpath("page")
-    texts = {entry.name: entry.read_bytes() for entry in folder.iterdir() if entry.name.rpartition(".")[2] in KINDS}
-
-    def show(name: str) -> Callable[[], Any]:
-        async def answer() -> Response:
-            return Response(texts[name], media_type=KINDS[name.rpartition(".")[2]])
-
-        return answer
-
-    for name in texts:
-        app.add_api_route(f"/{name}", show(name), methods=["GET"])
-    app.add_api_route("/", show("index.html"), methods=["GET"])
-
-
-def _add_data(app: Any, files: Files, sessions: dict[str, PageSession], target: str) -> None:
+def _add_data(app: FastAPI, files: Files, sessions: dict[str, PageSession], target: str) -> None:
+    @app.get("/about")
     async def about() -> JSONResponse:
         from manynets import datasets
 
@@ -93,6 +80,7 @@ def _add_data(app: Any, files: Files, sessions: dict[str, PageSession], target: 
         }  # fmt: skip
         return JSONResponse(plain_json(found))
 
+    @app.post("/upload")
     async def upload(request: Request) -> JSONResponse:
         name = unquote(request.headers.get("x-file-name", ""))
         try:
@@ -105,6 +93,7 @@ def _add_data(app: Any, files: Files, sessions: dict[str, PageSession], target: 
         except (TimeoutError, ClientDisconnect):
             return JSONResponse({"message": "the file did not arrive"}, status_code=408)
 
+    @app.get("/picture/{page}")
     async def picture(page: str) -> Response:
         session = sessions.get(page)
         try:
@@ -113,10 +102,6 @@ def _add_data(app: Any, files: Files, sessions: dict[str, PageSession], target: 
             return Response(await session.picture(), media_type="image/gif")
         except ManynetsError as error:
             return JSONResponse({"message": str(error)}, status_code=422)
-
-    app.add_api_route("/about", about, methods=["GET"])
-    app.add_api_route("/upload", upload, methods=["POST"])
-    app.add_api_route("/picture/{page}", picture, methods=["GET"])
 
 
 async def _body(request: Request) -> bytes:
@@ -135,7 +120,8 @@ async def _body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-def _add_socket(app: Any, files: Files, sessions: dict[str, PageSession]) -> None:
+def _add_socket(app: FastAPI, files: Files, sessions: dict[str, PageSession]) -> None:
+    @app.websocket("/live")
     async def talk(socket: WebSocket) -> None:
         await socket.accept()
         if len(sessions) >= MOST_PAGES:
@@ -170,8 +156,6 @@ def _add_socket(app: Any, files: Files, sessions: dict[str, PageSession]) -> Non
                 await work  # which may still be preparing a training, and then ends it
             finally:
                 del sessions[key]
-
-    app.add_api_websocket_route("/live", talk)
 
 
 # ----------------------------------------------------------------------------------------------------------------------- start

@@ -75,13 +75,11 @@ class Curves:
         """Add an entry of the networks at these positions; it repeats the last values of the others."""
         entry = {}
         for name, values in columns.items():
-            whole = np.full(self.networks, np.nan)
-            if name in self.last and name != "step" and name != "epoch":
-                whole[:] = self.last[name]
-            whole[at] = values
-            entry[name] = whole
             if name in ("step", "epoch"):
-                whole[:] = values.max()
+                entry[name] = np.full(self.networks, float(values.max()))
+            else:
+                entry[name] = self.last[name].copy() if name in self.last else np.full(self.networks, np.nan)
+                entry[name][at] = values
         self.last = entry
         self.entries.add(entry)
 

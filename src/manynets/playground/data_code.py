@@ -75,12 +75,8 @@ def data_code(experiment: Experiment) -> tuple[list[str], str, str, str]:
         lines = [f"rows = np.array([{rows}], dtype=np.float32)", f"points, y = rows[:, :2], rows[:, 2].astype({kind})", *terms]
         return lines, "points, y" if plain else "inputs(points), y", share, repr(task)
     if isinstance(data, Images):
-        return (
-            [f"data = mn.datasets.load({data.name!r})", f"X, y = data.X[:{data.rows}], data.y[:{data.rows}]"],
-            "X, y",
-            share,
-            repr(task),
-        )
+        lines = [f"data = mn.datasets.load({data.name!r})", f"X, y = data.X[:{data.rows}], data.y[:{data.rows}]"]
+        return lines, "X, y", share, repr(task)
     return _table_code(experiment, data), "X, y", share, "None"
 
 

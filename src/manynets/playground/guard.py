@@ -8,8 +8,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
+from manynets.serve.asgi import App, Receive, Scope, Send, with_headers
 from manynets.serve.guard import SECURITY
 from manynets.serve.origin import host_name, host_port, page_refusal
 
@@ -32,7 +31,7 @@ class PageGuard:
     token: the `?token=` of the printed address. It works once: the browser that sends it gets a cookie.
     """
 
-    def __init__(self, app: ASGIApp, *, port: int, token: str = "") -> None:
+    def __init__(self, app: App, *, port: int, token: str = "") -> None:
         self._app, self._port = app, port
         self.token = token or secrets.token_urlsafe(24)
         self._open = True  # until the token is used
@@ -44,25 +43,21 @@ class PageGuard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *PAGE_SECURITY]
-            await send(message)
-
+        send = with_headers(send, PAGE_SECURITY)
         refused = self._refusal(scope)
         if refused is None and not self._known(scope):
             if scope["type"] == "http" and scope["method"] == "GET" and scope["path"] == "/" and self._redeems(scope):
-                await _reply(with_headers, 303, "", [(b"location", b"/"), (b"set-cookie", self._set_cookie())])
+                cookie = f"{self.cookie}={self._secret}; Path=/; HttpOnly; SameSite=Strict"
+                await _reply(send, 303, "", [(b"location", b"/"), (b"set-cookie", cookie.encode())])
                 return
             refused = (401, "open the address that `manynets playground` has printed; it works for one browser")
         if refused is None:
-            await self._app(scope, receive, with_headers)
+            await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()  # the request to connect
             await send({"type": "websocket.close", "code": 1008})
         else:
-            await _reply(with_headers, *refused)
+            await _reply(send, *refused)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         """Return status and message where Host or Origin are not those of this server."""
@@ -94,9 +89,6 @@ class PageGuard:
             return False
         self._open = False
         return True
-
-    def _set_cookie(self) -> bytes:
-        return f"{self.cookie}={self._secret}; Path=/; HttpOnly; SameSite=Strict".encode()
 
 
 async def _reply(send: Any, status: int, text: str, headers: list[tuple[bytes, bytes]] | None = None) -> None:

@@ -60,12 +60,8 @@ def _text(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= LONGEST
 
 
-def _flag(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _object(value: Any) -> bool:
-    return isinstance(value, dict)
+def _is(kind: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, kind)
 
 
 def _sliders(value: Any) -> bool:
@@ -84,14 +80,14 @@ def _pixels(value: Any) -> bool:
 LANGUAGES = ("manynets", "pytorch", "sklearn")
 
 CHECKS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
-    "setup": {"setup": _object},
+    "setup": {"setup": _is(dict)},
     "play": {},
     "pause": {},
     "reset": {},
     "step": {"steps": _whole(1, 100_000)},
     "epoch": {},
     "rate": {"lr": _number(0.0, LARGEST_RATE)},
-    "view": {"network": _whole(0, 100_000), "step": _whole(0, 2**53, optional=True), "details": _flag, "wall": _flag},
+    "view": {"network": _whole(0, 100_000), "step": _whole(0, 2**53, optional=True), "details": _is(bool), "wall": _is(bool)},
     "sliders": {"values": _sliders},
     "seen": {"frame": _whole(0, 2**53)},
     "probe": {"pixels": _pixels},

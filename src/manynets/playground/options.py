@@ -58,18 +58,13 @@ def _field(field: dataclasses.Field[Any]) -> dict[str, Any]:
     out |= {"none": metadata.none, "default": list(default) if isinstance(default, tuple) else default}
     allowed = metadata.allowed
     if field.name in NESTED:
-        return {**out, "type": "nested", "optional": field.default is None}
+        return out | {"type": "nested", "optional": field.default is None}
     if metadata.several:
-        return {**out, "type": "numbers"}
+        return out | {"type": "numbers"}
     if isinstance(allowed, Interval):
         high = None if math.isinf(allowed.high) else allowed.high
-        return {
-            **out,
-            "type": "whole" if allowed.whole else "number",
-            "low": allowed.low,
-            "high": high,
-            "optional": default is None,
-        }
+        kind = "whole" if allowed.whole else "number"
+        return out | {"type": kind, "low": allowed.low, "high": high, "optional": default is None}
     if isinstance(allowed, tuple):
-        return {**out, "type": "choice", "choices": list(allowed), "optional": default is None}
-    return {**out, "type": "flag" if allowed is bool else "text"}
+        return out | {"type": "choice", "choices": list(allowed), "optional": default is None}
+    return out | {"type": "flag" if allowed is bool else "text"}

@@ -20,7 +20,7 @@ RESOLUTION, STRIDE = 72, 3
 COARSE = RESOLUTION // STRIDE
 """Points along a side of the map of the output, and of the small maps."""
 MANY, WALL_STRIDE = 64, 4
-"""Up to so many networks, their small maps are as fine as those of the units; the stride where there are more."""
+"""Up to this many networks have small maps as fine as those of the units; the stride of the maps of more networks."""
 MOST_CHOICES, SAMPLE = 30, 2_000
 
 
@@ -126,15 +126,17 @@ def slice_plane(frame: Any, x: str, y: str, *, encode: Callable[[Any], NDArray[n
 
 
 def _slider(column: Any) -> dict[str, Any]:
-    """Return the range and the median of a column of numbers, or the most frequent values of any other."""
+    """Return the range and the median of a column of numbers, or the most frequent values of texts, categories and bools."""
+    import polars
+
     present = column.drop_nulls()
-    if column.dtype.is_numeric() and not column.dtype.is_decimal():
-        finite = present.filter(present.is_finite()) if column.dtype.is_float() else present
+    if column.dtype.is_decimal():
+        present = present.cast(polars.Float64)
+    if present.dtype.is_numeric():
+        finite = present.filter(present.is_finite()) if present.dtype.is_float() else present
         if len(finite):
             return {"name": column.name, "low": finite.min(), "high": finite.max(), "value": finite.sort()[len(finite) // 2]}
-        return {"name": column.name, "values": [None], "value": None}
-    if column.dtype.is_temporal() or column.dtype.is_nested() or not len(present):
-        return {"name": column.name, "values": [None], "value": None}
-    counts = present.value_counts(sort=True)[:MOST_CHOICES]
-    values = counts[column.name].to_list()
-    return {"name": column.name, "values": values, "value": values[0]}
+    elif len(present) and present.dtype in (polars.String, polars.Categorical, polars.Enum, polars.Boolean):
+        values = present.value_counts(sort=True)[:MOST_CHOICES][column.name].to_list()
+        return {"name": column.name, "values": values, "value": values[0]}
+    return {"name": column.name, "values": [None], "value": None}

@@ -237,6 +237,11 @@ def _table_terms(X: Any, setup: PlaygroundSetup, data: TableChoice) -> Any:
     for name in (data.x, data.y):
         if name not in X.columns or not X[name].dtype.is_numeric():
             raise OptionError("powers and products need two axes that hold numbers; choose the axes")
+    taken = next((term for term in more if term in X.columns), None)
+    if taken is not None:
+        raise OptionError(
+            f"the table has a column {taken!r}, so no input can have this name; rename the column, or leave the input out"
+        )
     pair = np.column_stack([X[data.x].to_numpy(), X[data.y].to_numpy()]).astype(np.float64)
     made = term_columns(pair, more)
     import polars

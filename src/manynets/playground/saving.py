@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,14 +64,7 @@ def _config(experiment: Experiment, model: Model) -> dict[str, Any]:
     data = experiment.setup.data
     found: dict[str, Any] = {"validation": experiment.setup.validation}
     if isinstance(data, Toy) and experiment.setup.terms == ("x1", "x2"):
-        found["data"] = {
-            "kind": "named",
-            "name": data.name,
-            "task": experiment.source.task,
-            "points": data.points,
-            "noise": data.noise,
-            "seed": data.seed,
-        }
+        found["data"] = {"kind": "named", "task": experiment.source.task, **dataclasses.asdict(data)}
     else:  # rows that no command can load again: as for a model file without its run
         found["data"] = {
             "kind": "model file",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from manynets.errors import OptionError, one_of
 from manynets.playground.terms import TERMS
@@ -18,6 +18,7 @@ MOST_POINTS, MOST_DRAWN, MOST_LAYERS, MOST_UNITS, MOST_NETWORKS = 10_000, 2_000,
 MOST_EPOCHS, MOST_SIZE, MOST_COLUMNS, LONGEST = 1_000_000, 1e4, 2_000, 200
 MOST_WEIGHTS, MOST_NUMBERS = 4_000_000, 100_000_000
 """Limits for all networks together: on the weights, and on the outputs of all layers for a batch or a small map."""
+T = TypeVar("T")
 Vary: TypeAlias = Literal["seed", "lr", "hidden"]
 
 
@@ -167,11 +168,15 @@ class PlaygroundSetup:
     @classmethod
     def from_json(cls, given: Any) -> PlaygroundSetup:
         """Return the setup that JSON describes. Errors: OptionError for whatever does not fit."""
-        fields = _object(given, "the setup", {"data", "terms", "network", "recipe", "validation", "networks"})
         makers: dict[str, Callable[[Any], Any]] = {
-            "data": _data, "terms": _names, "network": _spec(MLP), "recipe": _recipe, "validation": lambda value: value,
-            "networks": _networks,
-        }  # fmt: skip
+            "data": _data,
+            "terms": _names,
+            "network": lambda value: _spec(MLP, value),
+            "recipe": lambda value: dataclasses.replace(_spec(Recipe, value), device="cpu"),
+            "validation": lambda value: value,
+            "networks": lambda value: Networks(**_object(value, "networks", {"count", "vary"})),
+        }
+        fields = _object(given, "the setup", set(makers))
         return cls(**{name: makers[name](value) for name, value in fields.items()})
 
 
@@ -186,29 +191,17 @@ def _data(given: Any) -> DataChoice:
     return kind(**fields)
 
 
-def _networks(given: Any) -> Networks:
-    return Networks(**_object(given, "networks", {"count", "vary"}))
-
-
 def _names(given: Any) -> tuple[Any, ...]:
     if not isinstance(given, list):
         raise OptionError("the inputs must be a list of names")
     return tuple(given)
 
 
-def _spec(kind: type[Any]) -> Callable[[Any], Any]:
-    def read(given: Any) -> Any:
-        found = from_json(given)
-        if not isinstance(found, kind):
-            raise OptionError(f"a {kind.__name__} is needed, not a {type(found).__name__}")
-        return found
-
-    return read
-
-
-def _recipe(given: Any) -> Recipe:
-    recipe: Recipe = _spec(Recipe)(given)
-    return dataclasses.replace(recipe, device="cpu")
+def _spec(kind: type[T], given: Any) -> T:
+    found = from_json(given)
+    if not isinstance(found, kind):
+        raise OptionError(f"a {kind.__name__} is needed, not a {type(found).__name__}")
+    return found
 
 
 def _object(given: Any, what: str, names: set[str] | None) -> Mapping[str, Any]:

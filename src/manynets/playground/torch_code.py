@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from manynets.errors import OptionError
 from manynets.nn.activations import ACTIVATIONS
@@ -108,17 +107,9 @@ def _refuse(training: LiveTraining, network: MLP, recipe: Recipe) -> None:
 
 def _head(lines: list[str]) -> str:
     text = "\n".join(lines)
-    out = [
-        "import math",
-        "",
-        "import numpy as np",
-        *(["import polars as pl"] if "pl." in text else []),
-        "import torch",
-        "from torch import nn",
-        "",
-    ]
-    out += ["import manynets as mn  # for the data only", ""]
-    return "\n".join(out)
+    polars = ["import polars as pl"] if "pl." in text else []
+    out = ["import math", "", "import numpy as np", *polars, "import torch", "from torch import nn", ""]
+    return "\n".join([*out, "import manynets as mn  # for the data only", ""])
 
 
 def _data(experiment: Experiment, lines: list[str], xy: str, validation: str, recipe: Recipe) -> list[str]:
@@ -150,15 +141,11 @@ def _data(experiment: Experiment, lines: list[str], xy: str, validation: str, re
             f"{name} = torch.tensor((np.asarray({name}, dtype=np.float64) - center) / scale, dtype={dtype})[:, None]" for name in ys
         ]
     else:
-        out.append(f"classes = np.array({[_plain(one) for one in task.classes]!r})")  # type: ignore[attr-defined]
+        out.append(f"classes = np.array({list(task.classes)!r})")  # type: ignore[attr-defined]
         out += [f"{name} = torch.tensor(np.searchsorted(classes, {name}))" for name in ys]
         if task.name == "binary":
             out += [f"{name} = {name}.to({dtype})[:, None]" for name in ys]
     return [line for line in out if line] + ["", ""]
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value
 
 
 def _network(experiment: Experiment, network: MLP, recipe: Recipe, *, count: int) -> list[str]:
@@ -194,12 +181,12 @@ def _loop(training: LiveTraining, network: MLP, recipe: Recipe, *, validated: bo
     experiment = training.experiment
     task, batch, every = experiment.data.problem.task.name, training.groups[0].run.stepper.batch_size, training.steps_per_epoch
     name, fields = OPTIMIZERS[type(recipe.optimizer)]
-    options = "".join(f", {field}={getattr(recipe.optimizer, field)!r}" for field in fields if hasattr(recipe.optimizer, field))
+    options = "".join(f", {field}={getattr(recipe.optimizer, field)!r}" for field in fields)
     objective, unit = _objective(recipe, task)
     smooth = recipe.label_smoothing and task != "regression"
     given = f", smoothing={recipe.label_smoothing!r}" if smooth else ""
     out = ["", "", f"def objective(scores, target{', smoothing=0.0' if smooth else ''}):", f"    return {objective}", "", ""]
-    out += [f"optimizer = torch.optim.{name}(network.parameters(), lr={recipe.lr!r}{options})"]
+    out.append(f"optimizer = torch.optim.{name}(network.parameters(), lr={recipe.lr!r}{options})")
     factor = _factor(recipe, total_steps(experiment.setup.recipe, every))
     steps = training.sample.step or total_steps(recipe, every)
     changes = rates_by_step(training)
@@ -208,7 +195,6 @@ def _loop(training: LiveTraining, network: MLP, recipe: Recipe, *, validated: bo
     if recipe.stopping is not None:
         out.append("# Early stopping is not written out: this program makes as many steps as the page has made.")
     order = f"stream({recipe.seed}, 2, epoch).permutation(len(X))" if recipe.shuffle else "np.arange(len(X))"
-    merge = "len(rows) == 1 and len(X) > 1" if network.batch_norm else ""
     out += [
         "step = 0",
         f"for epoch in range({-(-steps // every)}):",
@@ -216,16 +202,14 @@ def _loop(training: LiveTraining, network: MLP, recipe: Recipe, *, validated: bo
         "    total = seen = 0.0",
         f"    order = torch.from_numpy({order})",
     ]
-    batches = f"order.split({batch})"
-    if merge:
+    if network.batch_norm:
         out += [f"    batches = list(order.split({batch}))", "    if len(batches[-1]) == 1 and len(batches) > 1:  # too few for batch norm",
                 "        batches[-2:] = [torch.cat(batches[-2:])]"]  # fmt: skip
-        batches = "batches"
-    out += [f"    for rows in {batches}:"]
+    out.append(f"    for rows in {'batches' if network.batch_norm else f'order.split({batch})'}:")
     if steps % every:
         out += [f"        if step == {steps}:", "            break"]
     if changes:
-        out += ["        base = rates.get(step, base)"]
+        out.append("        base = rates.get(step, base)")
     if factor or changes:
         out += [
             "        for group in optimizer.param_groups:",
@@ -237,14 +221,11 @@ def _loop(training: LiveTraining, network: MLP, recipe: Recipe, *, validated: bo
         "        optimizer.step()",
         "        step += 1",
         f"        total, seen = total + loss.item(){unit} * len(rows), seen + len(rows)",
+        "print(total / seen)",
     ]
-    out += ["print(total / seen)"]
     if validated:
-        out += [
-            "network.eval()",
-            "with torch.no_grad():",
-            f"    print(objective(network(X_validation), y_validation).item(){unit})",
-        ]
+        judged = f"    print(objective(network(X_validation), y_validation).item(){unit})"
+        out += ["network.eval()", "with torch.no_grad():", judged]
     return out
 
 

@@ -12,7 +12,6 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -245,7 +244,7 @@ class LiveTraining:
         self._restart, self.rates, self.falls, self._message = False, [], [], ""
         groups = []
         for group in groups_of(problem, members):
-            with self._modes(group[0]):
+            with modes_for(problem, group[0]):
                 groups.append(NetworkGroup(self.experiment, group, self._halt))
         self.groups = groups  # at once: others may be looking
         first = self._snapshot()
@@ -254,9 +253,6 @@ class LiveTraining:
         self._marks = [(time.perf_counter(), 0)]
         self._publish("paused")
         self._ready.set()
-
-    def _modes(self, member: Member) -> AbstractContextManager[None]:
-        return modes_for(self.experiment.data.problem, member)
 
     def _train(self) -> None:
         threads = max(group.run.threads for group in self.groups)
@@ -283,15 +279,16 @@ class LiveTraining:
 
     def _advance(self) -> None:
         """Make one call for the group that has made the fewest steps, and record what it brings."""
-        group = min((group for group in self.groups if not group.over), key=lambda group: group.run.step)
+        live = [group for group in self.groups if not group.over]
+        group = min(live, key=lambda group: group.run.step)
         before = group.curves.entries.count
-        with self._modes(group.run.members[0]):
+        with modes_for(self.experiment.data.problem, group.run.members[0]):
             group.advance(self._goal)
         step = self.step
         factor = group.run.tracks.patience.factor
         if len(factor) == 1 and factor[0] != (self.falls[-1][1] if self.falls else 1.0):
             self.falls.append((step, float(factor[0])))
-        if group is self.groups[-1] and group.curves.entries.count > before:
+        if group is live[-1] and group.curves.entries.count > before:
             if self.snapshots.due:
                 self._copy_weights()
                 self.snapshots.add(self._snapshot())

@@ -9,7 +9,8 @@ rows.py       the body of a request as the columns of a table, or an error that 
 batching.py   requests that arrive together become one prediction
 served.py     one model: its answers, and its replacement when the file changes
 app.py        the other routes; schema.py: what OpenAPI and the form say of a model; metrics.py: the numbers for Prometheus
-asgi.py       types of ASGI, and sending JSON
+asgi.py       types of ASGI, and what is sent: JSON, further headers, and no body for HEAD
+pages.py      the files of web pages, which the playground serves with it, too
 settings.py   the settings of a server
 running.py    its start, workers and end; protocol.py: uvicorn's protocol, with an end to slow clients
 page.html     the form at /, with form.js and form.css

@@ -21,6 +21,7 @@ from manynets.serve.asgi import head_as_get
 from manynets.serve.batching import Batcher
 from manynets.serve.guard import Guard
 from manynets.serve.metrics import ServeMetrics
+from manynets.serve.pages import PAGES, add_files
 from manynets.serve.predicting import BodyBytes, PredictRoute, PredictRoutes
 from manynets.serve.schema import description_of, operation_of
 from manynets.serve.served import ServedModel
@@ -30,14 +31,6 @@ LOG = logging.getLogger("manynets.serve")
 SETTINGS = "MANYNETS_SERVE"
 """The environment variable that holds the settings for a worker process."""
 RELOAD_SECONDS = 1.0
-PAGES = {
-    "/": ("page.html", "text/html"),
-    "/docs": ("api.html", "text/html"),
-    "/common.js": ("common.js", "text/javascript"),
-    "/form.js": ("form.js", "text/javascript"),
-    "/api.js": ("api.js", "text/javascript"),
-    "/form.css": ("form.css", "text/css"),
-}
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
@@ -61,7 +54,7 @@ def create_app(settings: ServeSettings) -> Any:
         for batcher in batchers.values():
             batcher.close()
 
-    app: Any = FastAPI(title="manynets", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(title="manynets", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     _add_pages(app, served, metrics)
     _add_models(app, served)
     _add_errors(app)
@@ -90,39 +83,28 @@ async def _watch(served: dict[str, ServedModel], metrics: ServeMetrics) -> None:
                 LOG.exception("%s: looking for a changed file failed", name)
 
 
-def _add_pages(app: Any, served: dict[str, ServedModel], metrics: ServeMetrics) -> None:
-    texts = {
-        path: resources.files("manynets.serve").joinpath(file).read_text(encoding="utf-8") for path, (file, _) in PAGES.items()
-    }
+def _add_pages(app: FastAPI, served: dict[str, ServedModel], metrics: ServeMetrics) -> None:
+    folder = resources.files("manynets.serve")
+    add_files(app, {path: folder.joinpath(name) for path, name in PAGES.items()}, {"content-security-policy": POLICY})
 
-    def page(path: str) -> Any:
-        async def show() -> Response:
-            return Response(texts[path], media_type=PAGES[path][1], headers={"content-security-policy": POLICY})
-
-        return show
-
-    for path in PAGES:
-        app.add_api_route(path, page(path), methods=["GET"], include_in_schema=False)
-
+    @app.get("/healthz", summary="Whether the server runs")
     async def health() -> JSONResponse:
         return JSONResponse({"status": "ok"})
 
+    @app.get("/readyz", summary="Whether the models are loaded")
     async def ready() -> JSONResponse:
         return JSONResponse({"status": "ready", "models": len(served)})
 
+    @app.get("/metrics", summary="Numbers for Prometheus", response_class=PlainTextResponse)
     async def numbers() -> Response:
         return Response(metrics.text(), media_type="text/plain; version=0.0.4")
 
+    @app.get("/v1/models", summary="The models and their versions")
     async def models() -> JSONResponse:
         return JSONResponse({"models": [{"name": name, "version": model.loaded.version} for name, model in served.items()]})
 
-    app.add_api_route("/healthz", health, methods=["GET"], summary="Whether the server runs")
-    app.add_api_route("/readyz", ready, methods=["GET"], summary="Whether the models are loaded")
-    app.add_api_route("/metrics", numbers, methods=["GET"], summary="Numbers for Prometheus", response_class=PlainTextResponse)
-    app.add_api_route("/v1/models", models, methods=["GET"], summary="The models and their versions")
 
-
-def _add_models(app: Any, served: dict[str, ServedModel]) -> None:
+def _add_models(app: FastAPI, served: dict[str, ServedModel]) -> None:
     """Add the descriptions of the models, and to the OpenAPI document the predictions, which `PredictRoutes` answers."""
 
     def description(name: str) -> Any:
@@ -131,31 +113,31 @@ def _add_models(app: Any, served: dict[str, ServedModel]) -> None:
 
         return describe
 
+    for name in served:
+        app.add_api_route(f"/v1/models/{name}", description(name), methods=["GET"], summary=f"The columns of {name}")
+
+    @app.api_route("/v1/models/{name}", methods=["GET", "POST"], include_in_schema=False)
     async def unknown(name: str) -> JSONResponse:
         message = f"there is no model {name.removesuffix(':predict')[:64]!r}; GET /v1/models lists those that there are"
         return JSONResponse({"error": {"message": message}}, status_code=404)
 
-    for name in served:
-        app.add_api_route(f"/v1/models/{name}", description(name), methods=["GET"], summary=f"The columns of {name}")
-    app.add_api_route("/v1/models/{name}", unknown, methods=["GET", "POST"], include_in_schema=False)
     plain = app.openapi
 
     def document() -> dict[str, Any]:
-        found: dict[str, Any] = plain()
+        found = plain()
         for name, model in served.items():
             found["paths"][predict_path(name)] = {"post": operation_of(model.loaded.model, name)}
         return found
 
-    app.openapi = document
+    app.openapi = document  # type: ignore[method-assign]
 
 
-def _add_errors(app: Any) -> None:
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(HTTPException)
     async def known(_: Request, error: HTTPException) -> JSONResponse:
         return JSONResponse({"error": {"message": str(error.detail)}}, status_code=error.status_code, headers=error.headers)
 
+    @app.exception_handler(Exception)
     async def unknown(_: Request, error: Exception) -> JSONResponse:
         LOG.error("a request failed", exc_info=error)
         return JSONResponse({"error": {"message": "the server failed; its log says why"}}, status_code=500)
-
-    app.add_exception_handler(HTTPException, known)
-    app.add_exception_handler(Exception, unknown)

@@ -1,4 +1,4 @@
-"""The types of ASGI, and sending JSON."""
+"""The types of ASGI, and what is sent: JSON, further headers, and no body for HEAD."""
 
 from __future__ import annotations
 
@@ -25,6 +25,17 @@ async def send_json(send: Send, status: int, value: Any, headers: Sequence[Heade
         await send({"type": "http.response.body", "body": body, "more_body": True})
         body = b""  # the next message waits until the client has read
     await send({"type": "http.response.body", "body": body})
+
+
+def with_headers(send: Send, headers: Sequence[Header]) -> Send:
+    """Return `send` that adds headers to each answer."""
+
+    async def send_all(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", []), *headers]
+        await send(message)
+
+    return send_all
 
 
 def head_as_get(app: App) -> App:

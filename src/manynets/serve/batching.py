@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from manynets.serve.rows import BadRequest
-from manynets.serve.served import Answer, Question, Reply, answers, is_quick, quick_answers
+from manynets.serve.served import Answer, Question, Reply, answers, quick_answers
 
 ROWS_AT_ONCE = 4096
 MOST_EXPLANATIONS = 16
@@ -64,19 +65,14 @@ class Batcher:
         """Predict until nothing waits."""
         while self._waiting:
             batch = self._next_batch()
-            if not batch:
-                continue
             replies = await self._replies([question for question, _ in batch])
             for (_, future), reply in zip(batch, replies, strict=True):
                 if not future.done():  # it is, where the client has gone
                     future.set_result(reply)
 
     async def _replies(self, questions: Sequence[Question]) -> Sequence[Reply]:
-        if is_quick(questions):  # changing threads would take longer
-            found = quick_answers(questions)
-            if found is not None:
-                return found
-        return await asyncio.get_running_loop().run_in_executor(self._thread, answers, questions)
+        found = quick_answers(questions)  # where changing threads would take longer
+        return await self.in_thread(functools.partial(answers, questions)) if found is None else found
 
     def _next_batch(self) -> list[tuple[Question, asyncio.Future[Reply]]]:
         batch: list[tuple[Question, asyncio.Future[Reply]]] = []

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import MutableMapping
-from typing import Any
 
-from manynets.serve.asgi import App, Header, Receive, Scope, Send, send_json
+from manynets.serve.asgi import App, Header, Receive, Scope, Send, send_json, with_headers
 from manynets.serve.origin import host_name, page_refusal
+from manynets.serve.pages import PAGES
 from manynets.serve.settings import ServeSettings, is_loopback
 
-OPEN = ("/healthz", "/readyz", "/", "/docs", "/common.js", "/form.js", "/api.js", "/form.css")
+OPEN = ("/healthz", "/readyz", *PAGES)
 """Paths that need no token: they say nothing about a model."""
 SECURITY: list[Header] = [
     (b"x-content-type-options", b"nosniff"),
@@ -36,19 +35,14 @@ class Guard:
             return
         if scope["type"] != "http":
             return
-
-        async def with_headers(message: MutableMapping[str, Any]) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *SECURITY]
-            await send(message)
-
+        send = with_headers(send, SECURITY)
         refused = self._refusal(scope)
         if refused is None:
-            await self._app(scope, receive, with_headers)
+            await self._app(scope, receive, send)
             return
         status, message = refused
         challenge = [(b"www-authenticate", b"Bearer")] if status == 401 else []
-        await send_json(with_headers, status, {"error": {"message": message}}, challenge)
+        await send_json(send, status, {"error": {"message": message}}, challenge)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         """Return status and message for a request that is refused."""

@@ -32,13 +32,9 @@ class BodyBytes:
     def __init__(self) -> None:
         self.count = 0
 
-    def share(self) -> BodyShare:
-        """Return the share of one request, which the end of a `with` block gives back."""
-        return BodyShare(self)
-
 
 class BodyShare:
-    """The bytes of one body."""
+    """The bytes of one body, which the end of a `with` block takes from the total."""
 
     def __init__(self, total: BodyBytes) -> None:
         self._total, self.count = total, 0
@@ -88,7 +84,7 @@ class PredictRoute:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         began = time.perf_counter()
-        with self._bodies.share() as share:
+        with BodyShare(self._bodies) as share:
             try:
                 result, count = await self._result(scope, receive, share)
             except ClientGone:

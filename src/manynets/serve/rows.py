@@ -63,14 +63,14 @@ class RowReader:
         self._gaps = encoder is not None
         self._readings: dict[str, Reading | None] = dict.fromkeys((f"x{j}" for j in range(width)), PLAIN)
         if encoder is not None and not encoder.positional:
-            self._readings = {column.name: _reading_of(column) for column in encoder.columns}
+            self._readings = {column.name: reading_of(column) for column in encoder.columns}
 
     def read(self, body: bytes, kind: str, *, most: int) -> RequestRows:
         """Return the rows of a body; kind: its content type; most: rows. Errors: BadRequest."""
         csv_sent = kind.partition(";")[0].strip().lower() in ("text/csv", "application/csv")
         raw = _from_csv(body, most, self._readings) if csv_sent else _from_json(body, self._readings)
         names = self._readings
-        count = len(raw if isinstance(raw, list) else next(iter(_by_column(raw).values()), ()))
+        count = len(raw) if isinstance(raw, list) else _cells_of_each(raw)
         if not 0 < count <= most:
             raise BadRequest(413 if count else 422, f"the request has {count:,} rows, but must have from 1 to {most:,}")
         found = raw if isinstance(raw, dict) else _by_record(raw, names, positional=self._positional)
@@ -121,7 +121,7 @@ class RowReader:
         return number
 
 
-def _reading_of(column: Any) -> Reading | None:
+def reading_of(column: Any) -> Reading | None:
     """Return how the numbers of a column are written, None for a column of texts."""
     if isinstance(column, NumericColumn):
         return column.reading
@@ -168,8 +168,10 @@ def _from_json(body: bytes, names: Container[str]) -> Any:
 
 def _from_csv(body: bytes, most: int, names: Iterable[str]) -> dict[str, list[Any]]:
     try:
-        text = body.decode("utf-8-sig")
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text.partition("\n")[0], set(names)))
+        text = io.StringIO(body.decode("utf-8-sig"), newline="")
+        header_line = next(filter(str.strip, text), "")
+        text.seek(0)
+        reader = csv.reader(text, delimiter=_delimiter(header_line, set(names)))
         lines = list(itertools.islice((line for line in reader if line), most + 2))  # so that too many rows take no memory
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadRequest(400, f"the body is not CSV in UTF-8: {str(error)[:200]}") from None
@@ -199,15 +201,16 @@ def _delimiter(header: str, names: set[str]) -> str:
     return max(",;\t", key=found)
 
 
-def _by_column(raw: Mapping[str, Any]) -> dict[str, list[Any]]:
+def _cells_of_each(columns: Mapping[str, Any]) -> int:
+    """Return how many cells each column has. Errors: BadRequest where they differ."""
     count = None
-    for name, cells in raw.items():
+    for name, cells in columns.items():
         if not isinstance(cells, list):
             raise BadRequest(422, "a column must be a list of cells", column=name)
         if count is not None and len(cells) != count:
             raise BadRequest(422, f"the column has {counted(len(cells), 'cell')}, but others have {count}", column=name)
         count = len(cells)
-    return dict(raw)
+    return count or 0
 
 
 def _by_record(raw: Sequence[Any], names: Mapping[str, Any], *, positional: bool) -> dict[str, list[Any]]:

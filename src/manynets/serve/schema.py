@@ -14,6 +14,14 @@ RANGE_DIGITS = 12
 """Of the range of a column of numbers, which is computed from wider limits and is exact but for rounding."""
 FEWEST_HELD_OUT = 19
 """Rows that an interval of 0.9, which the form asks for, needs."""
+PROBLEMS = {
+    400: "not JSON or CSV",
+    408: "sent too slowly",
+    413: "too large",
+    415: "compressed",
+    422: "a column or a cell is wrong",
+    503: "too many requests are waiting",
+}
 
 
 def columns_of(model: Model) -> list[dict[str, Any]]:
@@ -31,11 +39,11 @@ def _column(column: Any) -> dict[str, Any]:
         if column.limits is not None:
             low, high = column.limits
             margin = (high - low) * MARGIN / (1 + 2 * MARGIN)  # by which the limits are wider than the range in training
-            digits = RANGE_DIGITS - math.ceil(math.log10(high - low)) if high > low else None
-            found |= {
-                "from": low + margin if digits is None else round(low + margin, digits),
-                "to": high - margin if digits is None else round(high - margin, digits),
-            }
+            ends = low + margin, high - margin
+            if high > low:
+                digits = RANGE_DIGITS - math.ceil(math.log10(high - low))
+                ends = round(ends[0], digits), round(ends[1], digits)
+            found["from"], found["to"] = ends
     elif isinstance(column, DateColumn):
         found |= {"example": date_example(column)}
     elif column.kind == "categorical":
@@ -64,80 +72,51 @@ def operation_of(model: Model, name: str) -> dict[str, Any]:
     """Return the operation of the OpenAPI document that predicts with a model: body and responses."""
     columns = columns_of(model)
     properties = {column["name"]: _cell_schema(column) for column in columns}
-    record = {"type": "object", "properties": properties, "required": [column["name"] for column in columns]}
+    rows = {"type": "array", "items": _object(properties, *properties), "minItems": 1}
     lists = {name: {"type": "array", "items": schema} for name, schema in properties.items()}
-    table = {"type": "object", "properties": lists, "required": list(lists)}
+    schema = {"oneOf": [_object({"records": rows}, "records"), _object({"columns": _object(lists, *lists)}, "columns")]}
     example = {"records": [{column["name"]: column["example"] for column in columns}]}
-    schema = {
-        "oneOf": [
-            {
-                "type": "object",
-                "properties": {"records": {"type": "array", "items": record, "minItems": 1}},
-                "required": ["records"],
-            },
-            {"type": "object", "properties": {"columns": table}, "required": ["columns"]},
-        ]
-    }
     content = {"application/json": {"schema": schema, "example": example}, "text/csv": {"schema": {"type": "string"}}}
     several = {"type": "array", "items": {}}
     answer = {
-        "type": "object",
-        "properties": {
-            "model": {"type": "string"},
-            "version": {"type": "string"},
-            "predictions": several,
-            "probabilities": several,
-            "classes": several,
-            "quantiles": {"type": "object", "properties": {"levels": several, "values": several}},
-            "ignored_columns": {"type": "array", "items": {"type": "string"}},
-            "interval": {"type": "object", "properties": {"coverage": {"type": "number"}, "lower": several, "upper": several}},
-            "contributions": {
-                "type": "object",
-                "properties": {"columns": several, "outputs": several, "base": {}, "values": several},
-            },
-        },
-        "required": ["model", "version", "predictions"],
+        "model": {"type": "string"},
+        "version": {"type": "string"},
+        "predictions": several,
+        "probabilities": several,
+        "classes": several,
+        "quantiles": _object({"levels": several, "values": several}),
+        "ignored_columns": {"type": "array", "items": {"type": "string"}},
+        "interval": _object({"coverage": {"type": "number"}, "lower": several, "upper": several}),
+        "contributions": _object({"columns": several, "outputs": several, "base": {}, "values": several}),
     }
     where = {"column": {"type": "string"}, "row": {"type": "integer"}}
-    error = {
-        "type": "object",
-        "properties": {
-            "error": {"type": "object", "properties": {"message": {"type": "string"}, **where}, "required": ["message"]}
-        },
-    }
-
-    def response(about: str, schema: dict[str, Any]) -> dict[str, Any]:
-        return {"description": about, "content": {"application/json": {"schema": schema}}}
-
-    problems = {
-        400: "not JSON or CSV",
-        408: "sent too slowly",
-        413: "too large",
-        415: "compressed",
-        422: "a column or a cell is wrong",
-        503: "too many requests are waiting",
-    }
-    responses = {"200": response("predictions, one for each row", answer)} | {
-        str(code): response(text, error) for code, text in problems.items()
-    }
-    body = {"required": True, "content": content}
+    error = _object({"error": _object({"message": {"type": "string"}, **where}, "message")})
     share = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
-    parameters = [
-        {
-            "name": "interval",
-            "in": "query",
-            "schema": share,
-            "description": "for numbers: limits that hold this share of the targets",
+    return {
+        "summary": f"Predict with {name}",
+        "operationId": f"predict_{name}",
+        "parameters": [
+            _parameter("interval", share, "for numbers: limits that hold this share of the targets"),
+            _parameter("contributions", {"type": "boolean"}, "what each column adds to each prediction"),
+        ],
+        "requestBody": {"required": True, "content": content},
+        "responses": {
+            "200": _response("predictions, one for each row", _object(answer, "model", "version", "predictions")),
+            **{str(code): _response(text, error) for code, text in PROBLEMS.items()},
         },
-        {
-            "name": "contributions",
-            "in": "query",
-            "schema": {"type": "boolean"},
-            "description": "what each column adds to each prediction",
-        },
-    ]
-    about = {"summary": f"Predict with {name}", "operationId": f"predict_{name}", "parameters": parameters}
-    return about | {"requestBody": body, "responses": responses}
+    }
+
+
+def _object(properties: dict[str, Any], *required: str) -> dict[str, Any]:
+    return {"type": "object", "properties": properties} | ({"required": list(required)} if required else {})
+
+
+def _parameter(name: str, schema: dict[str, Any], about: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "schema": schema, "description": about}
+
+
+def _response(about: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": about, "content": {"application/json": {"schema": schema}}}
 
 
 def _cell_schema(column: dict[str, Any]) -> dict[str, Any]:

@@ -19,13 +19,16 @@ from numpy.typing import NDArray
 from manynets.errors import DataError, ManynetsError
 from manynets.model import Model, load
 from manynets.nn.shape import Shape
-from manynets.serve.rows import BadRequest, RequestRows, RowReader
-from manynets.tables.columns import DateColumn, NumericColumn
+from manynets.saved_model import in_run_folder
+from manynets.serve.rows import BadRequest, RequestRows, RowReader, reading_of
+from manynets.tables.columns import DateColumn
 
 LOG = logging.getLogger("manynets.serve")
 Identity = tuple[int, int, int]
 
 TOO_FAR = "a prediction is not finite, because the cells are too far from the values seen in training"
+UNREADABLE = (ManynetsError, ArithmeticError)
+"""The errors of rows that cannot be predicted; any other is one of this server."""
 QUICK_ROWS = 512
 QUICK_MULTIPLICATIONS = 5e7
 """The most that is predicted in the event loop: some milliseconds, by which it may delay all other requests."""
@@ -41,9 +44,10 @@ class Loaded:
     @functools.cached_property
     def reader(self) -> RowReader:
         """The reader of the rows of requests."""
+        width = array_width(self.model)
         if self.model.encoder is not None:
-            return RowReader(self.model.encoder, array_width(self.model))
-        return RowReader(None, self.model.in_features, largest=float(np.finfo(self.model.recipe.dtype).max))
+            return RowReader(self.model.encoder, width)
+        return RowReader(None, width, largest=float(np.finfo(self.model.recipe.dtype).max))
 
     @functools.cached_property
     def multiplications(self) -> float:
@@ -55,11 +59,8 @@ class Loaded:
 
 
 def array_width(model: Model) -> int:
-    """Return how many columns an array for a model has; 0 where the columns have names."""
-    encoder = model.encoder
-    if encoder is None:
-        return model.in_features
-    return len(encoder.columns) + len(encoder.dropped) if encoder.positional else 0
+    """Return how many columns an array for a model has."""
+    return model.in_features if model.encoder is None else model.encoder.array_width
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +94,7 @@ class ServedModel:
 
     def __init__(self, name: str, path: str) -> None:
         self.name = name
-        self._path = Path(path)
+        self._path = path
         self._identity = self._file_identity()
         self._warned = ""
         self.loaded = self._load()
@@ -104,16 +105,12 @@ class ServedModel:
         _together([Question(loaded.reader.empty_row(), loaded)])
         return loaded
 
-    def _file(self) -> Path:
-        inside = (self._path / "model.safetensors", self._path / "best" / "model.safetensors")
-        return next((file for file in inside if file.is_file()), self._path)
-
     def _file_identity(self) -> Identity:
-        found = os.stat(self._file())
+        found = os.stat(in_run_folder(self._path))
         return found.st_ino, found.st_mtime_ns, found.st_size
 
     def _digest(self) -> str:
-        return hashlib.sha256(self._file().read_bytes()).hexdigest()[:12]
+        return hashlib.sha256(Path(in_run_folder(self._path)).read_bytes()).hexdigest()[:12]
 
     def reload(self) -> bool:
         """Load the model again if its file has changed, all or nothing; return whether another model is served now."""
@@ -143,17 +140,15 @@ class ServedModel:
         return Question(loaded.reader.read(body, kind, most=most), loaded)
 
 
-def is_quick(questions: Sequence[Question]) -> bool:
-    """Return whether the answers take a few milliseconds at most."""
-    rows = sum(question.count for question in questions)
-    return (
-        rows <= QUICK_ROWS
-        and sum(question.count * question.loaded.multiplications for question in questions) <= QUICK_MULTIPLICATIONS
-    )
-
-
 def quick_answers(questions: Sequence[Question]) -> list[Answer] | None:
-    """Return the answers to several requests, computed together; None where that fails: `answers` finds out why."""
+    """Return the answers to several requests, computed together in a few milliseconds at most.
+
+    None where that would take longer, and where it fails: `answers` finds out why.
+    """
+    if sum(question.count for question in questions) > QUICK_ROWS:
+        return None
+    if sum(question.count * question.loaded.multiplications for question in questions) > QUICK_MULTIPLICATIONS:
+        return None
     try:
         return _together(questions)
     except Exception:
@@ -164,12 +159,9 @@ def answers(questions: Sequence[Question]) -> list[Reply]:
     """Return the answers to several requests, computed together except for those that fail, which get their errors."""
     try:
         return list(_together(questions))
-    except (ManynetsError, ArithmeticError) as error:
-        if len(questions) == 1:
-            return [_located(questions[0], error)]
     except Exception as error:
         if len(questions) == 1:
-            return [error]
+            return [_located(questions[0], error) if isinstance(error, UNREADABLE) else error]
     half = len(questions) // 2
     return answers(questions[:half]) + answers(questions[half:])
 
@@ -191,11 +183,10 @@ def _answers(model: Model, requests: Sequence[RequestRows]) -> list[Answer]:
             raise DataError(TOO_FAR) from None
     if any(values is not None and values.dtype.kind == "f" and not np.isfinite(values).all() for values in (found, chances)):
         raise DataError(TOO_FAR)
-    predictions, shares = found.tolist(), None if chances is None else chances.tolist()
     out, at = [], 0
     for rows in requests:
         part = slice(at, at + rows.count)
-        out.append(Answer(predictions[part], None if shares is None else shares[part], logits[:, part]))
+        out.append(Answer(found[part].tolist(), None if chances is None else chances[part].tolist(), logits[:, part]))
         at += rows.count
     return out
 
@@ -212,9 +203,7 @@ def rows_as_frame(model: Model, requests: Sequence[RequestRows]) -> Any:
     columns = {column.name: column for column in encoder.columns}
     series = {}
     for name in names:
-        column = columns[name]
-        numbers = isinstance(column, NumericColumn) or (isinstance(column, DateColumn) and not column.form.as_written)
-        series[name] = polars.Series(cells[name], dtype=polars.Float64 if numbers else polars.String)
+        series[name] = polars.Series(cells[name], dtype=polars.String if reading_of(columns[name]) is None else polars.Float64)
     return polars.DataFrame(series)  # of a list, polars would rename a column without a name
 
 
@@ -247,6 +236,6 @@ def date_example(column: DateColumn) -> str | int:
 def _error_of(model: Model, rows: RequestRows) -> Exception | None:
     try:
         _answers(model, [rows])
-    except (ManynetsError, ArithmeticError) as error:
+    except UNREADABLE as error:
         return error
     return None

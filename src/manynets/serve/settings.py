@@ -64,11 +64,12 @@ class ServeSettings:
         for name in self.models:
             if not NAME.fullmatch(name):
                 raise OptionError(f"{name!r} cannot be the name of a model; use letters, digits, - and _, as in houses=runs/houses")
-        for name, least, most in (("port", 1, 65535), ("workers", 1, 256), ("max_bytes", 1, 1 << 31), ("max_rows", 1, 1 << 24)):
-            value = getattr(self, name)
-            if not least <= value <= most:
-                option = {"max_bytes": "--max-body", "max_rows": "--max-rows"}.get(name, name)
-                raise OptionError(f"{option} is {value}, but must be from {least} to {most}")
+        for option, value, most in (
+            ("port", self.port, 65535), ("workers", self.workers, 256), ("--max-body", self.max_bytes, 1 << 31),
+            ("--max-rows", self.max_rows, 1 << 24),
+        ):  # fmt: skip
+            if not 1 <= value <= most:
+                raise OptionError(f"{option} is {value}, but must be from 1 to {most}")
         if not self.timeout > 0:
             raise OptionError(f"timeout is {self.timeout}, but must be above 0 seconds")
         if not is_loopback(self.host) and not self.token:

@@ -75,14 +75,14 @@ class Periodic:
             )
 
     def embedded(self, in_features: int) -> tuple[int, ...]:
-        """Return the numbers of the columns that are embedded, of so many."""
+        """Return the numbers of the columns that are embedded, where X has `in_features` columns."""
         columns = tuple(range(in_features)) if self.columns is None else self.columns
         if columns[-1] >= in_features:
             raise OptionError(f"Periodic.columns holds {columns[-1]}, but columns are numbered 0 to {in_features - 1}")
         return columns
 
     def width(self, in_features: int) -> int:
-        """Return how many columns the first layer reads, where so many are embedded or left as they are."""
+        """Return how many columns the first layer reads, where X has `in_features` columns."""
         return in_features + len(self.embedded(in_features)) * self.outputs
 
 

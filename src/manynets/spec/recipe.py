@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import Literal, TypeAlias, get_args
@@ -279,9 +280,8 @@ class Recipe:
                 kinds = ", ".join(kind.__name__ for kind in get_args(union) if kind is not type(None))
                 raise OptionError(f"Recipe.{name} is {value!r}, but must be an instance of {kinds}")
         check_fields(self)
-        object.__setattr__(
-            self, "groups", (self.groups,) if isinstance(self.groups, ParameterGroup) else plain_tuple(self, "groups")
-        )
+        several = isinstance(self.groups, Iterable) and not isinstance(self.groups, str)
+        object.__setattr__(self, "groups", tuple(self.groups) if several else (self.groups,))
         for group in self.groups:
             if not isinstance(group, ParameterGroup):
                 raise OptionError(

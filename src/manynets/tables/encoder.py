@@ -70,6 +70,11 @@ class TableEncoder:
     dropped: tuple[tuple[str, str], ...] = ()
     positional: bool = False
 
+    @property
+    def array_width(self) -> int:
+        """Columns of the array or table that it was fitted on, with those left out."""
+        return len(self.columns) + len(self.dropped)
+
     def __repr__(self) -> str:
         left_out = f", {len(self.dropped)} left out" if self.dropped else ""
         return f"<TableEncoder: {counted(len(self.columns), 'column')} to {counted(self.width, 'number')}{left_out}>"
@@ -277,9 +282,8 @@ class TableEncoder:
                 f"X is an array, but the columns of the table that was trained on have names; give a frame with the columns"
                 f" {_listed(self.column_names)}"
             )
-        width = len(self.columns) + len(self.dropped)
-        if self.positional and len(table.names) != width:
-            raise DataError(f"X has {counted(len(table.names), 'column')}, but this model was trained on {width}")
+        if self.positional and len(table.names) != self.array_width:
+            raise DataError(f"X has {counted(len(table.names), 'column')}, but this model was trained on {self.array_width}")
         known = set(table.names)
         missing = [name for name in self.column_names if name not in known]
         if missing:

@@ -48,11 +48,12 @@ def is_one_hot(y: Any) -> bool:
 
 
 def _classes(y: Any) -> tuple[Any, ...]:
-    labels = labels_of(as_target(y)) if np.ndim(y) == 1 or np.shape(y)[1:] == (1,) else None
-    if labels is None:
+    array = as_target(y)
+    if array.ndim != 1:
         raise DataError(
-            f"y has shape {np.shape(y)}, but classes are one label a row: (N,) or (N, 1); several labels are 'multilabel'"
+            f"y has shape {array.shape}, but classes are one label a row: (N,) or (N, 1); several labels are 'multilabel'"
         )
+    labels = labels_of(array)
     if len(labels) < 2:
         numbers = "; for numbers use task='regression'" if labels.dtype.kind in "iuf" else ""
         raise DataError(f"y holds one class only, {plain(labels[0])!r}; a classifier needs at least two{numbers}")

@@ -22,6 +22,13 @@ _MAKERS: dict[str, Callable[[Any], Task]] = {
     "multilabel": Multilabel.of,
 }
 TASK_NAMES = tuple(_MAKERS)
+_FIELDS: dict[str, tuple[set[str], set[str]]] = {
+    "regression": ({"center", "scale", "flat"}, {"limits", "transform", "quantiles"}),
+    "binary": ({"classes"}, {"threshold"}),
+    "multiclass": ({"classes"}, {"costs"}),
+    "multilabel": ({"count"}, set()),
+}
+"""The fields of a task in JSON: those that it must have, and those that it may have."""
 
 
 def find_task(y: Any, *, name: str | None = None, target_transform: TargetTransform | Literal["auto"] | None = None) -> Task:
@@ -82,15 +89,15 @@ def _infer(array: np.ndarray[Any, Any]) -> str:
         return "multilabel" if array.dtype.kind in "biuf" and np.isin(array, (0, 1)).all() else "regression"
     if array.dtype.kind == "O" and all(_is_number(value) for value in array.tolist()):
         array = array.astype(np.float64)
-    if array.dtype.kind in "iuf" and not np.isfinite(array).all():
-        return "regression"
-    if array.dtype.kind in "iuf" and (np.any(array % 1 != 0) or len(np.unique(array)) > MOST_INFERRED_CLASSES):
-        return "regression"
+    if array.dtype.kind in "iuf":
+        whole = bool(np.isfinite(array).all()) and not np.any(array % 1)
+        if not whole or len(np.unique(array)) > MOST_INFERRED_CLASSES:
+            return "regression"
     return "binary" if len(labels_of(array)) == 2 else "multiclass"
 
 
 def with_quantiles(task: Task, quantiles: tuple[float, ...]) -> Task:
-    """Return the task of networks that predict these quantiles (`Recipe.quantiles`), where it is one of numbers and has none of its own.
+    """Return the task of networks that predict these quantiles (`Recipe.quantiles`), where it is a regression without quantiles of its own.
 
     >>> with_quantiles(Regression((0.0,), (1.0,)), (0.1, 0.9)).outputs
     2
@@ -107,10 +114,7 @@ def task_from_json(data: Mapping[str, Any]) -> Task:
     if not isinstance(data, Mapping):
         raise OptionError(f"a task is {data!r}, but must be a JSON object")
     name = one_of(data.get("name"), _MAKERS, what="task")
-    expected = {"regression": {"center", "scale", "flat"}, "multilabel": {"count"}}.get(name, {"classes"})
-    optional = {"regression": {"limits", "transform", "quantiles"}, "binary": {"threshold"}, "multiclass": {"costs"}}.get(
-        name, set()
-    )
+    expected, optional = _FIELDS[name]
     if set(data) - {"name"} - optional != expected:
         raise OptionError(f"task {name!r} has the fields {sorted(set(data) - {'name'})}, but must have {sorted(expected)}")
     if name == "regression":

@@ -54,6 +54,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError, OptionError
+from manynets.spec.schedules import INSIDE
 from manynets.tasks.regression import Regression
 
 Array: TypeAlias = NDArray[Any]
@@ -77,7 +78,7 @@ def _factor(errors: Array, gain: Array, weights: Array | None) -> float:
 
 def check_coverage(coverage: float, *, what: str = "coverage") -> float:
     """Return the coverage. Errors: OptionError where it is not between 0 and 1."""
-    if isinstance(coverage, bool) or not isinstance(coverage, int | float) or not 0 < coverage < 1:
+    if coverage not in INSIDE:
         raise OptionError(f"{what} is {coverage!r}, but must be a number above 0 and below 1, such as 0.9")
     return float(coverage)
 

@@ -6,7 +6,6 @@ The threshold of two classes is a number, the best for a metric, or follows from
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError, OptionError
+from manynets.spec.schedules import INSIDE
 from manynets.tasks.base import Task
 from manynets.tasks.classification import Binary, Multiclass
 
@@ -52,7 +52,7 @@ def best_threshold(probability: Array, positive: Array, weight: Array | None = N
 
 
 def cost_matrix(costs: Any, count: int) -> tuple[tuple[float, ...], ...]:
-    """Return costs [true class][predicted class] of so many classes, checked; OptionError for what is no such matrix.
+    """Return costs [true class][predicted class] of `count` classes, checked; OptionError for anything else.
 
     >>> cost_matrix([[0, 1, 1], [1, 0, 1], [5, 5, 0]], 3)[2]
     (5.0, 5.0, 0.0)
@@ -116,8 +116,8 @@ def threshold_of(wanted: Any, probability: Array | None, positive: Array | None,
         if probability is None or positive is None or not len(probability):
             raise DataError(f"the threshold for {wanted} is found on rows that were not trained on; give X and y, or validate")
         return best_threshold(probability, positive, weight, metric=wanted)
-    if isinstance(wanted, int | float | np.floating) and not isinstance(wanted, bool):
-        if not (math.isfinite(wanted) and 0 < wanted < 1):
+    if isinstance(wanted, int | float | np.number) and not isinstance(wanted, bool):
+        if wanted not in INSIDE:
             raise OptionError(f"threshold is {wanted!r}, but must be above 0 and below 1")
         return float(wanted)
     return cost_threshold(wanted)
@@ -128,7 +128,7 @@ def with_threshold(
 ) -> Binary | Multiclass:
     """Return a task like this one that predicts by another threshold; see `threshold_of`. Of more than two classes `wanted` is costs (C, C).
 
-    Errors: OptionError for what is no threshold of this task.
+    Errors: OptionError for a threshold that does not fit the task.
 
     >>> with_threshold(Binary(("no", "yes")), [[0, 1], [4, 0]])
     Binary(classes=('no', 'yes'), threshold=0.2)
