@@ -261,7 +261,7 @@ FAULTS = (
     Fault("plots", "plots/explained.py", "len(at), -1)[..., output]", "len(at), -1)[..., 0]"),
     # -------------------------------------------------------------------------------------------------------------- explain
     Fault("explain", _IMPORTANCE, "np.abs(unit @ unit.T)", "(unit @ unit.T)"),
-    Fault("explain", _IMPORTANCE, "group_of = [new if group == old else group for group in group_of]", "group_of[j] = new"),
+    Fault("explain", _IMPORTANCE, "connected_components(alike, directed=False)[1]", "alike.argmax(axis=0)"),
     Fault("explain", _IMPORTANCE, "= min(_lambda(codes[one]", "= max(_lambda(codes[one]"),
     Fault("explain", _IMPORTANCE, "sign * (score - _measured", "(score - _measured"),
     Fault("explain", _CONTRIBUTIONS, " * np.array(model.task.scale)[:, None]", ""),

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 from scipy.stats import rankdata
 
 from manynets.data.check import as_weights
@@ -231,13 +232,7 @@ def _alike(model: Model, rows: SourceRows) -> dict[str, tuple[str, ...]]:
     for (i, one), (j, other) in itertools.combinations([(j, name) for j, name in enumerate(names) if name in codes], 2):
         alike[i, j] = min(_lambda(codes[one], codes[other]), _lambda(codes[other], codes[one])) > ALIKE
     groups: dict[int, list[str]] = {}
-    group_of = list(range(len(names)))
-    for j in range(len(names)):
-        for i in range(j):
-            if alike[i, j]:
-                old, new = group_of[j], group_of[i]
-                group_of = [new if group == old else group for group in group_of]
-    for name, group in zip(names, group_of, strict=True):
+    for name, group in zip(names, connected_components(alike, directed=False)[1].tolist(), strict=True):
         groups.setdefault(group, []).append(name)
     return {" + ".join(columns): tuple(columns) for columns in groups.values()}
 
