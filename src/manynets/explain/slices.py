@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import warnings
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
@@ -82,19 +83,18 @@ def worst_slices(model: Model, X: Any, y: Any, *, most: int = 10) -> list[Slice]
         one, other = losses[chosen], losses[~chosen]
         if min(len(one), len(other)) < FEWEST_ROWS:
             continue
-        both_constant = one.std() == other.std() == 0
-        p = (
-            float(one.mean() <= other.mean())
-            if both_constant
-            else float(stats.ttest_ind(one, other, equal_var=False, alternative="greater").pvalue)
-        )
-        mean = float(one.mean())
+        mean, other_mean = float(one.mean()), float(other.mean())
+        if one.std() == other.std() == 0:
+            p = float(mean <= other_mean)
+        else:
+            with warnings.catch_warnings(action="ignore"):  # of a group in which all losses are the same
+                p = float(stats.ttest_ind(one, other, equal_var=False, alternative="greater").pvalue)
         if isinstance(model.task, Binary | Multiclass):
             low, high = map(float, wilson_interval(one.sum(), len(one)))
         else:
             half = 1.96 * float(one.std(ddof=1)) / len(one) ** 0.5
             low, high = mean - half, mean + half
-        found.append(Slice(name, group, len(one), mean, float(other.mean()), low, high, p))
+        found.append(Slice(name, group, len(one), mean, other_mean, low, high, p))
     return Records([one for one in _corrected(found) if one.p <= LARGEST_P][:most])
 
 
