@@ -69,7 +69,7 @@ def validation_matrix(X: Any, encoder: TableEncoder | None, *, columns: int, of_
         raise DataError(f"the validation set is an array, but X is a table; give a frame with the columns {shown}")
     encodes = encoder is not None and (is_frame(X) or encoder.positional)
     if encoder is not None and encoder.positional:
-        columns = len(encoder.columns) + len(encoder.dropped)
+        columns = encoder.array_width
     by_name = encodes and encoder is not None and not encoder.positional
     with _reading_validation_set():
         matrix = X if is_frame(X) and encodes else as_numpy(X) if encodes else as_matrix(X)

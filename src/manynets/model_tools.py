@@ -223,7 +223,9 @@ class ModelTools(Predictor):
     @property
     def n_features_in_(self) -> int:
         """The columns of X."""
-        return self.in_features if self.encoder is None else len(self.encoder.column_names)
+        if self.encoder is None:
+            return self.in_features
+        return self.encoder.array_width if self.encoder.positional else len(self.encoder.columns)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return accuracy, or R2 for numbers."""

@@ -88,8 +88,7 @@ class Predictor(abc.ABC):
     def inputs_of(self, x: Any) -> Array | Tensor:
         """Return the inputs of the networks (N, in_features) for X (N, D): a frame, or an array that the model scales, is encoded; another array is checked."""
         if self.encoder is not None and self.encoder.positional and not is_frame(x):
-            columns = len(self.encoder.columns) + len(self.encoder.dropped)
-            return self.encoder.transform(as_numpy(x, columns=columns))  # which checks the numbers
+            return self.encoder.transform(as_numpy(x, columns=self.encoder.array_width))  # which checks the numbers
         if self.encoder is not None and is_frame(x):
             _refuse_empty(x)
             x = self.encoder.transform(x)

@@ -70,7 +70,7 @@ def rows_to_check(model: Model, X: Any = None) -> list[Any]:
         return [*parts, random.standard_normal((MOST_ROWS, model.in_features)).astype(np.float32)]
     if not encoder.positional:
         return [*parts, _made_rows(encoder, random)]
-    made = np.zeros((MOST_ROWS, len(encoder.columns) + len(encoder.dropped)))
+    made = np.zeros((MOST_ROWS, encoder.array_width))
     for column in encoder.columns:
         if isinstance(column, NumericColumn):
             made[:, int(column.name[1:])] = _made_numbers(column, random)

@@ -101,7 +101,7 @@ def _state(model: Model) -> dict[str, Any]:
         "classes": list(getattr(model.task, "classes", [])),
         "threshold": getattr(model.task, "threshold", 0.5),
         "costs": getattr(model.task, "costs", None),
-        "array_width": model.in_features if encoder is None else len(encoder.columns) + len(encoder.dropped),
+        "array_width": model.in_features if encoder is None else encoder.array_width,
         "positional": encoder is not None and encoder.positional,
         "columns": None if encoder is None else [_column(column) for column in encoder.columns],
         "networks": model.size,

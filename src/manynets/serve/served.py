@@ -59,7 +59,7 @@ def array_width(model: Model) -> int:
     encoder = model.encoder
     if encoder is None:
         return model.in_features
-    return len(encoder.columns) + len(encoder.dropped) if encoder.positional else 0
+    return encoder.array_width if encoder.positional else 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -160,6 +160,11 @@ class TableEncoder:
         return tuple(column.name for column in self.columns)
 
     @property
+    def array_width(self) -> int:
+        """The columns of an array that `transform` takes: those that are encoded, and those that are left out."""
+        return len(self.columns) + len(self.dropped)
+
+    @property
     def text_columns(self) -> tuple[str, ...]:
         """The columns that `read_table` must leave as they are written, so that they are read as at fit: its option `text`."""
         return tuple(column.name for column in self.columns if column.as_written)
@@ -259,9 +264,8 @@ class TableEncoder:
                 f"X is an array, but the columns of the table that was trained on have names; give a frame with the columns"
                 f" {_listed(self.column_names)}"
             )
-        width = len(self.columns) + len(self.dropped)
-        if self.positional and len(table.names) != width:
-            raise DataError(f"X has {counted(len(table.names), 'column')}, but this model was trained on {width}")
+        if self.positional and len(table.names) != self.array_width:
+            raise DataError(f"X has {counted(len(table.names), 'column')}, but this model was trained on {self.array_width}")
         known = set(table.names)
         missing = [name for name in self.column_names if name not in known]
         if missing:
