@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.data.check import as_weights
-from manynets.display import aligned, bytes_text, counted, epoch_text, html_table, layers_text, networks_text
+from manynets.display import aligned, bytes_text, counted, epoch_text, html_table, layers_text, listed, networks_text
 from manynets.errors import DataError, OptionError, check_rows
 from manynets.hooks import hook
 from manynets.nn.shape import layer_rows
@@ -108,8 +108,7 @@ class ModelTools(Predictor):
             rows.append(("columns", f"{self.in_features:,}, scaled"))
         else:
             names = self.encoder.column_names
-            shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
-            rows.append(("columns", f"{len(names):,} ({shown}), encoded as {self.in_features:,} numbers"))
+            rows.append(("columns", f"{len(names):,} ({listed(names, 6)}), encoded as {self.in_features:,} numbers"))
         rows.append(("optimizer", f"{type(self.recipe.optimizer).__name__.removeprefix('Sklearn')}, lr {self.recipe.lr:g}"))
         rows.append(("trained", training_text(self.history, self.info)))
         best = best_epoch_text(self.history, self.info)

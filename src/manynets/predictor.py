@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.data.check import as_matrix, as_numpy, is_frame, target_names
+from manynets.display import listed
 from manynets.errors import DataError, warn_user
 from manynets.spec import MLP, Recipe
 from manynets.tables.columns import CategoricalColumn
@@ -25,14 +26,9 @@ if TYPE_CHECKING:
     from manynets.tables import TableEncoder
 
 Array: TypeAlias = NDArray[Any]
+LISTED = 8  # columns that a message names
 FEW_NUMBERS = 16
 """Up to so many numbers are checked faster as a list than as an array."""
-
-
-def _shown(encoder: TableEncoder) -> str:
-    """Return the names of the first columns of a table."""
-    names = encoder.column_names
-    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
 
 
 def _all_finite(numbers: Array) -> bool:
@@ -94,7 +90,7 @@ class Predictor(abc.ABC):
             x = self.encoder.transform(x)
         elif self.encoder is not None and isinstance(x, np.ndarray) and x.dtype.kind in "OUS":
             raise DataError(
-                f"X is an array of text, but the model was trained on a table; give a frame with the columns {_shown(self.encoder)}"
+                f"X is an array of text, but the model was trained on a table; give a frame with the columns {listed(self.encoder.column_names, LISTED)}"
                 " (scikit-learn's tools turn all frames but those of pandas into arrays: give them one, or use manynets.explain)"
             )
         if self.encoder is None:
@@ -103,7 +99,7 @@ class Predictor(abc.ABC):
         if matrix.shape[1] != self.in_features:
             raise DataError(
                 f"X is an array with {matrix.shape[1]} columns, but the model was trained on a table, encoded as {self.in_features} numbers;"
-                f" give a frame with the columns {_shown(self.encoder)}"
+                f" give a frame with the columns {listed(self.encoder.column_names, LISTED)}"
             )
         return matrix
 
@@ -138,7 +134,7 @@ class Predictor(abc.ABC):
         if len(shape) == 2 and shape[1] == len(encoder.columns) == self.in_features:
             warn_user(
                 f"X is an array, which a model that was trained on a table takes as encoded and scaled already; if it is not, give a frame"
-                f" with the columns {_shown(encoder)}"
+                f" with the columns {listed(encoder.column_names, LISTED)}"
             )
 
     def predict(self, x: Any) -> Array:

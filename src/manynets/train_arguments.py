@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from manynets.display import listed
 from manynets.distributed import current_ranks
 from manynets.engines import ENGINES
 from manynets.errors import OptionError, one_of
@@ -49,8 +50,8 @@ def check_patterns(networks: Iterable[tuple[MLP | nn.Module, Recipe]]) -> None:
             found.setdefault(group.names, {}).update(dict.fromkeys(names))
     for pattern, parameters in found.items():
         if not any(fnmatchcase(name, pattern) for name in parameters):
-            listed = ", ".join([*parameters][:LISTED]) + (", ..." if len(parameters) > LISTED else "")
-            raise OptionError(f"ParameterGroup(names={pattern!r}) matches no parameter; the parameters are {listed}")
+            known = listed(parameters, LISTED)
+            raise OptionError(f"ParameterGroup(names={pattern!r}) matches no parameter; the parameters are {known}")
 
 
 def check_options(spec: Any, recipe: Any, *, engine: str, n_networks: Any, initial: Any, checkpoint: Any, resume: Any) -> None:

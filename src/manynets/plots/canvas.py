@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from manynets.display import is_number, shortened
 from manynets.errors import DataError, OptionError, one_of
 from manynets.modelfile import replacing
 
@@ -173,11 +174,6 @@ def number(value: object) -> str:
     return str(int(exact)) if exact.is_integer() and abs(exact) < 1e6 else f"{exact:.4g}"
 
 
-def is_number(value: object) -> bool:
-    """Return whether a value is a single number; True and False are not."""
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-
-
 def write_title(ax: Axes, title: object, *, above: float = 0.0) -> None:
     """Set the title: its first line, and the lines after it small beneath it; both are wrapped to the width of the axes.
 
@@ -277,7 +273,9 @@ def numbers(values: ArrayLike, *, what: str, ndim: int | None = None, finite: bo
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
-        raise DataError(f"{what} must be numbers, but is {_glimpse(values)}; encode it first") from None
+        raise DataError(
+            f"{what} must be numbers, but is {shortened(' '.join(repr(values).split()), 60)}; encode it first"
+        ) from None
     if ndim is not None and array.ndim != ndim:
         raise DataError(f"{what} has shape {array.shape}, but must have {ndim} axes; reshape it")
     if array.size == 0:
@@ -308,11 +306,6 @@ def names_of(names: Iterable[object] | None, count: int, *, what: str) -> list[s
     if len(texts) != count:
         raise DataError(f"{what} holds {len(texts)} names, but {count} are needed")
     return texts
-
-
-def _glimpse(values: object) -> str:
-    text = " ".join(repr(values).split())
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 # --- saving -----------------------------------------------------------------------------------------------------------

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from manynets.display import counted
+from manynets.display import counted, is_number
 from manynets.errors import DataError
 from manynets.plots.canvas import (
     PALETTE,
     hide_axis,
     ink,
-    is_number,
     line_map,
     new_axes,
     number,
