@@ -281,11 +281,11 @@ FAULTS = (
     ),
     Fault("explain", "explain/background.py", "column.spread.center, column.spread.scale", "column.spread.center, 1.0"),
     # --------------------------------------------------------------------------------------------------------------- report
-    Fault("report", _CHARTS, "np.sqrt(squared * value)", "(squared * value)"),
+    Fault("report", _CHARTS, "np.sqrt(squared * values)", "(squared * values)"),
     Fault("report", _CHARTS, "high=rounded(np.add(mean, std))", "high=rounded(np.subtract(mean, std))"),
     Fault("report", _CHARTS, "prediction=rounded(means.T)", "prediction=rounded(means)"),
     Fault("report", _CHARTS, "found.by_output()[..., found.shown].T", "found.by_output()[..., found.shown]"),
-    Fault("report", _CHARTS, "int(matrix[i][j])) for i", "int(matrix[j][i])) for i"),
+    Fault("report", _CHARTS, "rows=counts.ravel()", "rows=counts.T.ravel()"),
     Fault("report", "report/error_charts.py", "[0.1, 0.9]", "[0.1, 0.5]"),
     Fault("report", "report/numbers.py", "truth[:, t] <= found[:, t, j]", "truth[:, t] >= found[:, t, j]"),
     Fault("report", "report/numbers.py", "np.percentile(np.abs(away), SHARES)", "np.percentile(away, SHARES)"),

@@ -90,6 +90,8 @@ def test_confusions_are_shares_of_the_true_class() -> None:
     cells = {(cell["true"], cell["predicted"]): cell for cell in shown(chart)}
     assert [cells["a", "a"]["share"], cells["a", "b"]["share"], cells["b", "a"]["share"]] == [0.75, 0.25, 0.0]
     assert [cells["a", "b"]["rows"], cells["b", "a"]["rows"]] == [1, 0]
+    of_one_name = shown(charts.confusion_chart([[3, 1], [9, 1]], ("a", "a")))
+    assert [cell["share"] for cell in of_one_name] == [0.75, 0.25, 0.9, 0.1]
 
 
 def test_calibration_has_the_probability_across() -> None:

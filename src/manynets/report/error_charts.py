@@ -9,10 +9,11 @@ import numpy as np
 
 from manynets.report.charts import (
     BLUE,
-    GREY,
+    DASHED,
     ORANGE,
     Chart,
     data_of,
+    diagonal,
     moment_axis,
     moment_tooltip,
     number_axis,
@@ -39,8 +40,7 @@ def predicted_chart(truth: Array, predicted: Array, target: str) -> Chart:
         y=alt.Y("predicted:Q", title=f"Predicted {target}", scale=alt.Scale(zero=False)),
         tooltip=["true:Q", "predicted:Q"],
     )
-    line = alt.Chart(data_of(true=[low, high], predicted=[low, high])).mark_line(color=GREY, strokeDash=[4, 4])
-    return sized(points + line.encode(x="true:Q", y="predicted:Q"), height=260)
+    return sized(points + diagonal("true", "predicted", (low, high)), height=260)
 
 
 def error_points_chart(values: Array, away: Array, title: str) -> Chart:
@@ -111,4 +111,4 @@ def _summary(shown: Sequence[Any], groups: Sequence[Array], away: Array) -> Any:
 
 
 def _zero(alt: Any) -> Any:
-    return alt.Chart(data_of(error=[0])).mark_rule(color=GREY, strokeDash=[4, 4]).encode(y="error:Q")
+    return alt.Chart(data_of(error=[0])).mark_rule(**DASHED).encode(y="error:Q")
