@@ -318,8 +318,13 @@ def training_text(history: Mapping[str, list[float]], info: Mapping[str, Any]) -
     return f"{text}; of {len(stopped)} networks {', '.join(ends)}"
 
 
+def best_epochs(history: Mapping[str, list[float]], info: Mapping[str, Any]) -> list[float]:
+    """Return the epochs with the best weights, one for each network that has been trained for a step."""
+    epochs, best = history.get("epoch", []), info.get("best", -1)
+    return [epochs[entry] for entry in (best if isinstance(best, list) else [best]) if 0 <= entry < len(epochs)]
+
+
 def best_epoch_text(history: Mapping[str, list[float]], info: Mapping[str, Any]) -> str | None:
     """Return the epoch with the best weights; for several networks the range of these epochs."""
-    epochs, best = history.get("epoch", []), info.get("best", -1)
-    found = sorted({epochs[entry] for entry in (best if isinstance(best, list) else [best]) if 0 <= entry < len(epochs)})
-    return " to ".join(epoch_text(epoch) for epoch in dict.fromkeys((found[0], found[-1]))) if found else None
+    found = best_epochs(history, info)
+    return " to ".join(epoch_text(epoch) for epoch in dict.fromkeys((min(found), max(found)))) if found else None

@@ -90,7 +90,7 @@ def worst_slices(model: Model, X: Any, y: Any, *, most: int = 10) -> list[Slice]
             with warnings.catch_warnings(action="ignore"):  # of a group in which all losses are the same
                 p = float(stats.ttest_ind(one, other, equal_var=False, alternative="greater").pvalue)
         if isinstance(model.task, Binary | Multiclass):
-            low, high = map(float, wilson_interval(one.sum(), len(one)))
+            low, high = wilson_interval(one.sum(), len(one))
         else:
             half = 1.96 * float(one.std(ddof=1)) / len(one) ** 0.5
             low, high = mean - half, mean + half

@@ -97,7 +97,7 @@ def _quantile_tables(rows: LabelledRows, truth: Array, names: list[str]) -> list
 
 def _percentage(count: int, rows: int) -> list[str]:
     """Return a share of the rows, and its interval, in percent."""
-    low, high = (float(limit) for limit in wilson_interval(count, rows))
+    low, high = wilson_interval(count, rows)
     return [f"{100 * count / rows:.1f} %", f"{100 * low:.1f} to {100 * high:.1f}"]
 
 

@@ -73,8 +73,7 @@ def metric_intervals(rows: LabelledRows, names: Sequence[str]) -> dict[str, str]
     logits = model.mean_logits(rows.logits)
     found = model.task.evaluate(logits, rows.target, loss=model.recipe.loss, weight=rows.weight)
     if "accuracy" in names and rows.weight is None:
-        low, high = (float(limit) for limit in wilson_interval(found["accuracy"] * len(rows), len(rows)))
-        out["accuracy"] = between(low, high)
+        out["accuracy"] = between(*wilson_interval(found["accuracy"] * len(rows), len(rows)))
     rng, size = np.random.default_rng(0), min(len(rows), MOST_RESAMPLED)
     wanted = (
         [name for name in names if name not in out and name in found] if logits.shape[1] <= MOST_OUTPUTS and len(rows) > 1 else []
