@@ -44,16 +44,15 @@ class SourceRows:
 
 def source_rows(model: Model, X: Any) -> SourceRows:
     """Return the rows of X (N, D) or a frame, encoded, as `Model.predict` reads them."""
-    encoder = model.encoder
-    if encoder is not None and (is_frame(X) or isinstance(X, Table) or encoder.positional):
-        table = X if is_frame(X) or isinstance(X, Table) else as_numpy(X)
-        matrix = encoder.transform(table)
-        blocks = {block.name: block.slice for block in encoder.blocks}
-    elif encoder is not None:
-        raise DataError("the model was trained on a table; give a frame with its columns")
-    else:
+    encoder, table = model.encoder, is_frame(X) or isinstance(X, Table)
+    if encoder is None:
         matrix = np.asarray(as_matrix(X, columns=model.in_features))
         blocks = {f"x{j}": slice(j, j + 1) for j in range(model.in_features)}
+    elif table or encoder.positional:
+        matrix = encoder.transform(X if table else as_numpy(X))
+        blocks = {block.name: block.slice for block in encoder.blocks}
+    else:
+        raise DataError("the model was trained on a table; give a frame with its columns")
     if not len(matrix):
         raise DataError("X has 0 rows; at least 1 is needed")
     return SourceRows(matrix, blocks)
@@ -64,12 +63,6 @@ def encoded_target(model: Model, y: Any, *, rows: int) -> Array:
     target = model.task.encode(model.targets_in_order(y))
     check_rows(rows, len(target))
     return target
-
-
-def check_count(value: object, *, what: str, least: int = 1) -> None:
-    """Raise OptionError for what is no whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise OptionError(f"{what} is {value!r}, but must be a whole number of at least {least}")
 
 
 def check_seed(value: object) -> None:

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from manynets.data.check import as_weights
 from manynets.display import html_table, number_text
-from manynets.errors import DataError
-from manynets.explain.blocks import check_count
+from manynets.errors import DataError, check_count
 
 ROUNDING = 1e-6
 

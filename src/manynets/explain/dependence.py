@@ -18,8 +18,8 @@ from scipy.stats.mstats import mquantiles
 
 from manynets.data.check import as_weights
 from manynets.display import html_table
-from manynets.errors import DataError, OptionError
-from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, check_count, check_seed, source_rows
+from manynets.errors import DataError, OptionError, check_count
+from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, check_seed, source_rows
 from manynets.explain.changed import ChangedRows, output_names
 from manynets.explain.values import columns_of, moment_texts
 from manynets.model import Model
@@ -128,15 +128,12 @@ class Dependence:
         return dataclasses.replace(self, grid=(names,), mean=self.mean[order], rows=rows)
 
     def _repr_html_(self) -> str:
-        texts, means = self.texts(), self.by_output()
-        if len(texts) == 1:
-            heads, lines = list(self.outputs), means
-        else:
-            heads, lines = texts[1], means[..., self.shown]
+        texts, lines = self.texts(), self.by_output()
+        heads, title = list(self.outputs), "Mean prediction"
+        if len(texts) == 2:
+            heads, lines, title = texts[1], lines[..., self.shown], self.title(self.shown)
         rows = [(text, *line) for text, line in zip(texts[0], lines.tolist(), strict=True)]
-        return html_table(
-            [" \\ ".join(self.columns), *heads], rows, title=self.title(self.shown) if len(texts) == 2 else "Mean prediction"
-        )
+        return html_table([" \\ ".join(self.columns), *heads], rows, title=title)
 
     def __repr__(self) -> str:
         return f"<Dependence on {' and '.join(self.columns)}: {' x '.join(str(len(values)) for values in self.grid)} values>"
@@ -263,7 +260,7 @@ def _grid(model: Model, X: Any, rows: SourceRows, name: str, n_grid: int) -> tup
         cells = found
     if not found:
         raise DataError(f"column {name!r} has no value in these rows")
-    return found, _encoded(column, name, cells)
+    return found, _encoded(column, cells)
 
 
 def _between(values: NDArray[np.float64], n_grid: int) -> NDArray[np.float64]:
@@ -275,7 +272,7 @@ def _between(values: NDArray[np.float64], n_grid: int) -> NDArray[np.float64]:
     return np.linspace(low, high, n_grid) if low < high else different[[0, -1]]
 
 
-def _encoded(column: Any, name: str, cells: Any) -> Array:
+def _encoded(column: Any, cells: Any) -> Array:
     """Return cells of one column as the model reads them, (G, width)."""
     import polars
 
@@ -283,7 +280,9 @@ def _encoded(column: Any, name: str, cells: Any) -> Array:
         cells = [text[11:] for text in np.datetime_as_string(cells).tolist()]
     elif isinstance(column, DateColumn):
         cells = cells.astype("datetime64[us]")
-    table = open_table(polars.DataFrame({name: polars.Series(cells)}))  # of a list, polars would rename a column without a name
+    table = open_table(
+        polars.DataFrame({column.name: polars.Series(cells)})
+    )  # of a list, polars would rename a column without a name
     out = np.zeros((table.rows, len(column.features)), dtype=np.float32)
     column.fill_in(table, out)
     return out

@@ -22,8 +22,8 @@ from scipy.stats import rankdata
 
 from manynets.data.check import as_weights
 from manynets.display import HEADINGS, counted, html_table, mean_texts
-from manynets.errors import DataError, one_of
-from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, check_count, check_seed, encoded_target, source_rows
+from manynets.errors import DataError, check_count, one_of
+from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, check_seed, encoded_target, source_rows
 from manynets.explain.changed import ChangedRows
 from manynets.model import Model
 from manynets.spec import LOWER_IS_BETTER

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.display import Records
-from manynets.errors import DataError
-from manynets.explain.blocks import check_count, encoded_target, source_rows
+from manynets.errors import DataError, check_count
+from manynets.explain.blocks import encoded_target, source_rows
 from manynets.explain.slices import groups_of, row_losses
 from manynets.model import Model
 from manynets.tables import Table

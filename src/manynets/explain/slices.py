@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from manynets.display import Records
-from manynets.explain.blocks import check_count, encoded_target, source_rows
+from manynets.errors import check_count
+from manynets.explain.blocks import encoded_target, source_rows
 from manynets.explain.values import CategoryValues, column_values
 from manynets.metrics import wilson_interval
 from manynets.model import Model
