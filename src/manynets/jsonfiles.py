@@ -68,7 +68,7 @@ def check_shape(value: Any, shape: Shape, name: str = "") -> str | None:
     if isinstance(shape, list):
         if not isinstance(value, list):
             return _wrong(name, value, "a list")
-        items = ((check_shape(item, shape[0], f"{name}[{i}]")) for i, item in enumerate(value))
+        items = (check_shape(item, shape[0], f"{name}[{i}]") for i, item in enumerate(value))
         return next(filter(None, items), None)
     if isinstance(shape, Mapping):
         return _check_object(value, shape, name) if isinstance(value, dict) else _wrong(name, value, "an object")
@@ -92,11 +92,10 @@ def _check_object(value: dict[str, Any], shape: Mapping[Any, Shape], name: str) 
         wrong = check_shape(value[field], inner, dot + field)
         if wrong:
             return wrong
-    others = ((check_shape(item, shape[str], dot + key)) for key, item in value.items() if key not in known) if str in shape else ()
-    return next(filter(None, others), None)
+    others = [] if str not in shape else [key for key in value if key not in known]
+    return next(filter(None, (check_shape(value[key], shape[str], dot + key) for key in others)), None)
 
 
 def _wrong(name: str, value: Any, allowed: str) -> str:
-    shown = json.dumps(value, ensure_ascii=False) if not isinstance(value, dict | list) else f"{type(value).__name__}"
-    shown = {"dict": "an object", "list": "a list"}.get(shown, shown)
+    shown = _WORDS[type(value)] if isinstance(value, dict | list) else json.dumps(value, ensure_ascii=False)
     return f"field {name!r} is {shown[:60]}, but must be {allowed}"

@@ -83,23 +83,24 @@ class Predictor(abc.ABC):
 
     def inputs_of(self, x: Any) -> Array | Tensor:
         """Return the inputs of the networks (N, in_features) for X (N, D): a frame, or an array that the model scales, is encoded; another array is checked."""
-        if self.encoder is not None and self.encoder.positional and not is_frame(x):
-            return self.encoder.transform(as_numpy(x, columns=self.encoder.array_width))  # which checks the numbers
-        if self.encoder is not None and is_frame(x):
+        encoder = self.encoder
+        if encoder is None:
+            return as_matrix(x, columns=self.in_features)
+        if is_frame(x):
             _refuse_empty(x)
-            x = self.encoder.transform(x)
-        elif self.encoder is not None and isinstance(x, np.ndarray) and x.dtype.kind in "OUS":
+            x = encoder.transform(x)
+        elif encoder.positional:
+            return encoder.transform(as_numpy(x, columns=encoder.array_width))  # which checks the numbers
+        elif isinstance(x, np.ndarray) and x.dtype.kind in "OUS":
             raise DataError(
-                f"X is an array of text, but the model was trained on a table; give a frame with the columns {listed(self.encoder.column_names, LISTED)}"
+                f"X is an array of text, but the model was trained on a table; give a frame with the columns {listed(encoder.column_names, LISTED)}"
                 " (scikit-learn's tools turn all frames but those of pandas into arrays: give them one, or use manynets.explain)"
             )
-        if self.encoder is None:
-            return as_matrix(x, columns=self.in_features)
         matrix = as_matrix(x)
         if matrix.shape[1] != self.in_features:
             raise DataError(
                 f"X is an array with {matrix.shape[1]} columns, but the model was trained on a table, encoded as {self.in_features} numbers;"
-                f" give a frame with the columns {listed(self.encoder.column_names, LISTED)}"
+                f" give a frame with the columns {listed(encoder.column_names, LISTED)}"
             )
         return matrix
 

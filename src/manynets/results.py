@@ -24,6 +24,7 @@ from manynets.tasks import Regression
 from manynets.tasks.residuals import residuals_of
 from manynets.training.checkpoint import Checkpoint, Checkpoints
 from manynets.training.deadline import Deadline
+from manynets.training.events import WHEN
 from manynets.training.trial import Member, Outcome
 
 PREDICTED = 256  # rows at a time until a time limit is over
@@ -130,10 +131,9 @@ def _mean_history(histories: Sequence[Mapping[str, list[float]]]) -> dict[str, l
     """
     histories = [history for history in histories if history] or [{}]
     longest = max(histories, key=lambda history: len(history.get("loss", ())))
-    when = ("epoch", "step", "seconds", "lr")
-    out = {name: longest[name] if name in when else mean_curve([history[name] for history in histories]) for name in longest}
+    out = {name: longest[name] if name in WHEN else mean_curve([history[name] for history in histories]) for name in longest}
     if len(histories) > 1:
-        out |= {f"{name}_std": _spread([history[name] for history in histories]) for name in longest if name not in when}
+        out |= {f"{name}_std": _spread([history[name] for history in histories]) for name in longest if name not in WHEN}
     return out
 
 

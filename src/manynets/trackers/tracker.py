@@ -19,13 +19,11 @@ from manynets.errors import ManynetsError, OptionError
 from manynets.jsonfiles import read_json
 from manynets.spec.flat import Flat
 from manynets.trackers.settings import split_settings
-from manynets.training.events import Evaluated, Event, Finished, Started
+from manynets.training.events import WHEN, Evaluated, Event, Finished, Started
 
 if TYPE_CHECKING:
     from manynets.model import Model
 
-WHEN = ("epoch", "step", "seconds", "lr")
-"""Columns of a history that are no result, of which several networks have no mean."""
 TABLE, MODEL, METRICS = "networks.csv", "model.safetensors", "metrics.json"
 
 
