@@ -249,7 +249,7 @@ FAULTS = (
     Fault("plots", "plots/scores.py", '"true": 1, "predicted": 0,', '"true": 0, "predicted": 1,'),
     Fault("plots", "plots/scores.py", "ax.text(j, i, text", "ax.text(i, j, text"),
     Fault("plots", "plots/scores.py", "1 - squares / variance", "squares / variance"),
-    Fault("plots", "plots/scores.py", "np.trapezoid(true, false)", "np.trapezoid(false, true)"),
+    Fault("plots", "plots/scores.py", "return float(np.trapezoid(true, false))", "return float(np.trapezoid(false, true))"),
     Fault("plots", "plots/curves.py", "np.nanmedian(whole[:, started], axis=0)", "np.nanmean(whole[:, started], axis=0)"),
     Fault("plots", "plots/curves.py", '{"tr": "-", "va": "--", "te": ":"}', '{"tr": "-", "va": ":", "te": "--"}'),
     Fault("plots", "plots/sweeps.py", "scores if higher_is_better else -scores", "-scores if higher_is_better else scores"),

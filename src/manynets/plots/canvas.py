@@ -39,6 +39,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 SEQUENTIAL = "viridis"  # perceptually uniform, also for the colour-blind: N. Smith and S. van der Walt, matplotlib 2.0, 2015
 DIVERGING = "RdBu_r"  # red and blue, not red and green: ColorBrewer, C. Brewer
 
+TURNED: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
+"""Options of names below an axis that do not fit side by side."""
 BELOW = 36
 """Points between the axes and a legend beneath them, for the ticks and the name of the axis."""
 
@@ -205,9 +207,15 @@ def write_suptitle(figure: Figure, title: str) -> None:
         figure.supxlabel("\n".join(textwrap.wrap(plain(" ".join(rest)), max(width, 16))), fontsize="small", alpha=0.75)
 
 
+def size_in_points(ax: Axes) -> tuple[float, float]:
+    """Return width and height of the axes, in the unit of font sizes."""
+    box = ax.get_window_extent()
+    return box.width * 72 / ax.figure.dpi, box.height * 72 / ax.figure.dpi
+
+
 def _wrapped(ax: Axes, text: str, size: float) -> list[str]:
     """Return a text in lines as wide as the axes, for letters of so many points; breaks are at a "·" where there is one."""
-    width = max(int(ax.get_window_extent().width * 72 / ax.figure.dpi / (0.53 * size)), 16)
+    width = max(int(size_in_points(ax)[0] / (0.53 * size)), 16)
     lines = [""]
     for part in text.split(" · "):
         joined = f"{lines[-1]} · {part}" if lines[-1] else part
@@ -251,9 +259,8 @@ def _legend_columns(ax: Axes, labels: Sequence[str]) -> int:
     from matplotlib.font_manager import FontProperties
 
     letter = 0.6 * FontProperties(size="small").get_size_in_points()
-    room = ax.get_window_extent().width * 72 / ax.figure.dpi
     entry = letter * (max(map(len, labels)) + 6)  # with the handle and the gap
-    return max(1, min(len(labels), int(room / entry)))
+    return max(1, min(len(labels), int(size_in_points(ax)[0] / entry)))
 
 
 def separate_thousands(axis: Any, values: ArrayLike) -> None:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from manynets.errors import DataError
-from manynets.plots.canvas import colour, names_of, plain, same_length, separate_thousands, several_axes, show_legend
+from manynets.plots.canvas import (
+    PALETTE,
+    Array,
+    colour,
+    names_of,
+    plain,
+    same_length,
+    separate_thousands,
+    several_axes,
+    show_legend,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Array = NDArray[Any]
-MOST_CLASSES = 7
-"""As many as the palette has colours."""
 LEAST_SEPARATED = 10_000
 """From here on the ticks of numbers have separators: 1990 may be a year."""
 
@@ -48,7 +55,7 @@ def column_distributions(
     columns = {name: np.asarray(column) for name, column in values.items()}
     codes = np.zeros(len(next(iter(columns.values()))), dtype=np.int64) if classes is None else np.asarray(classes).astype(np.int64)
     count = int(codes.max(initial=0)) + 1
-    if count > MOST_CLASSES:
+    if count > len(PALETTE):
         codes, count, class_names = np.zeros_like(codes), 1, None
     axes = several_axes(ax, len(columns))
     for one, (name, column) in zip(axes, columns.items(), strict=True):

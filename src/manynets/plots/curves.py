@@ -18,7 +18,6 @@ from manynets.plots.canvas import (
     colour,
     ink,
     line_map,
-    names_of,
     new_axes,
     numbers,
     plain,
@@ -304,8 +303,7 @@ def activations(
         raise DataError("curves is empty; give at least one name with its function and derivative")
     axes = several_axes(ax, len(curves))
     x = np.linspace(*extent, 401)
-    for one, name in zip(axes, names_of(curves, len(curves), what="curves"), strict=True):
-        function, derivative = curves[name]
+    for one, (name, (function, derivative)) in zip(axes, curves.items(), strict=True):
         one.axhline(0, color=ink(one), linewidth=0.6, alpha=0.4)
         one.axvline(0, color=ink(one), linewidth=0.6, alpha=0.4)
         one.plot(x, numbers(function(x), what=name, ndim=1), color=PALETTE[0], linewidth=2, label="f(x)")

@@ -53,12 +53,12 @@ def score_over(
     >>> ax.get_xlabel()
     'learning rate'
     """
-    all_scores = numbers(scores, what="scores", ndim=1)
+    y = numbers(scores, what="scores", ndim=1)
     given = list(values)
-    same_length(given, all_scores, what="values and scores")
-    keep = np.isfinite(all_scores)
+    same_length(given, y, what="values and scores")
+    keep = np.isfinite(y)
     if not keep.any():
-        raise DataError(f"none of the {len(all_scores)} scores is finite; there is nothing to draw")
+        raise DataError(f"none of the {len(y)} scores is finite; there is nothing to draw")
     ax = new_axes(ax)
     if all(is_number(value) for value in given):
         x = np.array(given, dtype=np.float64)
@@ -80,7 +80,6 @@ def score_over(
             ha="right" if turned else "center",
         )
         ax.set_xlim(-0.5, len(levels) - 0.5)
-    y = all_scores
     distinct = np.unique(x[keep])
     averages = [float(y[keep & (x == value)].mean()) for value in distinct]
     alpha = float(np.clip((100 / keep.sum()) ** 0.5, 0.2, 0.9))
@@ -144,9 +143,9 @@ def parallel_coordinates(
     if len(table) > 1:
         names = [name for name in names if len({_exact(row.get(name)) for row in table}) > 1]
     scales = [_scale([row.get(name) for row in table]) for name in names]
-    heights, ticks = _scale(scores[known].tolist())
-    scales.append((np.full(len(table), np.nan), ticks))
-    scales[-1][0][known] = heights
+    heights = np.full(len(table), np.nan)
+    heights[known], ticks = _scale(scores[known].tolist())
+    scales.append((heights, ticks))
     positions = np.column_stack([scale[0] for scale in scales])  # (rows, scales), heights in 0..1
     ax = new_axes(ax, size=(float(np.clip(1.7 * len(scales) + 1, 4.5, 18)), 4.8))
     from matplotlib.collections import LineCollection
