@@ -222,11 +222,14 @@ def _trained(
     keeping: Mapping[str, Any],
 ) -> Model:
     """Return the model of networks that are trained by the engine. keeping: options of `checkpoints_of`."""
-    if engine != "torch":
-        return _by_engine(engine, spec, recipe, data, members[0], listeners)
-    keeper = checkpoints_of(data, members, **keeping)
-    outcomes = train_members(data.problem, members, callbacks=listeners, keeper=keeper)
-    return with_residuals(model_of(spec, recipe, data, outcomes), data, members)
+    if engine == "torch":
+        keeper = checkpoints_of(data, members, **keeping)
+        outcomes = train_members(data.problem, members, callbacks=listeners, keeper=keeper)
+        return with_residuals(model_of(spec, recipe, data, outcomes), data, members)
+    outcome, more = train_with(engine, data.problem, members[0], callbacks=listeners)
+    model = with_residuals(model_of(spec, recipe, data, [outcome]), data, members)
+    model.info |= {**more, "versions": model.info["versions"] | more["versions"]}
+    return model
 
 
 def _recorded_target(
@@ -295,16 +298,6 @@ def _splits(data: TrainingData, n_networks: int, seed: int, *, by_fold: bool, by
         splits = network_splits(data.problem, n_networks, seed=seed, by=by)
     report_copies(*copies_held_out(data, splits))
     return splits
-
-
-def _by_engine(
-    engine: EngineName, spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, member: Member, listeners: Sequence[Callback]
-) -> Model:
-    """Return the model that another library trained."""
-    outcome, more = train_with(engine, data.problem, member, callbacks=listeners)
-    model = with_residuals(model_of(spec, recipe, data, [outcome]), data, [member])
-    model.info |= {**more, "versions": model.info["versions"] | more["versions"]}
-    return model
 
 
 def _train_streamed(

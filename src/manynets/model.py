@@ -118,9 +118,7 @@ class Model(ModelTools):
         """How many rows are computed together where the networks are."""
         if self._population is None:
             return MODULE_ROWS
-        shape = self._population.shape
-        widest = shape.widest
-        return max(FEWEST_AT_ONCE, ROWS_AT_ONCE[self.device.type] // (widest * self.size))
+        return max(FEWEST_AT_ONCE, ROWS_AT_ONCE[self.device.type] // (self._population.shape.widest * self.size))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle, copy: by what the model is made of, once (views of one tensor would be written each with the whole of it).
@@ -281,10 +279,8 @@ class Model(ModelTools):
             expanded = objective.expand(torch.from_numpy(target[start : start + step]), 0.0, torch.float64)
             losses.append(objective.report(scores, expanded).numpy())
         figures = {"loss": float(np.average(np.concatenate(losses), weights=weight))}
-        scores_of_rows = (
-            logits.astype(np.float64) if self.task.name == "regression" else logits
-        )  # of classes, only the order matters
-        return figures | self.task.evaluate(scores_of_rows, target, loss=self.recipe.loss, weight=weight)
+        exact = logits.astype(np.float64) if self.task.name == "regression" else logits  # of classes, only the order matters
+        return figures | self.task.evaluate(exact, target, loss=self.recipe.loss, weight=weight)
 
     def network(self, k: int = 0) -> nn.Module:
         """Return network k as a plain torch module (on the CPU, float32), for use without manynets; a module of your own itself.

@@ -280,9 +280,8 @@ def _encoded(column: Any, cells: Any) -> Array:
         cells = [text[11:] for text in np.datetime_as_string(cells).tolist()]
     elif isinstance(column, DateColumn):
         cells = cells.astype("datetime64[us]")
-    table = open_table(
-        polars.DataFrame({column.name: polars.Series(cells)})
-    )  # of a list, polars would rename a column without a name
+    series = polars.Series(cells)  # of a list, polars would rename a column without a name
+    table = open_table(polars.DataFrame({column.name: series}))
     out = np.zeros((table.rows, len(column.features)), dtype=np.float32)
     column.fill_in(table, out)
     return out

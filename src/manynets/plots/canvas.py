@@ -41,6 +41,7 @@ DIVERGING = "RdBu_r"  # red and blue, not red and green: ColorBrewer, C. Brewer
 
 TURNED: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
 """Options of names below an axis that do not fit side by side."""
+MOST_BELOW = 10  # entries of a legend beneath the axes
 BELOW = 36
 """Points between the axes and a legend beneath them, for the ticks and the name of the axis."""
 
@@ -233,14 +234,14 @@ def hide_axis(ax: Axes) -> None:
     ax.spines[:].set_visible(False)
 
 
-def show_legend(ax: Axes, handles: Sequence[Artist] | None = None, *, title: str | None = None, most: int = 10) -> None:
+def show_legend(ax: Axes, handles: Sequence[Artist] | None = None, *, title: str | None = None) -> None:
     """Draw a legend below the axes, or beside them if it has many entries, so that it hides no data; draw nothing without entries."""
     from matplotlib.transforms import ScaledTranslation
 
     found = list(ax.get_legend_handles_labels()[0] if handles is None else handles)
     if not found:
         return
-    if len(found) <= most:
+    if len(found) <= MOST_BELOW:
         down = ScaledTranslation(0, -BELOW / 72, ax.figure.dpi_scale_trans)
         where: dict[str, Any] = {
             "loc": "upper center",
@@ -292,12 +293,12 @@ def numbers(values: ArrayLike, *, what: str, ndim: int | None = None, finite: bo
     return array
 
 
-def two_columns(X: ArrayLike, *, what: str = "X") -> NDArray[np.float64]:
+def two_columns(X: ArrayLike) -> NDArray[np.float64]:
     """Return X (N, 2); raise DataError for any other number of columns."""
-    array = numbers(X, what=what, finite=True)
+    array = numbers(X, what="X", finite=True)
     if array.ndim != 2 or array.shape[1] != 2:
         have = f"{array.shape[1]} columns" if array.ndim == 2 else f"shape {array.shape}"
-        raise DataError(f"{what} has {have}, but this picture needs exactly 2 columns; choose two, or project it onto two first")
+        raise DataError(f"X has {have}, but this picture needs exactly 2 columns; choose two, or project it onto two first")
     return array
 
 

@@ -31,10 +31,10 @@ def grid_points(extent: Extent, *, resolution: int = 200) -> NDArray[np.float64]
     return np.column_stack([xx.ravel(), yy.ravel()])
 
 
-def around(rows: NDArray[np.float64], *, margin: float = 0.1) -> Extent:
+def around(rows: NDArray[np.float64]) -> Extent:
     """Return the extent (left, right, bottom, top) of rows (N, 2) with a margin of a tenth, or 0.5 if they do not vary."""
     low, high = rows.min(axis=0), rows.max(axis=0)
-    pad = np.where(high > low, margin * (high - low), 0.5)
+    pad = np.where(high > low, 0.1 * (high - low), 0.5)
     (left, bottom), (right, top) = low - pad, high + pad
     return float(left), float(right), float(bottom), float(top)
 
