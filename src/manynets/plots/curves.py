@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from manynets.display import counted, epoch_text
-from manynets.errors import DataError
+from manynets.errors import DataError, one_of
 from manynets.plots.canvas import (
     PALETTE,
     SEQUENTIAL,
@@ -78,7 +78,8 @@ def history(
             label=plain(name, longest=40),
         )
     for name, widths in (spread or {}).items():
-        middle, width = drawn[name], numbers(widths, what=f"spread[{name!r}]", ndim=1)
+        middle = drawn[one_of(name, drawn, what="the curve of a spread")]
+        width = numbers(widths, what=f"spread[{name!r}]", ndim=1)
         same_length(at, width, what=f"epochs and spread[{name!r}]")
         known = np.isfinite(middle) & np.isfinite(width)
         area = (at[known], (middle - width)[known], (middle + width)[known])

@@ -88,7 +88,12 @@ def _probabilities(prediction: ArrayLike, classes: list[Any]) -> NDArray[np.floa
 
 def classes_of(y: Array, classes: Sequence[Any] | None = None, *, what: str = "y") -> tuple[list[Any], NDArray[np.intp]]:
     """Return the class labels and the code of each row; y holds labels, or codes if not all of it are labels."""
-    labels = list(np.unique(y).tolist() if classes is None else np.asarray(classes).tolist())
+    try:
+        labels = list(np.unique(y).tolist() if classes is None else np.asarray(classes).tolist())
+    except TypeError as error:
+        raise DataError(
+            f"{what} holds labels of several types, which have no order ({error}); give `classes` with all labels"
+        ) from None
     return labels, _codes(y, labels, what=what)
 
 

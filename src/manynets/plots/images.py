@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from manynets.errors import DataError, OptionError
+from manynets.errors import DataError, OptionError, check_count
 from manynets.plots.canvas import (
     DIVERGING,
     PALETTE,
@@ -47,6 +47,7 @@ def first_layer(
     >>> type(ax).__name__
     'Axes'
     """
+    check_count(most, what="most")
     matrix = numbers(weights, what="weights", ndim=2, finite=True)
     tiles = _as_images(matrix[:most], image_shape, what="weights")
     if tiles.ndim == 4:

@@ -44,7 +44,7 @@ def score_over(
 ) -> Axes:
     """Draw scores (N,) over the values (N,) of one hyperparameter, and with `means` the mean score of each value.
 
-    Values that are not all numbers (names, layer sizes, None) are categories, in their order of appearance. `log` makes the axis
+    Values that are not all finite numbers (names, layer sizes, None) are categories, in their order of appearance. `log` makes the axis
     logarithmic, with a position for zero. Scores that are not finite are left out and counted in the legend. noun: what a score is of, for the
     legend.
 
@@ -60,7 +60,7 @@ def score_over(
     if not keep.any():
         raise DataError(f"none of the {len(y)} scores is finite; there is nothing to draw")
     ax = new_axes(ax)
-    if all(is_number(value) for value in given):
+    if all(is_number(value) and np.isfinite(value) for value in given):
         x = np.array(given, dtype=np.float64)
         if not log:
             _whole_ticks(ax, x)
