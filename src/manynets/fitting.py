@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from manynets.data.check import target_names
 from manynets.data.duplicates import report_copies
 from manynets.distributed import current_ranks
 from manynets.encoding import are_recorded, array_scaling, embedded_columns, is_recorded
 from manynets.engines import EngineName
 from manynets.errors import OptionError, one_of
-from manynets.given import declared_columns, read_given, splits_of_kept_rows
+from manynets.given import declared_columns, read_given, splits_of_kept_rows, targets_by_name
 from manynets.model import Model
 from manynets.nn.shape import Shape
 from manynets.plan import ensemble
@@ -174,8 +173,8 @@ def train(
             return model
     X, y, sample_weight, kept = read_given(X, y, target, sample_weight, drop_missing_target=drop_missing_target)
     columns, validation = splits_of_kept_rows(kept, columns, validation)
-    if positive is not None:
-        task = with_positive(y, positive, task=task)
+    y, validation, names = targets_by_name(y, validation, target, known=getattr(spec, "target_names", ()))  # of a Model
+    task = task if positive is None else with_positive(y, positive, task=task)
     if isinstance(spec, Model):
         spec, recipe, task, encoder, initial, n_networks = _further(spec, recipe, X, y, task, encoder, initial, n_networks, scaling)
         scaling = False
@@ -184,7 +183,7 @@ def train(
     if spec is None and recipe is None and engine == "torch" and initial is None:
         common |= {"preset": "default" if preset is None else preset, "metric": metric, **ran, **keeping}
         common |= {"seed": 0 if seed is None else seed, "n_networks": 8 if n_networks is None else n_networks}
-        return _named(_train_default(X, y, scaling=scaling, validation=validation, columns=columns, **common), y, target)
+        return _named(_train_default(X, y, scaling=scaling, validation=validation, columns=columns, **common), names)
     _refuse_ensemble_options(preset=preset, time_limit=time_limit)
     spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
     n_networks = 1 if n_networks is None else n_networks
@@ -201,13 +200,12 @@ def train(
     spec, data = _ready(spec, recipe, data, initial, resume, n_networks=n_networks, by_fold=by_fold)
     splits = _splits(data, n_networks, recipe.seed, by_fold=by_fold, by=by)
     members = ensemble(spec, recipe, data, n_networks, splits=splits, initial=initial)
-    return _named(_trained(engine, spec, recipe, data, members, [*progress_callbacks(progress), *callbacks], keeping), y, target)
+    return _named(_trained(engine, spec, recipe, data, members, [*progress_callbacks(progress), *callbacks], keeping), names)
 
 
-def _named(model: Model, y: Any, target: str | Sequence[str] | None) -> Model:
+def _named(model: Model, names: Sequence[str]) -> Model:
     """Return the model; one of several targets has their names, where they had any."""
-    names = target_names(y) if target is None or isinstance(target, str) else list(target)
-    if names is not None and len(names) == model.task.targets > 1:
+    if len(names) == model.task.targets > 1:
         model.info["targets"] = list(names)
     return model
 

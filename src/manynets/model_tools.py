@@ -170,7 +170,7 @@ class ModelTools(Predictor):
         """
         if self.spec is None and not isinstance(self.task, Regression):
             raise OptionError("the model is a module of your own, whose last layer is not known; divide its scores yourself")
-        logits, target = self.logits(X), self.task.encode(y)
+        logits, target = self.logits(X), self.task.encode(self.targets_in_order(y))
         check_rows(logits.shape[1], len(target))
         weight = as_weights(sample_weight, len(target))
         if isinstance(self.task, Regression):

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.data.check import as_matrix, as_numpy, is_frame, target_names
+from manynets.data.check import as_matrix, as_numpy, in_order, is_frame
 from manynets.display import listed
 from manynets.errors import DataError, warn_user
 from manynets.spec import MLP, Recipe
 from manynets.tables.columns import CategoricalColumn
 from manynets.tables.labels import shown_unseen
 from manynets.tasks import Regression, Task
-from manynets.tasks.base import as_array
 from manynets.tasks.residuals import Residuals, check_coverage, interval_of
 
 if TYPE_CHECKING:
@@ -65,12 +64,7 @@ class Predictor(abc.ABC):
 
         DataError where the frame has some of these names, but not all. One with other names is taken as it is.
         """
-        names, own = target_names(y), self.target_names
-        if names is None or tuple(names) == own or not set(names) & set(own):
-            return y
-        if set(names) != set(own):
-            raise DataError(f"y has the columns {', '.join(names)}, but the model predicts {', '.join(own)}; give these columns")
-        return as_array(y)[:, [names.index(name) for name in own]]
+        return in_order(y, self.target_names)
 
     @property
     @abc.abstractmethod

@@ -53,7 +53,7 @@ def worst_first(model: Model, logits: Array, y: Any, *, most: int) -> tuple[Arra
         return wrong[order], losses[order], None
     probabilities = model.probabilities(logits[:, wrong].astype(np.float64))  # in float32, many are 1
     if isinstance(model.task, Multilabel):
-        away = np.abs(probabilities - model.task.encode(y)[wrong]).mean(axis=1)
+        away = np.abs(probabilities - encoded_target(model, y, rows=len(predicted))[wrong]).mean(axis=1)
         order = np.lexsort((-away, -losses))[:most]
         return wrong[order], losses[order], None
     # with a threshold or costs, the predicted class is not always the most probable one
@@ -77,7 +77,7 @@ def worst_rows(model: Model, X: Any, y: Any, *, most: int = 10) -> list[WorstRow
     check_count(most, what="most")
     logits = model.encoded_logits(source_rows(model, X).matrix)
     worst, losses, sure = worst_first(model, logits, y, most=most)
-    truth, predicted = np.asarray(y)[worst], model.predicted(logits[:, worst])
+    truth, predicted = np.asarray(model.targets_in_order(y))[worst], model.predicted(logits[:, worst])
     numbers = X.row_numbers[worst] if isinstance(X, Table) else worst
     return Records(
         WorstRow(int(row), plain(true), plain(guess), None if sure is None else float(sure[i]), float(losses[i]))
