@@ -146,7 +146,7 @@ def _spread(curves: Sequence[list[float]]) -> list[float]:
 
 def _continued(curves: Sequence[list[float]]) -> list[list[float]]:
     """Return the curves that are not empty, all as long as the longest: an end is continued with the last value."""
-    longest = max(map(len, curves))
+    longest = max(map(len, curves), default=0)
     return [curve + curve[-1:] * (longest - len(curve)) for curve in curves if curve]
 
 
@@ -156,10 +156,8 @@ def mean_curve(curves: Sequence[list[float]]) -> list[float]:
     >>> mean_curve([[4.0, 2.0], [2.0, 1.0, 0.0], []])
     [3.0, 1.5, 1.0]
     """
-    curves = [curve for curve in curves if curve] or [[]]
-    if len(curves) == 1:
-        return curves[0]
-    return np.mean(_continued(curves), axis=0).tolist()
+    curves = _continued(curves)
+    return np.mean(curves, axis=0).tolist() if curves else []
 
 
 def versions(*, linear: bool = False) -> dict[str, str]:
