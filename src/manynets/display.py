@@ -86,7 +86,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def listed(values: Iterable[object], most: int) -> str:
-    """Return the first of some values in a row, with dots for the others.
+    """Return the first `most` of some values as a text, with dots if there are more.
 
     >>> listed(["a", "b"], 2), listed(["a", "b", "c"], 2)
     ('a, b', 'a, b, ...')
@@ -96,7 +96,7 @@ def listed(values: Iterable[object], most: int) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """Return a text of at most so many letters; of a longer one the beginning, with dots.
+    """Return a text of at most `most` letters; a longer one is cut and ends in dots.
 
     >>> shortened("a long name", 8)
     'a lon...'

@@ -231,7 +231,7 @@ def one_of(value: object, allowed: Iterable[str], *, what: str) -> str:
 
 
 def check_count(value: object, *, what: str, least: int = 1, most: int | None = None) -> None:
-    """Raise OptionError for what is no whole number of at least `least`, and at most `most`.
+    """Raise OptionError unless the value is a whole number from `least` to `most`; None: without an upper limit.
 
     >>> check_count(0, what="n_rows")
     Traceback (most recent call last):

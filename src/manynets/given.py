@@ -111,7 +111,7 @@ def check_lengths(X: Any, rows: int) -> None:
 
 
 def check_target(y: Any) -> None:
-    """Raise DataError for what holds no column of values."""
+    """Raise DataError unless y holds values, one for each row."""
     if hasattr(y, "tocsr"):
         raise DataError(f"y is sparse ({type(y).__name__}); make it dense, with y.toarray()")
     if not _has_rows(y) or isinstance(y, str | Mapping | Set | DataLoader | Dataset):

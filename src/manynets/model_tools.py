@@ -193,7 +193,7 @@ class ModelTools(Predictor):
         expected cost is predicted; `evaluate` then has the mean `cost` of a row. The rows and columns of a pandas frame are named by the classes, in
         any order. Costs presume that probabilities mean what they say (`calibrated`).
 
-        Errors: OptionError for what is no threshold of this model.
+        Errors: OptionError if the model cannot have this threshold.
 
         >>> import manynets as mn
         >>> model = mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, recipe=mn.Recipe(epochs=1), progress=False)

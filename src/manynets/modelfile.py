@@ -53,7 +53,7 @@ _UNABLE = {errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM}  # a folder t
 
 
 def check_path(path: object, *, what: str = "path") -> None:
-    """Raise OptionError for what is no path at all, such as a number."""
+    """Raise OptionError unless this is a path: a number is not."""
     if not isinstance(path, str | bytes | os.PathLike):
         raise OptionError(f"{what} is {path!r}, but must be a path: a text or a pathlib.Path")
     if "\0" in os.fsdecode(path):
@@ -311,7 +311,7 @@ def open_model_file(
 
 
 def _check_readable(path: str | os.PathLike[str], kind: Kind) -> None:
-    """Raise ModelFileError for what is not a regular file."""
+    """Raise ModelFileError unless this is a regular file."""
     check_path(path)
     try:
         status = os.stat(path)

@@ -1,4 +1,4 @@
-"""What is wrong with the arguments of `manynets.train`, before any data are read."""
+"""Checks of the arguments of `manynets.train`, before any data are read."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_callbacks(callbacks: Any) -> None:
 
 
 def check_n_jobs(n_jobs: Any) -> None:
-    """Raise OptionError for a number of processes that there cannot be."""
+    """Raise OptionError unless this can be a number of processes."""
     if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, numbers.Integral) or n_jobs == 0):
         raise OptionError(
             f"n_jobs is {n_jobs!r}, but must be None, a whole number of at least 1, or a negative one: -1 for all processors, -2 for all but one"

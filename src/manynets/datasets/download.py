@@ -115,7 +115,7 @@ def _quiet_log() -> Iterator[None]:
 
 
 class _Bar:
-    """A progress bar on stderr, silent if that is no terminal, with the interface that pooch expects: total, update, reset, close."""
+    """A progress bar on stderr, silent unless that is a terminal, with what pooch expects: total, update, reset and close."""
 
     def __init__(self, label: str) -> None:
         from rich.console import Console

@@ -25,20 +25,20 @@ LARGEST_SEED = 2**32 - 1
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SourceRows:
-    """Rows as a model reads them, and which of their columns come from which column of the table.
+    """Rows as a model reads them, and the columns that each column of the table is encoded as.
 
-    matrix: (N, D). blocks: a slice of the D columns by the name of the source column.
+    matrix: (N, D). blocks: a slice of the D columns for each column of the table, by its name.
     """
 
     matrix: Array
     blocks: dict[str, slice]
 
     def block(self, name: str) -> slice:
-        """Return the columns of a source column. Errors: OptionError for an unknown name, with the nearest one."""
+        """Return the encoded columns of a column of the table. Errors: OptionError for an unknown name, with the nearest one."""
         return self.blocks[one_of(name, self.blocks, what="column")]
 
     def columns(self, names: Iterable[str]) -> Array:
-        """Return the numbers of the columns of some source columns."""
+        """Return the positions of the encoded columns of some columns of the table."""
         return np.concatenate([np.arange(self.blocks[name].start, self.blocks[name].stop) for name in names])
 
 
@@ -59,13 +59,13 @@ def source_rows(model: Model, X: Any) -> SourceRows:
 
 
 def encoded_target(model: Model, y: Any, *, rows: int) -> Array:
-    """Return the encoded target of so many rows. Errors: DataError for another number of rows, and for what does not fit."""
+    """Return the encoded target. Errors: DataError if y does not have this number of rows, or cannot be encoded."""
     target = model.task.encode(model.targets_in_order(y))
     check_rows(rows, len(target))
     return target
 
 
 def check_seed(value: object) -> None:
-    """Raise OptionError for what is no seed."""
+    """Raise OptionError unless the value is a seed."""
     if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= int(value) <= LARGEST_SEED:
         raise OptionError(f"seed is {value!r}, but must be a whole number from 0 to {LARGEST_SEED}")

@@ -81,7 +81,7 @@ def calibration(probabilities: Any, truth: Any, *, bins: int = 15, sample_weight
 
 
 def _check(shares: NDArray[np.float64], codes: NDArray[Any]) -> None:
-    """Raise DataError for what are no probabilities (N, C) and class codes (N,)."""
+    """Raise DataError unless these are probabilities (N, C) and class codes (N,)."""
     if shares.ndim != 2 or not shares.size:
         raise DataError(f"probabilities have shape {shares.shape}, but must be (rows, classes), as predict_proba gives them")
     strange = shares[~((shares >= -ROUNDING) & (shares <= 1 + ROUNDING))]

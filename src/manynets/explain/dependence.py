@@ -88,7 +88,7 @@ class Dependence:
         return "label" if self.several_labels else "class" if self.probabilities else "target"
 
     def by_output(self) -> NDArray[np.float64]:
-        """Return the mean predictions with a last axis for the outputs, also where there is one: (G, O) or (G, H, O)."""
+        """Return the mean predictions with a last axis for the outputs, even if there is only one: (G, O) or (G, H, O)."""
         return self.mean.reshape(*map(len, self.grid), len(self.outputs))
 
     @property
@@ -112,7 +112,7 @@ class Dependence:
         return [_texts(values) if _kind(values) == "number" else _words(values) for values in self.grid]
 
     def gathered(self) -> Dependence:
-        """Return this, for pictures: of one column of categories those together that have the same mean, such as all that were not seen in training."""
+        """Return this for pictures: categories of one column that have the same mean, such as all that were not seen in training, are merged."""
         means = self.by_output()
         if self.kinds != ["category"]:
             return self
@@ -146,7 +146,7 @@ def _kind(values: list[Any]) -> Literal["number", "date", "category"]:
 
 
 def _texts(numbers: list[Any]) -> list[str]:
-    """Return numbers with as few digits as tell them apart, and without an exponent if that is short."""
+    """Return numbers as texts, with only as many digits as it takes to tell them apart, and without an exponent if that is short."""
     found: list[str] = []
     for digits in (3, 4, 6, 9, 17):
         found = [f"{number:.{digits}g}" for number in numbers]

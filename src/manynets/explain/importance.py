@@ -149,7 +149,7 @@ def permutation_importance(
 
 
 def _measured(model: Model, metric: str, logits: Array, target: Array, weight: Array | None) -> Any:
-    """Return a metric of mean logits (..., N, O); those of numbers in float64, as predictions are."""
+    """Return a metric of mean logits (..., N, O); for numbers in float64, like predictions."""
     scores = logits.astype(np.float64) if isinstance(model.task, Regression) else logits
     return model.task.measure(metric, scores, target, loss=model.recipe.loss, weight=weight)
 
@@ -216,7 +216,7 @@ def _levels(columns: Array) -> tuple[Array, Array]:
 
 
 def _alike(model: Model, rows: SourceRows) -> dict[str, tuple[str, ...]]:
-    """Return the columns, those that hold nearly the same information together, by a name for each group.
+    """Return the columns in groups, by a name for each: those that hold nearly the same information are together.
 
     Numbers do where their ranks are correlated, columns of more than two categories where each determines the other.
     """

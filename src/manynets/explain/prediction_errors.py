@@ -40,7 +40,7 @@ class WorstRow:
 
 
 def worst_first(model: Model, logits: Array, y: Any, *, most: int) -> tuple[Array, Array, Array | None]:
-    """Return which rows have the largest errors, the worst first, (n,), their errors (n,), and the probabilities of the predicted classes (n,).
+    """Return the rows with the largest errors, the worst first, (n,), their errors (n,), and the probabilities of the predicted classes (n,).
 
     Errors are absolute errors of numbers, the share of wrong labels, or 1 for a wrong class; the more probable the wrong classes, the worse. The
     probability of the predicted class is None for numbers and for several labels. logits: (K, N, O).

@@ -55,7 +55,7 @@ class Slice:
 
 
 def row_losses(model: Model, logits: Array, y: Any) -> NDArray[np.float64]:
-    """Return for each row 1 where the predicted class is wrong and 0 where it is right, or the absolute error of a number (N,)."""
+    """Return the loss of each row (N,): 1 for a wrong class and 0 for the right one, or the absolute error of a number."""
     target, predicted = encoded_target(model, y, rows=logits.shape[1]), model.predicted(logits)
     if isinstance(model.task, Regression):
         away = np.abs(np.asarray(predicted, dtype=np.float64) - model.task.own_unit(target))
@@ -113,7 +113,7 @@ Group: TypeAlias = tuple[str, str, NDArray[np.bool_]]
 
 
 def groups_of(model: Model, X: Any, *, predicted: Array | None = None, bins: int = BINS) -> Iterator[Group]:
-    """Yield the groups of rows X by each column of numbers or categories, and first by what was `predicted` (N,), if given."""
+    """Yield the groups of the rows of X by each column of numbers or categories; first by the predictions (N,), if they are given."""
     if predicted is not None:
         yield from _bins("prediction", predicted, bins)
     for name, column in column_values(model, X):

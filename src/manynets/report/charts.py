@@ -43,7 +43,7 @@ def data_of(**columns: Sequence[Any]) -> Any:
 
 
 def rounded(values: Any) -> list[Any]:
-    """Return numbers with six digits, None for what is not finite."""
+    """Return numbers with six digits; those that are not finite are None."""
     return [None if not np.isfinite(value) else float(f"{value:.6g}") for value in np.asarray(values, dtype=np.float64).ravel()]
 
 
@@ -61,12 +61,12 @@ def number_axis(values: Any, **options: Any) -> Any:
 
 
 def moment_axis(moments: Sequence[str]) -> Any:
-    """Return the axis of moments, of times of day without a date."""
+    """Return the axis of moments; times of day have no date."""
     return require_report().Axis(labelOverlap=True, **({"format": TIME} if are_times(moments) else {}))
 
 
 def moment_tooltip(moments: Sequence[str]) -> Any:
-    """Return what the pointer shows of moments, of times of day without a date."""
+    """Return what is shown of moments under the pointer; times of day have no date."""
     return require_report().Tooltip("value:T", **({"format": TIME} if are_times(moments) else {}))
 
 
@@ -133,7 +133,7 @@ def importance_chart(importance: Importance) -> Chart:
 
 
 def dependence_chart(found: Dependence) -> Chart:
-    """Return the mean prediction over the values of a column; of classes their probabilities, at most of those six that change most."""
+    """Return the mean prediction over the values of a column; for classes the probabilities of at most six, those that change most."""
     alt, found = require_report(), found.gathered()
     means, outputs = found.by_output(), list(found.outputs[1:] if found.two_classes else found.outputs)
     means = means[:, -len(outputs) :]
@@ -243,7 +243,7 @@ def precision_chart(found: Mapping[str, ClassCurves]) -> Chart:
 
 
 def _curves(lines: Mapping[str, tuple[Any, Any, Any]], titles: tuple[str, str]) -> Any:
-    """Return curves by their names: x, y, and what increases along each."""
+    """Return the curves of some names. lines: x, y, and values that increase along the curve."""
     alt = require_report()
     x, y, names, order = [], [], [], []
     for name, (across, up, along) in lines.items():

@@ -72,7 +72,7 @@ def _section(number: int, section: Section, figures: list[dict[str, Any]]) -> st
 
 
 def _stands_beside(part: Part) -> str:
-    """Return the kind of what stands side by side, "" for what has a line of its own."""
+    """Return "pictures" or "charts" for parts that stand side by side, "" for a part on a line of its own."""
     if isinstance(part, ReportPicture):
         return "pictures"
     return "charts" if isinstance(part, ReportFigure) and part.small else ""
