@@ -270,7 +270,7 @@ FAULTS = (
     Fault("explain", _CONTRIBUTIONS, "np.repeat(other, 2, axis=0)", "np.tile(other, (2, 1))"),
     Fault("explain", _CONTRIBUTIONS, "one[known:, :, blocks[number]]", "one[known - 1 :, :, blocks[number]]"),
     Fault("explain", "explain/dependence.py", "axis=1, weights=weight)", "axis=1)"),
-    Fault("explain", "explain/dependence.py", "np.argsort(-np.bincount(", "np.argsort(np.bincount("),
+    Fault("explain", "explain/values.py", "np.argsort(-counts", "np.argsort(counts"),
     Fault("explain", "explain/slices.py", "one.p * (len(found) - rank)", "one.p * (len(found) - rank - 1)"),
     Fault("explain", "explain/slices.py", "max(largest, min(1.0,", "max(0.0, min(1.0,"),
     Fault(

@@ -11,6 +11,7 @@ import pytest
 
 import manynets as mn
 from manynets.explain import Dependence, Importance, calibration
+from manynets.explain.values import CategoryValues
 
 pytest.importorskip("vl_convert", reason="needs the extra report")
 
@@ -133,7 +134,7 @@ def test_errors_over_a_column_have_their_mean_and_the_middle_80_percent() -> Non
     values = np.repeat([1.0, 2.0, 5.0], 20)
     values[::20] = np.nan
     lines = shown(error_charts.error_by_number_chart(values, away, "size"))
-    categories = shown(error_charts.error_by_category_chart(["a", "b", "c"], np.repeat([2, 0, 1], 20), away))
+    categories = shown(error_charts.error_by_category_chart(CategoryValues(["a", "b", "c"], np.repeat([2, 0, 1], 20)), away))
     for group, (number, category) in enumerate(zip(lines, categories[2:] + categories[:2], strict=True)):
         for rows, found in ((away[20 * group + 1 : 20 * group + 20], number), (away[20 * group : 20 * group + 20], category)):
             wanted = [rows.mean(), *np.quantile(rows, [0.1, 0.9])]

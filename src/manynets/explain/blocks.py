@@ -58,6 +58,11 @@ def source_rows(model: Model, X: Any) -> SourceRows:
     return SourceRows(matrix, blocks)
 
 
+def some_rows(rows: int, most: int, *, seed: int = 0) -> NDArray[np.int64]:
+    """Return the numbers of at most `most` rows, drawn at random, in their order."""
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:most])
+
+
 def encoded_target(model: Model, y: Any, *, rows: int) -> Array:
     """Return the encoded target. Errors: DataError if y does not have this number of rows, or cannot be encoded."""
     target = model.task.encode(model.targets_in_order(y))

@@ -19,9 +19,9 @@ from scipy.stats.mstats import mquantiles
 from manynets.data.check import as_weights
 from manynets.display import html_table
 from manynets.errors import DataError, OptionError, check_count
-from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, check_seed, source_rows
+from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, check_seed, some_rows, source_rows
 from manynets.explain.changed import ChangedRows, output_names
-from manynets.explain.values import columns_of, moment_texts
+from manynets.explain.values import CategoryValues, columns_of, moment_texts
 from manynets.model import Model
 from manynets.tables import open_table
 from manynets.tables.cells import factorise, number_cells
@@ -202,7 +202,7 @@ def partial_dependence(
     points = np.indices(shape).reshape(len(names), -1)
     values = np.concatenate([each[index] for each, index in zip(encoded, points, strict=True)], axis=1)
     values = values.astype(rows.matrix.dtype, copy=False)
-    some = np.sort(np.random.default_rng(seed).permutation(len(rows.matrix))[: n_rows if len(names) == 1 else 0])
+    some = some_rows(len(rows.matrix), n_rows if len(names) == 1 else 0, seed=seed)
     mean, rows_alone = _predictions(rows, ChangedRows(model, rows.matrix), rows.columns(names), values, some, weight)
     mean, single = mean.reshape(*shape, -1), rows_alone if len(names) == 1 else None
     outputs = output_names(model, mean.shape[-1])
@@ -253,10 +253,9 @@ def _grid(model: Model, X: Any, rows: SourceRows, name: str, n_grid: int) -> tup
     elif column.kind == "text":
         raise DataError(f"column {name!r} is text of many words, which have no order to follow; choose another column")
     else:
-        labels, codes = factorise(table, name)
-        frequent = np.argsort(-np.bincount(codes[codes >= 0], minlength=len(labels)), kind="stable")[:MOST_LEVELS]
-        found = sorted(labels[code] for code in frequent)
-        found = [*found, None] if found and (codes < 0).any() else found
+        categories = CategoryValues(*factorise(table, name))
+        found = sorted(categories.labels[code] for code in categories.frequent(MOST_LEVELS))
+        found = [*found, None] if found and (categories.codes < 0).any() else found
         cells = found
     if not found:
         raise DataError(f"column {name!r} has no value in these rows")

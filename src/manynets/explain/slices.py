@@ -118,11 +118,9 @@ def groups_of(model: Model, X: Any, *, predicted: Array | None = None, bins: int
         yield from _bins("prediction", predicted, bins)
     for name, column in column_values(model, X):
         if isinstance(column, CategoryValues):
-            labels, codes = column.labels, column.codes
-            counts = np.bincount(codes[codes >= 0], minlength=len(labels))
-            for code in np.argsort(-counts, kind="stable")[:MOST_LEVELS].tolist():
-                yield name, labels[code], codes == code
-            yield name, "(missing)", codes < 0
+            for code in column.frequent(MOST_LEVELS):
+                yield name, column.labels[code], column.codes == code
+            yield name, "(missing)", column.codes < 0
         elif not column.dates:
             yield from _bins(name, column.values, bins)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from manynets.explain.values import CategoryValues
 from manynets.report.charts import (
     BLUE,
     DASHED,
@@ -80,17 +81,15 @@ def error_by_number_chart(values: Array, away: Array, name: str, *, dates: bool 
     return sized(band + line + _zero(alt), height=180)
 
 
-def error_by_category_chart(labels: Sequence[str], codes: Array, away: Array) -> Chart | None:
+def error_by_category_chart(column: CategoryValues, away: Array) -> Chart | None:
     """Return the mean error, and the middle 80 % of the errors, of the most frequent categories; None for one alone."""
     alt = require_report()
-    counts = np.bincount(codes[codes >= 0], minlength=len(labels))
-    frequent = [code for code in np.argsort(-counts, kind="stable")[:MOST_LEVELS].tolist() if counts[code] >= FEWEST]
-    groups, shown = [codes == code for code in frequent], [labels[code] for code in frequent]
-    if int((codes < 0).sum()) >= FEWEST:
-        groups, shown = [*groups, codes < 0], [*shown, "(missing)"]
+    codes = [*column.frequent(MOST_LEVELS), -1]
+    groups = {code: chosen for code in codes if (chosen := column.codes == code).sum() >= FEWEST}
     if len(groups) < 2:
         return None
-    base = alt.Chart(_summary(shown, groups, away))
+    shown = ["(missing)" if code < 0 else column.labels[code] for code in groups]
+    base = alt.Chart(_summary(shown, list(groups.values()), away))
     y = alt.Y("value:N", sort=shown, title=None, axis=alt.Axis(labelLimit=110))
     bars = base.mark_bar(color=BLUE).encode(
         y=y, x=alt.X("error:Q", title="Error"), tooltip=["value:N", "error:Q", "low:Q", "high:Q", "rows:Q"]
