@@ -28,20 +28,19 @@ def read_json(path: str | os.PathLike[str], shape: Shape, *, remedy: str = "trai
     Raises ModelFileError that names the file and the field, and FileNotFoundError where there is no file.
     """
     file = Path(path)
-    status = file.stat()
+    status, value = file.stat(), dict[str, Any]()
     if not stat.S_ISREG(status.st_mode):
-        raise ModelFileError(f"{file} is damaged: it is not a regular file; {remedy}")
-    if status.st_size > LARGEST:
-        raise ModelFileError(f"{file} is damaged: it has {status.st_size:,} bytes, but at most {LARGEST:,} are read; {remedy}")
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
-    except RecursionError:
-        raise ModelFileError(f"{file} is damaged: it is nested too deeply; {remedy}") from None
-    except ValueError as error:
-        raise ModelFileError(f"{file} is damaged: {error}; {remedy}") from None
-    if not isinstance(value, dict):
-        raise ModelFileError(f"{file} is damaged: it does not hold a JSON object; {remedy}")
-    wrong = check_shape(value, shape)
+        wrong: str | None = "it is not a regular file"
+    elif status.st_size > LARGEST:
+        wrong = f"it has {status.st_size:,} bytes, but at most {LARGEST:,} are read"
+    else:
+        try:
+            value = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
+            wrong = check_shape(value, shape) if isinstance(value, dict) else "it does not hold a JSON object"
+        except RecursionError:
+            wrong = "it is nested too deeply"
+        except ValueError as error:
+            wrong = str(error)
     if wrong:
         raise ModelFileError(f"{file} is damaged: {wrong}; {remedy}")
     return value

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = NDArray[Any]
 
+STORED = ("spec", "task", "recipe", "in_features", "history", "info", "encoder", "residuals")
+"""The fields that a `Model` and a `SavedModel` have in common."""
 CPU = torch.device("cpu")
 MODULE_ROWS = 8192  # in a prediction chunk of a user's own module
 PART = 1 << 22  # scores judged together
@@ -125,8 +127,7 @@ class Model(ModelTools):
 
         The copy is on the CPU, so that it can be loaded where there is no GPU.
         """
-        names = ("spec", "task", "recipe", "in_features", "members", "history", "info", "module", "encoder", "residuals")
-        fields = {name: getattr(self, name) for name in names}
+        fields = {name: getattr(self, name) for name in (*STORED, "members", "module")}
         if self.module is not None and self.device.type != "cpu":
             fields["module"] = copy.deepcopy(self.module).to("cpu")
         return _model, (fields,)
@@ -374,18 +375,7 @@ def _model_of(saved: SavedModel, stored: Mapping[str, StoredTensor], module: nn.
             raise ModelFileError(f"{saved.path}: the weights do not fit {type(module).__name__}: {error}") from error
     else:
         members = _population(saved, stored)
-    return Model(
-        spec=saved.spec,
-        task=saved.task,
-        recipe=saved.recipe,
-        in_features=saved.in_features,
-        members=members,
-        history=saved.history,
-        info=saved.info,
-        module=module,
-        encoder=saved.encoder,
-        residuals=saved.residuals,
-    )
+    return Model(**{name: getattr(saved, name) for name in STORED}, members=members, module=module)
 
 
 def _population(saved: SavedModel, stored: Mapping[str, StoredTensor]) -> Population:
