@@ -25,6 +25,7 @@ from manynets.plots.canvas import (
     show_legend,
     write_title,
 )
+from manynets.plots.curves import MOST_TICKS, whole_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,16 +99,12 @@ def score_over(
 
 def _whole_ticks(ax: Axes, x: NDArray[np.float64]) -> None:
     """Put the ticks of an axis of whole numbers, such as seeds, at whole numbers."""
-    from matplotlib.ticker import MaxNLocator
-
     different = np.unique(x)
-    if (different != np.round(different)).any():
-        return
-    if len(different) <= 10:
-        ax.set_xticks(different, [number(value) for value in different])
-    else:
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    separate_thousands(ax.xaxis, x)
+    if (different == np.round(different)).all():
+        whole_ticks(ax, different)
+        if len(different) <= MOST_TICKS:
+            ax.set_xticks(different, [number(value) for value in different])
+        separate_thousands(ax.xaxis, x)
 
 
 def parallel_coordinates(
