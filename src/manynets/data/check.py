@@ -59,16 +59,16 @@ def target_names(y: Any) -> list[str] | None:
 def in_order(y: Any, wanted: Sequence[str], *, names: Sequence[str] | None = None, what: str = "y") -> Any:
     """Return y, with its columns in the order of those that are wanted. names: those of y, by default of a frame.
 
-    DataError where y has some of the names, but not all. One without names, or with others, is taken as it is.
+    DataError where y has some of the names, but not all. A y without names, or with other names, is taken as it is.
     """
-    names = target_names(y) if names is None else names
-    if names is None or list(names) == list(wanted) or not set(names) & set(wanted):
+    names = target_names(y) if names is None else list(names)
+    if names is None or names == list(wanted) or not set(names) & set(wanted):
         return y
     if set(names) != set(wanted):
         raise DataError(
             f"{what} has the columns {', '.join(names)}, but the model predicts {', '.join(wanted)}; give these columns"
         )
-    return as_array(y)[:, [list(names).index(name) for name in wanted]]
+    return as_array(y)[:, [names.index(name) for name in wanted]]
 
 
 def as_matrix(x: Any, *, columns: int | None = None, gaps: bool = False) -> NDArray[Any] | Tensor:
