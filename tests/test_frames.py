@@ -121,3 +121,34 @@ def test_the_columns_of_several_targets_are_found_by_name(library: Any) -> None:
     assert_close(model.evaluate(X, other)["r2"], same["r2"], "float64")
     with pytest.raises(DataError, match="columns u, w, but the model predicts u, v"):
         model.evaluate(X, library.DataFrame({"u": y["u"], "w": y["v"]}))
+    limits = [model.calibrated(X, rows).predict_interval(X, 0.8) for rows in (library.DataFrame(y), other)]
+    assert_close(limits[1], limits[0], "bits")
+    worst = [mn.explain.worst_rows(model, X, rows, most=1)[0] for rows in (library.DataFrame(y), other)]
+    assert worst[0].truth.tolist() == worst[1].truth.tolist()
+
+
+@pytest.mark.parametrize("library", [pd, pl])
+def test_training_takes_the_targets_to_validate_on_and_to_go_on_with_by_name(library: Any) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    cells = {"a": x[:, 0], "b": x[:, 1], "u": x[:, 0] + x[:, 1] ** 2, "v": 1000 * np.sin(x[:, 0])}
+
+    def of(names: str, rows: slice) -> Any:
+        return library.DataFrame({name: cells[name][rows] for name in names})
+
+    old, new = slice(40), slice(40, None)
+    X, X_new, y = x[old], x[new], of("uv", old)
+    how: Any = {"spec": mn.MLP(hidden=()), "recipe": mn.Recipe(epochs=2), "progress": False}
+    first, *others = (mn.train(X, y, validation=(X_new, of(names, new)), **how) for names in ("uv", "vu"))
+    others += [mn.train(of("abuv", old), target=["u", "v"], validation=(of("ab", new), of("vu", new)), **how)]
+    candidates = [(how["spec"], how["recipe"])]
+    (result,) = mn.train_many(X, y, candidates, validation=(X_new, of("vu", new)), scaling="standard", progress=False)
+    assert result.model is not None
+    for model in (*others, result.model):
+        assert_close(model.history["val_loss"], first.history["val_loss"], "float32")
+    further = [mn.train(X, of(names, old), first, progress=False) for names in ("uv", "vu")]
+    further += [mn.train(of("abuv", old), target=["v", "u"], spec=others[1], progress=False)]
+    for model in further:
+        assert model.target_names == ("u", "v")
+        assert_close(model.history["loss"], further[0].history["loss"], "float32")
+    with pytest.raises(DataError, match="y of the validation set has the columns a, u, but the model predicts u, v"):
+        mn.train(X, y, validation=(X_new, of("au", new)), **how)

@@ -228,6 +228,13 @@ def test_an_estimator_from_a_model(optimizer: Any) -> None:
         assert again.model_.spec == model.spec
 
 
+def test_columns_of_an_array_that_are_left_out_count() -> None:
+    encoder = mn.tables.fit_encoder(X, drop=["x1"])
+    model = trained(encoder=encoder)
+    assert model.n_features_in_ == 3
+    assert (mn.estimator(model).predict(X) == model.predict(X)).all()
+
+
 def test_an_estimator_and_back_again() -> None:
     net = mn.MLPClassifier(6, activation="logistic", alpha=0.01, max_iter=4, random_state=0, tol=0.0, n_iter_no_change=99)
     with warnings.catch_warnings(action="ignore"):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import itertools
 import math
+import numbers
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -81,6 +83,30 @@ def counted(number: int, noun: str) -> str:
     ('1 seed', '2,000 networks', '2 classes')
     """
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def listed(values: Iterable[object], most: int) -> str:
+    """Return the first `most` of some values as a text, with dots if there are more.
+
+    >>> listed(["a", "b"], 2), listed(["a", "b", "c"], 2)
+    ('a, b', 'a, b, ...')
+    """
+    texts = list(map(str, itertools.islice(values, most + 1)))
+    return ", ".join(texts[:most] + ["..."] * (len(texts) > most))
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text of at most `most` letters; a longer one is cut and ends in dots.
+
+    >>> shortened("a long name", 8)
+    'a lon...'
+    """
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value is a single number, of Python or NumPy; True and False are not."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def mean_texts(mean: float, spread: float) -> tuple[str, str]:
@@ -197,6 +223,5 @@ def html_table(names: Sequence[str], rows: Sequence[Sequence[object]], *, title:
 
 
 def _html_cell(value: object) -> str:
-    right = isinstance(value, int | float) and not isinstance(value, bool)
-    style = ' style="text-align:right"' if right else ""
+    style = ' style="text-align:right"' if is_number(value) else ""
     return f"<td{style}>{html.escape(cell_text(value))}</td>"

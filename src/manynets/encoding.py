@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from manynets.data.check import as_matrix, as_numpy, as_weights, check_container, is_frame
 from manynets.data.tensors import SEEN, to_tensor, warn_of_lost_digits
+from manynets.display import listed
 from manynets.errors import DataError, OptionError, warn_user
 from manynets.spec import MLP, Embedding, Periodic, PiecewiseLinear
 from manynets.tasks import Task
@@ -65,7 +66,7 @@ def validation_matrix(X: Any, encoder: TableEncoder | None, *, columns: int, of_
         check_container(X)
     if of_frame and not is_frame(X):
         assert encoder is not None
-        shown = ", ".join(encoder.column_names[:8]) + (", ..." if len(encoder.columns) > 8 else "")
+        shown = listed(encoder.column_names, 8)
         raise DataError(f"the validation set is an array, but X is a table; give a frame with the columns {shown}")
     encodes = encoder is not None and (is_frame(X) or encoder.positional)
     if encoder is not None and encoder.positional:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib
+import numbers
 import os
 import re
 import sys
@@ -227,6 +228,20 @@ def one_of(value: object, allowed: Iterable[str], *, what: str) -> str:
     near = nearest(str(value), names)
     hint = f"; did you mean {near!r}?" if near else ""
     raise OptionError(f"{what} is {value!r}, but must be one of {', '.join(names)}{hint}")
+
+
+def check_count(value: object, *, what: str, least: int = 1, most: int | None = None) -> None:
+    """Raise OptionError unless the value is a whole number from `least` to `most`; None: without an upper limit.
+
+    >>> check_count(0, what="n_rows")
+    Traceback (most recent call last):
+        ...
+    manynets.errors.OptionError: n_rows is 0, but must be a whole number of at least 1
+    """
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):  # type: ignore[operator]
+        limit = f"of at least {least}" if most is None else f"from {least} to {most:,}"
+        raise OptionError(f"{what} is {value!r}, but must be a whole number {limit}")
 
 
 def check_rows(rows: int, targets: int) -> None:

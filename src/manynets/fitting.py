@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from manynets.data.check import target_names
 from manynets.data.duplicates import report_copies
 from manynets.distributed import current_ranks
 from manynets.encoding import are_recorded, array_scaling, embedded_columns, is_recorded
 from manynets.engines import EngineName
 from manynets.errors import OptionError, one_of
-from manynets.given import declared_columns, read_given, splits_of_kept_rows
+from manynets.given import declared_columns, read_given, splits_of_kept_rows, targets_by_name
 from manynets.model import Model
 from manynets.nn.shape import Shape
 from manynets.plan import ensemble
@@ -175,8 +174,8 @@ def train(
             return model
     X, y, sample_weight, kept = read_given(X, y, target, sample_weight, drop_missing_target=drop_missing_target)
     columns, validation = splits_of_kept_rows(kept, columns, validation)
-    if positive is not None:
-        task = with_positive(y, positive, task=task)
+    y, validation, names = targets_by_name(y, validation, target, known=getattr(spec, "target_names", ()))  # of a Model
+    task = task if positive is None else with_positive(y, positive, task=task)
     if isinstance(spec, Model):
         spec, recipe, task, encoder, initial, n_networks = _further(spec, recipe, X, y, task, encoder, initial, n_networks, scaling)
         scaling = False
@@ -185,7 +184,7 @@ def train(
     if spec is None and recipe is None and engine == "torch" and initial is None:
         common |= {"preset": "default" if preset is None else preset, "metric": metric, **ran, **keeping}
         common |= {"seed": _default_seed(seed), "n_networks": 8 if n_networks is None else n_networks}
-        return _named(_train_default(X, y, scaling=scaling, validation=validation, columns=columns, **common), y, target)
+        return _named(_train_default(X, y, scaling=scaling, validation=validation, columns=columns, **common), names)
     _refuse_ensemble_options(preset=preset, time_limit=time_limit)
     spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
     n_networks = 1 if n_networks is None else plain_number(n_networks)
@@ -202,13 +201,12 @@ def train(
     spec, data = _ready(spec, recipe, data, initial, resume, n_networks=n_networks, by_fold=by_fold)
     splits = _splits(data, n_networks, recipe.seed, by_fold=by_fold, by=by)
     members = ensemble(spec, recipe, data, n_networks, splits=splits, initial=initial)
-    return _named(_trained(engine, spec, recipe, data, members, [*progress_callbacks(progress), *callbacks], keeping), y, target)
+    return _named(_trained(engine, spec, recipe, data, members, [*progress_callbacks(progress), *callbacks], keeping), names)
 
 
-def _named(model: Model, y: Any, target: str | Sequence[str] | None) -> Model:
+def _named(model: Model, names: Sequence[str]) -> Model:
     """Return the model; one of several targets has their names, where they had any."""
-    names = target_names(y) if target is None or isinstance(target, str) else list(target)
-    if names is not None and len(names) == model.task.targets > 1:
+    if len(names) == model.task.targets > 1:
         model.info["targets"] = list(names)
     return model
 
@@ -223,11 +221,14 @@ def _trained(
     keeping: Mapping[str, Any],
 ) -> Model:
     """Return the model of networks that are trained by the engine. keeping: options of `checkpoints_of`."""
-    if engine != "torch":
-        return _by_engine(engine, spec, recipe, data, members[0], listeners)
-    keeper = checkpoints_of(data, members, **keeping)
-    outcomes = train_members(data.problem, members, callbacks=listeners, keeper=keeper)
-    return with_residuals(model_of(spec, recipe, data, outcomes), data, members)
+    if engine == "torch":
+        keeper = checkpoints_of(data, members, **keeping)
+        outcomes = train_members(data.problem, members, callbacks=listeners, keeper=keeper)
+        return with_residuals(model_of(spec, recipe, data, outcomes), data, members)
+    outcome, more = train_with(engine, data.problem, members[0], callbacks=listeners)
+    model = with_residuals(model_of(spec, recipe, data, [outcome]), data, members)
+    model.info |= {**more, "versions": model.info["versions"] | more["versions"]}
+    return model
 
 
 def _recorded_target(
@@ -301,16 +302,6 @@ def _splits(data: TrainingData, n_networks: int, seed: int, *, by_fold: bool, by
         splits = network_splits(data.problem, n_networks, seed=seed, by=by)
     report_copies(*copies_held_out(data, splits))
     return splits
-
-
-def _by_engine(
-    engine: EngineName, spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, member: Member, listeners: Sequence[Callback]
-) -> Model:
-    """Return the model that another library trained."""
-    outcome, more = train_with(engine, data.problem, member, callbacks=listeners)
-    model = with_residuals(model_of(spec, recipe, data, [outcome]), data, [member])
-    model.info |= {**more, "versions": model.info["versions"] | more["versions"]}
-    return model
 
 
 def _train_streamed(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from manynets.data.check import as_row_numbers, is_frame
+from manynets.data.check import as_row_numbers, in_order, is_frame, target_names
 from manynets.errors import DataError, OptionError, check_rows, short
 from manynets.tasks.base import as_array
 
@@ -86,6 +86,23 @@ def _of_kept_rows(column: Any, kept: NDArray[np.bool_] | None, *, what: str) -> 
     return as_array(left.tolist(), what=what) if left.dtype.kind == "O" else left
 
 
+def targets_by_name(
+    y: Any, validation: Any, target: str | Sequence[str] | None, *, known: Sequence[str] = ()
+) -> tuple[Any, Any, Sequence[str]]:
+    """Return y and what to validate on with several targets in one order, where they have names, and these names.
+
+    target: the columns of a table that were named; without them the names are those of a frame y. known: names of the targets of a model, whose
+    order they get.
+    """
+    names = target_names(y) if target is None or isinstance(target, str) else list(target)
+    y = in_order(y, known, names=names)
+    order = known if names is None or set(names) == set(known) else names
+    own = own_validation(validation)
+    if own is not None:
+        validation = own[0], in_order(own[1], order, what="y of the validation set"), *own[2:]
+    return y, validation, order
+
+
 def check_lengths(X: Any, rows: int) -> None:
     """Raise DataError unless X has rows and columns, and y as many rows."""
     if 0 in X.shape:
@@ -94,7 +111,7 @@ def check_lengths(X: Any, rows: int) -> None:
 
 
 def check_target(y: Any) -> None:
-    """Raise DataError for what holds no column of values."""
+    """Raise DataError unless y holds values, one for each row."""
     if hasattr(y, "tocsr"):
         raise DataError(f"y is sparse ({type(y).__name__}); make it dense, with y.toarray()")
     if not _has_rows(y) or isinstance(y, str | Mapping | Set | DataLoader | Dataset):

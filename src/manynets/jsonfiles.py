@@ -28,20 +28,19 @@ def read_json(path: str | os.PathLike[str], shape: Shape, *, remedy: str = "trai
     Raises ModelFileError that names the file and the field, and FileNotFoundError where there is no file.
     """
     file = Path(path)
-    status = file.stat()
+    status, value = file.stat(), dict[str, Any]()
     if not stat.S_ISREG(status.st_mode):
-        raise ModelFileError(f"{file} is damaged: it is not a regular file; {remedy}")
-    if status.st_size > LARGEST:
-        raise ModelFileError(f"{file} is damaged: it has {status.st_size:,} bytes, but at most {LARGEST:,} are read; {remedy}")
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
-    except RecursionError:
-        raise ModelFileError(f"{file} is damaged: it is nested too deeply; {remedy}") from None
-    except ValueError as error:
-        raise ModelFileError(f"{file} is damaged: {error}; {remedy}") from None
-    if not isinstance(value, dict):
-        raise ModelFileError(f"{file} is damaged: it does not hold a JSON object; {remedy}")
-    wrong = check_shape(value, shape)
+        wrong: str | None = "it is not a regular file"
+    elif status.st_size > LARGEST:
+        wrong = f"it has {status.st_size:,} bytes, but at most {LARGEST:,} are read"
+    else:
+        try:
+            value = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
+            wrong = check_shape(value, shape) if isinstance(value, dict) else "it does not hold a JSON object"
+        except RecursionError:
+            wrong = "it is nested too deeply"
+        except ValueError as error:
+            wrong = str(error)
     if wrong:
         raise ModelFileError(f"{file} is damaged: {wrong}; {remedy}")
     return value
@@ -68,7 +67,7 @@ def check_shape(value: Any, shape: Shape, name: str = "") -> str | None:
     if isinstance(shape, list):
         if not isinstance(value, list):
             return _wrong(name, value, "a list")
-        items = ((check_shape(item, shape[0], f"{name}[{i}]")) for i, item in enumerate(value))
+        items = (check_shape(item, shape[0], f"{name}[{i}]") for i, item in enumerate(value))
         return next(filter(None, items), None)
     if isinstance(shape, Mapping):
         return _check_object(value, shape, name) if isinstance(value, dict) else _wrong(name, value, "an object")
@@ -92,11 +91,10 @@ def _check_object(value: dict[str, Any], shape: Mapping[Any, Shape], name: str) 
         wrong = check_shape(value[field], inner, dot + field)
         if wrong:
             return wrong
-    others = ((check_shape(item, shape[str], dot + key)) for key, item in value.items() if key not in known) if str in shape else ()
-    return next(filter(None, others), None)
+    others = [] if str not in shape else [key for key in value if key not in known]
+    return next(filter(None, (check_shape(value[key], shape[str], dot + key) for key in others)), None)
 
 
 def _wrong(name: str, value: Any, allowed: str) -> str:
-    shown = json.dumps(value, ensure_ascii=False) if not isinstance(value, dict | list) else f"{type(value).__name__}"
-    shown = {"dict": "an object", "list": "a list"}.get(shown, shown)
+    shown = _WORDS[type(value)] if isinstance(value, dict | list) else json.dumps(value, ensure_ascii=False)
     return f"field {name!r} is {shown[:60]}, but must be {allowed}"

@@ -78,10 +78,10 @@ def per_class(truth: Array, predicted: Array, *, classes: tuple[Any, ...]) -> li
     return found
 
 
-def wilson_interval(right: Any, count: Any, *, z: float = 1.96) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def wilson_interval(right: Any, count: Any, *, z: float = 1.96) -> tuple[Any, Any]:
     """Return the lower and the upper limit of a share, right of count (Wilson 1927); 0 and 1 where there are no rows.
 
-    >>> [round(float(limit), 3) for limit in wilson_interval(8, 10)]
+    >>> [round(limit, 3) for limit in wilson_interval(8, 10)]
     [0.49, 0.943]
     """
     n, k = np.asarray(count, dtype=np.float64), np.asarray(right, dtype=np.float64)
@@ -90,7 +90,7 @@ def wilson_interval(right: Any, count: Any, *, z: float = 1.96) -> tuple[NDArray
     middle = (share + z**2 / (2 * safe)) / (1 + z**2 / safe)
     half = z / (1 + z**2 / safe) * np.sqrt(share * (1 - share) / safe + z**2 / (4 * safe**2))
     low, high = np.clip(middle - half, 0.0, share), np.clip(middle + half, share, 1.0)  # rounding may put all of 99 outside
-    return np.where(n > 0, low, 0.0), np.where(n > 0, high, 1.0)
+    return _number(np.where(n > 0, low, 0.0)), _number(np.where(n > 0, high, 1.0))
 
 
 def precision_recall_f1(truth: Array, predicted: Array, *, weight: Array | None = None) -> dict[str, float]:

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = NDArray[Any]
 
+STORED = ("spec", "task", "recipe", "in_features", "history", "info", "encoder", "residuals")
+"""The fields that a `Model` and a `SavedModel` have in common."""
 CPU = torch.device("cpu")
 MODULE_ROWS = 8192  # in a prediction chunk of a user's own module
 PART = 1 << 22  # scores judged together
@@ -118,17 +120,14 @@ class Model(ModelTools):
         """How many rows are computed together where the networks are."""
         if self._population is None:
             return MODULE_ROWS
-        shape = self._population.shape
-        widest = shape.widest
-        return max(FEWEST_AT_ONCE, ROWS_AT_ONCE[self.device.type] // (widest * self.size))
+        return max(FEWEST_AT_ONCE, ROWS_AT_ONCE[self.device.type] // (self._population.shape.widest * self.size))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle, copy: by what the model is made of, once (views of one tensor would be written each with the whole of it).
 
         The copy is on the CPU, so that it can be loaded where there is no GPU.
         """
-        names = ("spec", "task", "recipe", "in_features", "members", "history", "info", "module", "encoder", "residuals")
-        fields = {name: getattr(self, name) for name in names}
+        fields = {name: getattr(self, name) for name in (*STORED, "members", "module")}
         if self.module is not None and self.device.type != "cpu":
             fields["module"] = copy.deepcopy(self.module).to("cpu")
         return _model, (fields,)
@@ -281,10 +280,8 @@ class Model(ModelTools):
             expanded = objective.expand(torch.from_numpy(target[start : start + step]), 0.0, torch.float64)
             losses.append(objective.report(scores, expanded).numpy())
         figures = {"loss": float(np.average(np.concatenate(losses), weights=weight))}
-        scores_of_rows = (
-            logits.astype(np.float64) if self.task.name == "regression" else logits
-        )  # of classes, only the order matters
-        return figures | self.task.evaluate(scores_of_rows, target, loss=self.recipe.loss, weight=weight)
+        exact = logits.astype(np.float64) if self.task.name == "regression" else logits  # of classes, only the order matters
+        return figures | self.task.evaluate(exact, target, loss=self.recipe.loss, weight=weight)
 
     def network(self, k: int = 0) -> nn.Module:
         """Return network k as a plain torch module (on the CPU, float32), for use without manynets; a module of your own itself.
@@ -378,18 +375,7 @@ def _model_of(saved: SavedModel, stored: Mapping[str, StoredTensor], module: nn.
             raise ModelFileError(f"{saved.path}: the weights do not fit {type(module).__name__}: {error}") from error
     else:
         members = _population(saved, stored)
-    return Model(
-        spec=saved.spec,
-        task=saved.task,
-        recipe=saved.recipe,
-        in_features=saved.in_features,
-        members=members,
-        history=saved.history,
-        info=saved.info,
-        module=module,
-        encoder=saved.encoder,
-        residuals=saved.residuals,
-    )
+    return Model(**{name: getattr(saved, name) for name in STORED}, members=members, module=module)
 
 
 def _population(saved: SavedModel, stored: Mapping[str, StoredTensor]) -> Population:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.data.check import as_weights
-from manynets.display import aligned, bytes_text, counted, epoch_text, html_table, layers_text, networks_text
+from manynets.display import aligned, bytes_text, counted, epoch_text, html_table, layers_text, listed, networks_text
 from manynets.errors import DataError, OptionError, check_rows
 from manynets.hooks import hook
 from manynets.nn.shape import layer_rows
@@ -108,8 +108,7 @@ class ModelTools(Predictor):
             rows.append(("columns", f"{self.in_features:,}, scaled"))
         else:
             names = self.encoder.column_names
-            shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
-            rows.append(("columns", f"{len(names):,} ({shown}), encoded as {self.in_features:,} numbers"))
+            rows.append(("columns", f"{len(names):,} ({listed(names, 6)}), encoded as {self.in_features:,} numbers"))
         rows.append(("optimizer", f"{type(self.recipe.optimizer).__name__.removeprefix('Sklearn')}, lr {self.recipe.lr:g}"))
         rows.append(("trained", training_text(self.history, self.info)))
         best = best_epoch_text(self.history, self.info)
@@ -171,7 +170,7 @@ class ModelTools(Predictor):
         """
         if self.spec is None and not isinstance(self.task, Regression):
             raise OptionError("the model is a module of your own, whose last layer is not known; divide its scores yourself")
-        logits, target = self.logits(X), self.task.encode(y)
+        logits, target = self.logits(X), self.task.encode(self.targets_in_order(y))
         check_rows(logits.shape[1], len(target))
         weight = as_weights(sample_weight, len(target))
         if isinstance(self.task, Regression):
@@ -194,7 +193,7 @@ class ModelTools(Predictor):
         expected cost is predicted; `evaluate` then has the mean `cost` of a row. The rows and columns of a pandas frame are named by the classes, in
         any order. Costs presume that probabilities mean what they say (`calibrated`).
 
-        Errors: OptionError for what is no threshold of this model.
+        Errors: OptionError if the model cannot have this threshold.
 
         >>> import manynets as mn
         >>> model = mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, recipe=mn.Recipe(epochs=1), progress=False)
@@ -223,7 +222,9 @@ class ModelTools(Predictor):
     @property
     def n_features_in_(self) -> int:
         """The columns of X."""
-        return self.in_features if self.encoder is None else len(self.encoder.column_names)
+        if self.encoder is None:
+            return self.in_features
+        return self.encoder.array_width if self.encoder.positional else len(self.encoder.columns)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return accuracy, or R2 for numbers."""
@@ -317,8 +318,13 @@ def training_text(history: Mapping[str, list[float]], info: Mapping[str, Any]) -
     return f"{text}; of {len(stopped)} networks {', '.join(ends)}"
 
 
+def best_epochs(history: Mapping[str, list[float]], info: Mapping[str, Any]) -> list[float]:
+    """Return the epochs with the best weights, one for each network that has been trained for a step."""
+    epochs, best = history.get("epoch", []), info.get("best", -1)
+    return [epochs[entry] for entry in (best if isinstance(best, list) else [best]) if 0 <= entry < len(epochs)]
+
+
 def best_epoch_text(history: Mapping[str, list[float]], info: Mapping[str, Any]) -> str | None:
     """Return the epoch with the best weights; for several networks the range of these epochs."""
-    epochs, best = history.get("epoch", []), info.get("best", -1)
-    found = sorted({epochs[entry] for entry in (best if isinstance(best, list) else [best]) if 0 <= entry < len(epochs)})
-    return " to ".join(epoch_text(epoch) for epoch in dict.fromkeys((found[0], found[-1]))) if found else None
+    found = best_epochs(history, info)
+    return " to ".join(epoch_text(epoch) for epoch in dict.fromkeys((min(found), max(found)))) if found else None

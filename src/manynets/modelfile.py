@@ -36,7 +36,7 @@ _REMEDY: dict[Kind, str] = {"model": "save the model again", "checkpoint": "use 
 _ZEROS = "0" * 64
 _FIELD = b'"sha256":"'
 _LONGEST_HEADER: dict[Kind, int] = {"model": 32 << 20, "checkpoint": 64 << 20}  # that of a checkpoint has a part for each network
-_OBJECTS: dict[Kind, int] = {"model": 40 << 20, "checkpoint": 40 << 20}  # bytes that the objects of any header may take
+_OBJECTS = 40 << 20  # bytes that the objects of a header may take
 PART = 8 << 20  # bytes that are read at once
 _DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1",
@@ -53,7 +53,7 @@ _UNABLE = {errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM}  # a folder t
 
 
 def check_path(path: object, *, what: str = "path") -> None:
-    """Raise OptionError for what is no path at all, such as a number."""
+    """Raise OptionError unless this is a path: a number is not."""
     if not isinstance(path, str | bytes | os.PathLike):
         raise OptionError(f"{what} is {path!r}, but must be a path: a text or a pathlib.Path")
     if "\0" in os.fsdecode(path):
@@ -126,8 +126,7 @@ def replacing(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iterat
         if name is not None:
             with contextlib.suppress(OSError):
                 os.unlink(name)
-        about_temp = isinstance(error, OSError) and error.errno is not None and not _names_another(error, target)
-        if about_temp and isinstance(error, OSError):
+        if isinstance(error, OSError) and error.errno is not None and not _names_another(error, target):
             raise OSError(error.errno, error.strerror, str(shown)) from error
         raise
 
@@ -190,7 +189,7 @@ def write_model_file(
 ) -> None:
     """Write tensors by name and a JSON header to `path`, all or nothing; an OSError names the path."""
     text = json.dumps({"format_version": FORMAT_VERSION, **header}, allow_nan=False, sort_keys=True)
-    if kind == "model" and (len(text) > _LONGEST_HEADER[kind] // 2 or _objects(text) > _OBJECTS[kind]):
+    if kind == "model" and (len(text) > _LONGEST_HEADER[kind] // 2 or _objects(text) > _OBJECTS):
         raise OptionError(
             f"what the model says of itself takes {len(text):,} characters, more than is read again; make `info` smaller, or use fewer"
             " categories or classes"
@@ -312,7 +311,7 @@ def open_model_file(
 
 
 def _check_readable(path: str | os.PathLike[str], kind: Kind) -> None:
-    """Raise ModelFileError for what is not a regular file."""
+    """Raise ModelFileError unless this is a regular file."""
     check_path(path)
     try:
         status = os.stat(path)
@@ -376,7 +375,7 @@ def _json(text: str, what: str, path: object, kind: Kind) -> dict[str, Any]:
         raise ValueError(f"{constant} is no number")
 
     try:
-        if _objects(text) > _OBJECTS[kind] + (4 * len(text) if kind == "checkpoint" else 0):
+        if _objects(text) > _OBJECTS + (4 * len(text) if kind == "checkpoint" else 0):
             raise ValueError("it holds too many objects")
         value = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
     except (ValueError, RecursionError) as error:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.data.check import as_matrix, as_numpy, is_frame, target_names
+from manynets.data.check import as_matrix, as_numpy, in_order, is_frame
+from manynets.display import listed
 from manynets.errors import DataError, warn_user
 from manynets.spec import MLP, Recipe
 from manynets.tables.columns import CategoricalColumn
 from manynets.tables.labels import shown_unseen
 from manynets.tasks import Regression, Task
-from manynets.tasks.base import as_array
 from manynets.tasks.residuals import Residuals, check_coverage, interval_of
 
 if TYPE_CHECKING:
@@ -25,14 +25,9 @@ if TYPE_CHECKING:
     from manynets.tables import TableEncoder
 
 Array: TypeAlias = NDArray[Any]
+LISTED = 8  # columns that a message names
 FEW_NUMBERS = 16
 """Up to so many numbers are checked faster as a list than as an array."""
-
-
-def _shown(encoder: TableEncoder) -> str:
-    """Return the names of the first columns of a table."""
-    names = encoder.column_names
-    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
 
 
 def _all_finite(numbers: Array) -> bool:
@@ -69,12 +64,7 @@ class Predictor(abc.ABC):
 
         DataError where the frame has some of these names, but not all. One with other names is taken as it is.
         """
-        names, own = target_names(y), self.target_names
-        if names is None or tuple(names) == own or not set(names) & set(own):
-            return y
-        if set(names) != set(own):
-            raise DataError(f"y has the columns {', '.join(names)}, but the model predicts {', '.join(own)}; give these columns")
-        return as_array(y)[:, [names.index(name) for name in own]]
+        return in_order(y, self.target_names)
 
     @property
     @abc.abstractmethod
@@ -87,23 +77,24 @@ class Predictor(abc.ABC):
 
     def inputs_of(self, x: Any) -> Array | Tensor:
         """Return the inputs of the networks (N, in_features) for X (N, D): a frame, or an array that the model scales, is encoded; another array is checked."""
-        if self.encoder is not None and self.encoder.positional and not is_frame(x):
-            return self.encoder.transform(as_numpy(x, columns=self.encoder.array_width))  # which checks the numbers
-        if self.encoder is not None and is_frame(x):
+        encoder = self.encoder
+        if encoder is None:
+            return as_matrix(x, columns=self.in_features)
+        if is_frame(x):
             _refuse_empty(x)
-            x = self.encoder.transform(x)
-        elif self.encoder is not None and isinstance(x, np.ndarray) and x.dtype.kind in "OUS":
+            x = encoder.transform(x)
+        elif encoder.positional:
+            return encoder.transform(as_numpy(x, columns=encoder.array_width))  # which checks the numbers
+        elif isinstance(x, np.ndarray) and x.dtype.kind in "OUS":
             raise DataError(
-                f"X is an array of text, but the model was trained on a table; give a frame with the columns {_shown(self.encoder)}"
+                f"X is an array of text, but the model was trained on a table; give a frame with the columns {listed(encoder.column_names, LISTED)}"
                 " (scikit-learn's tools turn all frames but those of pandas into arrays: give them one, or use manynets.explain)"
             )
-        if self.encoder is None:
-            return as_matrix(x, columns=self.in_features)
         matrix = as_matrix(x)
         if matrix.shape[1] != self.in_features:
             raise DataError(
                 f"X is an array with {matrix.shape[1]} columns, but the model was trained on a table, encoded as {self.in_features} numbers;"
-                f" give a frame with the columns {_shown(self.encoder)}"
+                f" give a frame with the columns {listed(encoder.column_names, LISTED)}"
             )
         return matrix
 
@@ -138,7 +129,7 @@ class Predictor(abc.ABC):
         if len(shape) == 2 and shape[1] == len(encoder.columns) == self.in_features:
             warn_user(
                 f"X is an array, which a model that was trained on a table takes as encoded and scaled already; if it is not, give a frame"
-                f" with the columns {_shown(encoder)}"
+                f" with the columns {listed(encoder.column_names, LISTED)}"
             )
 
     def predict(self, x: Any) -> Array:

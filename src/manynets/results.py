@@ -24,6 +24,7 @@ from manynets.tasks import Regression
 from manynets.tasks.residuals import residuals_of
 from manynets.training.checkpoint import Checkpoint, Checkpoints
 from manynets.training.deadline import Deadline
+from manynets.training.events import WHEN
 from manynets.training.trial import Member, Outcome
 
 PREDICTED = 256  # rows at a time until a time limit is over
@@ -130,10 +131,9 @@ def _mean_history(histories: Sequence[Mapping[str, list[float]]]) -> dict[str, l
     """
     histories = [history for history in histories if history] or [{}]
     longest = max(histories, key=lambda history: len(history.get("loss", ())))
-    when = ("epoch", "step", "seconds", "lr")
-    out = {name: longest[name] if name in when else mean_curve([history[name] for history in histories]) for name in longest}
+    out = {name: longest[name] if name in WHEN else mean_curve([history[name] for history in histories]) for name in longest}
     if len(histories) > 1:
-        out |= {f"{name}_std": _spread([history[name] for history in histories]) for name in longest if name not in when}
+        out |= {f"{name}_std": _spread([history[name] for history in histories]) for name in longest if name not in WHEN}
     return out
 
 
@@ -146,7 +146,7 @@ def _spread(curves: Sequence[list[float]]) -> list[float]:
 
 def _continued(curves: Sequence[list[float]]) -> list[list[float]]:
     """Return the curves that are not empty, all as long as the longest: an end is continued with the last value."""
-    longest = max(map(len, curves))
+    longest = max(map(len, curves), default=0)
     return [curve + curve[-1:] * (longest - len(curve)) for curve in curves if curve]
 
 
@@ -156,10 +156,8 @@ def mean_curve(curves: Sequence[list[float]]) -> list[float]:
     >>> mean_curve([[4.0, 2.0], [2.0, 1.0, 0.0], []])
     [3.0, 1.5, 1.0]
     """
-    curves = [curve for curve in curves if curve] or [[]]
-    if len(curves) == 1:
-        return curves[0]
-    return np.mean(_continued(curves), axis=0).tolist()
+    curves = _continued(curves)
+    return np.mean(curves, axis=0).tolist() if curves else []
 
 
 def versions(*, linear: bool = False) -> dict[str, str]:

@@ -180,7 +180,7 @@ def check_run_folder(folder: str | os.PathLike[str], *, overwrite: bool = False)
 
 
 def _foreign_files(target: Path) -> list[str]:
-    """Return what is not of a run: names of files, or a remark where it is not a folder."""
+    """Return the names of files that do not belong to a run, or a remark where the target is not a folder."""
     if target.is_symlink() or not target.is_dir():
         return ["it is not a folder"]
     names = sorted(entry.name for entry in target.iterdir())
@@ -389,7 +389,7 @@ def _is_replaced(path: Path) -> bool:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what a folder has in common with no other one that exists; None where there is none."""
+    """Return what tells a folder from all others that exist; None where there is none."""
     try:
         status = path.stat()
     except OSError:

@@ -129,7 +129,7 @@ def _cast(x: Array, kind: np.dtype[Any]) -> Array:
 
 
 def read_saved_model(path: str | os.PathLike[str]) -> SavedModel:
-    """Return the model in a file that `Model.save` wrote; anything that is no such file, or is damaged, is a ModelFileError."""
+    """Return the model in a file that `Model.save` wrote; any other file, and a damaged one, is a ModelFileError."""
     with open_model_file(path) as (header, stored):
         return saved_from(path, header, stored)
 

@@ -1,4 +1,4 @@
-"""What is wrong with the arguments of `manynets.train`, before any data are read."""
+"""Checks of the arguments of `manynets.train`, before any data are read."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from manynets.display import listed
 from manynets.distributed import current_ranks
 from manynets.engines import ENGINES
 from manynets.errors import OptionError, one_of
@@ -33,7 +34,7 @@ def check_callbacks(callbacks: Any) -> None:
 
 
 def check_n_jobs(n_jobs: Any) -> None:
-    """Raise OptionError for a number of processes that there cannot be."""
+    """Raise OptionError unless this can be a number of processes."""
     if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, numbers.Integral) or n_jobs == 0):
         raise OptionError(
             f"n_jobs is {n_jobs!r}, but must be None, a whole number of at least 1, or a negative one: -1 for all processors, -2 for all but one"
@@ -49,8 +50,8 @@ def check_patterns(networks: Iterable[tuple[MLP | nn.Module, Recipe]]) -> None:
             found.setdefault(group.names, {}).update(dict.fromkeys(names))
     for pattern, parameters in found.items():
         if not any(fnmatchcase(name, pattern) for name in parameters):
-            listed = ", ".join([*parameters][:LISTED]) + (", ..." if len(parameters) > LISTED else "")
-            raise OptionError(f"ParameterGroup(names={pattern!r}) matches no parameter; the parameters are {listed}")
+            known = listed(parameters, LISTED)
+            raise OptionError(f"ParameterGroup(names={pattern!r}) matches no parameter; the parameters are {known}")
 
 
 def check_options(spec: Any, recipe: Any, *, engine: str, n_networks: Any, initial: Any, checkpoint: Any, resume: Any) -> None:

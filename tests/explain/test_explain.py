@@ -333,6 +333,18 @@ def test_contributions_without_a_background_use_what_the_encoder_stores() -> Non
     assert np.isfinite(contributions(ensemble, frame[:1], n_orders=2).values).all()
 
 
+def test_a_background_is_made_of_an_array_with_categories() -> None:
+    x = np.stack([np.arange(60.0), np.arange(60) % 3, np.arange(60) % 7], axis=1)
+    encoder = fit_encoder(x, categorical=["x1"], drop=["x0"])
+    model = mn.train(x, x[:, 1], mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), encoder=encoder, progress=False)
+    levels = background_rows(model, None)[:, :3]
+    assert (levels.sum(axis=1) == 1).all()
+    assert (levels.sum(axis=0) > 0).all()
+    found = contributions(model, x[:2], n_orders=4)
+    assert found.columns == ("x1", "x2")
+    assert_close(found.base + found.values.sum(axis=1), found.prediction, "float64_run")
+
+
 def test_a_background_that_is_made_has_the_centre_and_scale_of_training() -> None:
     x = np.random.default_rng(0).normal([5.0, -300.0], [0.01, 40.0], size=(200, 2))
     model = mn.train(x, x[:, 0], mn.MLP(hidden=()), mn.Recipe(epochs=1), scaling="standard", progress=False)

@@ -102,6 +102,17 @@ def test_the_interval_of_wrong_classes_is_wilsons() -> None:
     assert (first.low, first.high) == (pytest.approx(low, rel=1e-4), pytest.approx(1.0))
 
 
+def test_a_group_in_which_every_row_is_wrong_is_named_without_a_warning() -> None:
+    frame = polars.DataFrame({"x": np.arange(300) % 7, "town": ["Bern", "Chur", "Genf"] * 100})
+    y = np.where(np.arange(300) % 2, "yes", "no")
+    model = mn.train(frame, y, mn.MLP(hidden=()), mn.Recipe(epochs=1), progress=False)
+    wrong = np.where(model.predict(frame) == "yes", "no", "yes")
+    mistaken = (frame["town"] == "Chur").to_numpy() | (np.arange(300) % 10 == 0)
+    first = worst_slices(model, frame, np.where(mistaken, wrong, model.predict(frame)))[0]
+    assert (first.group, first.loss) == ("Chur", 1.0)
+    assert first.p < 1e-6
+
+
 def test_no_group_is_named_where_all_are_alike() -> None:
     random = np.random.default_rng(1)
     x = random.normal(size=(400, 5)).astype(np.float32)

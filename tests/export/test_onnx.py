@@ -187,6 +187,14 @@ def test_an_array_with_gaps(tmp_path: Path) -> None:
     assert list(model_inputs(model, x)) == ["X"]
 
 
+def test_categories_of_an_array_are_refused(tmp_path: Path) -> None:
+    x = np.stack([np.sin(np.arange(60)), np.arange(60) % 3], axis=1)
+    encoder = fit_encoder(x, categorical=["x1"])
+    model = mn.train(x, x[:, 0], mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), encoder=encoder, progress=False)
+    with pytest.raises(OptionError, match=r"column 'x1' of the array holds categories, .* train on a frame, or use to_python"):
+        to_onnx(model, tmp_path / "m.onnx")
+
+
 def test_the_number_in_a_code_is_an_input(tmp_path: Path) -> None:
     frame = polars.DataFrame({"code": [f"{'AB' if i % 3 else 'C'}-{1000 + i}" for i in range(200)]})
     schema = [dataclasses.replace(understand(frame)[0], kind="numeric", form=Reading(digits=True))]

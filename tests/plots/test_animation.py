@@ -93,6 +93,8 @@ def test_mp4_with_ffmpeg(tmp_path: Path) -> None:
         (0, {}, "frames is empty"),
         (3, {"titles": ["a"]}, "titles holds 1 texts"),
         (3, {"fps": 0}, "fps is 0"),
+        (3, {"fps": float("nan")}, "fps is nan"),
+        (3, {"path": "away/film.gif"}, "away does not exist; make that folder first"),
         (3, {"X": np.zeros((4, 3))}, "3 columns"),
     ],
 )

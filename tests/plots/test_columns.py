@@ -46,6 +46,19 @@ def test_whole_numbers_have_a_bar_each() -> None:
     assert ax.get_legend() is None
 
 
+def test_infinite_numbers_are_in_the_outermost_bars() -> None:
+    axes = plots.column_distributions({"a": [-np.inf, 0.5, 1.5, 2.5, np.inf], "b": [np.inf] * 5})
+    bars = [bar.get_height() for bar in axes[0].patches]
+    assert (bars[0], bars[-1], sum(bars)) == (2, 2, 5)
+    assert axes[0].get_xlim()[1] < 3
+    assert [text.get_text() for text in axes[1].get_yticklabels()] == ["inf"]
+
+
+def test_a_table_without_rows_has_empty_panels() -> None:
+    (ax,) = plots.column_distributions({"a": []})
+    assert (ax.get_title(), len(ax.patches)) == ("a", 0)
+
+
 def test_the_ticks_of_dates_and_of_large_numbers() -> None:
     """Dates are years, such as 1998.35; rows are counted in whole numbers."""
     axes = plots.column_distributions(

@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection, QuadMesh
 from matplotlib.colors import LogNorm
 
 from manynets import plots
-from manynets.errors import DataError
+from manynets.errors import DataError, OptionError
 
 
 def test_history_draws_pairs_in_one_colour() -> None:
@@ -61,6 +61,8 @@ def test_history_refuses() -> None:
         plots.history([1], {"loss": []})
     with pytest.raises(DataError, match="epochs and curve 'loss' have lengths 2 and 3"):
         plots.history([1, 2], {"loss": [1, 2, 3]})
+    with pytest.raises(OptionError, match="the curve of a spread is 'lose', but must be one of loss; did you mean 'loss'"):
+        plots.history([1, 2], {"loss": [1, 2]}, spread={"lose": [1, 2]})
 
 
 @pytest.mark.parametrize(("last", "logarithmic"), [(100.0, True), (0.0, False)])

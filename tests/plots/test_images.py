@@ -113,6 +113,7 @@ def test_first_layer_draws_units_on_one_scale_around_zero() -> None:
         (lambda: plots.image_values(np.zeros((41, 3))), "too large for readable values"),
         (lambda: plots.image_values(np.zeros(3)), "must have 2 axes"),
         (lambda: plots.first_layer([[np.inf]], image_shape=(1, 1)), "not finite"),
+        (lambda: plots.first_layer([[1.0]], image_shape=(1, 1), most=0), "most is 0"),
     ],
 )
 def test_what_is_no_image(call: Any, said: str) -> None:

@@ -170,6 +170,7 @@ def test_spread_of_probabilities_draws_each_members_boundary() -> None:
         (lambda: plots.points(X, np.zeros((4, 2))), r"y has shape \(4, 2\)"),
         (lambda: plots.points(X, list("abcd"), task="regression"), "y must be numbers"),
         (lambda: plots.points(X, task="clustering"), "task is 'clustering'"),
+        (lambda: plots.points(X, ["a", None, "b", "a"]), "y holds labels of several types, .*; give `classes`"),
         (lambda: plots.regions(X, [0, 1, 0, 1], predict=lambda g: np.zeros((len(g), 3))), "3 columns, but there are 2 classes"),
         (lambda: plots.regions(X, list("abab"), predict=lambda g: np.full(len(g), "c")), "'c', which is none of the classes"),
         (lambda: plots.regions(X, list("abab"), predict=slope, classes=["a", "c"]), "y holds 'b'"),

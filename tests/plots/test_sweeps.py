@@ -27,6 +27,8 @@ def test_score_over_values_that_are_no_numbers() -> None:
     assert ax.collections[0].get_offsets().tolist() == [[0, 1], [1, 2], [2, 3], [0, 5]]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["64-32", "128", "none"]
     assert plots.score_over([True, False], [1, 2]).get_xticklabels()[0].get_text() == "True"
+    gap = plots.score_over([0.1, np.nan, 0.1], [1, 2, 3])
+    assert [label.get_text() for label in gap.get_xticklabels()] == ["0.1", "nan"]
 
 
 def test_score_over_counts_what_has_no_score() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import manynets as mn
 from manynets.explain import Dependence, Importance, calibration
+from manynets.explain.values import CategoryValues
 
 pytest.importorskip("vl_convert", reason="needs the extra report")
 
@@ -90,6 +91,8 @@ def test_confusions_are_shares_of_the_true_class() -> None:
     cells = {(cell["true"], cell["predicted"]): cell for cell in shown(chart)}
     assert [cells["a", "a"]["share"], cells["a", "b"]["share"], cells["b", "a"]["share"]] == [0.75, 0.25, 0.0]
     assert [cells["a", "b"]["rows"], cells["b", "a"]["rows"]] == [1, 0]
+    of_one_name = shown(charts.confusion_chart([[3, 1], [9, 1]], ("a", "a")))
+    assert [cell["share"] for cell in of_one_name] == [0.75, 0.25, 0.9, 0.1]
 
 
 def test_calibration_has_the_probability_across() -> None:
@@ -131,7 +134,7 @@ def test_errors_over_a_column_have_their_mean_and_the_middle_80_percent() -> Non
     values = np.repeat([1.0, 2.0, 5.0], 20)
     values[::20] = np.nan
     lines = shown(error_charts.error_by_number_chart(values, away, "size"))
-    categories = shown(error_charts.error_by_category_chart(["a", "b", "c"], np.repeat([2, 0, 1], 20), away))
+    categories = shown(error_charts.error_by_category_chart(CategoryValues(["a", "b", "c"], np.repeat([2, 0, 1], 20)), away))
     for group, (number, category) in enumerate(zip(lines, categories[2:] + categories[:2], strict=True)):
         for rows, found in ((away[20 * group + 1 : 20 * group + 20], number), (away[20 * group : 20 * group + 20], category)):
             wanted = [rows.mean(), *np.quantile(rows, [0.1, 0.9])]

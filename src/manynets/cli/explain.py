@@ -78,6 +78,7 @@ def explain(
     from manynets.cli.data import taken, taken_rows
     from manynets.cli.new_data import evaluation_rows
     from manynets.explain import contributions, partial_dependence, permutation_importance
+    from manynets.explain.blocks import some_rows
 
     for flag, value, least in (("--rows", rows, 2), ("--worst", worst, 1), ("--repeats", repeats, 1)):
         if value is not None and value < least:
@@ -90,7 +91,7 @@ def explain(
     whole, of = _whole(found, data, part.X, name)
     if row and (beyond := [number for number in row if not 0 <= number < len(whole)]):
         raise OptionError(f"--row is {beyond[0]}, but {of} has the rows 0 to {len(whole) - 1}")
-    some = np.sort(np.random.default_rng(0).permutation(part.rows)[:rows])
+    some = some_rows(part.rows, rows)
     model, few = found.model, taken(part, some)
     options: dict[str, Any] = {"metric": metric, "n_repeats": repeats, "sample_weight": few.weight, "group_alike": not separately}
     importance = permutation_importance(model, few.X, few.y, **options)

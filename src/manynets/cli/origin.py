@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from manynets.cli import defaults
+from manynets.display import listed
 from manynets.errors import DataError, OptionError, missing_file, one_of
 
 Origin = dict[str, Any]
@@ -92,7 +93,7 @@ def origin_of(options: Mapping[str, Any]) -> Origin:
         return {**common, "test_fraction": fraction}
     if not options["target"]:
         names = open_data(options["data"], options)[0].names
-        shown = f"{', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
+        shown = listed(names, 20)
         raise OptionError(f"a table needs --target COLUMN: the column to predict; {options['data']} has {shown}")
     fraction = (0.0 if options["test"] is not None else defaults.TEST_FRACTION) if fraction is None else fraction
     given = {name: options[name] for name in _TABLE_ONLY if options[name] not in (None, False, [])}

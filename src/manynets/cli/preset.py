@@ -12,6 +12,7 @@ from typing import Any
 
 from manynets.cli.data import DataSource
 from manynets.cli.recipe import Options, flag_of, parsed
+from manynets.display import listed
 from manynets.errors import OptionError, one_of
 from manynets.spec import METRICS, Recipe
 from manynets.spec.options import OPTIONS
@@ -113,7 +114,7 @@ def plain_note(options: Options, source: DataSource) -> str | None:
     given = plain_options(options)
     if options["preset"] is not None or not given:
         return None
-    flags = ", ".join(map(flag_of, given[:3])) + (", ..." if len(given) > 3 else "")
+    flags = listed(map(flag_of, given), 3)
     if source.schema is None:
         if not _has_images(options, source):
             return None

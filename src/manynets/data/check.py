@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
@@ -54,6 +54,21 @@ def target_names(y: Any) -> list[str] | None:
     found = getattr(y, "column_names", None) or getattr(y, "columns", None)  # of pyarrow, or of other frames
     names = [] if found is None or isinstance(found, str) else list(found)
     return names if len(names) > 1 and all(type(name) is str for name in names) and len(set(names)) == len(names) else None
+
+
+def in_order(y: Any, wanted: Sequence[str], *, names: Sequence[str] | None = None, what: str = "y") -> Any:
+    """Return y, with its columns in the order of those that are wanted. names: those of y, by default of a frame.
+
+    DataError where y has some of the names, but not all. A y without names, or with other names, is taken as it is.
+    """
+    names = target_names(y) if names is None else list(names)
+    if names is None or names == list(wanted) or not set(names) & set(wanted):
+        return y
+    if set(names) != set(wanted):
+        raise DataError(
+            f"{what} has the columns {', '.join(names)}, but the model predicts {', '.join(wanted)}; give these columns"
+        )
+    return as_array(y)[:, [names.index(name) for name in wanted]]
 
 
 def as_matrix(x: Any, *, columns: int | None = None, gaps: bool = False) -> NDArray[Any] | Tensor:

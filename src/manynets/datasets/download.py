@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from manynets.errors import DataError, MissingExtraError
+from manynets.errors import DataError, optional_module
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,19 +66,15 @@ def fetch(archive: Archive, name: str, folder: Path) -> dict[str, Path]:
     A file gets its name only when it is complete and its checksum is right. Raises MissingExtraError without pooch, and
     DataError, which names the file and what to do, if no mirror has it.
     """
-    try:
-        import pooch
-    except ImportError:
-        raise MissingExtraError(
-            "pooch", extra="data", purpose=f"downloading {name} (no folder named by data_dir or MANYNETS_DATA has it)"
-        ) from None
+    purpose = f"downloading {name} (no folder named by data_dir or MANYNETS_DATA has it)"
+    pooch = optional_module("pooch", extra="data", purpose=purpose)
     paths = {}
     with _quiet_log():
         for file, digest in archive.sha256.items():
             problems = []
             for mirror in archive.mirrors:
                 try:
-                    with _progress_bar(f"{name}/{file}") as bar:
+                    with closing(_Bar(f"{name}/{file}")) as bar:
                         loader = pooch.HTTPDownloader(progressbar=bar, chunk_size=2**16, timeout=30)
                         pooch.retrieve(mirror + file, f"sha256:{digest}", fname=file, path=folder, downloader=loader)
                     paths[file] = folder / file
@@ -119,7 +115,7 @@ def _quiet_log() -> Iterator[None]:
 
 
 class _Bar:
-    """A progress bar with the interface that pooch expects (total, update, reset, close), drawn by rich."""
+    """A progress bar on stderr, silent unless that is a terminal, with what pooch expects: total, update, reset and close."""
 
     def __init__(self, label: str) -> None:
         from rich.console import Console
@@ -140,13 +136,3 @@ class _Bar:
 
     def close(self) -> None:
         self.progress.stop()
-
-
-@contextmanager
-def _progress_bar(label: str) -> Iterator[_Bar]:
-    """Yield a progress bar on stderr, silent if that is not a terminal, and close it in any case."""
-    bar = _Bar(label)
-    try:
-        yield bar
-    finally:
-        bar.close()

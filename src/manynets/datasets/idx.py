@@ -51,10 +51,8 @@ def read_idx(path: str | os.PathLike[str], *, max_bytes: int = MOST_BYTES) -> ND
         with path.open("rb") as raw:
             zipped = raw.read(2) == GZIP_MAGIC
             raw.seek(0)
-            if not zipped:
-                return _read(raw, path, length, max_bytes=max_bytes, zipped=False)
-            with gzip.GzipFile(fileobj=raw) as file:
-                return _read(cast(BinaryIO, file), path, length, max_bytes=max_bytes, zipped=True)
+            file = gzip.GzipFile(fileobj=raw) if zipped else raw
+            return _read(cast(BinaryIO, file), path, length, max_bytes=max_bytes, zipped=zipped)
     except FileNotFoundError:
         raise DataError(f"{path} is missing; expected an IDX file, gzipped or not") from None
     except (gzip.BadGzipFile, zlib.error) as error:

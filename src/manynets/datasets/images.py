@@ -63,13 +63,14 @@ def fashion_mnist(*, data_dir: Folder | None = None) -> Dataset:
 
 def find_folder(name: str, data_dir: Folder | None = None) -> Path | None:
     """Return the folder that already has the four files, searched in the order given in `mnist`, or None."""
+    folders = _named_folder(name, data_dir), None if data_dir else cache_folder(name)
+    return next((folder for folder in folders if folder is not None and len(_present(folder)) == len(TRAIN + TEST)), None)
+
+
+def _named_folder(name: str, data_dir: Folder | None) -> Path | None:
+    """Return the folder of a data set in data_dir or MANYNETS_DATA, whether it exists or not; None where neither is given."""
     named = data_dir or os.environ.get("MANYNETS_DATA")
-    if named:
-        folder = Path(named).expanduser() / name
-        if len(_present(folder)) == len(TRAIN + TEST):
-            return folder
-    cache = None if data_dir else cache_folder(name)
-    return cache if cache is not None and len(_present(cache)) == len(TRAIN + TEST) else None
+    return Path(named).expanduser() / name if named else None
 
 
 def _idx_dataset(name: str, data_dir: Folder | None, *, class_names: tuple[str, ...], source: str) -> Dataset:
@@ -95,9 +96,8 @@ def _idx_dataset(name: str, data_dir: Folder | None, *, class_names: tuple[str, 
 
 def _locate(name: str, data_dir: Folder | None) -> dict[str, Path]:
     """Return the path of each of the four files, by its name without the ending."""
-    named = data_dir or os.environ.get("MANYNETS_DATA")
-    if named:
-        folder = Path(named).expanduser() / name
+    folder = _named_folder(name, data_dir)
+    if folder is not None:
         files = _present(folder)
         missing = [stem for stem in TRAIN + TEST if stem not in files]
         if not missing:
@@ -112,10 +112,10 @@ def _locate(name: str, data_dir: Folder | None) -> dict[str, Path]:
 
 def _present(folder: Path) -> dict[str, Path]:
     """Return those of the four files that are in the folder; some copies have a dot before idx."""
-    names = {
-        stem: (stem, f"{stem}.gz", stem.replace("-idx", ".idx"), f"{stem.replace('-idx', '.idx')}.gz") for stem in TRAIN + TEST
-    }
-    found = {stem: next((folder / one for one in spelled if (folder / one).is_file()), None) for stem, spelled in names.items()}
+    found = {}
+    for stem in TRAIN + TEST:
+        paths = (folder / f"{name}{end}" for name in (stem, stem.replace("-idx", ".idx")) for end in ("", ".gz"))
+        found[stem] = next(filter(Path.is_file, paths), None)
     return {stem: path for stem, path in found.items() if path is not None}
 
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from manynets import rng
 from manynets.datasets.dataset import Dataset, TaskHint
-from manynets.errors import OptionError
+from manynets.errors import OptionError, check_count
 
 DEFAULT_POINTS = 2500
 LEAST_POINTS, MOST_POINTS = 10, 10_000_000
@@ -71,15 +71,16 @@ def blobs(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0, ce
     >>> blobs(400, centers=3, seed=0).class_names
     ('blob 0', 'blob 1', 'blob 2')
     """
-    count = _whole("centers", centers, least=2, most=LEAST_POINTS)
-    middle = rng.generator(_whole("seed", seed, least=0), "data", 3).uniform(-10, 10, (count, 2))
+    check_count(centers, what="centers", least=2, most=LEAST_POINTS)
+    check_count(seed, what="seed", least=0)
+    middle = rng.generator(int(seed), "data", 3).uniform(-10, 10, (centers, 2))
 
     def draw(random: np.random.Generator, rows: int) -> tuple[Coordinates, NDArray[Any]]:
-        y = _even_classes(random, rows, count)
+        y = _even_classes(random, rows, centers)
         return middle[y] + random.standard_normal((rows, 2)), y
 
-    task: TaskHint = "binary" if count == 2 else "multiclass"
-    return _dataset("blobs", draw, points, noise, seed, task=task, class_names=tuple(f"blob {i}" for i in range(count)))
+    task: TaskHint = "binary" if centers == 2 else "multiclass"
+    return _dataset("blobs", draw, points, noise, seed, task=task, class_names=tuple(f"blob {i}" for i in range(centers)))
 
 
 def moons(points: int = DEFAULT_POINTS, *, noise: float = 0.0, seed: int = 0) -> Dataset:
@@ -191,8 +192,9 @@ def _dataset(
     name: str, draw: Draw, points: int, noise: float, seed: int, *, task: TaskHint, class_names: tuple[str, ...] | None = None
 ) -> Dataset:
     """Draw the three parts, each from the stream (seed, "data", part), and add the noise."""
-    points = _whole("points", points, least=LEAST_POINTS, most=MOST_POINTS)
-    seed = _whole("seed", seed, least=0)
+    check_count(points, what="points", least=LEAST_POINTS, most=MOST_POINTS)
+    check_count(seed, what="seed", least=0)
+    points, seed = int(points), int(seed)  # NumPy's numbers, too
     if isinstance(noise, bool) or not isinstance(noise, numbers.Real) or not math.isfinite(noise) or noise < 0:
         raise OptionError(f"noise is {noise!r}, but must be a finite number of at least 0: a standard deviation")
     parts = []
@@ -218,11 +220,3 @@ def _dataset(
         task=task,
         source=f"drawn by manynets: {points:,} points, noise {noise:g}, seed {seed}; no terms",
     )
-
-
-def _whole(what: str, value: int, *, least: int, most: int | None = None) -> int:
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not whole or value < least or (most is not None and value > most):
-        limit = f"of at least {least}" if most is None else f"from {least} to {most:,}"
-        raise OptionError(f"{what} is {value!r}, but must be a whole number {limit}")
-    return int(value)

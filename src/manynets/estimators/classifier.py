@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils import compute_sample_weight
 
+from manynets.display import listed
 from manynets.errors import DataError, OptionError, warn_user
 from manynets.estimators import inputs
 from manynets.estimators.base import BaseMLP, where_partial_fit_is
@@ -222,7 +223,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return found
         new = sorted(set(labels.tolist()) - set(self.classes_.tolist()), key=repr)
         if new:
-            shown = ", ".join(map(repr, new[:10])) + (", ..." if len(new) > 10 else "")
+            shown = listed(map(repr, new), 10)
             raise DataError(f"`y` has classes not in `self.classes_`: {shown}; the known ones are {self.classes_.tolist()}")
         return found
 

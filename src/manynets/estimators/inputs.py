@@ -18,6 +18,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import validate_data
 
 from manynets.data.check import as_matrix, as_weights, check_container, host_tensor, is_frame, is_tensor
+from manynets.display import listed
 from manynets.errors import DataError, OptionError, warn_user
 from manynets.given import check_target
 from manynets.tables.frames import open_table
@@ -104,10 +105,9 @@ def by_name(estimator: Any) -> bool:
         return False
     other = next((column for column in encoder.columns if column.kind != "numeric"), None)
     if other is not None:
-        shown = ", ".join(encoder.column_names[:8]) + (", ..." if len(encoder.column_names) > 8 else "")
         raise DataError(
             f"X is an array, but this {type(estimator).__name__} was fitted to a table, in which {other.name!r} is no column of numbers;"
-            f" give a frame with the columns {shown}"
+            f" give a frame with the columns {listed(encoder.column_names, 8)}"
         )
     return True
 

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from manynets.explain.blocks import source_rows
 from manynets.model import Model
-from manynets.tables import TableEncoder
-from manynets.tables.columns import CategoricalColumn, DateColumn, NumericColumn
+from manynets.tables.columns import CategoricalColumn, ColumnEncoder, DateColumn, NumericColumn
 
 Array: TypeAlias = NDArray[Any]
 
@@ -25,34 +24,28 @@ def background_rows(model: Model, background: Any) -> Array:
     """
     if background is not None:
         return source_rows(model, background).matrix
+    import polars
+
     encoder = model.encoder
     if encoder is None:
         return np.zeros((1, model.in_features), dtype=np.float32)
     random = np.random.default_rng(0)
-    if encoder.positional:
-        made = np.zeros((MADE, encoder.array_width))
-        for column in encoder.columns:
-            assert isinstance(column, NumericColumn)
-            made[:, int(column.name[1:])] = _numbers(column, random)
-        return encoder.transform(made)
-    return encoder.transform(_frame(encoder, random))
+    cells = {column.name: _cells(column, random) for column in encoder.columns}
+    if encoder.positional:  # it reads the columns that are left out, too
+        cells = {name: cells.get(name, [None] * MADE) for name in (f"x{j}" for j in range(encoder.array_width))}
+    return encoder.transform(polars.DataFrame(cells))
 
 
-def _frame(encoder: TableEncoder, random: np.random.Generator) -> Any:
-    import polars
-
-    cells: dict[str, Any] = {}
-    for column in encoder.columns:
-        if isinstance(column, NumericColumn):
-            cells[column.name] = _numbers(column, random)
-        elif isinstance(column, DateColumn):
-            cells[column.name] = _dates(column, random)
-        elif isinstance(column, CategoricalColumn):
-            levels = np.array([*column.levels, *column.rare[:1]], dtype=object)
-            cells[column.name] = levels[random.integers(len(levels), size=MADE)].tolist() if len(levels) else [None] * MADE
-        else:
-            cells[column.name] = [""] * MADE
-    return polars.DataFrame(cells)
+def _cells(column: ColumnEncoder, random: np.random.Generator) -> Any:
+    """Return MADE cells of a column."""
+    if isinstance(column, NumericColumn):
+        return _numbers(column, random)
+    if isinstance(column, DateColumn):
+        return _dates(column, random)
+    if not isinstance(column, CategoricalColumn):
+        return [""] * MADE
+    levels = np.array([*column.levels, *column.rare[:1]], dtype=object)
+    return levels[random.integers(len(levels), size=MADE)].tolist() if len(levels) else [None] * MADE
 
 
 def _numbers(column: NumericColumn, random: np.random.Generator) -> Array:

@@ -25,54 +25,52 @@ LARGEST_SEED = 2**32 - 1
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SourceRows:
-    """Rows as a model reads them, and which of their columns come from which column of the table.
+    """Rows as a model reads them, and the columns that each column of the table is encoded as.
 
-    matrix: (N, D). blocks: a slice of the D columns by the name of the source column.
+    matrix: (N, D). blocks: a slice of the D columns for each column of the table, by its name.
     """
 
     matrix: Array
     blocks: dict[str, slice]
 
     def block(self, name: str) -> slice:
-        """Return the columns of a source column. Errors: OptionError for an unknown name, with the nearest one."""
+        """Return the encoded columns of a column of the table. Errors: OptionError for an unknown name, with the nearest one."""
         return self.blocks[one_of(name, self.blocks, what="column")]
 
     def columns(self, names: Iterable[str]) -> Array:
-        """Return the numbers of the columns of some source columns."""
+        """Return the positions of the encoded columns of some columns of the table."""
         return np.concatenate([np.arange(self.blocks[name].start, self.blocks[name].stop) for name in names])
 
 
 def source_rows(model: Model, X: Any) -> SourceRows:
     """Return the rows of X (N, D) or a frame, encoded, as `Model.predict` reads them."""
-    encoder = model.encoder
-    if encoder is not None and (is_frame(X) or isinstance(X, Table) or encoder.positional):
-        table = X if is_frame(X) or isinstance(X, Table) else as_numpy(X)
-        matrix = encoder.transform(table)
-        blocks = {block.name: block.slice for block in encoder.blocks}
-    elif encoder is not None:
-        raise DataError("the model was trained on a table; give a frame with its columns")
-    else:
+    encoder, table = model.encoder, is_frame(X) or isinstance(X, Table)
+    if encoder is None:
         matrix = np.asarray(as_matrix(X, columns=model.in_features))
         blocks = {f"x{j}": slice(j, j + 1) for j in range(model.in_features)}
+    elif table or encoder.positional:
+        matrix = encoder.transform(X if table else as_numpy(X))
+        blocks = {block.name: block.slice for block in encoder.blocks}
+    else:
+        raise DataError("the model was trained on a table; give a frame with its columns")
     if not len(matrix):
         raise DataError("X has 0 rows; at least 1 is needed")
     return SourceRows(matrix, blocks)
 
 
+def some_rows(rows: int, most: int, *, seed: int = 0) -> NDArray[np.int64]:
+    """Return the numbers of at most `most` rows, drawn at random, in their order."""
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:most])
+
+
 def encoded_target(model: Model, y: Any, *, rows: int) -> Array:
-    """Return the encoded target of so many rows. Errors: DataError for another number of rows, and for what does not fit."""
+    """Return the encoded target. Errors: DataError if y does not have this number of rows, or cannot be encoded."""
     target = model.task.encode(model.targets_in_order(y))
     check_rows(rows, len(target))
     return target
 
 
-def check_count(value: object, *, what: str, least: int = 1) -> None:
-    """Raise OptionError for what is no whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise OptionError(f"{what} is {value!r}, but must be a whole number of at least {least}")
-
-
 def check_seed(value: object) -> None:
-    """Raise OptionError for what is no seed."""
+    """Raise OptionError unless the value is a seed."""
     if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= int(value) <= LARGEST_SEED:
         raise OptionError(f"seed is {value!r}, but must be a whole number from 0 to {LARGEST_SEED}")

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from manynets.data.check import as_weights
 from manynets.display import html_table, number_text
-from manynets.errors import DataError
-from manynets.explain.blocks import check_count
+from manynets.errors import DataError, check_count
 
 ROUNDING = 1e-6
 
@@ -82,7 +81,7 @@ def calibration(probabilities: Any, truth: Any, *, bins: int = 15, sample_weight
 
 
 def _check(shares: NDArray[np.float64], codes: NDArray[Any]) -> None:
-    """Raise DataError for what are no probabilities (N, C) and class codes (N,)."""
+    """Raise DataError unless these are probabilities (N, C) and class codes (N,)."""
     if shares.ndim != 2 or not shares.size:
         raise DataError(f"probabilities have shape {shares.shape}, but must be (rows, classes), as predict_proba gives them")
     strange = shares[~((shares >= -ROUNDING) & (shares <= 1 + ROUNDING))]

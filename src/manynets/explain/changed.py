@@ -28,13 +28,13 @@ SUMS_AT_ONCE = 4
 
 
 def _as_slice(block: Array) -> Array | slice:
-    """Return columns (B,), some ranges, as a slice where they follow each other: NumPy writes to it faster."""
+    """Return the positions of columns (B,) as a slice if they are consecutive: NumPy writes to it faster."""
     first, last = int(block[0]), int(block[-1])
     return slice(first, last + 1) if last - first == len(block) - 1 else block
 
 
 def output_names(model: Model, count: int) -> tuple[str, ...]:
-    """Return the names of what `outputs_of` returns for so many outputs: "prediction" of a single number, else classes, targets or their numbers."""
+    """Return the names of the outputs of a model: "prediction" for a single number, else those of the classes or targets, or their numbers."""
     if isinstance(model.task, Regression) and count == 1:
         return ("prediction",)
     unnamed = [f"output {i}" if isinstance(model.task, Regression) else str(i) for i in range(count)]
@@ -47,7 +47,7 @@ def outputs_of(model: Model, matrix: Array) -> NDArray[np.float64]:
 
 
 def outputs_of_logits(model: Model, logits: Array) -> NDArray[np.float64]:
-    """Return what `outputs_of` does, of logits (K, N, O)."""
+    """Return the same as `outputs_of`, from logits (K, N, O)."""
     found = model.predicted(logits) if isinstance(model.task, Regression) else model.probabilities(logits)
     return np.asarray(found, dtype=np.float64).reshape(logits.shape[1], -1)
 
@@ -98,7 +98,7 @@ class ChangedRows:
         return np.concatenate([self.model.mean_logits(part) for part in self._parts(block, values, code, rows, given)])
 
     def outputs(self, block: Array, values: Array) -> NDArray[np.float64]:
-        """Return what `outputs_of` does, (V, N, O), for all rows with each of some values (V, B) in a block of columns (B,)."""
+        """Return the same as `outputs_of`, (V, N, O), for all rows with each of the values (V, B) in a block of columns (B,)."""
         count, own = len(self.matrix), self.matrix[:, block]
         rows, given = np.tile(np.arange(count), len(values)), np.repeat(np.arange(len(values)), count)
         parts = self._parts(block, np.concatenate([values, own]), len(values) + np.arange(count), rows, given)

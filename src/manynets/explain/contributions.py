@@ -25,8 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.display import html_table, number_text
+from manynets.errors import check_count
 from manynets.explain.background import background_rows
-from manynets.explain.blocks import check_count, check_seed, source_rows
+from manynets.explain.blocks import check_seed, source_rows
 from manynets.explain.changed import output_names, outputs_of
 from manynets.model import Model
 from manynets.spec import Periodic
@@ -121,16 +122,10 @@ def contributions(model: Model, X: Any, *, background: Any = None, n_orders: int
 
 def _is_linear(model: Model) -> bool:
     """Return whether predictions are a linear function of the encoded rows."""
-    task = model.task
-    plain = (
-        isinstance(task, Regression)
-        and task.transform is None
-        and task.limits is None
-        and not task.quantiles
-        and model.recipe.loss != "poisson"
-    )
-    spec = model.spec
-    return plain and spec is not None and not spec.hidden and not isinstance(spec.embedding, Periodic)
+    task, spec = model.task, model.spec
+    if not isinstance(task, Regression) or spec is None or spec.hidden or isinstance(spec.embedding, Periodic):
+        return False
+    return task.transform is None and task.limits is None and not task.quantiles and model.recipe.loss != "poisson"
 
 
 def _exact(model: Model, x: Array, others: Array, blocks: list[slice]) -> tuple[Array, Array, Array]:

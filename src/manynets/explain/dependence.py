@@ -18,10 +18,10 @@ from scipy.stats.mstats import mquantiles
 
 from manynets.data.check import as_weights
 from manynets.display import html_table
-from manynets.errors import DataError, OptionError
-from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, check_count, check_seed, source_rows
+from manynets.errors import DataError, OptionError, check_count
+from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, check_seed, some_rows, source_rows
 from manynets.explain.changed import ChangedRows, output_names
-from manynets.explain.values import columns_of, moment_texts
+from manynets.explain.values import CategoryValues, columns_of, moment_texts
 from manynets.model import Model
 from manynets.tables import open_table
 from manynets.tables.cells import factorise, number_cells
@@ -88,7 +88,7 @@ class Dependence:
         return "label" if self.several_labels else "class" if self.probabilities else "target"
 
     def by_output(self) -> NDArray[np.float64]:
-        """Return the mean predictions with a last axis for the outputs, also where there is one: (G, O) or (G, H, O)."""
+        """Return the mean predictions with a last axis for the outputs, even if there is only one: (G, O) or (G, H, O)."""
         return self.mean.reshape(*map(len, self.grid), len(self.outputs))
 
     @property
@@ -112,7 +112,7 @@ class Dependence:
         return [_texts(values) if _kind(values) == "number" else _words(values) for values in self.grid]
 
     def gathered(self) -> Dependence:
-        """Return this, for pictures: of one column of categories those together that have the same mean, such as all that were not seen in training."""
+        """Return this for pictures: categories of one column that have the same mean, such as all that were not seen in training, are merged."""
         means = self.by_output()
         if self.kinds != ["category"]:
             return self
@@ -128,15 +128,12 @@ class Dependence:
         return dataclasses.replace(self, grid=(names,), mean=self.mean[order], rows=rows)
 
     def _repr_html_(self) -> str:
-        texts, means = self.texts(), self.by_output()
-        if len(texts) == 1:
-            heads, lines = list(self.outputs), means
-        else:
-            heads, lines = texts[1], means[..., self.shown]
+        texts, lines = self.texts(), self.by_output()
+        heads, title = list(self.outputs), "Mean prediction"
+        if len(texts) == 2:
+            heads, lines, title = texts[1], lines[..., self.shown], self.title(self.shown)
         rows = [(text, *line) for text, line in zip(texts[0], lines.tolist(), strict=True)]
-        return html_table(
-            [" \\ ".join(self.columns), *heads], rows, title=self.title(self.shown) if len(texts) == 2 else "Mean prediction"
-        )
+        return html_table([" \\ ".join(self.columns), *heads], rows, title=title)
 
     def __repr__(self) -> str:
         return f"<Dependence on {' and '.join(self.columns)}: {' x '.join(str(len(values)) for values in self.grid)} values>"
@@ -149,7 +146,7 @@ def _kind(values: list[Any]) -> Literal["number", "date", "category"]:
 
 
 def _texts(numbers: list[Any]) -> list[str]:
-    """Return numbers with as few digits as tell them apart, and without an exponent if that is short."""
+    """Return numbers as texts, with only as many digits as it takes to tell them apart, and without an exponent if that is short."""
     found: list[str] = []
     for digits in (3, 4, 6, 9, 17):
         found = [f"{number:.{digits}g}" for number in numbers]
@@ -205,7 +202,7 @@ def partial_dependence(
     points = np.indices(shape).reshape(len(names), -1)
     values = np.concatenate([each[index] for each, index in zip(encoded, points, strict=True)], axis=1)
     values = values.astype(rows.matrix.dtype, copy=False)
-    some = np.sort(np.random.default_rng(seed).permutation(len(rows.matrix))[: n_rows if len(names) == 1 else 0])
+    some = some_rows(len(rows.matrix), n_rows if len(names) == 1 else 0, seed=seed)
     mean, rows_alone = _predictions(rows, ChangedRows(model, rows.matrix), rows.columns(names), values, some, weight)
     mean, single = mean.reshape(*shape, -1), rows_alone if len(names) == 1 else None
     outputs = output_names(model, mean.shape[-1])
@@ -256,14 +253,13 @@ def _grid(model: Model, X: Any, rows: SourceRows, name: str, n_grid: int) -> tup
     elif column.kind == "text":
         raise DataError(f"column {name!r} is text of many words, which have no order to follow; choose another column")
     else:
-        labels, codes = factorise(table, name)
-        frequent = np.argsort(-np.bincount(codes[codes >= 0], minlength=len(labels)), kind="stable")[:MOST_LEVELS]
-        found = sorted(labels[code] for code in frequent)
-        found = [*found, None] if found and (codes < 0).any() else found
+        categories = CategoryValues(*factorise(table, name))
+        found = sorted(categories.labels[code] for code in categories.frequent(MOST_LEVELS))
+        found = [*found, None] if found and (categories.codes < 0).any() else found
         cells = found
     if not found:
         raise DataError(f"column {name!r} has no value in these rows")
-    return found, _encoded(column, name, cells)
+    return found, _encoded(column, cells)
 
 
 def _between(values: NDArray[np.float64], n_grid: int) -> NDArray[np.float64]:
@@ -275,7 +271,7 @@ def _between(values: NDArray[np.float64], n_grid: int) -> NDArray[np.float64]:
     return np.linspace(low, high, n_grid) if low < high else different[[0, -1]]
 
 
-def _encoded(column: Any, name: str, cells: Any) -> Array:
+def _encoded(column: Any, cells: Any) -> Array:
     """Return cells of one column as the model reads them, (G, width)."""
     import polars
 
@@ -283,7 +279,8 @@ def _encoded(column: Any, name: str, cells: Any) -> Array:
         cells = [text[11:] for text in np.datetime_as_string(cells).tolist()]
     elif isinstance(column, DateColumn):
         cells = cells.astype("datetime64[us]")
-    table = open_table(polars.DataFrame({name: polars.Series(cells)}))  # of a list, polars would rename a column without a name
+    series = polars.Series(cells)  # of a list, polars would rename a column without a name
+    table = open_table(polars.DataFrame({column.name: series}))
     out = np.zeros((table.rows, len(column.features)), dtype=np.float32)
     column.fill_in(table, out)
     return out

@@ -17,12 +17,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 from scipy.stats import rankdata
 
 from manynets.data.check import as_weights
 from manynets.display import HEADINGS, counted, html_table, mean_texts
-from manynets.errors import DataError, one_of
-from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, check_count, check_seed, encoded_target, source_rows
+from manynets.errors import DataError, check_count, one_of
+from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, check_seed, encoded_target, source_rows
 from manynets.explain.changed import ChangedRows
 from manynets.model import Model
 from manynets.spec import LOWER_IS_BETTER
@@ -148,7 +149,7 @@ def permutation_importance(
 
 
 def _measured(model: Model, metric: str, logits: Array, target: Array, weight: Array | None) -> Any:
-    """Return a metric of mean logits (..., N, O); those of numbers in float64, as predictions are."""
+    """Return a metric of mean logits (..., N, O); for numbers in float64, like predictions."""
     scores = logits.astype(np.float64) if isinstance(model.task, Regression) else logits
     return model.task.measure(metric, scores, target, loss=model.recipe.loss, weight=weight)
 
@@ -215,7 +216,7 @@ def _levels(columns: Array) -> tuple[Array, Array]:
 
 
 def _alike(model: Model, rows: SourceRows) -> dict[str, tuple[str, ...]]:
-    """Return the columns, those that hold nearly the same information together, by a name for each group.
+    """Return the columns in groups, by a name for each: those that hold nearly the same information are together.
 
     Numbers do where their ranks are correlated, columns of more than two categories where each determines the other.
     """
@@ -231,13 +232,7 @@ def _alike(model: Model, rows: SourceRows) -> dict[str, tuple[str, ...]]:
     for (i, one), (j, other) in itertools.combinations([(j, name) for j, name in enumerate(names) if name in codes], 2):
         alike[i, j] = min(_lambda(codes[one], codes[other]), _lambda(codes[other], codes[one])) > ALIKE
     groups: dict[int, list[str]] = {}
-    group_of = list(range(len(names)))
-    for j in range(len(names)):
-        for i in range(j):
-            if alike[i, j]:
-                old, new = group_of[j], group_of[i]
-                group_of = [new if group == old else group for group in group_of]
-    for name, group in zip(names, group_of, strict=True):
+    for name, group in zip(names, connected_components(alike, directed=False)[1].tolist(), strict=True):
         groups.setdefault(group, []).append(name)
     return {" + ".join(columns): tuple(columns) for columns in groups.values()}
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.display import Records
-from manynets.errors import DataError
-from manynets.explain.blocks import check_count, encoded_target, source_rows
+from manynets.errors import DataError, check_count
+from manynets.explain.blocks import encoded_target, source_rows
 from manynets.explain.slices import groups_of, row_losses
 from manynets.model import Model
 from manynets.tables import Table
@@ -40,7 +40,7 @@ class WorstRow:
 
 
 def worst_first(model: Model, logits: Array, y: Any, *, most: int) -> tuple[Array, Array, Array | None]:
-    """Return which rows have the largest errors, the worst first, (n,), their errors (n,), and the probabilities of the predicted classes (n,).
+    """Return the rows with the largest errors, the worst first, (n,), their errors (n,), and the probabilities of the predicted classes (n,).
 
     Errors are absolute errors of numbers, the share of wrong labels, or 1 for a wrong class; the more probable the wrong classes, the worse. The
     probability of the predicted class is None for numbers and for several labels. logits: (K, N, O).
@@ -53,7 +53,7 @@ def worst_first(model: Model, logits: Array, y: Any, *, most: int) -> tuple[Arra
         return wrong[order], losses[order], None
     probabilities = model.probabilities(logits[:, wrong].astype(np.float64))  # in float32, many are 1
     if isinstance(model.task, Multilabel):
-        away = np.abs(probabilities - model.task.encode(y)[wrong]).mean(axis=1)
+        away = np.abs(probabilities - encoded_target(model, y, rows=len(predicted))[wrong]).mean(axis=1)
         order = np.lexsort((-away, -losses))[:most]
         return wrong[order], losses[order], None
     # with a threshold or costs, the predicted class is not always the most probable one
@@ -77,7 +77,7 @@ def worst_rows(model: Model, X: Any, y: Any, *, most: int = 10) -> list[WorstRow
     check_count(most, what="most")
     logits = model.encoded_logits(source_rows(model, X).matrix)
     worst, losses, sure = worst_first(model, logits, y, most=most)
-    truth, predicted = np.asarray(y)[worst], model.predicted(logits[:, worst])
+    truth, predicted = np.asarray(model.targets_in_order(y))[worst], model.predicted(logits[:, worst])
     numbers = X.row_numbers[worst] if isinstance(X, Table) else worst
     return Records(
         WorstRow(int(row), plain(true), plain(guess), None if sure is None else float(sure[i]), float(losses[i]))

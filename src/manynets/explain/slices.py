@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import warnings
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from manynets.display import Records
-from manynets.explain.blocks import check_count, encoded_target, source_rows
+from manynets.errors import check_count
+from manynets.explain.blocks import encoded_target, source_rows
 from manynets.explain.values import CategoryValues, column_values
 from manynets.metrics import wilson_interval
 from manynets.model import Model
@@ -53,7 +55,7 @@ class Slice:
 
 
 def row_losses(model: Model, logits: Array, y: Any) -> NDArray[np.float64]:
-    """Return for each row 1 where the predicted class is wrong and 0 where it is right, or the absolute error of a number (N,)."""
+    """Return the loss of each row (N,): 1 for a wrong class and 0 for the right one, or the absolute error of a number."""
     target, predicted = encoded_target(model, y, rows=logits.shape[1]), model.predicted(logits)
     if isinstance(model.task, Regression):
         away = np.abs(np.asarray(predicted, dtype=np.float64) - model.task.own_unit(target))
@@ -82,19 +84,18 @@ def worst_slices(model: Model, X: Any, y: Any, *, most: int = 10) -> list[Slice]
         one, other = losses[chosen], losses[~chosen]
         if min(len(one), len(other)) < FEWEST_ROWS:
             continue
-        both_constant = one.std() == other.std() == 0
-        p = (
-            float(one.mean() <= other.mean())
-            if both_constant
-            else float(stats.ttest_ind(one, other, equal_var=False, alternative="greater").pvalue)
-        )
-        mean = float(one.mean())
+        mean, other_mean = float(one.mean()), float(other.mean())
+        if one.std() == other.std() == 0:
+            p = float(mean <= other_mean)
+        else:
+            with warnings.catch_warnings(action="ignore"):  # of a group in which all losses are the same
+                p = float(stats.ttest_ind(one, other, equal_var=False, alternative="greater").pvalue)
         if isinstance(model.task, Binary | Multiclass):
-            low, high = map(float, wilson_interval(one.sum(), len(one)))
+            low, high = wilson_interval(one.sum(), len(one))
         else:
             half = 1.96 * float(one.std(ddof=1)) / len(one) ** 0.5
             low, high = mean - half, mean + half
-        found.append(Slice(name, group, len(one), mean, float(other.mean()), low, high, p))
+        found.append(Slice(name, group, len(one), mean, other_mean, low, high, p))
     return Records([one for one in _corrected(found) if one.p <= LARGEST_P][:most])
 
 
@@ -112,16 +113,14 @@ Group: TypeAlias = tuple[str, str, NDArray[np.bool_]]
 
 
 def groups_of(model: Model, X: Any, *, predicted: Array | None = None, bins: int = BINS) -> Iterator[Group]:
-    """Yield the groups of rows X by each column of numbers or categories, and first by what was `predicted` (N,), if given."""
+    """Yield the groups of the rows of X by each column of numbers or categories; first by the predictions (N,), if they are given."""
     if predicted is not None:
         yield from _bins("prediction", predicted, bins)
     for name, column in column_values(model, X):
         if isinstance(column, CategoryValues):
-            labels, codes = column.labels, column.codes
-            counts = np.bincount(codes[codes >= 0], minlength=len(labels))
-            for code in np.argsort(-counts, kind="stable")[:MOST_LEVELS].tolist():
-                yield name, labels[code], codes == code
-            yield name, "(missing)", codes < 0
+            for code in column.frequent(MOST_LEVELS):
+                yield name, column.labels[code], column.codes == code
+            yield name, "(missing)", column.codes < 0
         elif not column.dates:
             yield from _bins(name, column.values, bins)
 

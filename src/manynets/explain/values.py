@@ -55,6 +55,11 @@ class CategoryValues:
     labels: list[str]
     codes: NDArray[np.int64]
 
+    def frequent(self, most: int) -> list[int]:
+        """Return the numbers of the most frequent labels, the most frequent first."""
+        counts = np.bincount(self.codes[self.codes >= 0], minlength=len(self.labels))
+        return np.argsort(-counts, kind="stable")[:most].tolist()
+
 
 def column_values(model: Model, X: Any) -> Iterator[tuple[str, NumberValues | CategoryValues]]:
     """Yield name and values of each column of rows X, a frame or (N, D), except text of many words."""

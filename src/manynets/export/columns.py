@@ -54,6 +54,12 @@ def encoded(graph: Graph, encoder: TableEncoder) -> str:
     """Add an input for each column, and return the matrix (N, D), float32, of `TableEncoder.transform`."""
     refuse_text(encoder, "ONNX")
     if encoder.positional:
+        others = [column.name for column in encoder.columns if not isinstance(column, NumericColumn)]
+        if others:
+            raise OptionError(
+                f"column {others[0]!r} of the array holds categories, and an ONNX graph that takes an array takes numbers only;"
+                " train on a frame, or use to_python"
+            )
         matrix = graph.input("X", np.float64, "the columns, in the order of training", encoder.array_width)
         inputs = {column.name: graph.take(matrix, [int(column.name[1:])]) for column in encoder.columns}
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import ArrayLike
 
 from manynets.errors import DataError, OptionError, one_of
+from manynets.modelfile import check_target
 from manynets.plots.canvas import DRAWING, close, figure_of, new_axes, plain, show_legend, two_columns
 from manynets.plots.field import Extent, area_of, classes_of, frame, paint_regions, scatter_classes, target_of
 
@@ -57,7 +59,8 @@ def animate_regions(
     rows = two_columns(X)
     labels, codes = classes_of(target_of(rows, y), classes)
     area = area_of(rows, extent)
-    if fps <= 0:
+    check_target(target)
+    if not 0 < fps < math.inf:
         raise OptionError(f"fps is {fps}, but must be positive")
     ax = new_axes(None, size=(6.4, 4.8))
     writer = _writer(kind, fps)

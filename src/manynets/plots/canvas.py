@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from manynets.display import is_number, shortened
 from manynets.errors import DataError, OptionError, one_of
 from manynets.modelfile import replacing
 
@@ -38,6 +39,9 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 SEQUENTIAL = "viridis"  # perceptually uniform, also for the colour-blind: N. Smith and S. van der Walt, matplotlib 2.0, 2015
 DIVERGING = "RdBu_r"  # red and blue, not red and green: ColorBrewer, C. Brewer
 
+TURNED: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
+"""Options of names below an axis that do not fit side by side."""
+MOST_BELOW = 10  # entries of a legend beneath the axes
 BELOW = 36
 """Points between the axes and a legend beneath them, for the ticks and the name of the axis."""
 
@@ -173,11 +177,6 @@ def number(value: object) -> str:
     return str(int(exact)) if exact.is_integer() and abs(exact) < 1e6 else f"{exact:.4g}"
 
 
-def is_number(value: object) -> bool:
-    """Return whether a value is a single number; True and False are not."""
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-
-
 def write_title(ax: Axes, title: object, *, above: float = 0.0) -> None:
     """Set the title: its first line, and the lines after it small beneath it; both are wrapped to the width of the axes.
 
@@ -209,9 +208,15 @@ def write_suptitle(figure: Figure, title: str) -> None:
         figure.supxlabel("\n".join(textwrap.wrap(plain(" ".join(rest)), max(width, 16))), fontsize="small", alpha=0.75)
 
 
+def size_in_points(ax: Axes) -> tuple[float, float]:
+    """Return width and height of the axes, in the unit of font sizes."""
+    box = ax.get_window_extent()
+    return box.width * 72 / ax.figure.dpi, box.height * 72 / ax.figure.dpi
+
+
 def _wrapped(ax: Axes, text: str, size: float) -> list[str]:
     """Return a text in lines as wide as the axes, for letters of so many points; breaks are at a "·" where there is one."""
-    width = max(int(ax.get_window_extent().width * 72 / ax.figure.dpi / (0.53 * size)), 16)
+    width = max(int(size_in_points(ax)[0] / (0.53 * size)), 16)
     lines = [""]
     for part in text.split(" · "):
         joined = f"{lines[-1]} · {part}" if lines[-1] else part
@@ -229,14 +234,14 @@ def hide_axis(ax: Axes) -> None:
     ax.spines[:].set_visible(False)
 
 
-def show_legend(ax: Axes, handles: Sequence[Artist] | None = None, *, title: str | None = None, most: int = 10) -> None:
+def show_legend(ax: Axes, handles: Sequence[Artist] | None = None, *, title: str | None = None) -> None:
     """Draw a legend below the axes, or beside them if it has many entries, so that it hides no data; draw nothing without entries."""
     from matplotlib.transforms import ScaledTranslation
 
     found = list(ax.get_legend_handles_labels()[0] if handles is None else handles)
     if not found:
         return
-    if len(found) <= most:
+    if len(found) <= MOST_BELOW:
         down = ScaledTranslation(0, -BELOW / 72, ax.figure.dpi_scale_trans)
         where: dict[str, Any] = {
             "loc": "upper center",
@@ -255,9 +260,8 @@ def _legend_columns(ax: Axes, labels: Sequence[str]) -> int:
     from matplotlib.font_manager import FontProperties
 
     letter = 0.6 * FontProperties(size="small").get_size_in_points()
-    room = ax.get_window_extent().width * 72 / ax.figure.dpi
     entry = letter * (max(map(len, labels)) + 6)  # with the handle and the gap
-    return max(1, min(len(labels), int(room / entry)))
+    return max(1, min(len(labels), int(size_in_points(ax)[0] / entry)))
 
 
 def separate_thousands(axis: Any, values: ArrayLike) -> None:
@@ -277,7 +281,9 @@ def numbers(values: ArrayLike, *, what: str, ndim: int | None = None, finite: bo
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
-        raise DataError(f"{what} must be numbers, but is {_glimpse(values)}; encode it first") from None
+        raise DataError(
+            f"{what} must be numbers, but is {shortened(' '.join(repr(values).split()), 60)}; encode it first"
+        ) from None
     if ndim is not None and array.ndim != ndim:
         raise DataError(f"{what} has shape {array.shape}, but must have {ndim} axes; reshape it")
     if array.size == 0:
@@ -287,12 +293,12 @@ def numbers(values: ArrayLike, *, what: str, ndim: int | None = None, finite: bo
     return array
 
 
-def two_columns(X: ArrayLike, *, what: str = "X") -> NDArray[np.float64]:
+def two_columns(X: ArrayLike) -> NDArray[np.float64]:
     """Return X (N, 2); raise DataError for any other number of columns."""
-    array = numbers(X, what=what, finite=True)
+    array = numbers(X, what="X", finite=True)
     if array.ndim != 2 or array.shape[1] != 2:
         have = f"{array.shape[1]} columns" if array.ndim == 2 else f"shape {array.shape}"
-        raise DataError(f"{what} has {have}, but this picture needs exactly 2 columns; choose two, or project it onto two first")
+        raise DataError(f"X has {have}, but this picture needs exactly 2 columns; choose two, or project it onto two first")
     return array
 
 
@@ -308,11 +314,6 @@ def names_of(names: Iterable[object] | None, count: int, *, what: str) -> list[s
     if len(texts) != count:
         raise DataError(f"{what} holds {len(texts)} names, but {count} are needed")
     return texts
-
-
-def _glimpse(values: object) -> str:
-    text = " ".join(repr(values).split())
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 # --- saving -----------------------------------------------------------------------------------------------------------

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from manynets.errors import DataError
-from manynets.plots.canvas import colour, names_of, plain, same_length, separate_thousands, several_axes, show_legend
+from manynets.plots.canvas import (
+    PALETTE,
+    Array,
+    colour,
+    names_of,
+    plain,
+    same_length,
+    separate_thousands,
+    several_axes,
+    show_legend,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Array = NDArray[Any]
-MOST_CLASSES = 7
-"""As many as the palette has colours."""
 LEAST_SEPARATED = 10_000
 """From here on the ticks of numbers have separators: 1990 may be a year."""
 
@@ -48,19 +55,20 @@ def column_distributions(
     columns = {name: np.asarray(column) for name, column in values.items()}
     codes = np.zeros(len(next(iter(columns.values()))), dtype=np.int64) if classes is None else np.asarray(classes).astype(np.int64)
     count = int(codes.max(initial=0)) + 1
-    if count > MOST_CLASSES:
+    if count > len(PALETTE):
         codes, count, class_names = np.zeros_like(codes), 1, None
     axes = several_axes(ax, len(columns))
     for one, (name, column) in zip(axes, columns.items(), strict=True):
         same_length(codes, column, what=f"classes and values[{name!r}]")
-        missing = np.array([value is None or value != value for value in column.tolist()])
+        missing = np.array([value is None or value != value for value in column.tolist()], dtype=bool)
         present, own = column[~missing], codes[~missing]
         title = plain(name, longest=28)
-        share = f"{missing.mean():.0%}" if missing.mean() >= 0.01 else "<1%"
-        one.set_title(f"{title} ({share} missing)" if missing.any() else title, fontsize="medium")
+        if missing.any():
+            title += f" ({missing.mean():.0%} missing)" if missing.mean() >= 0.01 else " (<1% missing)"
+        one.set_title(title, fontsize="medium")
         if not len(present):
             one.set_yticks([])
-        elif column.dtype.kind in "biuf":
+        elif column.dtype.kind in "biuf" and np.isfinite(present).any():
             _histogram(one, present.astype(np.float64), own, count, bins)
         else:
             _bars(one, present, own, count, levels)
@@ -73,12 +81,13 @@ def column_distributions(
 
 
 def _histogram(ax: Axes, values: NDArray[np.float64], codes: Array, count: int, bins: int) -> None:
-    low, high = (float(q) for q in np.quantile(values, [0.005, 0.995]))
-    different = np.unique(values)
+    finite = values[np.isfinite(values)]
+    low, high = (float(q) for q in np.quantile(finite, [0.005, 0.995]))
+    different = np.unique(finite)
     if len(different) <= bins and bool(np.all(different == np.floor(different))) and different[-1] - different[0] <= 2 * bins:
         edges = np.arange(different[0] - 0.5, different[-1] + 1.0)  # a bar for each whole number
     else:
-        low, high = (low, high) if low < high else (float(values.min()), float(values.max()))
+        low, high = (low, high) if low < high else (float(finite.min()), float(finite.max()))
         edges = np.linspace(low, high, bins + 1) if low < high else np.array([low - 0.5, low + 0.5])
     inside = np.clip(values, edges[0], edges[-1])
     bottom = np.zeros(len(edges) - 1)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from manynets.display import counted, epoch_text
-from manynets.errors import DataError
+from manynets.errors import DataError, one_of
 from manynets.plots.canvas import (
     PALETTE,
     SEQUENTIAL,
@@ -18,7 +18,6 @@ from manynets.plots.canvas import (
     colour,
     ink,
     line_map,
-    names_of,
     new_axes,
     numbers,
     plain,
@@ -32,6 +31,7 @@ from manynets.plots.canvas import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MOST_TICKS = 10  # where each value has one
 _ROLE = re.compile(r"^(train|training|validation|valid|val|test)(?=$|[ _\-])[ _\-]*", re.IGNORECASE)
 
 
@@ -79,7 +79,8 @@ def history(
             label=plain(name, longest=40),
         )
     for name, widths in (spread or {}).items():
-        middle, width = drawn[name], numbers(widths, what=f"spread[{name!r}]", ndim=1)
+        middle = drawn[one_of(name, drawn, what="the curve of a spread")]
+        width = numbers(widths, what=f"spread[{name!r}]", ndim=1)
         same_length(at, width, what=f"epochs and spread[{name!r}]")
         known = np.isfinite(middle) & np.isfinite(width)
         area = (at[known], (middle - width)[known], (middle + width)[known])
@@ -90,7 +91,7 @@ def history(
         ax.set_yscale("log", nonpositive="mask")
     ax.set_xlabel("epoch")
     ax.set_ylabel(plain(ylabel))
-    whole_epochs(ax, at)
+    whole_ticks(ax, at)
     separate_thousands(ax.yaxis, np.concatenate(list(drawn.values())))
     write_title(ax, title)
     show_legend(ax)
@@ -106,14 +107,14 @@ def _mark_best(ax: Axes, best: float | tuple[float, float]) -> None:
         ax.axvspan(first, last, color=ink(ax), alpha=0.1, linewidth=0, label=text)
 
 
-def whole_epochs(ax: Axes, at: Array) -> None:
-    """Put the ticks of the epoch axis at whole epochs, unless the epochs (E,) are all within one or two."""
+def whole_ticks(ax: Axes, at: Array) -> None:
+    """Put the ticks of the x axis, such as epochs, at whole numbers, unless its values (E,) are all within one or two."""
     from matplotlib.ticker import MaxNLocator
 
-    epochs = np.unique(at)
-    if epochs.size <= 10 and (epochs == np.round(epochs)).all():
-        ax.set_xticks(epochs)
-    elif np.ptp(epochs) >= 2:
+    different = np.unique(at)
+    if different.size <= MOST_TICKS and (different == np.round(different)).all():
+        ax.set_xticks(different)
+    elif np.ptp(different) >= 2:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
 
 
@@ -194,7 +195,7 @@ def learning_curves(
     limits = (low - margin, high + margin)
     ax.set_ylim(*(10 ** np.array(limits) if ax.get_yscale() == "log" else limits))
     ax.set_xlim(*((0.5, 1.5) if longest == 1 else (1, longest)))
-    whole_epochs(ax, np.arange(1, longest + 1))
+    whole_ticks(ax, np.arange(1, longest + 1))
     ax.set_xlabel(plain(xlabel))
     ax.set_ylabel(plain(ylabel))
     if len(drawn) > 1:
@@ -280,7 +281,7 @@ def _density(ax: Axes, at: Array, parts: list[NDArray[np.float64]], bins: int) -
     medians = np.array([np.median(part) if part.size else np.nan for part in parts])
     ax.plot(at, medians, color=PALETTE[1], linewidth=1.5, marker="o" if at.size == 1 else None, label="median")
     ax.set_ylim(low, high)
-    whole_epochs(ax, at)
+    whole_ticks(ax, at)
 
 
 def activations(
@@ -304,8 +305,7 @@ def activations(
         raise DataError("curves is empty; give at least one name with its function and derivative")
     axes = several_axes(ax, len(curves))
     x = np.linspace(*extent, 401)
-    for one, name in zip(axes, names_of(curves, len(curves), what="curves"), strict=True):
-        function, derivative = curves[name]
+    for one, (name, (function, derivative)) in zip(axes, curves.items(), strict=True):
         one.axhline(0, color=ink(one), linewidth=0.6, alpha=0.4)
         one.axvline(0, color=ink(one), linewidth=0.6, alpha=0.4)
         one.plot(x, numbers(function(x), what=name, ndim=1), color=PALETTE[0], linewidth=2, label="f(x)")

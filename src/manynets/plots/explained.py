@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from manynets.errors import OptionError
-from manynets.plots.canvas import PALETTE, SEQUENTIAL, ink, new_axes, plain, separate_thousands, write_title
+from manynets.plots.canvas import PALETTE, SEQUENTIAL, TURNED, ink, new_axes, plain, separate_thousands, size_in_points, write_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +75,5 @@ def _name_values(ax: Axes, axis: Any, texts: list[str]) -> None:
     """Write the values along an axis of which each has one step; of many every other, and so on."""
     step = -(-len(texts) // MOST_NAMES)
     shown = [plain(text, longest=20) for text in texts[::step]]
-    room = ax.get_window_extent().width / len(texts) * step * 72 / ax.figure.dpi  # points per name
-    turned = axis is ax.xaxis and 8 * max(map(len, shown)) > room
-    words: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if turned else {}
-    axis.set_ticks(range(0, len(texts), step), shown, **words)
+    turned = axis is ax.xaxis and 8 * max(map(len, shown)) > size_in_points(ax)[0] / len(texts) * step
+    axis.set_ticks(range(0, len(texts), step), shown, **(TURNED if turned else {}))

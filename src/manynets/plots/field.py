@@ -31,10 +31,10 @@ def grid_points(extent: Extent, *, resolution: int = 200) -> NDArray[np.float64]
     return np.column_stack([xx.ravel(), yy.ravel()])
 
 
-def around(rows: NDArray[np.float64], *, margin: float = 0.1) -> Extent:
+def around(rows: NDArray[np.float64]) -> Extent:
     """Return the extent (left, right, bottom, top) of rows (N, 2) with a margin of a tenth, or 0.5 if they do not vary."""
     low, high = rows.min(axis=0), rows.max(axis=0)
-    pad = np.where(high > low, margin * (high - low), 0.5)
+    pad = np.where(high > low, 0.1 * (high - low), 0.5)
     (left, bottom), (right, top) = low - pad, high + pad
     return float(left), float(right), float(bottom), float(top)
 
@@ -88,7 +88,12 @@ def _probabilities(prediction: ArrayLike, classes: list[Any]) -> NDArray[np.floa
 
 def classes_of(y: Array, classes: Sequence[Any] | None = None, *, what: str = "y") -> tuple[list[Any], NDArray[np.intp]]:
     """Return the class labels and the code of each row; y holds labels, or codes if not all of it are labels."""
-    labels = list(np.unique(y).tolist() if classes is None else np.asarray(classes).tolist())
+    try:
+        labels = list(np.unique(y).tolist() if classes is None else np.asarray(classes).tolist())
+    except TypeError as error:
+        raise DataError(
+            f"{what} holds labels of several types, which have no order ({error}); give `classes` with all labels"
+        ) from None
     return labels, _codes(y, labels, what=what)
 
 

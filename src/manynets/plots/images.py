@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from manynets.errors import DataError, OptionError
+from manynets.errors import DataError, OptionError, check_count
 from manynets.plots.canvas import (
     DIVERGING,
     PALETTE,
@@ -20,6 +20,7 @@ from manynets.plots.canvas import (
     plain,
     readable_on,
     same_length,
+    size_in_points,
     write_title,
 )
 
@@ -46,6 +47,7 @@ def first_layer(
     >>> type(ax).__name__
     'Axes'
     """
+    check_count(most, what="most")
     matrix = numbers(weights, what="weights", ndim=2, finite=True)
     tiles = _as_images(matrix[:most], image_shape, what="weights")
     if tiles.ndim == 4:
@@ -87,9 +89,8 @@ def image_values(image: ArrayLike, *, decimals: int = 2, most: int = 40, title: 
     ax = new_axes(ax, size=(max(cell * width, 2.5) + 0.3, max(cell * height, 2.5) + 0.6))
     shown = ax.imshow(pixels, cmap="gray", interpolation="nearest")
     light = readable_on(shown.to_rgba(pixels))
-    box = ax.get_window_extent()
-    points = min(box.width / width, box.height / height) * 72 / ax.figure.dpi
-    size = float(np.clip(points * 0.9 / (0.64 * max(longest, 2)), 2, 12))
+    across, down = size_in_points(ax)
+    size = float(np.clip(min(across / width, down / height) * 0.9 / (0.64 * max(longest, 2)), 2, 12))
     for i, row in enumerate(texts):
         for j, text in enumerate(row):
             ax.text(j, i, text, ha="center", va="center", fontsize=size, color="white" if light[i, j] else "black")
@@ -143,8 +144,8 @@ def image_grid(
     hide_axis(ax)
     write_title(ax, title)
     if named:
-        box = ax.get_window_extent()
-        tile = wide * min(box.width / mosaic.shape[1], box.height / mosaic.shape[0]) * 72 / ax.figure.dpi  # in points
+        width, height = size_in_points(ax)
+        tile = wide * min(width / mosaic.shape[1], height / mosaic.shape[0])
         texts = [_mark(titles, right, k) for k in range(len(stack))]
         size = float(np.clip(tile / (0.6 * max(map(len, texts))), min(7.0, tile / 5), 10))
         fits = max(int(tile / (0.56 * size)), 3)

@@ -8,6 +8,7 @@ import numpy as np
 
 from manynets.display import networks_text
 from manynets.errors import DataError
+from manynets.model_tools import best_epochs
 from manynets.plots.canvas import Array, panels, write_suptitle
 from manynets.plots.curves import history
 from manynets.plots.scores import confusion, predicted_against_true
@@ -15,8 +16,6 @@ from manynets.training.events import squared_share
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_TITLES = {"r2": "R²"}
 
 
 def history_panels(model: Any, *, subtitle: str, unit: str | None = None) -> Array:
@@ -28,32 +27,28 @@ def history_panels(model: Any, *, subtitle: str, unit: str | None = None) -> Arr
     if not past.get("epoch"):
         raise DataError("the model has no history: it was not trained for a single step")
     axes = panels(1, 2).ravel()
-    best = model.info.get("best", -1)
-    chosen = [past["epoch"][entry] for entry in (best if isinstance(best, list) else [best]) if 0 <= entry < len(past["epoch"])]
+    best = best_epochs(past, model.info)
     squared = squared_share(model.task, model.recipe)
     for ax, name in zip(axes, ("loss", metric), strict=True):
-        shown = "RMSE" if name == "loss" and squared else name
+        root = name == "loss" and squared > 0
+        shown = "RMSE" if root else "R²" if name == "r2" else name
         curves, spread = {}, {}
         for part, column in (("train", name), ("validation", f"val_{name}")):
             if column not in past:
                 continue
-            curve = np.asarray(past[column], dtype=np.float64)
-            width = np.asarray(past[f"{column}_std"], dtype=np.float64) if f"{column}_std" in past else None
-            if shown == "RMSE":
-                curve = np.sqrt(squared * curve)
+            label, curve = f"{part} {shown}", np.asarray(past[column], dtype=np.float64)
+            curves[label] = np.sqrt(squared * curve) if root else curve
+            if f"{column}_std" in past:
+                width = np.asarray(past[f"{column}_std"], dtype=np.float64)
                 with np.errstate(divide="ignore", invalid="ignore"):
-                    width = None if width is None else squared * width / (2.0 * curve)  # the slope of the root
-            curves[f"{part} {_TITLES.get(shown, shown)}"] = curve
-            if width is not None:
-                spread[f"{part} {_TITLES.get(shown, shown)}"] = width
-        validated = f"val_{name}" in past and chosen
+                    spread[label] = squared * width / (2.0 * curves[label]) if root else width  # the slope of the root
         history(
             past["epoch"],
             curves,
-            ylabel=f"RMSE ({unit})" if unit and shown == "RMSE" else _TITLES.get(shown, shown),
-            best_epoch=(min(chosen), max(chosen)) if validated else None,
+            ylabel=f"RMSE ({unit})" if unit and root else shown,
+            best_epoch=(min(best), max(best)) if best and f"val_{name}" in past else None,
             spread=spread,
-            title=_TITLES.get(shown, shown if shown == "RMSE" else shown.capitalize()),
+            title=shown[:1].upper() + shown[1:],
             ax=ax,
         )
     count, linear = model.size, model.info.get("linear", 0)

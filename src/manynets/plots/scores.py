@@ -13,6 +13,7 @@ from manynets.display import counted, number_text
 from manynets.errors import DataError, one_of
 from manynets.plots.canvas import (
     PALETTE,
+    TURNED,
     colour,
     fading_map,
     ink,
@@ -24,6 +25,7 @@ from manynets.plots.canvas import (
     readable_on,
     same_length,
     separate_thousands,
+    size_in_points,
     write_title,
 )
 from manynets.plots.field import classes_of, six_ticks
@@ -81,9 +83,9 @@ def confusion(
     _write_cells(ax, values, readable_on(shown.to_rgba(values)))
     small = "medium" if size <= 30 else "small"
     step = max(size // 40, 1)  # with more than eighty classes there is room for every other name only
-    room = ax.get_window_extent().width / size * step * 72 / ax.figure.dpi  # points per name
-    turned = 6.5 * max(map(len, texts)) > room
-    ax.set_xticks(range(0, size, step), texts[::step], fontsize=small, **(_TURNED[size > 12] if turned else {}))
+    turned = 6.5 * max(map(len, texts)) > size_in_points(ax)[0] / size * step
+    words = {} if not turned else TURNED if size <= 12 else {"rotation": 90}
+    ax.set_xticks(range(0, size, step), texts[::step], fontsize=small, **words)
     ax.set_yticks(range(0, size, step), texts[::step], fontsize=small)
     ax.set_xlabel("predicted")
     ax.set_ylabel("true")
@@ -91,7 +93,6 @@ def confusion(
     return ax
 
 
-_TURNED: dict[bool, dict[str, Any]] = {True: {"rotation": 90}, False: {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}}
 _SHARE = {"true": "the true class", "predicted": "the predicted class", "all": "all rows"}
 
 
@@ -101,8 +102,7 @@ def _write_cells(ax: Axes, values: NDArray[np.float64], light: NDArray[np.bool_]
     size = len(values)
     texts = [[f"{value:.0f}" if whole or size > 12 else f"{value:.1f}" if value else "0" for value in row] for row in values]
     longest = max(len(text) for row in texts for text in row)
-    box = ax.get_window_extent()
-    cell = 0.9 * min(box.width, box.height) / size * 72 / ax.figure.dpi
+    cell = 0.9 * min(size_in_points(ax)) / size
     points = min(cell / (0.64 * max(longest, 2)), 0.7 * cell, 11.0)
     if points < 3:
         return
@@ -230,7 +230,8 @@ def roc(
     for code, column in [(1, table[:, -1])] if two else list(enumerate(table.T)):
         hits = codes == code
         if hits.any() and not hits.all():
-            found.append((labels[code], *roc_curve(hits, column), roc_auc(hits, column), code))
+            false, true = roc_curve(hits, column)
+            found.append((labels[code], false, true, float(np.trapezoid(true, false)), code))
     if not found:
         raise DataError("all rows are of one class; a ROC curve needs rows of two")
     ax = new_axes(ax, size=(5.4, 5.0))

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from manynets.display import counted
+from manynets.display import counted, is_number
 from manynets.errors import DataError
 from manynets.plots.canvas import (
     PALETTE,
     hide_axis,
     ink,
-    is_number,
     line_map,
     new_axes,
     number,
@@ -26,6 +25,7 @@ from manynets.plots.canvas import (
     show_legend,
     write_title,
 )
+from manynets.plots.curves import MOST_TICKS, whole_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +45,7 @@ def score_over(
 ) -> Axes:
     """Draw scores (N,) over the values (N,) of one hyperparameter, and with `means` the mean score of each value.
 
-    Values that are not all numbers (names, layer sizes, None) are categories, in their order of appearance. `log` makes the axis
+    Values that are not all finite numbers (names, layer sizes, None) are categories, in their order of appearance. `log` makes the axis
     logarithmic, with a position for zero. Scores that are not finite are left out and counted in the legend. noun: what a score is of, for the
     legend.
 
@@ -54,14 +54,14 @@ def score_over(
     >>> ax.get_xlabel()
     'learning rate'
     """
-    all_scores = numbers(scores, what="scores", ndim=1)
+    y = numbers(scores, what="scores", ndim=1)
     given = list(values)
-    same_length(given, all_scores, what="values and scores")
-    keep = np.isfinite(all_scores)
+    same_length(given, y, what="values and scores")
+    keep = np.isfinite(y)
     if not keep.any():
-        raise DataError(f"none of the {len(all_scores)} scores is finite; there is nothing to draw")
+        raise DataError(f"none of the {len(y)} scores is finite; there is nothing to draw")
     ax = new_axes(ax)
-    if all(is_number(value) for value in given):
+    if all(is_number(value) and np.isfinite(value) for value in given):
         x = np.array(given, dtype=np.float64)
         if not log:
             _whole_ticks(ax, x)
@@ -81,7 +81,6 @@ def score_over(
             ha="right" if turned else "center",
         )
         ax.set_xlim(-0.5, len(levels) - 0.5)
-    y = all_scores
     distinct = np.unique(x[keep])
     averages = [float(y[keep & (x == value)].mean()) for value in distinct]
     alpha = float(np.clip((100 / keep.sum()) ** 0.5, 0.2, 0.9))
@@ -100,16 +99,12 @@ def score_over(
 
 def _whole_ticks(ax: Axes, x: NDArray[np.float64]) -> None:
     """Put the ticks of an axis of whole numbers, such as seeds, at whole numbers."""
-    from matplotlib.ticker import MaxNLocator
-
     different = np.unique(x)
-    if (different != np.round(different)).any():
-        return
-    if len(different) <= 10:
-        ax.set_xticks(different, [number(value) for value in different])
-    else:
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    separate_thousands(ax.xaxis, x)
+    if (different == np.round(different)).all():
+        whole_ticks(ax, different)
+        if len(different) <= MOST_TICKS:
+            ax.set_xticks(different, [number(value) for value in different])
+        separate_thousands(ax.xaxis, x)
 
 
 def parallel_coordinates(
@@ -145,9 +140,9 @@ def parallel_coordinates(
     if len(table) > 1:
         names = [name for name in names if len({_exact(row.get(name)) for row in table}) > 1]
     scales = [_scale([row.get(name) for row in table]) for name in names]
-    heights, ticks = _scale(scores[known].tolist())
-    scales.append((np.full(len(table), np.nan), ticks))
-    scales[-1][0][known] = heights
+    heights = np.full(len(table), np.nan)
+    heights[known], ticks = _scale(scores[known].tolist())
+    scales.append((heights, ticks))
     positions = np.column_stack([scale[0] for scale in scales])  # (rows, scales), heights in 0..1
     ax = new_axes(ax, size=(float(np.clip(1.7 * len(scales) + 1, 4.5, 18)), 4.8))
     from matplotlib.collections import LineCollection

@@ -14,6 +14,7 @@ from manynets.metrics import points_along
 from manynets.report.curves import ClassCurves
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#888888"
+DASHED: dict[str, Any] = {"color": GREY, "strokeDash": [4, 4]}
 WIDTH = 560
 MOST_BARS, MOST_OUTPUTS, MOST_MARKS = 25, 6, 10
 MOST_POINTS = 150
@@ -42,7 +43,7 @@ def data_of(**columns: Sequence[Any]) -> Any:
 
 
 def rounded(values: Any) -> list[Any]:
-    """Return numbers with six digits, None for what is not finite."""
+    """Return numbers with six digits; those that are not finite are None."""
     return [None if not np.isfinite(value) else float(f"{value:.6g}") for value in np.asarray(values, dtype=np.float64).ravel()]
 
 
@@ -60,12 +61,12 @@ def number_axis(values: Any, **options: Any) -> Any:
 
 
 def moment_axis(moments: Sequence[str]) -> Any:
-    """Return the axis of moments, of times of day without a date."""
+    """Return the axis of moments; times of day have no date."""
     return require_report().Axis(labelOverlap=True, **({"format": TIME} if are_times(moments) else {}))
 
 
 def moment_tooltip(moments: Sequence[str]) -> Any:
-    """Return what the pointer shows of moments, of times of day without a date."""
+    """Return what is shown of moments under the pointer; times of day have no date."""
     return require_report().Tooltip("value:T", **({"format": TIME} if are_times(moments) else {}))
 
 
@@ -88,17 +89,16 @@ def history_chart(history: Mapping[str, Sequence[float]], best: Sequence[float],
     """
     alt = require_report()
     epochs = list(history.get("epoch", []))
-    names = {"loss": "training", "val_loss": "validation"}
-    parts = [
-        (epoch, names[name], np.sqrt(squared * value) if squared else value)
-        for name in names
-        if name in history
-        for epoch, value in zip(epochs, history[name], strict=True)
-    ]
-    if not parts:
+    curves = {part: history[name] for part, name in (("training", "loss"), ("validation", "val_loss")) if name in history}
+    if not epochs or not curves:
         return None
-    epoch, part, value = zip(*parts, strict=True)
-    lines = alt.Chart(data_of(epoch=rounded(epoch), part=part, loss=rounded(value))).mark_line(point=len(epochs) < 40)
+    values = np.array(list(curves.values()))
+    data = data_of(
+        epoch=rounded(epochs) * len(curves),
+        part=np.repeat(list(curves), len(epochs)).tolist(),
+        loss=rounded(np.sqrt(squared * values) if squared else values),
+    )
+    lines = alt.Chart(data).mark_line(point=len(epochs) < 40)
     lines = lines.encode(
         x=alt.X("epoch:Q", title="Epoch"),
         y=alt.Y("loss:Q", title="RMSE" if squared else "Loss", scale=alt.Scale(zero=False)),
@@ -106,8 +106,7 @@ def history_chart(history: Mapping[str, Sequence[float]], best: Sequence[float],
         tooltip=["part:N", "epoch:Q", "loss:Q"],
     )
     if best:
-        rule = alt.Chart(data_of(epoch=rounded(sorted(set(best))))).mark_rule(strokeDash=[4, 4], color=GREY).encode(x="epoch:Q")
-        lines = lines + rule
+        lines += alt.Chart(data_of(epoch=rounded(sorted(set(best))))).mark_rule(**DASHED).encode(x="epoch:Q")
     return sized(lines, height=260)
 
 
@@ -134,7 +133,7 @@ def importance_chart(importance: Importance) -> Chart:
 
 
 def dependence_chart(found: Dependence) -> Chart:
-    """Return the mean prediction over the values of a column; of classes their probabilities, at most of those six that change most."""
+    """Return the mean prediction over the values of a column; for classes the probabilities of at most six, those that change most."""
     alt, found = require_report(), found.gathered()
     means, outputs = found.by_output(), list(found.outputs[1:] if found.two_classes else found.outputs)
     means = means[:, -len(outputs) :]
@@ -169,13 +168,10 @@ def pair_chart(found: Dependence) -> Chart:
     """Return the mean prediction over the values of two columns as a heat map; of classes the probability of `Dependence.shown`."""
     alt = require_report()
     (across, down), means = found.texts(), found.by_output()[..., found.shown].T
-    cells = [
-        (one, other, mean) for one, line in zip(down, means, strict=True) for other, mean in zip(across, rounded(line), strict=True)
-    ]
-    one, other, mean = zip(*cells, strict=True)
+    data = data_of(one=np.repeat(down, len(across)).tolist(), other=across * len(down), mean=rounded(means))
     horizontal, vertical = found.columns
     what = found.what.capitalize() + ("" if found.outputs == ("prediction",) else f" of {found.outputs[found.shown]}")
-    chart = alt.Chart(data_of(one=one, other=other, mean=mean)).mark_rect()
+    chart = alt.Chart(data).mark_rect()
     chart = chart.encode(
         x=alt.X("other:O", title=horizontal, sort=across, axis=category_axis(across)),
         y=alt.Y(
@@ -202,18 +198,25 @@ def reliability_chart(found: Calibration) -> Chart:
         size=alt.Size("rows:Q", title="Rows", legend=alt.Legend(columns=6, tickCount=4)),
         tooltip=["probability:Q", "right:Q", "rows:Q"],
     )
-    line = alt.Chart(data_of(probability=[0, 1], right=[0, 1])).mark_line(color=GREY, strokeDash=[4, 4])
-    return sized(line.encode(x="probability:Q", y="right:Q") + points, height=300)
+    return sized(diagonal("probability", "right") + points, height=300)
+
+
+def diagonal(x: str, y: str, ends: Sequence[float] = (0, 1)) -> Any:
+    """Return the dashed line on which two columns are equal."""
+    return require_report().Chart(data_of(**{x: ends, y: ends})).mark_line(**DASHED).encode(x=f"{x}:Q", y=f"{y}:Q")
 
 
 def confusion_chart(matrix: Sequence[Sequence[int]], classes: Sequence[Any]) -> Chart:
     """Return true against predicted classes."""
     alt = require_report()
     names = [str(name) for name in classes]
-    cells = [(true, predicted, int(matrix[i][j])) for i, true in enumerate(names) for j, predicted in enumerate(names)]
-    true, predicted, rows = zip(*cells, strict=True)
-    share = [count / max(1, sum(matrix[names.index(one)])) for one, count in zip(true, rows, strict=True)]
-    data = data_of(true=true, predicted=predicted, rows=rows, share=rounded(share))
+    counts = np.asarray(matrix)
+    data = data_of(
+        true=np.repeat(names, len(names)).tolist(),
+        predicted=names * len(names),
+        rows=counts.ravel().tolist(),
+        share=rounded(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)),
+    )
     base = alt.Chart(data).encode(
         x=alt.X("predicted:N", title="Predicted", sort=None, axis=category_axis(names)),
         y=alt.Y("true:N", title="True", sort=None, axis=alt.Axis(labelLimit=LONGEST_LABEL, labelOverlap=True)),
@@ -229,29 +232,22 @@ def confusion_chart(matrix: Sequence[Sequence[int]], classes: Sequence[Any]) -> 
 
 def roc_chart(found: Mapping[str, ClassCurves]) -> Chart:
     """Return true over false positive rates of classes, by their names."""
-    return _curves_chart(
-        {
-            name: (curves.false, curves.true, points_along(curves.false + curves.true, most=MOST_POINTS))
-            for name, curves in found.items()
-        },
-        titles=("False positive rate", "True positive rate"),
-        diagonal=True,
-    )
+    lines = {name: (one.false, one.true, one.false + one.true) for name, one in found.items()}
+    return sized(diagonal("x", "y") + _curves(lines, ("False positive rate", "True positive rate")), height=260)
 
 
 def precision_chart(found: Mapping[str, ClassCurves]) -> Chart:
     """Return precision over recall of classes, by their names."""
-    return _curves_chart(
-        {name: (curves.true, curves.precision, points_along(curves.true, most=MOST_POINTS)) for name, curves in found.items()},
-        titles=("Recall", "Precision"),
-        diagonal=False,
-    )
+    lines = {name: (one.true, one.precision, one.true) for name, one in found.items()}
+    return sized(_curves(lines, ("Recall", "Precision")), height=260)
 
 
-def _curves_chart(lines: Mapping[str, tuple[Any, Any, Any]], *, titles: tuple[str, str], diagonal: bool) -> Chart:
+def _curves(lines: Mapping[str, tuple[Any, Any, Any]], titles: tuple[str, str]) -> Any:
+    """Return the curves of some names. lines: x, y, and values that increase along the curve."""
     alt = require_report()
     x, y, names, order = [], [], [], []
-    for name, (across, up, at) in lines.items():
+    for name, (across, up, along) in lines.items():
+        at = points_along(along, most=MOST_POINTS)
         x += rounded(across[at])
         y += rounded(up[at])
         names += [name] * len(at)
@@ -263,16 +259,10 @@ def _curves_chart(lines: Mapping[str, tuple[Any, Any, Any]], *, titles: tuple[st
         "order": alt.Order("order:Q"),
         "tooltip": [alt.Tooltip("name:N", title="class"), alt.Tooltip("x:Q", title=titles[0]), alt.Tooltip("y:Q", title=titles[1])],
     }
-    chart = alt.Chart(data_of(x=x, y=y, name=names, order=order))
+    mark: dict[str, Any] = {"color": BLUE}
     if len(lines) > 1:
-        encoding["color"] = alt.Color("name:N", title="Class", sort=list(lines), legend=_legend(list(lines)))
-        drawn = chart.mark_line().encode(**encoding)
-    else:
-        drawn = chart.mark_line(color=BLUE).encode(**encoding)
-    if diagonal:
-        line = alt.Chart(data_of(x=[0, 1], y=[0, 1])).mark_line(color=GREY, strokeDash=[4, 4])
-        drawn = line.encode(x="x:Q", y="y:Q") + drawn
-    return sized(drawn, height=260)
+        mark, encoding["color"] = {}, alt.Color("name:N", title="Class", sort=list(lines), legend=_legend(list(lines)))
+    return alt.Chart(data_of(x=x, y=y, name=names, order=order)).mark_line(**mark).encode(**encoding)
 
 
 def pixels_chart(importance: Importance, shape: Sequence[int]) -> Chart:

@@ -105,8 +105,7 @@ def _share(right: int, count: int) -> list[str]:
     """Return a share and its interval in words."""
     if not count:
         return ["", ""]
-    low, high = (float(limit) for limit in wilson_interval(right, count))
-    return [number_text(right / count), between(low, high)]
+    return [number_text(right / count), between(*wilson_interval(right, count))]
 
 
 def _labels(held_out: Any, names: Sequence[str]) -> Section:

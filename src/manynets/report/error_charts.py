@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from manynets.explain.values import CategoryValues
 from manynets.report.charts import (
     BLUE,
-    GREY,
+    DASHED,
     ORANGE,
     Chart,
     data_of,
+    diagonal,
     moment_axis,
     moment_tooltip,
     number_axis,
@@ -39,8 +41,7 @@ def predicted_chart(truth: Array, predicted: Array, target: str) -> Chart:
         y=alt.Y("predicted:Q", title=f"Predicted {target}", scale=alt.Scale(zero=False)),
         tooltip=["true:Q", "predicted:Q"],
     )
-    line = alt.Chart(data_of(true=[low, high], predicted=[low, high])).mark_line(color=GREY, strokeDash=[4, 4])
-    return sized(points + line.encode(x="true:Q", y="predicted:Q"), height=260)
+    return sized(points + diagonal("true", "predicted", (low, high)), height=260)
 
 
 def error_points_chart(values: Array, away: Array, title: str) -> Chart:
@@ -80,17 +81,15 @@ def error_by_number_chart(values: Array, away: Array, name: str, *, dates: bool 
     return sized(band + line + _zero(alt), height=180)
 
 
-def error_by_category_chart(labels: Sequence[str], codes: Array, away: Array) -> Chart | None:
+def error_by_category_chart(column: CategoryValues, away: Array) -> Chart | None:
     """Return the mean error, and the middle 80 % of the errors, of the most frequent categories; None for one alone."""
     alt = require_report()
-    counts = np.bincount(codes[codes >= 0], minlength=len(labels))
-    frequent = [code for code in np.argsort(-counts, kind="stable")[:MOST_LEVELS].tolist() if counts[code] >= FEWEST]
-    groups, shown = [codes == code for code in frequent], [labels[code] for code in frequent]
-    if int((codes < 0).sum()) >= FEWEST:
-        groups, shown = [*groups, codes < 0], [*shown, "(missing)"]
+    codes = [*column.frequent(MOST_LEVELS), -1]
+    groups = {code: chosen for code in codes if (chosen := column.codes == code).sum() >= FEWEST}
     if len(groups) < 2:
         return None
-    base = alt.Chart(_summary(shown, groups, away))
+    shown = ["(missing)" if code < 0 else column.labels[code] for code in groups]
+    base = alt.Chart(_summary(shown, list(groups.values()), away))
     y = alt.Y("value:N", sort=shown, title=None, axis=alt.Axis(labelLimit=110))
     bars = base.mark_bar(color=BLUE).encode(
         y=y, x=alt.X("error:Q", title="Error"), tooltip=["value:N", "error:Q", "low:Q", "high:Q", "rows:Q"]
@@ -111,4 +110,4 @@ def _summary(shown: Sequence[Any], groups: Sequence[Array], away: Array) -> Any:
 
 
 def _zero(alt: Any) -> Any:
-    return alt.Chart(data_of(error=[0])).mark_rule(color=GREY, strokeDash=[4, 4]).encode(y="error:Q")
+    return alt.Chart(data_of(error=[0])).mark_rule(**DASHED).encode(y="error:Q")

@@ -6,6 +6,7 @@ import numpy as np
 
 from manynets.display import number_text
 from manynets.errors import DataError, OptionError
+from manynets.explain.blocks import some_rows
 from manynets.explain.values import NumberValues, column_values
 from manynets.metrics import wilson_interval
 from manynets.report import error_charts
@@ -23,7 +24,7 @@ def numbers_section(given: ReportInput, rows: LabelledRows) -> Section:
     """Return the section on errors."""
     truth, predicted = _columns(rows.model.task, rows)
     names = _names(given, truth.shape[1])
-    shown = np.sort(np.random.default_rng(0).permutation(len(truth))[:MOST_POINTS])
+    shown = some_rows(len(truth), MOST_POINTS)
     parts: list[Part] = []
     for j, name in enumerate(names[:MOST_OUTPUTS]):
         away = truth[:, j] - predicted[:, j]
@@ -97,7 +98,7 @@ def _quantile_tables(rows: LabelledRows, truth: Array, names: list[str]) -> list
 
 def _percentage(count: int, rows: int) -> list[str]:
     """Return a share of the rows, and its interval, in percent."""
-    low, high = (float(limit) for limit in wilson_interval(count, rows))
+    low, high = wilson_interval(count, rows)
     return [f"{100 * count / rows:.1f} %", f"{100 * low:.1f} to {100 * high:.1f}"]
 
 
@@ -121,7 +122,7 @@ def _by_column(given: ReportInput, rows: LabelledRows, away: Array, target: str)
         if isinstance(column, NumberValues):
             chart = error_charts.error_by_number_chart(column.values, away, name, dates=column.dates)
         else:
-            chart = error_charts.error_by_category_chart(column.labels, column.codes, away)
+            chart = error_charts.error_by_category_chart(column, away)
         if chart is not None:
             figures.append(ReportFigure(f"Error of {target} over {name}", chart, small=True))
     words = " Over each column, the line or bar is the mean error, and the band or line holds 80 % of the errors; a mean away from 0 is a pattern that the model missed."

@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import functools
 import html
+import io
 import itertools
 import json
 import os
 import re
-import struct
-import zlib
 from importlib import resources
 from typing import Any
 
@@ -73,7 +72,7 @@ def _section(number: int, section: Section, figures: list[dict[str, Any]]) -> st
 
 
 def _stands_beside(part: Part) -> str:
-    """Return the kind of what stands side by side, "" for what has a line of its own."""
+    """Return "pictures" or "charts" for parts that stand side by side, "" for a part on a line of its own."""
     if isinstance(part, ReportPicture):
         return "pictures"
     return "charts" if isinstance(part, ReportFigure) and part.small else ""
@@ -91,16 +90,11 @@ def grey_png(image: Any) -> bytes:
     >>> grey_png([[0.0, 1.0]])[:4]
     b'\\x89PNG'
     """
-    levels = (np.clip(np.asarray(image), 0, 1) * 255).round().astype(np.uint8)
-    height, width = levels.shape
-    lines = np.concatenate(
-        [np.zeros((height, 1), dtype=np.uint8), levels], axis=1
-    ).tobytes()  # each line begins with its filter, 0: none
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
-    )
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray((np.clip(np.asarray(image), 0, 1) * 255).round().astype(np.uint8)).save(out, "PNG")
+    return out.getvalue()
 
 
 def _figure(figure: ReportFigure, number: int) -> str:

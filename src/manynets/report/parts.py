@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from manynets.data.check import as_weights
 from manynets.display import number_text
+from manynets.explain.blocks import some_rows, source_rows
 from manynets.model import Model
 from manynets.tables import Table
 
@@ -77,7 +78,7 @@ class LabelledRows:
 
     def some(self, most: int) -> LabelledRows:
         """Return at most so many of the rows, drawn at random."""
-        return self if len(self) <= most else self.take(np.sort(np.random.default_rng(0).permutation(len(self))[:most]))
+        return self if len(self) <= most else self.take(some_rows(len(self), most))
 
     @functools.cached_property
     def target(self) -> Array:
@@ -87,8 +88,7 @@ class LabelledRows:
     @functools.cached_property
     def logits(self) -> Array:
         """Raw scores (K, N, O)."""
-        encoder = self.model.encoder
-        return self.model.logits(encoder.transform(self.X) if isinstance(self.X, Table) and encoder is not None else self.X)
+        return self.model.encoded_logits(source_rows(self.model, self.X).matrix)
 
     @functools.cached_property
     def predicted(self) -> Array:

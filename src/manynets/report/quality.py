@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from manynets.display import HEADINGS, cell_text
+from manynets.display import HEADINGS, cell_text, is_number
 from manynets.metrics import wilson_interval
 from manynets.report.parts import LabelledRows, ReportInput, ReportTable, Section, between
 
@@ -60,15 +60,11 @@ def metrics_section(given: ReportInput, rows: LabelledRows | None) -> Section:
 
 def _names(values: Mapping[str, Any]) -> list[str]:
     """Return the metrics that are single numbers, without a loss that another of them repeats."""
-    names = [name for name, value in values.items() if name != "rows" and _is_number(value)]
+    names = [name for name, value in values.items() if name != "rows" and is_number(value) and math.isfinite(value)]
     again = "log_loss" in values or (
         "rmse" in values and math.isclose(values.get("loss") or 0.0, values["rmse"] ** 2, rel_tol=1e-4)
     )
     return [name for name in names if name != "loss" or not again]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def metric_intervals(rows: LabelledRows, names: Sequence[str]) -> dict[str, str]:
@@ -77,8 +73,7 @@ def metric_intervals(rows: LabelledRows, names: Sequence[str]) -> dict[str, str]
     logits = model.mean_logits(rows.logits)
     found = model.task.evaluate(logits, rows.target, loss=model.recipe.loss, weight=rows.weight)
     if "accuracy" in names and rows.weight is None:
-        low, high = (float(limit) for limit in wilson_interval(found["accuracy"] * len(rows), len(rows)))
-        out["accuracy"] = between(low, high)
+        out["accuracy"] = between(*wilson_interval(found["accuracy"] * len(rows), len(rows)))
     rng, size = np.random.default_rng(0), min(len(rows), MOST_RESAMPLED)
     wanted = (
         [name for name in names if name not in out and name in found] if logits.shape[1] <= MOST_OUTPUTS and len(rows) > 1 else []

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from manynets.display import cell_text
-from manynets.model_tools import LAYER_NAMES
+from manynets.model_tools import LAYER_NAMES, best_epochs
 from manynets.report import charts
 from manynets.report.classes import classes_section
 from manynets.report.failures import slices_section, worst_section
@@ -68,9 +68,8 @@ def _data(given: ReportInput) -> Section:
 
 def _model(given: ReportInput) -> Section:
     model = given.model
-    best, epochs = model.info.get("best", []), model.history.get("epoch", [])
-    at = [epochs[one] for one in (best if isinstance(best, list) else [best]) if 0 <= one < len(epochs)]
-    parts: list[Part] = [ReportTable("Network and training", ["", ""], model.summary_rows())]
+    at = best_epochs(model.history, model.info)
+    parts: list[Part] = [_facts("Network and training", dict(model.summary_rows()))]
     lines = [[cell_text(value) for value in line] for line in model.layer_rows()]
     parts.append(ReportTable("Layers", ["Layer", *map(str.capitalize, LAYER_NAMES)], lines))
     squared = squared_share(model.task, model.recipe)
@@ -90,7 +89,7 @@ def _model(given: ReportInput) -> Section:
 
 
 def _repeat(given: ReportInput) -> Section:
-    parts = [ReportTable("Command", ["", ""], [["Command", given.repeat]])]
+    parts = [_facts("Command", {"Command": given.repeat})]
     if given.versions:
         parts.append(_facts("Versions", given.versions))
     return Section("Repeat this run", "The same data, versions and seed give the same model.", parts)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.display import value_text
+from manynets.display import shortened, value_text
 from manynets.explain.values import NumberValues, column_values, moment_texts
 from manynets.model import Model
 from manynets.report.parts import Array
@@ -27,7 +27,7 @@ def texts_of(model: Model, X: Any, *, most: int) -> dict[str, list[str]]:
             numbers = column.values
             out[name] = _moments(numbers) if column.dates else ["" if np.isnan(one) else value_text(one) for one in numbers]
         else:
-            out[name] = ["" if code < 0 else _short(column.labels[code]) for code in column.codes.tolist()]
+            out[name] = ["" if code < 0 else shortened(column.labels[code], LONGEST) for code in column.codes.tolist()]
     return out
 
 
@@ -36,10 +36,6 @@ def _moments(seconds: Array) -> list[str]:
     there = np.isfinite(seconds)
     texts = iter(moment_texts([str(np.datetime64(int(one), "s")) for one in seconds[there]]))
     return [next(texts) if one else "" for one in there]
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 def quantile_bins(values: Array, *, most: int, fewest: int = 1) -> NDArray[np.int64]:

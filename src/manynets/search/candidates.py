@@ -18,7 +18,7 @@ from manynets.data.duplicates import report_copies
 from manynets.data.stream.limit import memory_bytes
 from manynets.encoding import are_recorded, array_scaling, embedded_columns, is_recorded, needs_encoder
 from manynets.errors import DataError, ManynetsError, OptionError, short, warned_once
-from manynets.given import check_lengths, own_validation, read_given
+from manynets.given import check_lengths, own_validation, read_given, targets_by_name
 from manynets.plan import FoldRows, Plan, Trial, TrialGroup, starting_parameters
 from manynets.prepare import RowNumbers, Split, SplitBy, TrainingData, copies_held_out, cv_splits, prepare
 from manynets.results import system_of
@@ -126,6 +126,7 @@ def train_many(
         if found is not None:
             return found
     X, y, sample_weight, _ = read_given(X, y, target, sample_weight, drop_missing_target=False)
+    y, validation, _ = targets_by_name(y, validation, target)
     with warned_once():
         plan = plan_candidates(
             X, y, candidates, cv=cv, groups=groups, times=times, stratify=stratify, sample_weight=sample_weight, task=task,

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
-from manynets.display import counted
+from manynets.display import counted, listed
 from manynets.tables import TableEncoder
 from manynets.tables.cells import plain_label
 from manynets.tables.columns import DateColumn, NumericColumn
@@ -129,7 +129,7 @@ def reading_of(column: Any) -> Reading | None:
 
 
 def _lacking(names: list[str]) -> BadRequest:
-    shown = ", ".join(map(repr, names[:MOST_NAMED])) + (", ..." if len(names) > MOST_NAMED else "")
+    shown = listed(map(repr, names), MOST_NAMED)
     count = "1 column is" if len(names) == 1 else f"{len(names)} columns are"
     return BadRequest(422, f"{count} missing: {shown}; send null where a value is missing", column=names[0])
 

@@ -29,9 +29,5 @@ def in_turn(items: Iterable[Item], what: str) -> Iterator[Item]:
         TextColumn("left"),
         TimeRemainingColumn(compact=True),
     )
-    listed = list(items)
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task(what, total=len(listed))
-        for item in listed:
-            yield item
-            progress.advance(bar)
+        yield from progress.track(list(items), description=what)

@@ -116,10 +116,8 @@ class Study:
         try:
             with torch_settings():
                 result: StudyResult = importlib.import_module(f"manynets.studies.{self.module}").run(self.id, quick=quick)
-        except Skipped as reason:
+        except (Skipped, MissingExtraError) as reason:
             result = StudyResult(skipped=str(reason))
-        except MissingExtraError as error:
-            result = StudyResult(skipped=str(error))
         return dataclasses.replace(result, seconds=time.perf_counter() - start)
 
 

@@ -17,11 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import manynets as mn
-from manynets import plots
 from manynets.nn.initial import initial_parameters
 from manynets.studies.in_turn import in_turn
 from manynets.studies.study import Skipped, StudyResult, figure
-from manynets.studies.together import train_seeds
+from manynets.studies.together import pictures_of_seeds, train_seeds
 from manynets.training.torch_settings import torch_settings
 
 SPEC = mn.MLP(hidden=(2,), activation="sigmoid", init="randn_sqrt_fan_in")  # weights randn / sqrt(2), biases 0
@@ -201,12 +200,5 @@ def run(id: str, *, quick: bool) -> StudyResult:
     note = f"{len(seeds)} seeds, {epochs:,} epochs: {seconds}"
     title = f"{id}: 2-2-4 sigmoid · sgd {LR:g} · {epochs:,} epochs · {len(X)} points at once"
     every = slice(None, None, max(1, epochs // 500))
-    pictures = {
-        "history.png": plots.learning_curves(
-            [losses[every] for losses, _ in plain], log=True, title=f"Training loss of the seeds\n{title}"
-        ),
-        "regions.png": plots.regions(
-            X, y, predict=models[int(np.argmin(ours))].predict_proba, title=f"Predicted class, and the training points\n{title}"
-        ),
-    }
+    pictures = pictures_of_seeds([losses[every] for losses, _ in plain], X, y, models[int(np.argmin(ours))], title=title)
     return StudyResult(figures=figures, pictures=pictures, note=note)

@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from torch import nn
 
 import manynets as mn
-from manynets import datasets, plots
+from manynets import datasets
 from manynets.nn.initial import initial_parameters
 from manynets.spec import Optimizer
 from manynets.studies.in_turn import in_turn
 from manynets.studies.study import StudyResult, figure
-from manynets.studies.together import train_seeds
+from manynets.studies.together import pictures_of_seeds, train_seeds
 
 Make = Callable[[Iterable[Any]], torch.optim.Optimizer]
 
@@ -61,14 +61,7 @@ def run(id: str, *, quick: bool) -> StudyResult:
         torchs = [100 * float(((network(x)[:, 0] > 0).numpy() == unseen.y).mean()) for network, _ in plain]
 
     title = f"{id}: 2-{'-'.join(map(str, spec.hidden))}-1 tanh · {type(optimizer).__name__.lower()} · {epochs} epochs"
-    pictures = {
-        "history.png": plots.learning_curves(
-            [model.history["loss"] for model in models], log=True, title=f"Training loss of the seeds\n{title}"
-        ),
-        "regions.png": plots.regions(
-            data.X, data.y, predict=models[0].predict_proba, title=f"Predicted class, and the training points\n{title}"
-        ),
-    }
+    pictures = pictures_of_seeds([model.history["loss"] for model in models], data.X, data.y, models[0], title=title)
     difference = max(
         np.abs(np.subtract(model.history["loss"], losses)).max() for model, (_, losses) in zip(models, plain, strict=True)
     )

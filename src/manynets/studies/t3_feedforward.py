@@ -6,10 +6,9 @@ The tutorial prints the test loss before and after training. After only twenty s
 from __future__ import annotations
 
 import manynets as mn
-from manynets import plots
 from manynets.nn.initial import initial_parameters
 from manynets.studies.study import StudyResult, figure
-from manynets.studies.together import train_seeds
+from manynets.studies.together import pictures_of_seeds, train_seeds
 
 
 def run(_: str, *, quick: bool) -> StudyResult:  # noqa: ARG001  (it is always quick)
@@ -29,14 +28,7 @@ def run(_: str, *, quick: bool) -> StudyResult:  # noqa: ARG001  (it is always q
         before.append(untrained.evaluate(X_test, y_test)["loss"])
 
     title = "2-10-1 relu · sgd 0.01 · 20 epochs"
-    pictures = {
-        "history.png": plots.learning_curves(
-            [model.history["loss"] for model in models], title=f"Training loss of the seeds\n{title}"
-        ),
-        "regions.png": plots.regions(
-            X, y, predict=models[0].predict_proba, title=f"Predicted class, and the training points\n{title}"
-        ),
-    }
+    pictures = pictures_of_seeds([model.history["loss"] for model in models], X, y, models[0], title=title, log=False)
     falls = sum(a < b for a, b in zip(after, before, strict=True))
     note = f"5 seeds; in {falls} of them the test loss falls ('published' is before training)"
     return StudyResult(

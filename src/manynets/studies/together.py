@@ -1,4 +1,4 @@
-"""Train one network per seed, all at once, and return each as its own Model."""
+"""Train one network per seed, all at once, and return each as its own Model; draw them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import manynets as mn
+from manynets import plots
 from manynets.training.progress import Show
 
 
@@ -43,3 +44,11 @@ def train_candidates(
         assert result.model is not None
         models.append(result.model)
     return models
+
+
+def pictures_of_seeds(losses: Sequence[Any], X: Any, y: Any, model: mn.Model, *, title: str, log: bool = True) -> dict[str, Any]:
+    """Return the losses of all seeds over the epochs, and the regions that one of the models predicts."""
+    return {
+        "history.png": plots.learning_curves(losses, log=log, title=f"Training loss of the seeds\n{title}"),
+        "regions.png": plots.regions(X, y, predict=model.predict_proba, title=f"Predicted class, and the training points\n{title}"),
+    }

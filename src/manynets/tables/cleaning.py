@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from manynets.display import counted
+from manynets.display import counted, listed
 from manynets.errors import DataError
 from manynets.tables.missing import is_missing
 from manynets.tables.sniffing import (
@@ -68,8 +68,7 @@ class _Notes:
 
     def add(self, what: str, rows: Sequence[_Row]) -> None:
         if rows:
-            lines = ", ".join(str(row.line) for row in rows[:5]) + (", ..." if len(rows) > 5 else "")
-            self.texts.append(f"{what} (line{'s' if len(rows) > 1 else ''} {lines})")
+            self.texts.append(f"{what} (line{'s' if len(rows) > 1 else ''} {listed((row.line for row in rows), 5)})")
 
 
 def cleaned(source: Source, delimiter: str, *, header: bool) -> Source:

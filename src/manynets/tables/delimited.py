@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from manynets.display import counted
+from manynets.display import counted, listed
 from manynets.errors import DataError
 from manynets.tables.cleaning import SOURCE, TOTAL, cleaned
 from manynets.tables.missing import is_missing
@@ -156,7 +156,7 @@ def _typed(source: Source, head: Head, frame: polars.DataFrame, words: list[str]
         texts = frame = texts.filter(~repeated)
     if is_second_header(frame, texts, head.delimiter):
         first = frame.with_columns(texts).row(0)
-        shown = ", ".join(repr(cell or "") for cell in first[:4]) + (", ..." if frame.width > 4 else "")
+        shown = listed((repr(cell or "") for cell in first), 4)
         which, what = ("line below the header", "units or more names") if head.header_lines else ("first line", "names or units")
         notes.append(f"the {which} ({shown}) holds no numbers, and all others do: it is left out, as {what}")
         texts, frame = texts[1:], frame[1:]

@@ -70,11 +70,6 @@ class TableEncoder:
     dropped: tuple[tuple[str, str], ...] = ()
     positional: bool = False
 
-    @property
-    def array_width(self) -> int:
-        """Columns of the array or table that it was fitted on, with those left out."""
-        return len(self.columns) + len(self.dropped)
-
     def __repr__(self) -> str:
         left_out = f", {len(self.dropped)} left out" if self.dropped else ""
         return f"<TableEncoder: {counted(len(self.columns), 'column')} to {counted(self.width, 'number')}{left_out}>"
@@ -163,6 +158,11 @@ class TableEncoder:
     def column_names(self) -> tuple[str, ...]:
         """The columns that a table must have."""
         return tuple(column.name for column in self.columns)
+
+    @property
+    def array_width(self) -> int:
+        """The columns of an array that `transform` takes: those that are encoded, and those that are left out."""
+        return len(self.columns) + len(self.dropped)
 
     @property
     def text_columns(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from manynets.display import shortened
 from manynets.errors import DataError, OptionError
 from manynets.tables.association import plain_target, target_scores
 from manynets.tables.cells import (
@@ -39,6 +40,7 @@ SAMPLE = 1000
 """So many rows are looked at before all of them are."""
 
 MOSTLY_NUMBERS = 0.9
+LONGEST_EXAMPLE = 40  # letters
 EMPTY = "all values are missing: it adds nothing"
 _ONE_SIGN = re.compile(r"[+-]?[0-9]+([.,]?)[0-9]*", re.ASCII)
 
@@ -263,8 +265,7 @@ def _text_column(table: Table, name: str, declared: Kind | None) -> Column:
         found, note = _column_in_text(table, name, cells, present, declared)
         if found is not None:
             return found
-    distinct, example = present.n_unique(), str(present[0])
-    example = example if len(example) <= 40 else example[:37] + "..."
+    distinct, example = present.n_unique(), shortened(str(present[0]), LONGEST_EXAMPLE)
     seen: dict[str, Any] = {"name": name, "missing": missing, "distinct": distinct, "example": example}
     if declared is not None:
         return Column(kind=declared, note=LEFT_OUT if declared == "dropped" else note, **seen)

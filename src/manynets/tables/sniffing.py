@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from manynets.display import counted
+from manynets.display import counted, listed
 from manynets.errors import DataError, OptionError
 from manynets.tables.source import HEAD_BYTES, Source
 
@@ -81,7 +81,7 @@ def read_head(source: Source, *, delimiter: str | None, header: bool) -> Head:
     if delimiter is None and (count := _words_in_a_line(names, complete)):
         notes += (f"each line is one cell of {count} words: if blanks are between the columns, give delimiter=' '",)
     if _looks_like_data(names, complete):
-        shown = ", ".join(map(repr, names[:4])) + (", ..." if len(names) > 4 else "")
+        shown = listed(map(repr, names), 4)
         notes += (f"the names of the columns look like values ({shown}): if the file has no header, give header=False",)
     return Head(delimiter=chosen, names=named, header_lines=header_lines, rows=complete, unclean=unclean, notes=notes)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.display import counted
+from manynets.display import counted, listed
 from manynets.errors import DataError, warn_user
 from manynets.tables.cells import bad_number, blank_cells, number_cells, plain_label, points_in_doubt, text_cells
 from manynets.tables.frames import open_table
@@ -132,9 +132,8 @@ def _with_targets(table: Table, targets: Sequence[str], drop_missing_target: boo
         return table
     if not drop_missing_target:
         rows = np.flatnonzero(missing)
-        shown = ", ".join(map(str, rows[:10])) + (", ..." if rows.size > 10 else "")
         raise DataError(
-            f"target {', '.join(map(repr, targets))} is missing in {rows.size} of {table.rows} rows (counted from 0): {shown};"
+            f"target {', '.join(map(repr, targets))} is missing in {rows.size} of {table.rows} rows (counted from 0): {listed(rows, 10)};"
             " fill them, or leave them out with drop_missing_target"
         )
     return table.take(np.flatnonzero(~missing))

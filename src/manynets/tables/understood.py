@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from manynets.display import counted, value_text
+from manynets.display import counted, listed, value_text
 from manynets.tables.columns import CategoricalColumn, ColumnEncoder, DateColumn, NumericColumn
 
 if TYPE_CHECKING:
@@ -30,8 +30,7 @@ def _values(column: ColumnEncoder) -> str:
         unit = f" {column.reading.unit}" if column.reading.unit else ""
         return f"median {value_text(column.fill)}{unit}{gaps}"
     if isinstance(column, CategoricalColumn):
-        shown = ", ".join(column.levels[:MOST_LEVELS]) + (", ..." if len(column.levels) > MOST_LEVELS else "")
-        return f"{counted(len(column.known), 'level')}: {shown}{gaps}"
+        return f"{counted(len(column.known), 'level')}: {listed(column.levels, MOST_LEVELS)}{gaps}"
     if isinstance(column, DateColumn):
         return f"dates; {', '.join(part for part, _, _ in column.parts)}{gaps}"
     return f"words{gaps}"

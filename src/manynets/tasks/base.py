@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from manynets.display import listed
 from manynets.errors import DataError
 
 Values: TypeAlias = NDArray[Any]
@@ -100,7 +101,7 @@ def as_target(y: Any) -> Values:
         missing = missing_in(array)
         if missing.any():
             rows = np.flatnonzero(missing if missing.ndim == 1 else missing.any(axis=1))
-            shown = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
+            shown = listed(rows, 5)
             raise DataError(f"y is missing in {len(rows)} of {len(array)} rows (first: {shown}); remove those rows or fill them in")
     return _numeric_columns(array) if array.dtype.kind == "O" and array.ndim == 2 else array
 

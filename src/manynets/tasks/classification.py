@@ -11,6 +11,7 @@ from typing import Any, final
 import numpy as np
 
 from manynets import metrics
+from manynets.display import listed
 from manynets.errors import DataError
 from manynets.tasks.base import Task, Values, as_target, labels_of, plain, plain_labels
 
@@ -73,8 +74,7 @@ def _codes(y: Any, classes: tuple[Any, ...]) -> Values:
     except TypeError:
         strange = np.ones(len(labels), dtype=bool)
     if np.any(strange):
-        new = sorted({repr(plain(label)) for label in labels[strange]})
-        shown = ", ".join(new[:5]) + (", ..." if len(new) > 5 else "")
+        shown = listed(sorted({repr(plain(label)) for label in labels[strange]}), 5)
         raise DataError(
             f"y holds labels that the model does not know: {shown}; its classes are {', '.join(map(repr, classes[:20]))}"
         )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from manynets.display import shortened
 from manynets.errors import optional_module
 from manynets.spec.flat import Flat
 from manynets.trackers.tracker import Sink, Tracker
@@ -52,7 +53,7 @@ class _MLflowRun(Sink):
     def parameters(self, values: Flat) -> None:
         from mlflow.entities import Param
 
-        found = [Param(name, _short("" if value is None else str(value))) for name, value in values.items()]
+        found = [Param(name, shortened("" if value is None else str(value), LONGEST)) for name, value in values.items()]
         for start in range(0, len(found), AT_ONCE):
             self.client.log_batch(self.run, params=found[start : start + AT_ONCE])
 
@@ -72,10 +73,6 @@ class _MLflowRun(Sink):
 
     def close(self, *, failed: bool) -> None:
         self.client.set_terminated(self.run, "FAILED" if failed else "FINISHED")
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 def _name(name: str) -> str:

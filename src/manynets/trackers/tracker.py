@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from manynets.display import is_number
 from manynets.errors import ManynetsError, OptionError
 from manynets.jsonfiles import read_json
 from manynets.spec.flat import Flat
 from manynets.trackers.settings import split_settings
-from manynets.training.events import Evaluated, Event, Finished, Started
+from manynets.training.events import WHEN, Evaluated, Event, Finished, Started
 
 if TYPE_CHECKING:
     from manynets.model import Model
 
-WHEN = ("epoch", "step", "seconds", "lr")
-"""Columns of a history that are no result, of which several networks have no mean."""
 TABLE, MODEL, METRICS = "networks.csv", "model.safetensors", "metrics.json"
 
 
@@ -310,6 +309,6 @@ def flat_metrics(metrics: Mapping[str, Any], *, before: str = "") -> dict[str, f
     for name, value in metrics.items():
         if isinstance(value, Mapping):
             out |= flat_metrics(value, before=f"{before}{name}/")
-        elif isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value):
+        elif is_number(value) and math.isfinite(value):
             out[f"{before}{name}"] = float(value)
     return out

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from manynets.training.history import Tracks
     from manynets.training.trial import Member, Problem
 
+WHEN = ("epoch", "step", "seconds", "lr")
+"""Columns of a history that are no results, of which several networks have no mean."""
 MOST_POOLED = 1000
 """Networks up to which their best entries are collected at each evaluation."""
 Settings: TypeAlias = Mapping[int, tuple[MLP | None, Recipe]]
