@@ -45,6 +45,15 @@ def value_text(value: float) -> str:
     return text if abs(value) >= 10_000 else text.replace(",", "")
 
 
+def shortened(text: str, most: int = 40) -> str:
+    """Return the beginning of a text that is longer than this.
+
+    >>> shortened("a long remark", 9), shortened("short")
+    ('a long...', 'short')
+    """
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def cell_text(value: object) -> str:
     """Return a value as tables show it.
 

@@ -208,6 +208,8 @@ def test_case_18_all_missing_column_keeps_its_width() -> None:
     with pytest.warns(UserWarning, match="missing in b, c"):
         encoder = fit_encoder(frame)
     assert encoder.transform(frame).tolist() == [[-1, 0, 0], [1, 0, 0]]
+    with pytest.warns(UserWarning, match="missing in x1, x2, x3, x4, x5, x6, x7, x8 and 22 more: encoded as 0"):
+        fit_encoder(np.hstack([array, np.full((2, 29), np.nan)]))
     assert TableEncoder.from_json(json.loads(json.dumps(encoder.to_json()))) == encoder
 
 
@@ -325,6 +327,8 @@ def test_an_unseen_category_is_shown_with_the_known_one_that_is_spelled_alike() 
     encoder = fit_encoder(polars.DataFrame({"c": ["Bern", "Ulm"]}))
     (remark,) = encoder.check(polars.DataFrame({"c": ["BERN ", "Genf"]}))
     assert remark.endswith("not seen in training: 'BERN' (known is 'Bern'), 'Genf'")
+    (remark,) = encoder.check(polars.DataFrame({"c": ["Llanfair" * 50]}))
+    assert remark.endswith("not seen in training: 'LlanfairLlanfairLlanfairLlanfairLlanf...'")
 
 
 def test_arrays_and_frames_are_not_mistaken_for_each_other() -> None:

@@ -225,15 +225,17 @@ def test_match_labels() -> None:
 
 
 def test_a_column_tells_what_was_understood() -> None:
-    assert understand(polars.DataFrame({"kind_code": [3, 3, 5]})) == (
+    found = understand(polars.DataFrame({"kind_code": [3, 4, 5], "zip": [0, 0, 1]}))
+    assert found == (
         Column(
             name="kind_code",
             kind="numeric",
             missing=0,
-            distinct=2,
+            distinct=3,
             example="3",
             note="taken as a number: declare it categorical if it is a code",
         ),
+        Column(name="zip", kind="numeric", missing=0, distinct=2, example="0"),  # with two values it is the same as a category
     )
 
 

@@ -23,6 +23,9 @@ from manynets.tables.schema import understand
 from manynets.tables.table import Table, require
 from manynets.tables.written import PLAIN, Reading
 
+MOST_NAMES = 8
+"""So many columns without a value are named in the warning of them."""
+
 
 def fit_encoder(
     frame: Any,
@@ -168,4 +171,5 @@ def _warn(columns: Sequence[ColumnEncoder], dropped: Sequence[tuple[str, str]]) 
         hint = "" if told else ". Declare them numeric or categorical to use them"
         warn_user(f"left out: {listed}{hint}", UserWarning)
     if empty:
-        warn_user(f"all values are missing in {', '.join(empty)}: encoded as 0", UserWarning)
+        more = f" and {len(empty) - MOST_NAMES} more" if len(empty) > MOST_NAMES else ""
+        warn_user(f"all values are missing in {', '.join(empty[:MOST_NAMES])}{more}: encoded as 0", UserWarning)

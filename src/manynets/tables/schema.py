@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from manynets.display import shortened
 from manynets.errors import DataError, OptionError
 from manynets.tables.association import plain_target, target_scores
 from manynets.tables.cells import (
@@ -189,7 +190,7 @@ def _number_column(table: Table, name: str, declared: Kind | None, reading: Read
             if table.array is None and (order := order_of_numbers(name, present)) is not None:
                 return _date_column(table, name, None, DateForm(order=order))
             why = _why_an_id(name, present if exact is None else exact, distinct)
-            note = f"{why}; declare it numeric or categorical to keep it" if why else note or _code_hint(name, present)
+            note = f"{why}; declare it numeric or categorical to keep it" if why else note or _code_hint(name, present, distinct)
             kind = "dropped" if why else kind
     elif distinct == 1:
         note = note or "constant"
@@ -231,9 +232,10 @@ def _named_as_id(name: str) -> bool:
     return bool(_ID_NAME.match(name) or _ID_CAMEL.match(name))
 
 
-def _code_hint(name: str, present: np.ndarray[Any, Any]) -> str:
-    whole = _CODE_NAME.match(name) and bool(np.all(present == np.floor(present)))
-    return "taken as a number: declare it categorical if it is a code" if whole else ""
+def _code_hint(name: str, present: np.ndarray[Any, Any], distinct: int) -> str:
+    """Return what to do if a column of whole numbers holds codes, as its name may say. Of two values it makes no difference."""
+    codes = distinct > 2 and _CODE_NAME.match(name) and bool(np.all(present == np.floor(present)))
+    return "taken as a number: declare it categorical if it is a code" if codes else ""
 
 
 def _date_column(table: Table, name: str, declared: Kind | None, form: DateForm, remark: str = "") -> Column:
@@ -264,8 +266,7 @@ def _text_column(table: Table, name: str, declared: Kind | None) -> Column:
         if found is not None:
             return found
     distinct, example = present.n_unique(), str(present[0])
-    example = example if len(example) <= 40 else example[:37] + "..."
-    seen: dict[str, Any] = {"name": name, "missing": missing, "distinct": distinct, "example": example}
+    seen: dict[str, Any] = {"name": name, "missing": missing, "distinct": distinct, "example": shortened(example)}
     if declared is not None:
         return Column(kind=declared, note=LEFT_OUT if declared == "dropped" else note, **seen)
     why = "" if table.storage(name) == "category" else _why_dropped(table, name, distinct, len(present))
