@@ -208,6 +208,9 @@ def test_case_18_all_missing_column_keeps_its_width() -> None:
     with pytest.warns(UserWarning, match="missing in b, c"):
         encoder = fit_encoder(frame)
     assert encoder.transform(frame).tolist() == [[-1, 0, 0], [1, 0, 0]]
+    new = pandas.DataFrame({"a": [1.0, 2.0], "b": ["red", None], "c": ["3", "lots"]})
+    assert encoder.transform(new).tolist() == [[-1, 0, 0], [1, 0, 0]]
+    assert encoder.check(new) == []
     with pytest.warns(UserWarning, match="missing in x1, x2, x3, x4, x5, x6, x7, x8 and 22 more: encoded as 0"):
         fit_encoder(np.hstack([array, np.full((2, 29), np.nan)]))
     assert TableEncoder.from_json(json.loads(json.dumps(encoder.to_json()))) == encoder

@@ -70,9 +70,9 @@ class NumericColumn:
 
     def fill_in(self, table: Table, out: Out) -> None:
         """Write the column into out (N, width), which holds zeros."""
-        values = number_cells(table, self.name, self.reading)
-        if self.fill is None:
+        if self.fill is None:  # nothing was learned from it, whatever it holds now
             return
+        values = number_cells(table, self.name, self.reading)
         missing = np.isnan(values)
         if missing.any():
             values = np.where(missing, self.fill, values)
