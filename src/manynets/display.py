@@ -54,6 +54,15 @@ def shortened(text: str, most: int = 40) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
+def joined(words: Sequence[str], most: int = 8) -> str:
+    """Return words with commas between them, the first ones of many.
+
+    >>> joined(["red", "blue", "green", "grey"], 2), joined(["red", "blue"])
+    ('red, blue and 2 more', 'red, blue')
+    """
+    return ", ".join(words[:most]) + (f" and {len(words) - most:,} more" if len(words) > most else "")
+
+
 def cell_text(value: object) -> str:
     """Return a value as tables show it.
 

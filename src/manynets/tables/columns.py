@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.display import shortened
+from manynets.display import joined, shortened
 from manynets.errors import DataError
 from manynets.tables.cells import NUMBER, counts_of, factorise, number_cells, plain_label
 from manynets.tables.dates import CYCLES, PARTS, DateForm, date_cells, date_parts
@@ -232,8 +232,8 @@ class CategoricalColumn:
             labels, codes = self._labels(table)
             first = int(np.argmax(np.isin(codes, [labels.index(label) for label in unseen])))
             raise DataError(
-                f"column {self.name!r} holds categories not seen in training: {_some(list(unseen))}; the first is in {table.row(first)}."
-                f" Known are {_some(self.known)}; with strict=False they are encoded as unseen"
+                f"column {self.name!r} holds categories not seen in training: {_shown(list(unseen))}; the first is in {table.row(first)}."
+                f" Known are {_shown(self.known)}; with strict=False they are encoded as unseen"
             )
         rows = np.flatnonzero(positions >= 0)
         out[rows, positions[rows]] = 1.0
@@ -256,10 +256,8 @@ class CategoricalColumn:
             one.fill_in(values, out[:, at : at + one.width])
 
 
-def _some(labels: Sequence[str], most: int = 8) -> str:
-    return ", ".join(repr(shortened(label)) for label in labels[:most]) + (
-        f" and {len(labels) - most} more" if len(labels) > most else ""
-    )
+def _shown(labels: Sequence[str]) -> str:
+    return joined([repr(shortened(label)) for label in labels])
 
 
 def part_codes(table: Table, name: str, part: CodePart) -> tuple[list[str], NDArray[np.int64]]:

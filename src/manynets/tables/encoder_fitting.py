@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from manynets.display import joined
 from manynets.errors import DataError, LeakWarning, OptionError, one_of, warn_user
 from manynets.spec import PiecewiseLinear
 from manynets.tables.columns import ColumnEncoder, fit_categorical, fit_date, fit_numeric
@@ -22,9 +23,6 @@ from manynets.tables.scaling import SCALINGS, Scaling
 from manynets.tables.schema import understand
 from manynets.tables.table import Table, require
 from manynets.tables.written import PLAIN, Reading
-
-MOST_NAMES = 8
-"""So many columns without a value are named in the warning of them."""
 
 
 def fit_encoder(
@@ -171,5 +169,4 @@ def _warn(columns: Sequence[ColumnEncoder], dropped: Sequence[tuple[str, str]]) 
         hint = "" if told else ". Declare them numeric or categorical to use them"
         warn_user(f"left out: {listed}{hint}", UserWarning)
     if empty:
-        more = f" and {len(empty) - MOST_NAMES} more" if len(empty) > MOST_NAMES else ""
-        warn_user(f"all values are missing in {', '.join(empty[:MOST_NAMES])}{more}: encoded as 0", UserWarning)
+        warn_user(f"all values are missing in {joined(empty)}: encoded as 0", UserWarning)
