@@ -72,6 +72,14 @@ def test_ids_are_left_out_with_a_warning() -> None:
     assert used.column_names == tuple(frame.columns)
 
 
+@pytest.mark.parametrize("name", ["year", "Year", "birthYear", "year_end", "model yr", "t", "time", "day_of_year", "date"])
+def test_a_time_is_no_row_number(name: str) -> None:
+    frame = polars.DataFrame({name: range(1950, 2020), "a": np.random.default_rng(0).normal(size=70)})
+    assert [column.kind for column in understand(frame)] == ["numeric", "numeric"]
+    for other in ("yearling_no", "candidate", "count", "yrs_id"):
+        assert understand(frame.rename({name: other}))[0].kind == "dropped"
+
+
 def test_the_only_column_is_not_dropped() -> None:
     frame = polars.DataFrame({"x": range(100)})
     assert understand(frame)[0].kind == "numeric"

@@ -44,6 +44,7 @@ EMPTY = "all values are missing: it adds nothing"
 _ONE_SIGN = re.compile(r"[+-]?[0-9]+([.,]?)[0-9]*", re.ASCII)
 
 _ID_NAME = re.compile(r"(?:^|.*[\W_])(?:id|uuid|guid|key|index|rownum)$", re.IGNORECASE)
+_TIME_NAME = re.compile(r"(?:.*(?:year|month|week|day|time)s?|(?:.*[\W_])?(?:yr|date|t))(?:[\W_].*)?", re.IGNORECASE)
 _CODE_NAME = re.compile(r".*(?:id|key|code|type|class|zip|category)$", re.IGNORECASE)
 _ID_CAMEL = re.compile(r".*[a-z](?:Id|ID|Uuid|Guid|Key)$")
 
@@ -67,8 +68,8 @@ def understand(
     - Dates and times of day are dates, and so are text that names such (see `find_form`) and numbers such as 20240131 or seconds
       since 1970 (see `order_of_numbers`).
     - Dropped: text with more than nine tenths of its values different, or with more different values than half the rows; whole
-      numbers all different that fill a range at least by half (row numbers), or that are all different under a name such as
-      `customer_id`. Each needs 20 different values. A column of numbers is not dropped where nothing else would remain.
+      numbers all different that fill a range at least by half (row numbers; not under the name of a time, such as `year`), or that
+      are all different under a name such as `customer_id`. Each needs 20 different values. A column of numbers is not dropped where nothing else would remain.
     - Text that would be dropped, but has several words in a cell that occur in other cells too, is text: its words are counted.
 
     With a target y (N,) or (N, T), a column that would be dropped is used if its value, or a part of it such as the first
@@ -223,9 +224,18 @@ def _exact_integers(table: Table, name: str) -> np.ndarray[Any, Any] | None:
 def _why_an_id(name: str, present: np.ndarray[Any, Any], distinct: int) -> str:
     if distinct < FEWEST_FOR_AN_ID or distinct < present.size or not bool(np.all(present == np.floor(present))):
         return ""
-    if float(present.max()) - float(present.min()) + 1 <= 2 * present.size:
+    if may_number_rows(name, float(present.min()), float(present.max()), present.size):
         return "a row number: whole numbers, all different, that fill their range"
     return "an id: whole numbers, all different, and the name of an id" if _named_as_id(name) else ""
+
+
+def may_number_rows(name: str, low: float, high: float, rows: int) -> bool:
+    """Return whether whole numbers, all different, may number so many rows: they fill their range, and the name is not that of a time.
+
+    >>> may_number_rows("order", 1, 100, 90), may_number_rows("year", 1950, 2020, 71), may_number_rows("income", 1, 1000, 90)
+    (True, False, False)
+    """
+    return high - low + 1 <= 2 * rows and not _TIME_NAME.fullmatch(name)
 
 
 def _named_as_id(name: str) -> bool:
