@@ -229,7 +229,12 @@ FAULTS = (
     Fault("stream", "data/stream/windows.py", "_cut(found, max(0, position - before),", "_cut(found, 0,"),
     Fault("stream", "data/stream/table.py", "(words, self.most - 1)[self.most - 1]", "(words, self.most)[self.most]"),
     Fault("stream", "data/stream/rows.py", "layout.steps - self._first_step if last else layout", "layout"),
-    Fault("stream", "streaming/opening.py", "max(facts.rows, int(found.counts.sum()))", "max(facts.rows, int(found.counts.sum())) // 2"),
+    Fault(
+        "stream",
+        "streaming/opening.py",
+        "max(facts.rows, int(found.counts.sum()))",
+        "max(facts.rows, int(found.counts.sum())) // 2",
+    ),
     Fault("stream", "streaming/opening.py", "deviation / task.scale[0]) ** 2", "deviation / task.scale[0])"),
     Fault("stream", "streaming/ensemble.py", "model.mean_logits(own.scores(scores))", "model.mean_logits(scores)"),
     Fault("stream", "streaming/ensemble.py", "np.array([facts.low, facts.high])", "np.array([facts.low, facts.mean])"),

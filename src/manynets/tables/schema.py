@@ -226,7 +226,7 @@ def _why_an_id(name: str, present: np.ndarray[Any, Any], distinct: int) -> str:
         return ""
     if may_number_rows(name, float(present.min()), float(present.max()), present.size):
         return "a row number: whole numbers, all different, that fill their range"
-    return "an id: whole numbers, all different, and the name of an id" if _named_as_id(name) else ""
+    return "an id: whole numbers, all different, and the name of an id" if named_as_id(name) else ""
 
 
 def may_number_rows(name: str, low: float, high: float, rows: int) -> bool:
@@ -238,7 +238,12 @@ def may_number_rows(name: str, low: float, high: float, rows: int) -> bool:
     return high - low + 1 <= 2 * rows and not _TIME_NAME.fullmatch(name)
 
 
-def _named_as_id(name: str) -> bool:
+def named_as_id(name: str) -> bool:
+    """Return whether a column has the name of an id.
+
+    >>> [named_as_id(name) for name in ("customer_id", "userId", "paid")]
+    [True, True, False]
+    """
     return bool(_ID_NAME.match(name) or _ID_CAMEL.match(name))
 
 
@@ -339,6 +344,6 @@ def _why_dropped(table: Table, name: str, distinct: int, present: int) -> str:
         return "an id: text, all values different"
     if distinct > 0.9 * present or distinct > 0.5 * table.rows:
         return f"near-unique text: {distinct} different values in {present} rows"
-    if _named_as_id(name) and distinct > 0.5 * present:
+    if named_as_id(name) and distinct > 0.5 * present:
         return f"an id by its name: {distinct} different values in {present} rows"
     return ""
