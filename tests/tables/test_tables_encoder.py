@@ -285,6 +285,12 @@ def test_case_23_nullable_and_mixed_values() -> None:
     with pytest.raises(DataError, match=r"'a' mixes text and numbers: row 2 \(counted from 0\) holds 'x'"):
         fit_encoder(mixed)
     assert fit_encoder(mixed, categorical=["a"]).feature_names == ("a=1", "a=2.5", "a=x", "a=(missing)")
+    late = pandas.DataFrame({"a": pandas.Series([*"xy" * 100, 5], dtype=object)})
+    with pytest.raises(DataError, match=r"'a' mixes text and numbers: row 200 \(counted from 0\) holds 5"):
+        fit_encoder(late)
+    assert fit_encoder(late, categorical=["a"], min_count=1).feature_names == ("a=5", "a=x", "a=y")
+    gaps = pandas.DataFrame({"a": pandas.Series([math.nan] * 200 + [1.0, 3.0], dtype=object)})
+    assert fit_encoder(gaps).transform(gaps)[-2:].tolist() == [[-1, 0], [1, 0]]
     with pytest.raises(DataError, match=r"'y' mixes text and numbers: row 1 .*'a'"):
         split_target(pandas.DataFrame({"x": [1, 2, 3], "y": [1, "a", 2]}), "y")
     with pytest.raises(DataError, match=r"column x1, row 0 \(counted from 0\) holds 'u'"):
