@@ -410,3 +410,15 @@ def test_large_whole_numbers_with_gaps(cells: Any) -> None:
     frame = make({"n": cells})
     expected = fit_encoder(polars.DataFrame({"n": np.array(BEYOND_FLOAT64, dtype=np.float64)}))
     assert fit_encoder(frame).transform(frame).tobytes() == expected.transform(frame).tobytes()
+
+
+def test_objects_that_are_numbers_are_understood_as_numbers() -> None:
+    y = np.repeat(["setosa", "versicolor", "virginica"], 20)
+    plain = pandas.DataFrame(
+        {"Id": range(60), "size": np.arange(60) % 7 / 2, "gaps": pandas.Series([5, None, 2**60 + 1] * 20, dtype="Int64")}
+    )
+    objects = plain.astype(object)
+    assert understand(objects, y=y) == understand(plain, y=y)
+    assert understand(objects, y=y)[0].kind == "dropped"
+    huge = pandas.DataFrame({"a": pandas.Series([2**70, 1, 2], dtype=object)})
+    assert understand(huge)[0].kind == "numeric"
