@@ -121,3 +121,14 @@ def test_the_columns_of_several_targets_are_found_by_name(library: Any) -> None:
     assert_close(model.evaluate(X, other)["r2"], same["r2"], "float64")
     with pytest.raises(DataError, match="columns u, w, but the model predicts u, v"):
         model.evaluate(X, library.DataFrame({"u": y["u"], "w": y["v"]}))
+
+
+@pytest.mark.parametrize("words", [("FALSE", "TRUE"), ("false", "true")])
+def test_a_target_of_true_and_false_is_known_as_the_table_has_it(words: tuple[str, str]) -> None:
+    frame = pl.DataFrame({"a": [i % 7 for i in range(60)], "y": [words[i % 7 > 3] for i in range(60)]})
+    model = mn.train(frame, target="y", spec=mn.MLP(hidden=(4,)), recipe=mn.Recipe(epochs=1), progress=False)
+    assert model.task.classes == ("False", "True")  # type: ignore[attr-defined]
+    X = frame.drop("y")
+    assert model.evaluate(X, frame["y"]) == model.evaluate(X, [str(i % 7 > 3) for i in range(60)])
+    with pytest.raises(mn.DataError, match="the model does not know: 'maybe'; its classes are 'False', 'True'"):
+        model.evaluate(X, ["maybe", *frame["y"][1:]])
