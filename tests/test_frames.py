@@ -152,3 +152,14 @@ def test_training_takes_the_targets_to_validate_on_and_to_go_on_with_by_name(lib
         assert_close(model.history["loss"], further[0].history["loss"], "float32")
     with pytest.raises(DataError, match="y of the validation set has the columns a, u, but the model predicts u, v"):
         mn.train(X, y, validation=(X_new, of("au", new)), **how)
+
+
+@pytest.mark.parametrize("words", [("FALSE", "TRUE"), ("false", "true")])
+def test_a_target_of_true_and_false_is_known_as_the_table_has_it(words: tuple[str, str]) -> None:
+    frame = pl.DataFrame({"a": [i % 7 for i in range(60)], "y": [words[i % 7 > 3] for i in range(60)]})
+    model = mn.train(frame, target="y", spec=mn.MLP(hidden=(4,)), recipe=mn.Recipe(epochs=1), progress=False)
+    assert model.task.classes == ("False", "True")  # type: ignore[attr-defined]
+    X = frame.drop("y")
+    assert model.evaluate(X, frame["y"]) == model.evaluate(X, [str(i % 7 > 3) for i in range(60)])
+    with pytest.raises(mn.DataError, match="the model does not know: 'maybe'; its classes are 'False', 'True'"):
+        model.evaluate(X, ["maybe", *frame["y"][1:]])

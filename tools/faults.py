@@ -229,7 +229,12 @@ FAULTS = (
     Fault("stream", "data/stream/windows.py", "_cut(found, max(0, position - before),", "_cut(found, 0,"),
     Fault("stream", "data/stream/table.py", "(words, self.most - 1)[self.most - 1]", "(words, self.most)[self.most]"),
     Fault("stream", "data/stream/rows.py", "layout.steps - self._first_step if last else layout", "layout"),
-    Fault("stream", "streaming/opening.py", "+ 1 > 2 * max(", "+ 1 > max("),
+    Fault(
+        "stream",
+        "streaming/opening.py",
+        "max(facts.rows, int(found.counts.sum()))",
+        "max(facts.rows, int(found.counts.sum())) // 2",
+    ),
     Fault("stream", "streaming/opening.py", "deviation / task.scale[0]) ** 2", "deviation / task.scale[0])"),
     Fault("stream", "streaming/means.py", "means[name][:, folds, codes]", "means[name][:, -1, codes]"),
     Fault("stream", "streaming/means.py", "level_means(mean[FOLDS],", "level_means(mean[0],"),

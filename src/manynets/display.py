@@ -47,6 +47,24 @@ def value_text(value: float) -> str:
     return text if abs(value) >= 10_000 else text.replace(",", "")
 
 
+def shortened(text: str, most: int = 40) -> str:
+    """Return a text of at most `most` letters; a longer one is cut and ends in dots.
+
+    >>> shortened("a long remark", 9), shortened("short")
+    ('a long...', 'short')
+    """
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def joined(words: Sequence[str], most: int = 8) -> str:
+    """Return words with commas between them, the first ones of many.
+
+    >>> joined(["red", "blue", "green", "grey"], 2), joined(["red", "blue"])
+    ('red, blue and 2 more', 'red, blue')
+    """
+    return ", ".join(words[:most]) + (f" and {len(words) - most:,} more" if len(words) > most else "")
+
+
 def cell_text(value: object) -> str:
     """Return a value as tables show it.
 
@@ -93,15 +111,6 @@ def listed(values: Iterable[object], most: int) -> str:
     """
     texts = list(map(str, itertools.islice(values, most + 1)))
     return ", ".join(texts[:most] + ["..."] * (len(texts) > most))
-
-
-def shortened(text: str, most: int) -> str:
-    """Return a text of at most `most` letters; a longer one is cut and ends in dots.
-
-    >>> shortened("a long name", 8)
-    'a lon...'
-    """
-    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def is_number(value: object) -> bool:

@@ -384,3 +384,12 @@ def test_a_frame_whose_columns_have_numbers_as_names(tmp_path: Path) -> None:
     model = fitted(frame, frame[0] * 2)
     to_python(model, tmp_path / "m.py", X=frame)
     assert_close(module_in(tmp_path / "m.py").predict(frame), model.predict(frame), "float32")
+
+
+def test_a_column_without_a_value_in_training_may_hold_anything(tmp_path: Path) -> None:
+    frame = polars.DataFrame({"x": np.arange(60.0) % 11, "never": polars.Series([None] * 60, dtype=polars.Float64)})
+    with pytest.warns(UserWarning, match="all values are missing in never"):
+        model = fitted(frame, np.where(np.arange(60) % 2, "yes", "no"))
+    to_python(model, tmp_path / "m.py", X=frame)
+    rows = polars.DataFrame({"x": [1.0, 5.0], "never": ["red", None]})
+    assert module_in(tmp_path / "m.py").predict(rows.to_dicts()).tolist() == model.predict(rows).tolist()

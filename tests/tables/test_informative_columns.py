@@ -130,7 +130,7 @@ def test_an_id_that_says_nothing_is_left_out(seed: int) -> None:
 
 def test_numbers_of_sorted_rows_are_left_out_but_not_quietly() -> None:
     y = np.repeat(["setosa", "versicolor", "virginica"], 20)
-    for name, kind in (("Id", "dropped"), ("row", "dropped"), ("temperature", "numeric")):
+    for name, kind in (("Id", "dropped"), ("row", "dropped"), ("obs", "dropped"), ("seqno", "dropped"), ("temperature", "numeric")):
         column = understand(frame_of(range(60), name), y=y)[0]
         assert column.kind == kind
         assert ("the target changes with the order of the rows" in column.note) == (kind == "dropped")

@@ -65,9 +65,14 @@ def test_suggestions() -> None:
     ):
         assert any(said in text for text in suggestions), said
     written = FRAME.with_columns(
-        town=polars.Series(["Bern", "bern", "Ulm", "BERN "] * 25), far=polars.Series([*range(97), -999, -999, 50])
+        town=polars.Series(["Bern", "bern", "Ulm", "BERN "] * 25),
+        far=polars.Series([*range(97), -999, -999, 50]),
+        shop_id=polars.Series([*range(25)] * 4),
+        kind_id=polars.Series([*range(4)] * 25),
     )
     said = inspect_table(written, "y").suggestions
+    assert any("groups=frame['shop_id']" in text for text in said)
+    assert not any("kind_id" in text for text in said)
     assert "'town' has the levels 'Bern', 'bern', 'BERN': if they are one, write them alike" in said
     assert any("'far' is -999 in 2 rows, far from all its other values" in text for text in said)
     assert any("the target 'y' is missing in 4 rows: drop_missing_target=True" in text for text in suggestions)

@@ -208,6 +208,11 @@ def test_case_18_all_missing_column_keeps_its_width() -> None:
     with pytest.warns(UserWarning, match="missing in b, c"):
         encoder = fit_encoder(frame)
     assert encoder.transform(frame).tolist() == [[-1, 0, 0], [1, 0, 0]]
+    new = pandas.DataFrame({"a": [1.0, 2.0], "b": ["red", None], "c": ["3", "lots"]})
+    assert encoder.transform(new).tolist() == [[-1, 0, 0], [1, 0, 0]]
+    assert encoder.check(new) == []
+    with pytest.warns(UserWarning, match="missing in x1, x2, x3, x4, x5, x6, x7, x8 and 22 more: encoded as 0"):
+        fit_encoder(np.hstack([array, np.full((2, 29), np.nan)]))
     assert TableEncoder.from_json(json.loads(json.dumps(encoder.to_json()))) == encoder
 
 
@@ -280,6 +285,12 @@ def test_case_23_nullable_and_mixed_values() -> None:
     with pytest.raises(DataError, match=r"'a' mixes text and numbers: row 2 \(counted from 0\) holds 'x'"):
         fit_encoder(mixed)
     assert fit_encoder(mixed, categorical=["a"]).feature_names == ("a=1", "a=2.5", "a=x", "a=(missing)")
+    late = pandas.DataFrame({"a": pandas.Series([*"xy" * 100, 5], dtype=object)})
+    with pytest.raises(DataError, match=r"'a' mixes text and numbers: row 200 \(counted from 0\) holds 5"):
+        fit_encoder(late)
+    assert fit_encoder(late, categorical=["a"], min_count=1).feature_names == ("a=5", "a=x", "a=y")
+    gaps = pandas.DataFrame({"a": pandas.Series([math.nan] * 200 + [1.0, 3.0], dtype=object)})
+    assert fit_encoder(gaps).transform(gaps)[-2:].tolist() == [[-1, 0], [1, 0]]
     with pytest.raises(DataError, match=r"'y' mixes text and numbers: row 1 .*'a'"):
         split_target(pandas.DataFrame({"x": [1, 2, 3], "y": [1, "a", 2]}), "y")
     with pytest.raises(DataError, match=r"column x1, row 0 \(counted from 0\) holds 'u'"):
@@ -325,6 +336,8 @@ def test_an_unseen_category_is_shown_with_the_known_one_that_is_spelled_alike() 
     encoder = fit_encoder(polars.DataFrame({"c": ["Bern", "Ulm"]}))
     (remark,) = encoder.check(polars.DataFrame({"c": ["BERN ", "Genf"]}))
     assert remark.endswith("not seen in training: 'BERN' (known is 'Bern'), 'Genf'")
+    (remark,) = encoder.check(polars.DataFrame({"c": ["Llanfair" * 50]}))
+    assert remark.endswith("not seen in training: 'LlanfairLlanfairLlanfairLlanfairLlanf...'")
 
 
 def test_arrays_and_frames_are_not_mistaken_for_each_other() -> None:

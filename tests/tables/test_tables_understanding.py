@@ -26,7 +26,7 @@ def test_case_14_missing_target(make: Callable[[dict[str, Any]], Any]) -> None:
     features, y, _ = split_target(frame, "y", drop_missing_target=True)
     assert y.tolist() == [0.5, 1.5]
     assert fit_encoder(features).transform(features).tolist() == [[-1], [1]]
-    with pytest.raises(DataError, match="0 data rows with a target"):
+    with pytest.raises(DataError, match=r"target 'y': the table has 0 data rows in which it is known, .*; choose another target"):
         split_target(polars.DataFrame({"a": [1], "y": [None]}), "y", drop_missing_target=True)
 
 
@@ -70,6 +70,14 @@ def test_ids_are_left_out_with_a_warning() -> None:
         fit_encoder(frame, drop=["row", "sample", "customer_id", "name", "ticket"])
         used = fit_encoder(frame, numeric=["row", "sample", "customer_id"], categorical=["name", "ticket"])
     assert used.column_names == tuple(frame.columns)
+
+
+@pytest.mark.parametrize("name", ["year", "Year", "birthYear", "year_end", "model yr", "t", "time", "day_of_year", "date"])
+def test_a_time_is_no_row_number(name: str) -> None:
+    frame = polars.DataFrame({name: range(1950, 2020), "a": np.random.default_rng(0).normal(size=70)})
+    assert [column.kind for column in understand(frame)] == ["numeric", "numeric"]
+    for other in ("yearling_no", "candidate", "count", "yrs_id"):
+        assert understand(frame.rename({name: other}))[0].kind == "dropped"
 
 
 def test_the_only_column_is_not_dropped() -> None:
@@ -225,15 +233,17 @@ def test_match_labels() -> None:
 
 
 def test_a_column_tells_what_was_understood() -> None:
-    assert understand(polars.DataFrame({"kind_code": [3, 3, 5]})) == (
+    found = understand(polars.DataFrame({"kind_code": [3, 4, 5], "zip": [0, 0, 1]}))
+    assert found == (
         Column(
             name="kind_code",
             kind="numeric",
             missing=0,
-            distinct=2,
+            distinct=3,
             example="3",
             note="taken as a number: declare it categorical if it is a code",
         ),
+        Column(name="zip", kind="numeric", missing=0, distinct=2, example="0"),  # with two values it is the same as a category
     )
 
 

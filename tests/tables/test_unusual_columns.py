@@ -126,9 +126,12 @@ def test_targets_that_are_no_numbers_or_labels() -> None:
     with pytest.raises(DataError, match="target 'y' is of type complex128; targets must be real numbers or labels"):
         split_target(pandas.DataFrame({"x": [1, 2], "y": [1j, 2j]}), "y")
     days = pandas.DataFrame({"x": range(21), "y": pandas.date_range("2024-01-01", periods=21)})
-    with pytest.warns(UserWarning, match="target 'y' holds dates: its 21 different values are classes; .* numbers, such as days"):
-        split_target(days, "y")
-    assert split_target(days.head(20), "y")[1].dtype.kind == "U"
+    for frame in (days, days.astype(str)):
+        with pytest.warns(
+            UserWarning, match="target 'y' holds dates: its 21 different values are classes; .* numbers, such as days"
+        ):
+            split_target(frame, "y")
+        assert split_target(frame.head(20), "y")[1].dtype.kind == "U"
 
 
 def test_a_target_that_is_no_text() -> None:
@@ -407,3 +410,15 @@ def test_large_whole_numbers_with_gaps(cells: Any) -> None:
     frame = make({"n": cells})
     expected = fit_encoder(polars.DataFrame({"n": np.array(BEYOND_FLOAT64, dtype=np.float64)}))
     assert fit_encoder(frame).transform(frame).tobytes() == expected.transform(frame).tobytes()
+
+
+def test_objects_that_are_numbers_are_understood_as_numbers() -> None:
+    y = np.repeat(["setosa", "versicolor", "virginica"], 20)
+    plain = pandas.DataFrame(
+        {"Id": range(60), "size": np.arange(60) % 7 / 2, "gaps": pandas.Series([5, None, 2**60 + 1] * 20, dtype="Int64")}
+    )
+    objects = plain.astype(object)
+    assert understand(objects, y=y) == understand(plain, y=y)
+    assert understand(objects, y=y)[0].kind == "dropped"
+    huge = pandas.DataFrame({"a": pandas.Series([2**70, 1, 2], dtype=object)})
+    assert understand(huge)[0].kind == "numeric"

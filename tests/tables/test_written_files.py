@@ -187,6 +187,18 @@ FILES: list[tuple[str, str | bytes, dict[str, list[Any]], list[str]]] = [
         [],
     ),
     (
+        "a code among codes with a zero in front",
+        "a,b\n001,2\n136A,3\n003,4\n204,5\n205,5\n",
+        {"a": ["001", "136A", "003", "204", "205"], "b": [2, 3, 4, 5, 5]},
+        [],
+    ),
+    (
+        "a date among numbers is no code",
+        "a,b\n1,2\n01.02.2020,3\n5,4\n6,5\n",
+        {"a": [1, N, 5, 6], "b": [2, 3, 4, 5]},
+        ["the first is '01.02.2020' in row 1"],
+    ),
+    (
         "a word among dates",
         "a,b\n2024-01-31,2\nlater,3\n2024-02-29,4\n2024-03-31,5\n",
         {"a": ["2024-01-31", N, "2024-02-29", "2024-03-31"], "b": [2, 3, 4, 5]},

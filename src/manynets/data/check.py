@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.display import counted
-from manynets.errors import DataError, short
+from manynets.display import counted, joined
+from manynets.errors import DataError, short, warn_user
 from manynets.tables.table import Table
 from manynets.tasks.base import as_array
 
@@ -289,3 +289,11 @@ def rows_with_weight(rows: NDArray[np.int64] | None, weight: NDArray[np.float64]
         return rows
     counted = np.flatnonzero(weight) if rows is None else rows[weight[rows] > 0]
     return counted if len(counted) else rows
+
+
+def warn_of_single_rows(classes: Sequence[str], unseen: str = "validated") -> None:
+    """Warn that these classes have one row each, which stays in training."""
+    if len(classes) == 1:
+        warn_user(f"only one row is of class {classes[0]}: it stays in training and is not {unseen}")
+    else:
+        warn_user(f"only one row each is of the classes {joined(classes)}: they stay in training and are not {unseen}")

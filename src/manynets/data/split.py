@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets import rng
+from manynets.data.check import warn_of_single_rows
 from manynets.data.groups import as_groups, as_strata, as_times, deal_groups, latest_rows, time_folds
-from manynets.errors import DataError, OptionError, warn_user
+from manynets.errors import DataError, OptionError
 
 Rows = NDArray[np.int64]
 
@@ -94,7 +95,7 @@ def split_rows(
     codes, counts = np.unique(by.strata, return_counts=True)
     if (counts == 1).any():
         single = [str(names[int(code)]) if names is not None else str(code) for code in codes[counts == 1]]
-        warn_user(f"only one row is of class {', '.join(single)}: it stays in training and is not {unseen}")
+        warn_of_single_rows(single, unseen)
     exact = np.where(counts > 1, counts * fraction, 0.0)
     take = np.minimum(np.floor(exact).astype(np.int64), np.maximum(counts - 1, 0))
     for code in np.argsort(-(exact - take), kind="stable"):

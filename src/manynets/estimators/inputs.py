@@ -17,7 +17,7 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import validate_data
 
-from manynets.data.check import as_matrix, as_weights, check_container, host_tensor, is_frame, is_tensor
+from manynets.data.check import as_matrix, as_weights, check_container, host_tensor, is_frame, is_tensor, warn_of_single_rows
 from manynets.display import listed
 from manynets.errors import DataError, OptionError, warn_user
 from manynets.given import check_target
@@ -254,8 +254,7 @@ def split_for_stopping(
         single = counts[codes[first].astype(np.int64)] == 1
         apart = np.flatnonzero(single)
         if len(apart):
-            shown = ", ".join(repr(plain(names[int(code)])) for code in np.sort(codes[first[apart]]))
-            warn_user(f"only one row is of class {shown}: it stays in training and is not validated")
+            warn_of_single_rows([repr(plain(names[int(code)])) for code in np.sort(codes[first[apart]])])
     pool = np.setdiff1d(np.arange(len(first)), apart)
     held = int(np.ceil(fraction * len(pool)))
     if held < 2 or len(pool) - held < 1:

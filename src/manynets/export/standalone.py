@@ -125,9 +125,9 @@ def number_of(column, cell):
 
 def numbers(column, cells):
     """A number, scaled; 1 where it was missing; how far it is through each of some ranges."""
-    x = np.array([number_of(column, cell) for cell in cells])
     if column["fill"] is None:  # a column without a value in training says nothing
-        return np.zeros((len(x), 1))
+        return np.zeros((len(cells), 1))
+    x = np.array([number_of(column, cell) for cell in cells])
     gone = np.isnan(x)
     x = np.where(gone, column["fill"], x)
     if column["limits"]:

@@ -33,6 +33,7 @@ from manynets.tables.facts import corrected, rank_error
 from manynets.tables.kinds import Column
 from manynets.tables.piecewise import bins_for
 from manynets.tables.rowgroups import BlockFiles
+from manynets.tables.schema import may_number_rows
 from manynets.tasks import Regression, Task, find_task, with_quantiles
 from manynets.tasks.objectives import objective_for
 from manynets.training.torch_settings import find_device
@@ -240,7 +241,7 @@ def _in_all_rows(column: Column, found: Description) -> Column:
         return dataclasses.replace(column, kind="dropped", note=why)
     if column.kind != "numeric" or not kind.is_integer() or column.distinct < found.sample.height or facts.rows < 20:
         return column
-    if facts.high - facts.low + 1 > 2 * max(facts.rows, found.counts.sum()):
+    if not may_number_rows(column.name, facts.low, facts.high, max(facts.rows, int(found.counts.sum()))):
         return column
     why = "a row number: whole numbers, all different in the sample, that fill their range; declare it numeric to keep it"
     return dataclasses.replace(column, kind="dropped", note=why)

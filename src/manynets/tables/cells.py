@@ -36,9 +36,9 @@ def text_cells(table: Table, name: str) -> nw.Series[Any]:
     import narwhals as nw
 
     series = table.series(name)
-    if series.dtype == nw.String:
-        return series.str.strip_chars()
     storage = storage_of(series)
+    if storage == "text":
+        return series.str.strip_chars()
     if storage in ("mixed", "empty", "time"):
         text = str if storage == "time" else plain_label
         cells = [None if is_missing_value(cell) else text(cell) for cell in series.to_list()]

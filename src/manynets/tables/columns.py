@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from manynets.display import joined, shortened
 from manynets.errors import DataError
 from manynets.tables.cells import NUMBER, counts_of, factorise, number_cells, plain_label
 from manynets.tables.dates import CYCLES, PARTS, DateForm, date_cells, date_parts
@@ -69,9 +70,9 @@ class NumericColumn:
 
     def fill_in(self, table: Table, out: Out) -> None:
         """Write the column into out (N, width), which holds zeros."""
-        values = number_cells(table, self.name, self.reading)
-        if self.fill is None:
+        if self.fill is None:  # nothing was learned from it, whatever it holds now
             return
+        values = number_cells(table, self.name, self.reading)
         missing = np.isnan(values)
         if missing.any():
             values = np.where(missing, self.fill, values)
@@ -233,8 +234,8 @@ class CategoricalColumn:
         if strict and unseen:
             first = int(np.argmax(np.isin(codes, [labels.index(label) for label in unseen])))
             raise DataError(
-                f"column {self.name!r} holds categories not seen in training: {_some(list(unseen))}; the first is in {table.row(first)}."
-                f" Known are {_some(self.known)}; with strict=False they are encoded as unseen"
+                f"column {self.name!r} holds categories not seen in training: {_shown(list(unseen))}; the first is in {table.row(first)}."
+                f" Known are {_shown(self.known)}; with strict=False they are encoded as unseen"
             )
         rows = np.flatnonzero(positions >= 0)
         out[rows, positions[rows]] = 1.0
@@ -259,8 +260,8 @@ class CategoricalColumn:
             one.fill_in(values, out[:, at : at + one.width])
 
 
-def _some(labels: Sequence[str], most: int = 8) -> str:
-    return ", ".join(repr(label) for label in labels[:most]) + (f" and {len(labels) - most} more" if len(labels) > most else "")
+def _shown(labels: Sequence[str]) -> str:
+    return joined([repr(shortened(label)) for label in labels])
 
 
 def part_codes(table: Table, name: str, part: CodePart) -> tuple[list[str], NDArray[np.int64]]:

@@ -33,7 +33,10 @@ FEW_VALUES = 64
 GAIN_OF_CODES, TIMES_OF_CODES = 0.02, 3.0
 """What single values must explain beyond groups of neighbours: so much more of the target, and so many times as much."""
 
-_COUNTS_ROWS = re.compile(r"(?:|.*[\W_])(?:id|index|idx|order|row|rownum|no|nr|num|number|unnamed_[0-9]+)", re.IGNORECASE)
+_COUNTS_ROWS = re.compile(
+    r"(?:|.*[\W_])(?:[pu]?id|index|idx|order|row|rownum|(?:seq)?no|nr|num|number|seq|obs|observation|case|record|unnamed_[0-9]+)",
+    re.IGNORECASE,
+)
 
 
 class _Use(NamedTuple):

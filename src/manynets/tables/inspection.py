@@ -18,7 +18,7 @@ from manynets.tables.frames import open_table
 from manynets.tables.informative import explained_share, numbers_of, sample_rows
 from manynets.tables.kinds import LEFT_OUT, Column
 from manynets.tables.labels import spelled_alike
-from manynets.tables.schema import understand
+from manynets.tables.schema import FEWEST_FOR_AN_ID, named_as_id, understand
 from manynets.tables.table import Table, storage_of
 from manynets.tables.target import split_target
 
@@ -254,7 +254,8 @@ def _of_column(rows: int, column: Column) -> Iterator[str]:
     if column.kind != "dropped" and column.missing > MOSTLY * rows:
         yield f"{name!r} is missing in {column.missing / rows:.0%} of the rows"
     looks_like_an_id = (column.kind == "dropped" and column.note != LEFT_OUT) or bool(column.part)
-    if looks_like_an_id and 1 < column.distinct <= 0.95 * present:
+    named = named_as_id(name) and column.distinct >= FEWEST_FOR_AN_ID and column.note != LEFT_OUT
+    if (looks_like_an_id or named) and 1 < column.distinct <= 0.95 * present:
         yield f"if the rows of one {name!r} belong together, do not split them: groups=frame[{name!r}]"
 
 

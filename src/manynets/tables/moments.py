@@ -64,6 +64,9 @@ _NAME_DAY = re.compile(
 _NAME_YEAR = re.compile(rf"{_NAME}(?:[-/., ]+(?P<year>\d{{4}})|[-']+(?P<short>\d{{2}}))", _FLAGS)
 _YEAR_MONTH = re.compile(r"(?P<year>\d{4})[-/](?P<month>\d{2})", re.ASCII)
 _MONTH_YEAR = re.compile(r"(?P<month>\d{1,2})[-/](?P<year>(?:19|20)\d{2})", re.ASCII)
+_QUARTER = re.compile(
+    r"(?P<year>\d{4})[-/ ]?q(?P<of>[1-4])|q(?P<number>[1-4])[-/ ]?(?P<its>(?:19|20)\d{2})", re.ASCII | re.IGNORECASE
+)
 _YEAR_NAME = re.compile(rf"(?P<year>\d{{4}})[-/. ]{_NAME}(?:[-/. ](?P<day>\d{{1,2}}){_AFTER})?", _FLAGS)
 _MAIL = re.compile(  # Mon Jan 05 13:15:00 2024, and with the zone before the year
     rf"{_WEEKDAY}{_NAME} +(?P<day>\d{{1,2}}) (?P<hour>\d{{2}}):(?P<minute>\d{{2}}):(?P<second>\d{{2}})(?: {_ZONE})? (?P<year>\d{{4}})",
@@ -96,6 +99,8 @@ def read_moment(text: str, order: str) -> Moment | None:
             return _moment(found, found["year"], found["month"], found["day"])
     if found := _YEAR_MONTH.fullmatch(text) or _MONTH_YEAR.fullmatch(text):
         return _moment(found, found["year"], found["month"], "1")
+    if found := _QUARTER.fullmatch(text):
+        return _moment(found, found["year"] or found["its"], str(3 * int(found["of"] or found["number"]) - 2), "1")
     if found := _YEAR_LAST.fullmatch(text):
         if order == "ymd":
             return None

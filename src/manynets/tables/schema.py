@@ -40,11 +40,11 @@ SAMPLE = 1000
 """So many rows are looked at before all of them are."""
 
 MOSTLY_NUMBERS = 0.9
-LONGEST_EXAMPLE = 40  # letters
 EMPTY = "all values are missing: it adds nothing"
 _ONE_SIGN = re.compile(r"[+-]?[0-9]+([.,]?)[0-9]*", re.ASCII)
 
 _ID_NAME = re.compile(r"(?:^|.*[\W_])(?:id|uuid|guid|key|index|rownum)$", re.IGNORECASE)
+_TIME_NAME = re.compile(r"(?:.*(?:year|month|week|day|time)s?|(?:.*[\W_])?(?:yr|date|t))(?:[\W_].*)?", re.IGNORECASE)
 _CODE_NAME = re.compile(r".*(?:id|key|code|type|class|zip|category)$", re.IGNORECASE)
 _ID_CAMEL = re.compile(r".*[a-z](?:Id|ID|Uuid|Guid|Key)$")
 
@@ -68,8 +68,8 @@ def understand(
     - Dates and times of day are dates, and so are text that names such (see `find_form`) and numbers such as 20240131 or seconds
       since 1970 (see `order_of_numbers`).
     - Dropped: text with more than nine tenths of its values different, or with more different values than half the rows; whole
-      numbers all different that fill a range at least by half (row numbers), or that are all different under a name such as
-      `customer_id`. Each needs 20 different values. A column of numbers is not dropped where nothing else would remain.
+      numbers all different that fill a range at least by half (row numbers; not under the name of a time, such as `year`), or that
+      are all different under a name such as `customer_id`. Each needs 20 different values. A column of numbers is not dropped where nothing else would remain.
     - Text that would be dropped, but has several words in a cell that occur in other cells too, is text: its words are counted.
 
     With a target y (N,) or (N, T), a column that would be dropped is used if its value, or a part of it such as the first
@@ -191,7 +191,7 @@ def _number_column(table: Table, name: str, declared: Kind | None, reading: Read
             if table.array is None and (order := order_of_numbers(name, present)) is not None:
                 return _date_column(table, name, None, DateForm(order=order))
             why = _why_an_id(name, present if exact is None else exact, distinct)
-            note = f"{why}; declare it numeric or categorical to keep it" if why else note or _code_hint(name, present)
+            note = f"{why}; declare it numeric or categorical to keep it" if why else note or _code_hint(name, present, distinct)
             kind = "dropped" if why else kind
     elif distinct == 1:
         note = note or "constant"
@@ -224,18 +224,33 @@ def _exact_integers(table: Table, name: str) -> np.ndarray[Any, Any] | None:
 def _why_an_id(name: str, present: np.ndarray[Any, Any], distinct: int) -> str:
     if distinct < FEWEST_FOR_AN_ID or distinct < present.size or not bool(np.all(present == np.floor(present))):
         return ""
-    if float(present.max()) - float(present.min()) + 1 <= 2 * present.size:
+    if may_number_rows(name, float(present.min()), float(present.max()), present.size):
         return "a row number: whole numbers, all different, that fill their range"
-    return "an id: whole numbers, all different, and the name of an id" if _named_as_id(name) else ""
+    return "an id: whole numbers, all different, and the name of an id" if named_as_id(name) else ""
 
 
-def _named_as_id(name: str) -> bool:
+def may_number_rows(name: str, low: float, high: float, rows: int) -> bool:
+    """Return whether whole numbers, all different, may number so many rows: they fill their range, and the name is not that of a time.
+
+    >>> may_number_rows("order", 1, 100, 90), may_number_rows("year", 1950, 2020, 71), may_number_rows("income", 1, 1000, 90)
+    (True, False, False)
+    """
+    return high - low + 1 <= 2 * rows and not _TIME_NAME.fullmatch(name)
+
+
+def named_as_id(name: str) -> bool:
+    """Return whether a column has the name of an id.
+
+    >>> [named_as_id(name) for name in ("customer_id", "userId", "paid")]
+    [True, True, False]
+    """
     return bool(_ID_NAME.match(name) or _ID_CAMEL.match(name))
 
 
-def _code_hint(name: str, present: np.ndarray[Any, Any]) -> str:
-    whole = _CODE_NAME.match(name) and bool(np.all(present == np.floor(present)))
-    return "taken as a number: declare it categorical if it is a code" if whole else ""
+def _code_hint(name: str, present: np.ndarray[Any, Any], distinct: int) -> str:
+    """Return what to do if a column of whole numbers holds codes, as its name may say. Of two values it makes no difference."""
+    codes = distinct > 2 and _CODE_NAME.match(name) and bool(np.all(present == np.floor(present)))
+    return "taken as a number: declare it categorical if it is a code" if codes else ""
 
 
 def _date_column(table: Table, name: str, declared: Kind | None, form: DateForm, remark: str = "") -> Column:
@@ -265,7 +280,7 @@ def _text_column(table: Table, name: str, declared: Kind | None) -> Column:
         found, note = _column_in_text(table, name, cells, present, declared)
         if found is not None:
             return found
-    distinct, example = present.n_unique(), shortened(str(present[0]), LONGEST_EXAMPLE)
+    distinct, example = present.n_unique(), shortened(str(present[0]))
     seen: dict[str, Any] = {"name": name, "missing": missing, "distinct": distinct, "example": example}
     if declared is not None:
         return Column(kind=declared, note=LEFT_OUT if declared == "dropped" else note, **seen)
@@ -329,6 +344,6 @@ def _why_dropped(table: Table, name: str, distinct: int, present: int) -> str:
         return "an id: text, all values different"
     if distinct > 0.9 * present or distinct > 0.5 * table.rows:
         return f"near-unique text: {distinct} different values in {present} rows"
-    if _named_as_id(name) and distinct > 0.5 * present:
+    if named_as_id(name) and distinct > 0.5 * present:
         return f"an id by its name: {distinct} different values in {present} rows"
     return ""

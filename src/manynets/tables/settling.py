@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal
 
 from manynets.display import counted
 from manynets.tables.cells import GROUPED, NUMBER, fitting
 from manynets.tables.missing import MISSING_TOKENS, TEXT_MISSING, is_missing
 from manynets.tables.texts import SAMPLE, different, meaning_of, meaning_of_all, text_counts
-from manynets.tables.written import Reading
+from manynets.tables.written import PLAIN, Meaning, Reading
 
 if TYPE_CHECKING:
     import polars
@@ -80,7 +81,7 @@ def settled(cells: polars.Series, delimiter: str) -> tuple[polars.Series, str]:
     if meaning is None or len(once) - len(meaning.words) < FEWEST_NUMBERS:
         return without_text_tokens(cells), ""
     words = sum(counts[word] for word in meaning.words)
-    if words > 1 and words > MOST_WORDS * counts.total():
+    if (words > 1 and words > MOST_WORDS * counts.total()) or (words and _has_codes(once, meaning)):
         return without_text_tokens(cells), ""
     note = ""
     if words:
@@ -94,6 +95,12 @@ def settled(cells: polars.Series, delimiter: str) -> tuple[polars.Series, str]:
         cells = cells.set(stray, None)
         plain = _plain(cells, delimiter)
     return (cells if plain is None else plain), note
+
+
+def _has_codes(texts: Iterable[str], meaning: Meaning[Any]) -> bool:
+    """Return whether plain numbers among texts have a zero in front: then the others are no stray words, but codes such as "136A"."""
+    words = set(meaning.words)
+    return meaning.form == PLAIN and any(_ZERO_IN_FRONT.match(text) for text in texts if text not in words)
 
 
 def _without_infinite(cells: polars.Series) -> tuple[polars.Series, str]:

@@ -164,7 +164,7 @@ def storage_of(series: nw.Series[Any]) -> Storage:
     if dtype == nw.Boolean:
         return "bool"
     if dtype == nw.String:
-        return "text"
+        return "text" if _all_text(series) else "mixed"
     if dtype == nw.Categorical or dtype == nw.Enum:
         return "category"
     if dtype == nw.Date or dtype == nw.Datetime:
@@ -176,6 +176,15 @@ def storage_of(series: nw.Series[Any]) -> Storage:
     if series.null_count() == len(series):
         return "empty"
     return "mixed" if dtype == nw.Object else "other"
+
+
+def _all_text(series: nw.Series[Any]) -> bool:
+    """Return whether a column is text throughout: of Python objects narwhals looks at the first hundred."""
+    if not series.implementation.is_pandas() or series.to_native().dtype != object:
+        return True
+    from pandas.api.types import infer_dtype
+
+    return infer_dtype(series.to_native(), skipna=True) in ("string", "empty")
 
 
 def native_type(series: nw.Series[Any]) -> str:

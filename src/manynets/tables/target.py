@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from manynets.display import counted, listed
 from manynets.errors import DataError, warn_user
 from manynets.tables.cells import bad_number, blank_cells, number_cells, plain_label, points_in_doubt, text_cells
+from manynets.tables.dates import DateForm
 from manynets.tables.frames import open_table
 from manynets.tables.labels import spelled_alike
 from manynets.tables.missing import is_missing
@@ -63,7 +64,10 @@ def split_target(
     require(drop, table.names, what="column to drop")
     table = _with_targets(table, targets, drop_missing_target)
     if not table.rows:
-        raise DataError("the table has 0 data rows with a target; at least 1 is needed")
+        raise DataError(
+            f"target {', '.join(map(repr, targets))}: the table has 0 data rows in which it is known, but at least 1 is needed; choose"
+            " another target, or fill it in"
+        )
     ys = [_target(table, name) for name in targets]
     weights = None if weight is None else _weights(table, weight)
     excluded = {*targets, *drop, *([] if weight is None else [weight])}
@@ -223,7 +227,7 @@ def _target(table: Table, name: str) -> NDArray[Any]:
             f" {bad[1]!r}; if numbers are meant, write them plainly, such as 1000 for 1,000, $1000 or 12 for 12%",
             UserWarning,
         )
-    if storage == "date" and len(labels) > MOST_CLASSES:
+    if len(labels) > MOST_CLASSES and (storage == "date" or _dates_in_text(cells)):
         warn_user(
             f"target {name!r} holds dates: its {len(labels)} different values are classes; if moments are to be predicted, make them"
             " numbers, such as days",
@@ -232,6 +236,11 @@ def _target(table: Table, name: str) -> NDArray[Any]:
     y = np.array([plain_label(cell) for cell in cells.to_list()])
     _remark_on_classes(name, y)
     return y
+
+
+def _dates_in_text(cells: Any) -> bool:
+    meaning = meaning_of(different(cells))
+    return meaning is not None and isinstance(meaning.form, DateForm) and not meaning.words
 
 
 def _remark_on_classes(name: str, y: NDArray[Any]) -> None:

@@ -24,7 +24,7 @@ def plain_columns(frame: Any, known: Collection[str] = ()) -> Any:
     - Numbers in the byte order of another machine: in that of this one.
     - Whole numbers of 128 bits: those of 64 bits, or floats where they are larger.
     - Arrow's views and run-end encoded columns: the same values, plainly stored.
-    - Objects that are all durations: in microseconds.
+    - Objects that are all durations: in microseconds; objects of pandas that are all numbers: these numbers.
     - Lists and arrays of numbers, all of one length n: n columns called `name[0]`, `name[1]`, ... An empty list is missing.
 
     known: the columns that an encoder has. Lists become columns where they did when it was fitted, and must have the length that they had then.
@@ -60,6 +60,8 @@ def _plain_pandas(frame: Any, known: Collection[str]) -> Any:
             changed[name] = {f"{name}[{j}]": values for j, values in enumerate(lists.T)}
         elif (durations := _durations(column)) is not None:
             changed[name] = {name: durations}
+        elif (numbers := _numbers(column)) is not None:
+            changed[name] = {name: numbers}
     if not changed:
         return frame
     import pandas
@@ -70,6 +72,18 @@ def _plain_pandas(frame: Any, known: Collection[str]) -> Any:
     if len(pieces) != len(frame.columns) + sum(len(piece) - 1 for piece in changed.values()):
         return frame  # a name is taken
     return pandas.DataFrame(pieces, index=frame.index)
+
+
+def _numbers(column: Any) -> Any:
+    """Return Python objects that are all numbers, or missing, as numbers; None where they are not, or are too large."""
+    from pandas.api.types import infer_dtype
+
+    found = {"integer": "Int64", "floating": "Float64", "mixed-integer-float": "Float64"}
+    kind = found.get(infer_dtype(column, skipna=True)) if str(column.dtype) == "object" else None
+    try:
+        return None if kind is None else column.astype(kind)
+    except (OverflowError, TypeError, ValueError):
+        return None
 
 
 def _middles(column: Any) -> Any:

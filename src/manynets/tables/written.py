@@ -129,6 +129,8 @@ def _split(text: str) -> _Cell | None:
         if "." not in core:
             return None
         power = f"e{power[1:]}"
+    if core[-1] in ".," and after[:1].isalpha():  # "2. Middle Atlantic" is a label with its number
+        return None
     negative = bool(bracket or minus or (sign + inner).strip("+"))
     if not core.isdigit():
         core = _ANY_SPACE.sub(" ", _ANY_APOSTROPHE.sub("'", core))

@@ -65,6 +65,8 @@ def _codes(y: Any, classes: tuple[Any, ...]) -> Values:
     labels = as_target(y)
     if labels.ndim != 1:
         raise DataError(f"y has shape {labels.shape}, but classes are one label a row: (N,) or (N, 1)")
+    if labels.dtype.kind == "U" and set(classes) == {"False", "True"}:  # as a table has them, which may be written TRUE or true
+        labels = np.where(np.isin(np.char.lower(labels), ("false", "true")), np.char.capitalize(labels), labels)
     known = np.array(classes)
     order = np.argsort(known, kind="stable")
     try:
