@@ -289,6 +289,11 @@ def find_reading(counts: Mapping[str, int], *, comma_first: bool = False) -> Mea
     cells = {text: cell for text in counts if (cell := _split(text)) is not None}
     if {"+", "-"} <= {cell.sign_behind for cell in cells.values()}:  # marks such as 2+, 2 and 2-
         cells = {text: cell for text, cell in cells.items() if not cell.sign_behind}
+    listed = {text: cell.after for text, cell in cells.items() if cell.core.endswith(".") and cell.after}
+    if len(set(listed.values())) == len(
+        listed
+    ):  # items such as "1. Never Married" and "2. Married"; those of "1. OG" and "2. OG" are floors
+        cells = {text: cell for text, cell in cells.items() if text not in listed}
     total = sum(counts.values())
     usual = sum(counts[text] for text, cell in cells.items() if not cell.bound)
     if 2 * usual <= total:
