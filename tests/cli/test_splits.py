@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +147,20 @@ def test_networks_of_unlike_groups_resume(call: Call, visits: Path, monkeypatch:
     assert call("train", "--resume", "run", "-q").code == 0
     whole, resumed = (mn.load(Path(name, "model.safetensors")) for name in ("whole", "run"))
     assert_close(dict(enumerate(resumed.members)), dict(enumerate(whole.members)), "bits")
+
+
+def test_the_step_at_which_networks_of_unlike_groups_are_stopped(call: Call, visits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import manynets.cli.fit as module
+
+    def stop(event: object) -> None:
+        if isinstance(event, mn.Evaluated):
+            signal.raise_signal(signal.SIGINT)
+
+    train = module.manynets.train
+    monkeypatch.setattr(module.manynets, "train", lambda *given, **more: train(*given, **more, callbacks=[stop]))
+    done = call("train", visits.name, *GROUPED, "--n-networks", "5", "--batch-size", "64", "--iterations", "20", "--out", "run")
+    assert done.code == 130
+    assert re.search("interrupted; step [1-9][0-9]* is saved in run.part", done.err)
 
 
 def test_a_sweep_of_networks_of_unlike_groups(call: Call, visits: Path) -> None:

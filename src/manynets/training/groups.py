@@ -143,16 +143,17 @@ def _train_kept(
     *,
     callbacks: Sequence[Callback],
     keeper: Callable[[Sequence[Member], str], Checkpoints],
+    halt: Halt,
     **options: Any,
 ) -> list[Outcome | Failure]:
     """Train groups one after the other, each with checkpoints, of which the last stay; return the outcomes in the order of the members."""
     if len(groups) == 1:
-        return [*_train_group(problem, groups[0], callbacks=callbacks, keeper=keeper(groups[0], ""), **options)]
+        return [*_train_group(problem, groups[0], callbacks=callbacks, keeper=keeper(groups[0], ""), halt=halt, **options)]
     settings = {member.number: member.settings for group in groups for member in group}
     relay, found = Relay(problem.task.metric, settings, callbacks), list[Outcome | Failure]()
     for number, group in enumerate(groups):
-        kept = keeper(group, f"part-{number}")
-        found += _train_group(problem, group, callbacks=[relay] if callbacks else [], keeper=kept, **options)
+        kept = None if halt.asked else keeper(group, f"part-{number}")
+        found += _train_group(problem, group, callbacks=[relay] if callbacks else [], keeper=kept, halt=halt, **options)
         relay.done(len(group))
     relay.finish()
     return sorted(found, key=lambda outcome: outcome.number)
