@@ -66,6 +66,30 @@ def test_several_networks_resume_bit_for_bit(tmp_path: Path) -> None:
         fit(validation="folds", n_networks=4, resume=files[0])
 
 
+@pytest.mark.parametrize("step", [7, 60])  # in the first group; in the second, once the first is through
+def test_networks_whose_epochs_differ_in_steps_resume_bit_for_bit(tmp_path: Path, step: int) -> None:
+    """Groups of unlike size: the folds have 50, 65 and 65 rows to train on, which are 4, 5 and 5 batches."""
+    options: dict[str, Any] = {"validation": "folds", "n_networks": 3, "groups": np.repeat([0, 1, 2], [40, 25, 25])}
+    options["recipe"] = dataclasses.replace(RECIPE, batch_size=16, epochs=10)
+    whole, seen = fit(**options), list[mn.Checkpoint]()
+
+    def stop(event: Any) -> None:
+        if isinstance(event, mn.Evaluated):
+            seen.append(event)
+            if len(seen) > step // 5:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(**options, callbacks=[stop], checkpoint=Checkpoint(folder=tmp_path, every_steps=3))
+    with pytest.raises(mn.OptionError, match="holds checkpoints of an earlier training"):
+        fit(**options, checkpoint=Checkpoint(folder=tmp_path))
+    resumed = fit(**options, checkpoint=Checkpoint(folder=tmp_path), resume=tmp_path)
+    assert_close(dict(enumerate(resumed.members)), dict(enumerate(whole.members)), "bits")
+    assert resumed.info["best"] == whole.info["best"]
+    with pytest.raises(mn.OptionError, match="of another training"):
+        fit(**{**options, "seed": 9}, resume=tmp_path)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -222,7 +222,7 @@ def _trained(
 ) -> Model:
     """Return the model of networks that are trained by the engine. keeping: options of `checkpoints_of`."""
     if engine == "torch":
-        keeper = checkpoints_of(data, members, **keeping)
+        keeper = checkpoints_of(data, **keeping)
         outcomes = train_members(data.problem, members, callbacks=listeners, keeper=keeper)
         return with_residuals(model_of(spec, recipe, data, outcomes), data, members)
     outcome, more = train_with(engine, data.problem, members[0], callbacks=listeners)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 import importlib.metadata
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from manynets.prepare import TrainingData
 from manynets.spec import MLP, Recipe
 from manynets.tasks import Regression
 from manynets.tasks.residuals import residuals_of
-from manynets.training.checkpoint import Checkpoint, Checkpoints
+from manynets.training.checkpoint import Checkpoint, Checkpoints, checkpoint_files
 from manynets.training.deadline import Deadline
 from manynets.training.events import WHEN
 from manynets.training.trial import Member, Outcome
@@ -187,14 +188,23 @@ def system_on(device: torch.device) -> dict[str, Any]:
 
 def checkpoints_of(
     data: TrainingData,
-    members: Sequence[Member],
     *,
     checkpoint: Checkpoint | None,
     resume: str | os.PathLike[str] | None,
     allow_world_size: bool = False,
-) -> Callable[[], Checkpoints] | None:
-    """Return a function that opens the checkpoints of a training once it begins, None for a training without any."""
+) -> Callable[[Sequence[Member], str], Checkpoints] | None:
+    """Return a function that opens the checkpoints of a group once its training begins (see `train_members`), None for a training
+    without any."""
     if checkpoint is None and resume is None:
         return None
-    options: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "allow_world_size": allow_world_size}
-    return functools.partial(Checkpoints, data.problem, members, system=system_of(data), **options)
+    options: dict[str, Any] = {"system": system_of(data), "allow_world_size": allow_world_size}
+
+    def opened(group: Sequence[Member], part: str) -> Checkpoints:
+        kept, start = checkpoint, resume
+        if part and kept is not None:
+            kept = dataclasses.replace(kept, folder=Path(kept.folder) / part)
+        if part and start is not None and any(Path(start).glob("part-*")):  # else it is of another training, and refused
+            start = Path(start) / part if checkpoint_files(Path(start) / part) else None
+        return Checkpoints(data.problem, group, checkpoint=kept, resume=start, **options)
+
+    return opened

@@ -44,6 +44,7 @@ def test_what_a_run_goes_by(call: Call, table: Path) -> None:
     assert [np.shape(one["rows"]) for one in found["dependence"][:2]] == [(24, 12, 2), (24, 3, 2)]
     assert np.shape(found["dependence"][2]["mean"]) == (3, 8, 2)
     assert "Mean probability of small over colour and size" in done.err
+    assert re.search(r"Mean probability of small over size\n.*\n *size +Probability *\n", done.err)
     assert found["dependence"][1]["grid"] == [["blue", "green", "red"]]
     added = found["contributions"]
     assert added["rows"] == [0]
@@ -111,7 +112,7 @@ def test_several_targets_years_and_labels(call: Call, tmp_path: Path) -> None:
     options = ("--preset", "plain", "--epochs", "2", "--quiet", "--out")
     assert call("train", "t.csv", "--target", "the price,rent", *options, "numbers").code == 0
     done = call("explain", "numbers", "--column", "year", "--worst", "1")
-    assert re.search(r"Mean prediction over year\n.*\n.*year.*\n.*\n +19\d\d ", done.out)
+    assert re.search(r"Mean prediction of each target over year\n.*\n *year +the price +rent *\n.*\n +19\d\d ", done.out)
     assert re.search(r"Row +True +Predicted +Error *\n.*\n +\d+ +[\d.]{5,6}, 0\.\d{4} +[\d.]{5,6}, 0\.\d{4} ", done.out)
     assert call("train", "t.csv", "--target", "lift,garden", *options, "labels", "--report").code == 0
     for command in ("show", "evaluate"):

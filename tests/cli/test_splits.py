@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import csv
+import re
+import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+import manynets as mn
 from manynets.cli.data import load_source
 from manynets.search.candidates import plan_candidates
 from tests.cli.conftest import Call
+from tests.tolerances import assert_close
 
+GROUPED = ("--target", "cost", "--group", "patient")
 SMALL = ("--hidden", "4", "--epochs", "2", "--json", "-q")
 
 
@@ -122,3 +129,43 @@ def test_a_sweep_validates_within_a_fold_as_it_splits(
         train, held_out = values[split.train], values[split.held_out]
         assert len(values) == len(train) + len(held_out)
         assert not set(train.tolist()) & set(held_out.tolist()) or name == "times"
+
+
+def test_networks_of_unlike_groups_resume(call: Call, visits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 24 patients 4 or 5 are validated on: 200 or 190 rows to train on, which are 4 or 3 batches."""
+    import manynets.cli.fit as module
+
+    def full(*_given: Any, **_more: Any) -> None:
+        raise OSError(28, "No space left on device", "run")
+
+    options = ("train", visits.name, *GROUPED, "--n-networks", "5", "--batch-size", "64", "--iterations", "20", "-q")
+    assert call(*options, "--out", "whole").code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(module.runs, "write_run", full)
+        assert "resume with: manynets train --resume run" in call(*options, "--out", "run").err
+    assert len(list(Path("run.part/checkpoints").iterdir())) == 2
+    assert call("train", "--resume", "run", "-q").code == 0
+    whole, resumed = (mn.load(Path(name, "model.safetensors")) for name in ("whole", "run"))
+    assert_close(dict(enumerate(resumed.members)), dict(enumerate(whole.members)), "bits")
+
+
+def test_the_step_at_which_networks_of_unlike_groups_are_stopped(call: Call, visits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import manynets.cli.fit as module
+
+    def stop(event: object) -> None:
+        if isinstance(event, mn.Evaluated):
+            signal.raise_signal(signal.SIGINT)
+
+    train = module.manynets.train
+    monkeypatch.setattr(module.manynets, "train", lambda *given, **more: train(*given, **more, callbacks=[stop]))
+    done = call("train", visits.name, *GROUPED, "--n-networks", "5", "--batch-size", "64", "--iterations", "20", "--out", "run")
+    assert done.code == 130
+    assert re.search("interrupted; step [1-9][0-9]* is saved in run.part", done.err)
+
+
+def test_a_sweep_of_networks_of_unlike_groups(call: Call, visits: Path) -> None:
+    grid = ("--grid", "n_networks=5", "--grid", "iterations=20", "--grid", "batch_size=64")
+    sweep = ("sweep", visits.name, *GROUPED, "--preset", "fast", *grid, "--out", "swept")
+    assert call(*sweep, "-q").code == 0
+    with Path("swept/results.csv").open(encoding="utf-8") as file:
+        assert {row["stopped"] for row in csv.DictReader(file)} <= {"done", "early"}

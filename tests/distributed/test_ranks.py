@@ -159,11 +159,11 @@ def with_checkpoints(size: int, folder: Path, *, resume: Path | None = None, all
     def work(ranks: Ranks) -> list[Any]:
         members = members_of(SPEC, recipe, data)
 
-        def keeper() -> Checkpoints:
+        def keeper(group: Any, part: str) -> Checkpoints:
             assert ranks.rank == 0
             checkpoint = Checkpoint(folder=folder, every_steps=7, keep=20)
             system = {"world_size": size} if size > 1 else {}
-            return Checkpoints(data.problem, members, checkpoint=checkpoint, resume=resume, system=system, allow_world_size=allow)
+            return Checkpoints(data.problem, group, checkpoint=checkpoint, resume=resume, system=system, allow_world_size=allow)
 
         return train_members(data.problem, members, keeper=keeper, ranks=ranks)
 

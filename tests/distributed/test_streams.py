@@ -56,10 +56,10 @@ def trained(path: Path, ranks: Ranks, spec: mn.MLP, recipe: mn.Recipe, **options
     try:
         problem, members = stream.data.problem, ensemble(spec, recipe, stream.data, 2)
 
-        def keeper() -> Checkpoints:
+        def keeper(group: Any, part: str) -> Checkpoints:
             system = {"world_size": ranks.size}
             return Checkpoints(
-                problem, members, system=system, allow_world_size=True, **{"resume": None, "checkpoint": None, **keeping}
+                problem, group, system=system, allow_world_size=True, **{"resume": None, "checkpoint": None, **keeping}
             )
 
         return train_members(problem, members, ranks=ranks, keeper=keeper if keeping else None)

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -413,3 +414,23 @@ def test_dates_at_midnight_are_shown_without_a_time() -> None:
         found = Dependence(columns=("sold",), grid=(values,), mean=np.zeros(2), rows=None, outputs=("prediction",))
         assert found.texts() == [shown]
         assert found.to_json()["grid"] == [values]
+
+
+@pytest.mark.parametrize(
+    "estimator", [mn.MLPRegressor(hidden_layer_sizes=(4,), max_iter=2, tol=1.0), mn.TabularRegressor(n_networks=2, preset="fast")]
+)
+def test_a_fitted_estimator_is_explained_as_its_model(estimator: Any) -> None:
+    frame = polars.DataFrame({"x": np.arange(60.0) % 7, "town": ["Bern", "Chur", "Basel"] * 20})
+    y = frame["x"].to_numpy() + 1.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fitted = estimator.fit(frame, y)
+    for explain in (
+        lambda model: mn.explain.permutation_importance(model, frame, y).values.tolist(),
+        lambda model: mn.explain.partial_dependence(model, frame, "x").mean.tolist(),
+        lambda model: mn.explain.contributions(model, frame[:3], background=frame).values.tolist(),
+        lambda model: mn.explain.worst_rows(model, frame, y),
+        lambda model: mn.explain.worst_slices(model, frame, y),
+        lambda model: mn.explain.residuals(model, frame, y),
+    ):
+        assert explain(fitted) == explain(fitted.model_)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import socket
 import threading
 from collections.abc import Iterator
@@ -100,9 +101,10 @@ def test_the_document_says_what_the_columns_hold(client: TestClient) -> None:
 
 def test_the_range_of_a_column_is_what_training_had() -> None:
     x = np.arange(60) % 5
-    frame = polars.DataFrame({"small": x, "tenths": 2 + x * 34.825, "large": x * 1e9})
+    frame = polars.DataFrame({"small": x, "shares": x * 0.75, "tenths": 2 + x * 34.825, "large": x * 1e9})
     model = fitted(frame, np.random.default_rng(0).normal(size=60), validation=None)
-    assert [(column["from"], column["to"]) for column in columns_of(model)] == [(0, 4), (2, 141.3), (0, 4e9)]
+    assert [(column["from"], column["to"]) for column in columns_of(model)] == [(0, 4), (0, 3), (2, 141.3), (0, 4e9)]
+    assert not any(math.copysign(1.0, column["from"]) < 0 for column in columns_of(model))  # -0
 
 
 def test_a_damaged_file_is_named_once(saved: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -227,7 +227,10 @@ def test_match_labels() -> None:
     same, note = match_labels(labels, ["no", "yes", "maybe"])
     assert same is labels
     assert note == ""
-    with pytest.raises(DataError, match="labels 'nope' do not occur in training, which has 'no', 'yes'"):
+    with pytest.raises(
+        DataError,
+        match=r"^1 row of 2 has a label that training did not have: 'nope'; it had 'no', 'yes', 'no.'; leave such rows out",
+    ):
         match_labels(np.array(["no.", "nope"]), ["no", "yes", "no."])
     assert match_labels(np.array([1, 2]), [1, 2])[1] == ""
 

@@ -278,6 +278,7 @@ WORDS = [
     "1|1-|2+|2",
     "555-1234|555-9876",
     "(1) Yes|(2) No|(1) Yes",
+    "1. Never Married|2. Married|2. Married|2. Married|3. Widowed",
     "2. Middle Atlantic|2. Middle Atlantic|2. Middle Atlantic",  # a label with its number, and no unit
     "over 18|under 18|over 18",
     "12-1345|11-1300|10-9999",

@@ -110,7 +110,7 @@ def _saved_options(run: str, *, required: set[str]) -> dict[str, Any]:
 
 def can_resume(folder: str | os.PathLike[str], options: Mapping[str, Any]) -> bool:
     """Return whether a training for the run `folder` with these options has a checkpoint to resume from."""
-    return holds_training(folder, options) and any((part_folder(folder) / CHECKPOINTS).glob("step-*.checkpoint"))
+    return holds_training(folder, options) and any((part_folder(folder) / CHECKPOINTS).rglob("step-*.checkpoint"))
 
 
 def holds_training(folder: str | os.PathLike[str], options: Mapping[str, Any]) -> bool:
@@ -179,7 +179,7 @@ class _PartFolder:
 
     def begin(self) -> dict[str, Any]:
         """Make the folder, and return the arguments of `manynets.train`."""
-        from manynets.training.checkpoint import Checkpoint, checkpoint_files
+        from manynets.training.checkpoint import Checkpoint, holds_checkpoints
 
         options, checkpoints = self.options, self.path / CHECKPOINTS
         if options["resume"] is None:
@@ -194,7 +194,7 @@ class _PartFolder:
             remove_leftovers(self.run)
         return {
             "checkpoint": Checkpoint(folder=checkpoints, **self.every),
-            "resume": checkpoints if checkpoint_files(checkpoints) else None,
+            "resume": checkpoints if holds_checkpoints(checkpoints) else None,
             "allow_world_size": options.get("allow_world_size", False),
         }
 
@@ -204,7 +204,7 @@ class _PartFolder:
         A process that was killed may have moved one aside before: that one is the former as long as the new one has no checkpoint.
         """
         moved = [folder for folder in leftovers(self.path, "old") if (folder / OPTIONS).is_file()]
-        if moved and not any((self.path / CHECKPOINTS).glob("step-*.checkpoint")):
+        if moved and not any((self.path / CHECKPOINTS).rglob("step-*.checkpoint")):
             shutil.rmtree(self.path, ignore_errors=True)
         if self.path.exists():
             self.remove_former()
@@ -222,7 +222,7 @@ class _PartFolder:
         """Return the checkpoints of this training, the newest last."""
         if not self.begun and self.options["resume"] is None:
             return []
-        return sorted((self.path / CHECKPOINTS).glob("step-*.checkpoint"))
+        return sorted((self.path / CHECKPOINTS).rglob("step-*.checkpoint"))
 
     def run_is_written(self) -> bool:
         """Return whether the run folder was written since."""

@@ -150,8 +150,13 @@ def _print_dependence(console: Console, found: Dependence) -> None:
     means, names = found.by_output(), found.outputs[1:] if found.two_classes else found.outputs
     values = found.texts()[0]
     shown = [(value, *map(number_text, line[-len(names) :])) for value, line in zip(values, means.tolist(), strict=True)]
-    heads = ["Prediction"] if found.outputs == ("prediction",) else [f"{found.what.capitalize()} of {name}" for name in names]
-    print_table(console, [found.columns[0], *heads], shown, title=f"Mean prediction over {found.columns[0]}")
+    heads, title = [found.what.capitalize()], f"Mean {found.what}"
+    if len(names) > 1:
+        title += f" of each {found.output_kind}"
+        heads = list(names)
+    elif found.outputs != ("prediction",):
+        title += f" of {names[0]}"
+    print_table(console, [found.columns[0], *heads], shown, title=f"{title} over {found.columns[0]}")
 
 
 def _print_pair(console: Console, found: Dependence) -> None:

@@ -27,7 +27,7 @@ from manynets.display import counted
 from manynets.errors import ManynetsError, ModelFileError, OptionError, one_of
 from manynets.search.workers import run_calls, worker_count
 from manynets.spec import Recipe
-from manynets.training.checkpoint import checkpoint_files
+from manynets.training.checkpoint import holds_checkpoints
 from manynets.training.events import Callback
 
 MOST_CELLS = 1 << 27  # of encoded rows that are kept for the next candidate
@@ -135,7 +135,7 @@ class EnsemblePlan(SweepPlan):
         folder = _checkpoints(results, key)
         return {
             "checkpoint": self.checkpoint(folder),
-            "resume": folder if checkpoint_files(folder) else None,
+            "resume": folder if holds_checkpoints(folder) else None,
             "callbacks": list[Callback](progress.callbacks),
         }
 

@@ -36,6 +36,8 @@ def in_flags(text: str) -> str:
     "--class-weight is 'balanced', but has no single class per row; use --weight"
     >>> in_flags("an id: text, all values different; declare it categorical to keep it")
     'an id: text, all values different; give --categorical to keep it'
+    >>> in_flags("correct the cell, or declare the column categorical before fitting")
+    'correct the cell, or train with --categorical'
     """
     line = " ".join(text.split())
     field = re.match(r"([A-Z]\w+)\.(\w+) is ", line)
@@ -49,7 +51,7 @@ def in_flags(text: str) -> str:
     line = re.sub(rf"\b({_NAMES})=True\b", lambda found: flag_of(found[1]), line)
     line = re.sub(rf"\b(use|give|with) ({_NAMES})=(\d[\d.e-]*\b)", lambda found: f"{found[1]} {flag_of(found[2])} {found[3]}", line)
     line = re.sub(rf"\b(leave out|give) ({_NAMES})\b(?!=)", lambda found: f"{found[1]} {flag_of(found[2])}", line)
-    line = re.sub(r"\b([Dd])eclare (?:it|them|the column) (numeric or )?(categorical|numeric)(?: before fitting)?", _declared, line)
+    line = re.sub(r"\b([Dd])eclare (?:it|them|the column) (numeric or )?(categorical|numeric)( before fitting)?", _declared, line)
     line = re.sub(r"\b(drop|groups|times)=(?:frame)?\[(?:'([^']*)'|\"([^\"]*)\")\]", _of_column, line)
     line = re.sub(r"^(groups|times) is ", lambda found: f"{_COLUMN_OPTIONS[found[1]]} is ", line)
     line = re.sub(r"^sample_weight is |(?<=use )sample_weight$", lambda found: found[0].replace("sample_weight", "--weight"), line)
@@ -69,5 +71,5 @@ def _quoted(value: str) -> str:
 
 
 def _declared(found: re.Match[str]) -> str:
-    give = "Give" if found[1] == "D" else "give"
+    give = "train with" if found[4] else "Give" if found[1] == "D" else "give"
     return f"{give} --numeric or --categorical" if found[2] else f"{give} --{found[3]}"

@@ -154,7 +154,7 @@ class BaseMLP(Lessons, KeepsCallbacks):
         resume = None
         if checkpoint is not None and checkpoint_files(checkpoint.folder):
             resume = checkpoint.folder
-        keeper = checkpoints_of(plan.prepared, plan.members, checkpoint=checkpoint, resume=resume)
+        keeper = checkpoints_of(plan.prepared, checkpoint=checkpoint, resume=resume)
         return train_members(problem, plan.members, callbacks=callbacks, keeper=keeper)
 
     # ------------------------------------------------------------------------------------------------- predict

@@ -42,6 +42,12 @@ class SourceRows:
         return np.concatenate([np.arange(self.blocks[name].start, self.blocks[name].stop) for name in names])
 
 
+def model_of(model: Any) -> Model:
+    """Return a model as it is, and that of a fitted estimator."""
+    found: Model = getattr(model, "model_", model)
+    return found
+
+
 def source_rows(model: Model, X: Any) -> SourceRows:
     """Return the rows of X (N, D) or a frame, encoded, as `Model.predict` reads them."""
     encoder, table = model.encoder, is_frame(X) or isinstance(X, Table)

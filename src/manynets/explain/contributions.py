@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from manynets.display import html_table, number_text
 from manynets.errors import check_count
 from manynets.explain.background import background_rows
-from manynets.explain.blocks import check_seed, source_rows
+from manynets.explain.blocks import check_seed, model_of, source_rows
 from manynets.explain.changed import output_names, outputs_of
 from manynets.model import Model
 from manynets.spec import Periodic
@@ -105,6 +105,7 @@ def contributions(model: Model, X: Any, *, background: Any = None, n_orders: int
     """
     check_count(n_orders, what="n_orders")
     check_seed(seed)
+    model = model_of(model)
     rows = source_rows(model, X)
     others = background_rows(model, background)
     prediction = outputs_of(model, rows.matrix)

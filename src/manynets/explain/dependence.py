@@ -19,7 +19,7 @@ from scipy.stats.mstats import mquantiles
 from manynets.data.check import as_weights
 from manynets.display import html_table
 from manynets.errors import DataError, OptionError, check_count
-from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, check_seed, some_rows, source_rows
+from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, check_seed, model_of, some_rows, source_rows
 from manynets.explain.changed import ChangedRows, output_names
 from manynets.explain.values import CategoryValues, columns_of, moment_texts
 from manynets.model import Model
@@ -195,6 +195,7 @@ def partial_dependence(
     check_count(n_grid, what="n_grid", least=2)
     check_count(n_rows, what="n_rows", least=0)
     check_seed(seed)
+    model = model_of(model)
     rows = source_rows(model, X)
     weight = as_weights(sample_weight, len(rows.matrix))
     grids, encoded = zip(*(_grid(model, X, rows, name, n_grid) for name in names), strict=True)

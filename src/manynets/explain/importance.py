@@ -23,7 +23,7 @@ from scipy.stats import rankdata
 from manynets.data.check import as_weights
 from manynets.display import HEADINGS, counted, html_table, mean_texts
 from manynets.errors import DataError, check_count, one_of
-from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, check_seed, encoded_target, source_rows
+from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, check_seed, encoded_target, model_of, source_rows
 from manynets.explain.changed import ChangedRows
 from manynets.model import Model
 from manynets.spec import LOWER_IS_BETTER
@@ -129,6 +129,7 @@ def permutation_importance(
     """
     check_count(n_repeats, what="n_repeats")
     check_seed(seed)
+    model = model_of(model)
     rows = source_rows(model, X)
     target = encoded_target(model, y, rows=len(rows.matrix))
     weight = as_weights(sample_weight, len(target))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from manynets.display import Records
 from manynets.errors import DataError, check_count
-from manynets.explain.blocks import encoded_target, source_rows
+from manynets.explain.blocks import encoded_target, model_of, source_rows
 from manynets.explain.slices import groups_of, row_losses
 from manynets.model import Model
 from manynets.tables import Table
@@ -75,6 +75,7 @@ def worst_rows(model: Model, X: Any, y: Any, *, most: int = 10) -> list[WorstRow
     [3, True]
     """
     check_count(most, what="most")
+    model = model_of(model)
     logits = model.encoded_logits(source_rows(model, X).matrix)
     worst, losses, sure = worst_first(model, logits, y, most=most)
     truth, predicted = np.asarray(model.targets_in_order(y))[worst], model.predicted(logits[:, worst])
@@ -115,6 +116,7 @@ def residuals(model: Model, X: Any, y: Any) -> list[MeanError]:
     >>> sum(group.rows for group in residuals(model, X, y) if group.column == "prediction")
     60
     """
+    model = model_of(model)
     task = model.task
     if not isinstance(task, Regression) or task.targets != 1:
         raise DataError("errors by group are of a model that predicts one number a row")

@@ -18,7 +18,7 @@ from scipy import stats
 
 from manynets.display import Records
 from manynets.errors import check_count
-from manynets.explain.blocks import encoded_target, source_rows
+from manynets.explain.blocks import encoded_target, model_of, source_rows
 from manynets.explain.values import CategoryValues, column_values
 from manynets.metrics import wilson_interval
 from manynets.model import Model
@@ -78,6 +78,7 @@ def worst_slices(model: Model, X: Any, y: Any, *, most: int = 10) -> list[Slice]
     [('x0', 75)]
     """
     check_count(most, what="most")
+    model = model_of(model)
     losses = row_losses(model, model.encoded_logits(source_rows(model, X).matrix), y)
     found: list[Slice] = []
     for name, group, chosen in groups_of(model, X):

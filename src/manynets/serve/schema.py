@@ -42,7 +42,7 @@ def _column(column: Any) -> dict[str, Any]:
             ends = low + margin, high - margin
             if high > low:
                 digits = RANGE_DIGITS - math.ceil(math.log10(high - low))
-                ends = round(ends[0], digits), round(ends[1], digits)
+                ends = round(ends[0], digits) + 0.0, round(ends[1], digits) + 0.0  # 0, not -0
             found["from"], found["to"] = ends
     elif isinstance(column, DateColumn):
         found |= {"example": date_example(column)}

@@ -98,7 +98,7 @@ def train_stream_ensemble(
         raise OptionError(f"n_networks is {n_networks!r}, but must be a whole number of at least 1")
     try:
         members = _members(stream, n_networks, preset=preset, metric=metric, changes=changes or {}, seed=seed, device=device)
-        keeper = checkpoints_of(data, members, checkpoint=checkpoint, resume=resume, allow_world_size=allow_world_size)
+        keeper = checkpoints_of(data, checkpoint=checkpoint, resume=resume, allow_world_size=allow_world_size)
         outcomes = train_members(data.problem, members, callbacks=callbacks, keeper=keeper)
     finally:
         stream.close()

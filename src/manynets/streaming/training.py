@@ -40,7 +40,7 @@ def train_stream(
     try:
         spec = _checked(stream, spec, started=initial is not None)
         members = ensemble(spec, recipe, data, n_networks, initial=initial)
-        keeper = checkpoints_of(data, members, checkpoint=checkpoint, resume=resume, allow_world_size=allow_world_size)
+        keeper = checkpoints_of(data, checkpoint=checkpoint, resume=resume, allow_world_size=allow_world_size)
         outcomes = train_members(data.problem, members, callbacks=callbacks, keeper=keeper)
     finally:
         stream.close()

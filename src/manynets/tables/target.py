@@ -294,6 +294,8 @@ def match_labels(labels: NDArray[Any], known: Sequence[Any] | NDArray[Any]) -> t
     if all(isinstance(label, str) and label.endswith(".") and label[:-1] in names for label in unknown):
         shorter = np.array([label[:-1] if label in unknown else label for label in labels.tolist()])
         return shorter, f"a point was taken off the end of {len(unknown)} labels: {', '.join(map(repr, unknown))}"
+    count = int(np.isin(labels, unknown).sum())
     raise DataError(
-        f"the labels {', '.join(map(repr, unknown[:10]))} do not occur in training, which has {', '.join(map(repr, names[:20]))}"
+        f"{counted(count, 'row')} of {len(labels):,} {'have labels' if count > 1 else 'has a label'} that training did not have:"
+        f" {', '.join(map(repr, unknown[:10]))}; it had {', '.join(map(repr, names[:20]))}; leave such rows out, or train with some of them"
     )

@@ -172,7 +172,7 @@ def train_ensemble(
         problem, trained, deadline = within(data.problem, members, limit, fewest=1 if models else FEWEST_STEPS)
         if limit.left < 0:
             _warn_of_limit(time_limit, clock() - began, trained[0].recipe, members[0].recipe, linear=bool(models))
-    keeper = checkpoints_of(data, trained, checkpoint=checkpoint, resume=resume, allow_world_size=allow_world_size)
+    keeper = checkpoints_of(data, checkpoint=checkpoint, resume=resume, allow_world_size=allow_world_size)
     listeners = [*progress_callbacks(progress), *callbacks]
     outcomes = train_members(problem, trained, callbacks=listeners, keeper=keeper, deadline=deadline)
     whole = trained[0].recipe == members[0].recipe and limit.left > 0

@@ -89,6 +89,11 @@ def checkpoint_files(folder: str | os.PathLike[str]) -> list[Path]:
     return [path for _, path in sorted(found, reverse=True)]
 
 
+def holds_checkpoints(folder: str | os.PathLike[str]) -> bool:
+    """Return whether there are checkpoints in a folder, or in those of its parts."""
+    return any(checkpoint_files(one) for one in (folder, *Path(folder).glob("part-*")))
+
+
 def write_checkpoint(path: str | os.PathLike[str], state: TrainState, *, system: Mapping[str, Any]) -> None:
     """Write a state to a file, all or nothing. system: versions, threads and device, which decide about the bits."""
     header = {"step": state.step, "identity": dict(state.identity), "values": dict(state.values), "system": dict(system)}

@@ -101,13 +101,14 @@ def train_members(
     members: Sequence[Member],
     *,
     callbacks: Sequence[Callback] = (),
-    keeper: Callable[[], Checkpoints] | None = None,
+    keeper: Callable[[Sequence[Member], str], Checkpoints] | None = None,
     deadline: Deadline | None = None,
     ranks: Ranks | None = None,
 ) -> list[Outcome]:
     """Train all members; return their outcomes in their order. What cannot be trained raises its error.
 
-    keeper: opens the checkpoints, for members of one group only; SIGTERM then has one written before it takes its course.
+    keeper: opens the checkpoints of a group, in a folder of this name within theirs, or where it is empty in theirs; SIGTERM then has
+    one written before it takes its course.
     deadline: by which all are to end. ranks: the processes that train them together, None for those of the process group; all of them
     call this, and all get the outcomes, but only rank 0 calls callbacks and keeper, and goes by the deadline.
     Ctrl-C ends all networks with their best weights so far, and an InterruptedWarning; a second one stops at once.
@@ -120,12 +121,7 @@ def train_members(
         else:
 
             def train(make: Make) -> list[Outcome | Failure]:
-                groups = groups_of(problem, members)
-                if len(groups) != 1:
-                    raise OptionError(
-                        f"checkpoints are for networks of one group; these are {len(groups)}: train each group by itself"
-                    )
-                return [*_train_group(problem, groups[0], keeper=keeper(), make=make, **options)]
+                return _train_kept(problem, groups_of(problem, members), keeper=keeper, make=make, **options)
 
             results = Team(ranks, problem, members, halt).run(train)
     if halt.signal == signal.SIGTERM:
@@ -139,6 +135,28 @@ def train_members(
         text = f"training was interrupted after {step:g} steps; the result has the best weights so far"
         warn_user(text, InterruptedWarning)
     return outcomes
+
+
+def _train_kept(
+    problem: Problem,
+    groups: list[list[Member]],
+    *,
+    callbacks: Sequence[Callback],
+    keeper: Callable[[Sequence[Member], str], Checkpoints],
+    halt: Halt,
+    **options: Any,
+) -> list[Outcome | Failure]:
+    """Train groups one after the other, each with checkpoints, of which the last stay; return the outcomes in the order of the members."""
+    if len(groups) == 1:
+        return [*_train_group(problem, groups[0], callbacks=callbacks, keeper=keeper(groups[0], ""), halt=halt, **options)]
+    settings = {member.number: member.settings for group in groups for member in group}
+    relay, found = Relay(problem.task.metric, settings, callbacks), list[Outcome | Failure]()
+    for number, group in enumerate(groups):
+        kept = None if halt.asked else keeper(group, f"part-{number}")
+        found += _train_group(problem, group, callbacks=[relay] if callbacks else [], keeper=kept, halt=halt, **options)
+        relay.done(len(group))
+    relay.finish()
+    return sorted(found, key=lambda outcome: outcome.number)
 
 
 def _train_group(problem: Problem, group: Sequence[Member], **options: Any) -> list[Outcome]:
