@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from manynets.display import listed
+
 _BETWEEN_WORDS = re.compile(r"(?<=[^\W\d_])[\s_-]+(?=[^\W\d_])")
 _WORD = re.compile(r"[^\W\d_]{2}")
 _WHOLE = re.compile(r"([+-]?[0-9]+)\.0*")
@@ -91,5 +93,5 @@ def shown_unseen(unseen: Iterable[str], known: Sequence[str], *, most: int = 5) 
     """
     labels = sorted(unseen)
     alike = {_plain(label): label for label in known}
-    found = [f"{label!r} (known is {alike[key]!r})" if (key := _plain(label)) in alike else repr(label) for label in labels[:most]]
-    return ", ".join(found) + (", ..." if len(labels) > most else "")
+    texts = (f"{label!r} (known is {alike[key]!r})" if (key := _plain(label)) in alike else repr(label) for label in labels)
+    return listed(texts, most)
