@@ -73,7 +73,7 @@ def measured(name: str, row: Mapping[str, str], systems: Sequence[str], rows: in
 
 
 def slow(data: Split) -> bool:
-    """Whether CatBoost would take minutes."""
+    """Return whether CatBoost would take minutes."""
     return len(data.labels) > MOST_CLASSES or data.train.shape[1] > MOST_COLUMNS
 
 

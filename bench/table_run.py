@@ -116,7 +116,7 @@ def _plain(frame: Any, kinds: dict[str, str]) -> Any:
             dates = _dates(column) if column.dtype == polars.String else column
             out[column.name] = dates.cast(polars.Date).cast(polars.Int32).cast(polars.Float64)
         elif kind == "numeric":
-            out[column.name] = column.cast(polars.Float64, strict=False).fill_nan(None)
+            out[column.name] = column.cast(polars.Float64).fill_nan(None)
         elif kind != "dropped":
             out[column.name] = column.cast(polars.String)
     return polars.DataFrame(out)

@@ -118,6 +118,15 @@ def is_number(value: object) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
+def is_finite(value: object) -> bool:
+    """Return whether a value is a single number (`is_number`) and finite.
+
+    >>> is_finite(3), is_finite(math.inf), is_finite(True)
+    (True, False, False)
+    """
+    return is_number(value) and -math.inf < value < math.inf  # type: ignore[operator]
+
+
 def mean_texts(mean: float, spread: float) -> tuple[str, str]:
     """Return a mean and its standard deviation with the same decimals: those of `number_text` for the larger of the two.
 

@@ -35,6 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.claims import claim
+from manynets.display import listed
 from manynets.errors import ClaimedError, ModelFileError, OptionError
 from manynets.jsonfiles import read_json
 from manynets.modelfile import sync_folder, umask
@@ -407,5 +408,5 @@ def _others(path: Path) -> str:
                 if not entry.name.startswith(".") and (entry / CONFIG).is_file() and (entry / MODEL).is_file()
             )
             if found:
-                return f"; there {'is' if len(found) == 1 else 'are'} {', '.join(found[:5])}{', ...' if len(found) > 5 else ''}"
+                return f"; there {'is' if len(found) == 1 else 'are'} {listed(found, 5)}"
     return "; manynets train writes one"

@@ -14,7 +14,7 @@ from torch import nn
 from manynets.display import listed
 from manynets.distributed import current_ranks
 from manynets.engines import ENGINES
-from manynets.errors import OptionError, one_of
+from manynets.errors import OptionError, check_count, one_of
 from manynets.modelfile import leads_to_itself
 from manynets.nn.shape import Shape
 from manynets.spec import MLP, Recipe
@@ -77,8 +77,7 @@ def check_options(spec: Any, recipe: Any, *, engine: str, n_networks: Any, initi
         )
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
         raise OptionError(f"checkpoint is {checkpoint!r}, but must be a Checkpoint, such as Checkpoint(folder='run')")
-    if type(n_networks) is not int or n_networks < 1:
-        raise OptionError(f"n_networks is {n_networks!r}, but must be a whole number of at least 1")
+    check_count(n_networks, what="n_networks")
     if isinstance(initial, list | tuple) and len(initial) != n_networks:
         raise OptionError(f"initial has the parameters of {len(initial)} networks, but n_networks is {n_networks}; give as many")
     alone = isinstance(initial, Mapping)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,13 @@ def test_score_over_values_that_are_no_numbers() -> None:
     assert plots.score_over([True, False], [1, 2]).get_xticklabels()[0].get_text() == "True"
     gap = plots.score_over([0.1, np.nan, 0.1], [1, 2, 3])
     assert [label.get_text() for label in gap.get_xticklabels()] == ["0.1", "nan"]
+
+
+def test_fractions_are_numbers() -> None:
+    values = [Fraction(1, 2), Fraction(1, 200), Fraction(1, 2)]
+    assert plots.score_over(values, [1, 2, 3]).collections[0].get_offsets().tolist() == [[0.5, 1], [0.005, 2], [0.5, 3]]
+    ax = plots.parallel_coordinates([{"lr": value, "loss": i} for i, value in enumerate(values)], score="loss")
+    assert "0.005" in [text.get_text() for text in ax.texts]
 
 
 def test_score_over_counts_what_has_no_score() -> None:

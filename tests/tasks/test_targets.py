@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -42,6 +43,13 @@ def test_other_matrices_are_no_classes() -> None:
         assert find_task(ONE_HOT * 1.5).name == "regression"
     with pytest.raises(mn.DataError, match="classes are one label a row"):
         mn.Multiclass((0, 1, 2)).encode([[1, 1, 0]])
+
+
+def test_fractions_are_numbers() -> None:
+    y = np.array([Fraction(i, 3) for i in range(60)])
+    task = find_task(y)
+    assert task == find_task(y.astype(float))
+    assert_close(task.encode(y), task.encode(y.astype(float)), "bits")
 
 
 def test_training_on_a_one_hot_matrix() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from manynets.display import counted, is_number
+from manynets.display import counted, is_finite, is_number
 from manynets.errors import DataError
 from manynets.plots.canvas import (
     PALETTE,
@@ -61,7 +61,7 @@ def score_over(
     if not keep.any():
         raise DataError(f"none of the {len(y)} scores is finite; there is nothing to draw")
     ax = new_axes(ax)
-    if all(is_number(value) and np.isfinite(value) for value in given):
+    if all(map(is_finite, given)):
         x = np.array(given, dtype=np.float64)
         if not log:
             _whole_ticks(ax, x)
@@ -201,7 +201,7 @@ def _broken(name: str) -> str:
 def _scale(values: list[Any]) -> Scale:
     """Return the heights (N,) of values on a scale 0..1 and its ticks (height, text); missing values are at -0.08."""
     there = [value for value in values if value is not None]
-    if not all(is_number(value) and np.isfinite(value) for value in there):
+    if not all(map(is_finite, there)):
         levels = list(dict.fromkeys(_level(value) for value in values))
         height = {level: (i + 0.5) / len(levels) for i, level in enumerate(levels)}
         return np.array([height[_level(value)] for value in values]), [(h, level) for level, h in height.items()]
@@ -211,7 +211,7 @@ def _scale(values: list[Any]) -> Scale:
     low, high = float(forward(known.min())), float(forward(known.max()))
     width = (high - low) or 1.0
     shift = 0.5 if high == low else 0.0
-    heights = np.array([-0.08 if value is None else (float(forward(value)) - low) / width + shift for value in values])
+    heights = np.array([-0.08 if value is None else (float(forward(float(value))) - low) / width + shift for value in values])
     distinct = np.unique(known)
     if len(distinct) <= 5:
         at = distinct

@@ -1,6 +1,6 @@
-"""Training on a table larger than memory: described in one pass, then shown to the networks window by window.
+"""Training on a table larger than memory: described in a pass or two, then shown to the networks window by window.
 
-open_stream: files -> one pass -> encoder, task, validation rows -> `TrainingData` whose rows are a stream
+open_stream: files -> a pass, and one more for means of large categories -> encoder, task, validation rows -> `TrainingData` whose rows are a stream
 train_stream: from a stream to a Model
 open_ensemble, train_stream_ensemble: the same for the default ensemble
 """

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.errors import OptionError, one_of
+from manynets.errors import OptionError, check_count, one_of
 from manynets.model import Model
 from manynets.results import checkpoints_of, model_of, with_residuals
 from manynets.spec import MLP, Recipe
@@ -94,8 +94,7 @@ def train_stream_ensemble(
         one_of(metric, task.metrics, what=f"metric of the task {task.name!r}")
         if metric != task.metric and stream.validation is None:
             raise OptionError(without_validation(metric, task))
-    if isinstance(n_networks, bool) or not isinstance(n_networks, int | np.integer) or n_networks < 1:
-        raise OptionError(f"n_networks is {n_networks!r}, but must be a whole number of at least 1")
+    check_count(n_networks, what="n_networks")
     try:
         members = _members(stream, n_networks, preset=preset, metric=metric, changes=changes or {}, seed=seed, device=device)
         keeper = checkpoints_of(data, checkpoint=checkpoint, resume=resume, allow_world_size=allow_world_size)

@@ -133,7 +133,7 @@ def open_stream(
     rank: int = 0,
     world_size: int = 1,
 ) -> Stream:
-    """Read a table once, fit its encoder, and return the stream to train on.
+    """Read a table once, or twice where categories get means, fit its encoder, and return the stream to train on.
 
     validation, test: shares of the rows; None: a tenth to validate on, or as many as the limit and `most_validation` allow. rank, world_size: of several
     processes that train together, each of which reads rows of its own.

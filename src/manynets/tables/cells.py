@@ -56,7 +56,7 @@ def text_cells(table: Table, name: str) -> nw.Series[Any]:
     return nw.new_series(name, cells, nw.String, backend=series.implementation).str.strip_chars()
 
 
-def listed(cells: nw.Series[Any]) -> list[str | None]:
+def text_list(cells: nw.Series[Any]) -> list[str | None]:
     """Return a column of text as a list, None where missing (pandas has NaN there)."""
     found = cells.to_list()
     return [cell if isinstance(cell, str) else None for cell in found] if cells.implementation.is_pandas() else found
@@ -156,7 +156,7 @@ def _numbers_of_text(table: Table, name: str, cells: nw.Series[Any], reading: Re
     import narwhals as nw
 
     values = np.full(table.rows, math.nan)
-    reading = reading_for(listed(cells), reading) if reading == DECIMAL_COMMA else reading
+    reading = reading_for(text_list(cells), reading) if reading == DECIMAL_COMMA else reading
     pattern = NUMBER if reading == PLAIN else simple_pattern(reading)
     usual = np.zeros(table.rows, dtype=bool)
     if pattern is not None:
@@ -170,7 +170,7 @@ def _numbers_of_text(table: Table, name: str, cells: nw.Series[Any], reading: Re
         values[usual] = digits.cast(nw.Float64).to_numpy()
     rest = np.flatnonzero(~usual & ~np.asarray(cells.is_null().to_numpy(), dtype=bool))
     known: dict[str, float | None] = {}
-    for index, text in zip(rest.tolist(), listed(cells[rest]), strict=True):
+    for index, text in zip(rest.tolist(), text_list(cells[rest]), strict=True):
         if text is None or is_missing(text):
             continue
         if text not in known:
@@ -189,7 +189,7 @@ def units_converted(table: Table, name: str, reading: Reading) -> Counter[str]:
     units: Counter[str] = Counter()
     if table.array is not None or not reading.unit or table.storage(name) not in ("text", "mixed", "category"):
         return units
-    for text, count in Counter(listed(text_cells(table, name))).items():
+    for text, count in Counter(text_list(text_cells(table, name))).items():
         unit = "" if text is None else unit_of(text)
         if unit and not same_unit(unit, reading.unit):
             units[unit] += count
@@ -241,7 +241,7 @@ def numbered(cells: nw.Series[Any]) -> tuple[list[Any], NDArray[np.int64]]:
 
     if len(cells) <= FEW_ROWS:
         numbers: dict[str | None, int] = {}
-        codes = [-1 if text is None else numbers.setdefault(text, len(numbers)) for text in listed(cells)]
+        codes = [-1 if text is None else numbers.setdefault(text, len(numbers)) for text in text_list(cells)]
         return list(numbers), np.array(codes, dtype=np.int64)
     raw = cells.drop_nulls().unique().to_list()
     if not raw:

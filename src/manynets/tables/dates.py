@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError
-from manynets.tables.cells import listed, number_cells, numbered, text_cells
+from manynets.tables.cells import number_cells, numbered, text_cells, text_list
 from manynets.tables.missing import is_missing
 from manynets.tables.moments import Moment, read_moment, read_time
 from manynets.tables.table import Table
@@ -252,7 +252,7 @@ def _dates_of_text(table: Table, name: str, cells: nw.Series[Any], form: DateFor
     moments[known] = _read_all([labels[index] for index in known], form)
     bad = {labels[index] for index in known if np.isnat(moments[index])}
     if bad:
-        first = next(index for index, text in enumerate(listed(cells)) if text in bad)
+        first = next(index for index, text in enumerate(text_list(cells)) if text in bad)
         raise DataError(
             f"column {name!r} should hold {'times of day' if form.order == 'time' else f'dates (as {form.order})'}, but"
             f" {table.row(first)} holds {cells[first]!r}; correct the cell, or leave it empty to count as missing"

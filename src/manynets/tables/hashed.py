@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.tables.cells import blank_cells, listed, text_cells
+from manynets.tables.cells import blank_cells, text_cells, text_list
 from manynets.tables.table import Table
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class TextColumn:
         if table.storage(self.name) == "empty":
             texts: list[str | None] = [None] * table.rows
         else:
-            texts = listed(text_cells(table, self.name))
+            texts = text_list(text_cells(table, self.name))
         hashing = HashingVectorizer(n_features=self.width, token_pattern=_TOKEN.pattern, dtype=np.float32)
         out[:, : self.width] = hashing.transform([text or "" for text in texts]).toarray()
         if self.gaps:
@@ -78,7 +78,7 @@ class TextColumn:
 def fit_text(table: Table, name: str) -> TextColumn:
     """Fit a column of text, with a power of two of columns: at least four for each word that occurs in ten cells, but at most 2,048."""
     cells = None if table.storage(name) == "empty" else text_cells(table, name)
-    some = [] if cells is None else listed(cells.gather_every(-(-table.rows // COUNTED)))
+    some = [] if cells is None else text_list(cells.gather_every(-(-table.rows // COUNTED)))
     counts = Counter(word for text in some if text for word in set(_TOKEN.findall(text.lower())))
     wanted = COLUMNS_PER_WORD * sum(count >= FREQUENT for count in counts.values())
     most = min(MOST_WIDTH, max(ALWAYS_WIDTH, (1 << (MOST_CELLS // table.rows).bit_length()) >> 1))
@@ -88,6 +88,6 @@ def fit_text(table: Table, name: str) -> TextColumn:
 
 def holds_words(cells: nw.Series[Any]) -> bool:
     """Return whether the cells of a column of text, none of them missing, hold several words that occur in other cells too."""
-    texts = [text for text in listed(cells[:SAMPLE]) if text]
+    texts = [text for text in text_list(cells[:SAMPLE]) if text]
     words = [word for text in texts for word in _WORD.findall(text)]
     return len(words) >= FEWEST_WORDS * len(texts) and 2 * len(set(map(str.casefold, words))) <= len(words)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from manynets.display import shortened
+from manynets.display import listed, shortened
 
 _BETWEEN_WORDS = re.compile(r"(?<=[^\W\d_])[\s_-]+(?=[^\W\d_])")
 _WORD = re.compile(r"[^\W\d_]{2}")
@@ -93,8 +93,8 @@ def shown_unseen(unseen: Iterable[str], known: Sequence[str], *, most: int = 5) 
     """
     labels = sorted(unseen)
     alike = {_plain(label): label for label in known}
-    found = [
+    texts = (
         repr(shortened(label)) + (f" (known is {shortened(alike[key])!r})" if (key := _plain(label)) in alike else "")
-        for label in labels[:most]
-    ]
-    return ", ".join(found) + (", ..." if len(labels) > most else "")
+        for label in labels
+    )
+    return listed(texts, most)

@@ -69,7 +69,7 @@ def targets_of(target: NDArray[Any], classes: int | None = None) -> Values | Non
 
 
 def is_large(levels: int, max_levels: int) -> bool:
-    """Whether a column with so many levels, of which at most `max_levels` have an output of their own, gets means.
+    """Return whether a column of this many levels, of which at most `max_levels` have an output of their own, gets means.
 
     >>> is_large(50, 256), is_large(51, 256), is_large(21, 20)
     (False, True, True)

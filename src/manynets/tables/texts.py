@@ -8,7 +8,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from manynets.tables.cells import fitting, listed
+from manynets.tables.cells import fitting, text_list
 from manynets.tables.dates import DateForm, find_form
 from manynets.tables.missing import is_missing
 from manynets.tables.written import Meaning, Reading, find_duration, find_reading, simple_pattern
@@ -24,7 +24,7 @@ SAMPLE = 100
 
 def text_counts(cells: nw.Series[Any]) -> Counter[str]:
     """Return how often each text occurs in a column, without what is missing in a column of numbers or dates."""
-    counts = Counter(listed(cells))
+    counts = Counter(text_list(cells))
     return Counter({text: count for text, count in counts.items() if text is not None and not is_missing(text)})
 
 

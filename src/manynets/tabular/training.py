@@ -17,7 +17,7 @@ from manynets.data.duplicates import report_copies
 from manynets.data.tensors import column_variances
 from manynets.distributed import current_ranks
 from manynets.encoding import validation_matrix
-from manynets.errors import OptionError, one_of, warn_user
+from manynets.errors import OptionError, check_count, one_of, warn_user
 from manynets.given import check_lengths, own_validation
 from manynets.prepare import (
     Split,
@@ -146,8 +146,7 @@ def train_ensemble(
     one_of(preset, PRESETS, what="preset")
     if metric is not None:
         one_of(metric, data.problem.task.metrics, what=f"metric of the task {data.problem.task.name!r}")
-    if isinstance(n_networks, bool) or not isinstance(n_networks, int | np.integer) or n_networks < 1:
-        raise OptionError(f"n_networks is {n_networks!r}, but must be a whole number of at least 1")
+    check_count(n_networks, what="n_networks")
     check_time_limit(time_limit)
     limit = Deadline(math.inf if time_limit is None else began + time_limit, clock=clock)
     data = dataclasses.replace(data, rows=counted_rows(data.problem, data.rows))

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from manynets.display import is_number
 from manynets.errors import OptionError, one_of, warn_user
 from manynets.tasks.base import Task, as_target, labels_of
 from manynets.tasks.classification import MOST_INFERRED_CLASSES, Binary, Multiclass, Multilabel, is_one_hot
@@ -87,7 +88,7 @@ def _infer(array: np.ndarray[Any, Any]) -> str:
         return "multiclass"
     if array.ndim == 2:
         return "multilabel" if array.dtype.kind in "biuf" and np.isin(array, (0, 1)).all() else "regression"
-    if array.dtype.kind == "O" and all(_is_number(value) for value in array.tolist()):
+    if array.dtype.kind == "O" and all(map(is_number, array.tolist())):
         array = array.astype(np.float64)
     if array.dtype.kind in "iuf":
         whole = bool(np.isfinite(array).all()) and not np.any(array % 1)
@@ -168,9 +169,5 @@ def _quantiles(value: Any) -> tuple[float, ...]:
     return tuple(map(float, value))
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-
-
 def _finite(value: object) -> bool:
-    return _is_number(value) and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
+    return is_number(value) and abs(value) <= sys.float_info.max  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from manynets.display import is_number
+from manynets.display import is_finite
 from manynets.errors import ManynetsError, OptionError
 from manynets.jsonfiles import read_json
 from manynets.spec.flat import Flat
@@ -309,6 +309,6 @@ def flat_metrics(metrics: Mapping[str, Any], *, before: str = "") -> dict[str, f
     for name, value in metrics.items():
         if isinstance(value, Mapping):
             out |= flat_metrics(value, before=f"{before}{name}/")
-        elif is_number(value) and math.isfinite(value):
+        elif is_finite(value):
             out[f"{before}{name}"] = float(value)
     return out

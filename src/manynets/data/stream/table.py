@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from manynets.data.stream.parts import TRAIN, VALIDATION, HashSplit, row_words
 from manynets.display import counted
 from manynets.errors import DataError
-from manynets.tables.cells import blank_cells, listed, plain_label, text_cells
+from manynets.tables.cells import blank_cells, plain_label, text_cells, text_list
 from manynets.tables.facts import ColumnFacts, Facts
 from manynets.tables.frames import open_table
 from manynets.tables.rowgroups import BlockFiles, RowBlock
@@ -129,7 +129,7 @@ class RowsTable:
             return column.cast(polars.Float64).to_numpy()
         if str(column.dtype) == "Boolean":
             return column.to_numpy().astype(bool)
-        return np.array([plain_label(cell) for cell in listed(text_cells(open_table(frame[[self.target]]), self.target))])
+        return np.array([plain_label(cell) for cell in text_list(text_cells(open_table(frame[[self.target]]), self.target))])
 
     def weights_of(self, frame: polars.DataFrame) -> NDArray[np.float64] | None:
         """Return the weights (N,) of rows, None where all count the same. Errors: DataError for one that is missing or negative."""
