@@ -106,7 +106,7 @@ def _dates(texts: Any) -> Any:
 
 
 def _plain(frame: Any, kinds: dict[str, str]) -> Any:
-    """Return the frame as float64 and text: dates as days, categories written as numbers as text, nothing that is an id."""
+    """Return the frame as float64 and text: dates as days, categories written as numbers and numbers with marks as text, nothing that is an id."""
     import polars
 
     out = {}
@@ -116,7 +116,9 @@ def _plain(frame: Any, kinds: dict[str, str]) -> Any:
             dates = _dates(column) if column.dtype == polars.String else column
             out[column.name] = dates.cast(polars.Date).cast(polars.Int32).cast(polars.Float64)
         elif kind == "numeric":
-            out[column.name] = column.cast(polars.Float64).fill_nan(None)
+            numbers = column.cast(polars.Float64, strict=False).fill_nan(None)
+            plain = numbers.null_count() == column.null_count() or column.dtype != polars.String
+            out[column.name] = numbers if plain else column  # such as "10+": categories to others
         elif kind != "dropped":
             out[column.name] = column.cast(polars.String)
     return polars.DataFrame(out)

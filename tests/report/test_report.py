@@ -25,7 +25,7 @@ from manynets.display import number_text
 from manynets.report import ReportInput, quality, write_report
 from manynets.report.charts import dependence_chart, history_chart, number_axis
 from manynets.report.curves import average_precision, curves_of, roc_area
-from manynets.report.parts import LabelledRows
+from manynets.report.parts import LabelledRows, between
 from manynets.report.quality import metric_intervals
 
 VOID = {"meta", "link", "br", "img", "input"}
@@ -272,6 +272,16 @@ def test_a_single_row_gives_no_interval_but_of_the_accuracy() -> None:
     assert set(metric_intervals(LabelledRows.of(given), ["accuracy", "log_loss"])) == {"accuracy"}
 
 
+def test_shares_of_two_classes_have_the_intervals_of_the_table_of_classes() -> None:
+    frame = wide_table()
+    y = np.where(target(frame) > 160, "dear", "cheap")
+    model = fitted(frame, y)
+    given = ReportInput(model=model, title="", part="test", X=frame, y=y, metrics={}, target="price", repeat="")
+    names = ["precision", "recall", "f1"]
+    own = model.evaluate(frame, y)["per_class"][1]["intervals"]
+    assert metric_intervals(LabelledRows.of(given), names) == {name: between(*own[name]) for name in names}
+
+
 def test_intervals_of_metrics_are_of_95_percent() -> None:
     frame = wide_table()
     model = fitted(frame, target(frame))
@@ -291,7 +301,7 @@ def test_calibration_counts_rows_by_their_weights(tmp_path: Path) -> None:
         found = mn.explain.calibration(model.predict_proba(frame), np.where(y == "dear", 1, 0), sample_weight=given)
         assert f"Expected calibration error: {found.error:.4f}" in pages[-1]
     assert ["all else counts each row once" in page for page in pages] == [False, True]
-    assert ["the accuracy is Wilson" in page for page in pages] == [True, False]  # with weights it is from resampled rows, too
+    assert ["shares of rows are Wilson" in page for page in pages] == [True, False]  # with weights it is from resampled rows, too
 
 
 def test_many_classes_are_not_resampled() -> None:

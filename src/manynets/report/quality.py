@@ -49,7 +49,7 @@ def metrics_section(given: ReportInput, rows: LabelledRows | None) -> Section:
     words += ", compared with a trivial prediction and a linear model." if held_out and baselines else "."
     if rows is not None:
         words += " Intervals say how far chance in the choice of these rows may have moved a metric: they are from resampled rows (bootstrap)"
-        words += ", that of the accuracy is Wilson's." if "accuracy" in names and rows.weight is None else "."
+        words += ", those of shares of rows are Wilson's." if "accuracy" in names and rows.weight is None else "."
         if rows.weight is not None:
             words += " Rows count by their weights in the metrics, the calibration, ROC and precision-recall curves, the importance of columns and"
             words += " their partial dependence; all else counts each row once."
@@ -67,13 +67,22 @@ def _names(values: Mapping[str, Any]) -> list[str]:
     return [name for name in names if name != "loss" or not again]
 
 
+def _of_shares(found: Mapping[str, Any], rows: int) -> dict[str, Sequence[float]]:
+    """Return Wilson's intervals of the accuracy, and of two classes of precision, recall and F1, as the table of the classes has them."""
+    if "accuracy" not in found:
+        return {}
+    classes = found.get("per_class", ())
+    own = classes[1]["intervals"] if len(classes) == 2 and classes[1]["count"] and classes[1]["predicted"] else {}
+    return {"accuracy": wilson_interval(found["accuracy"] * rows, rows), **own}
+
+
 def metric_intervals(rows: LabelledRows, names: Sequence[str]) -> dict[str, str]:
-    """Return 95 % intervals in words: of accuracy by Wilson's formula, of other metrics from resampled rows, unless there are many classes."""
+    """Return 95 % intervals in words: of shares of rows by Wilson's formula, of other metrics from resampled rows, unless there are many classes."""
     model, out = rows.model, {}
     logits = model.mean_logits(rows.logits)
     found = model.task.evaluate(logits, rows.target, loss=model.recipe.loss, weight=rows.weight)
-    if "accuracy" in names and rows.weight is None:
-        out["accuracy"] = between(*wilson_interval(found["accuracy"] * len(rows), len(rows)))
+    if rows.weight is None:
+        out = {name: between(*limits) for name, limits in _of_shares(found, len(rows)).items() if name in names}
     rng, size = np.random.default_rng(0), min(len(rows), MOST_RESAMPLED)
     wanted = (
         [name for name in names if name not in out and name in found] if logits.shape[1] <= MOST_OUTPUTS and len(rows) > 1 else []
