@@ -124,7 +124,7 @@ def _split(run: SavedRun) -> dict[str, str]:
         facts["Test rows"] = f"{data['test_fraction']:.0%} of the table, held out"
     share = run.config.get("validation")
     if share == "folds":
-        facts["Validation rows"] = f"each of the {run.model.size} networks validates on another fold of the training rows"
+        facts["Validation rows"] = "each network validates on one fold of the training rows, and trains on the others"
     elif isinstance(share, float | int):
         facts["Validation rows"] = f"{share:.0%} of the training rows" if share else "none"
     else:
