@@ -107,8 +107,8 @@ def train_members(
 ) -> list[Outcome]:
     """Train all members; return their outcomes in their order. What cannot be trained raises its error.
 
-    keeper: opens the checkpoints of a group, in a folder of this name within theirs, or where it is empty in theirs; SIGTERM then has
-    one written before it takes its course.
+    keeper: opens the checkpoints of a group of members. Its second argument names a folder within that of the checkpoints; it is "" where
+    there is one group only. With it, SIGTERM has a checkpoint written before it takes its course.
     deadline: by which all are to end. ranks: the processes that train them together, None for those of the process group; all of them
     call this, and all get the outcomes, but only rank 0 calls callbacks and keeper, and goes by the deadline.
     Ctrl-C ends all networks with their best weights so far, and an InterruptedWarning; a second one stops at once.
