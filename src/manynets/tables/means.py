@@ -106,7 +106,7 @@ def fit_means(codes: NDArray[np.int64], levels: int, target: Values, scaling: Sc
 
 
 def level_means(values: Values, seen: Values, scaling: Scaling, bins: int) -> LevelMeans:
-    """Return means as those of a column. values: of its levels, of missing and of unseen values; seen: those that rows are trained on with."""
+    """Return the means of a column. values: of its levels, of missing and of unseen values; seen: the means that the training rows get."""
     pieces = fit_pieces(seen, bins) if bins else None
     return LevelMeans(tuple(values[:-2].tolist()), float(values[-2]), float(values[-1]), fit_spread(seen, scaling), pieces)
 
