@@ -25,7 +25,8 @@ def run(call: Call, tmp_path: Path) -> Path:
 def test_explain_shows_each_target_by_its_name(call: Call, run: Path) -> None:
     done = call("explain", "run", "--row", "2", "--pair", "a", "b", "--column", "a")
     assert done.code == 0
-    for text in ("Prediction of y", "Mean prediction of y over a and b", "Mean prediction of z over", "Adds to y", "Adds to z"):
+    of_pair = "Mean prediction of y over a and b", "Mean prediction of z over"
+    for text in ("Mean prediction of each target over a\n", *of_pair, "Adds to y", "Adds to z"):
         assert text in done.out
     assert "probability" not in done.out
     found = call("explain", "run", "--row", "2", "--json").json["contributions"]
