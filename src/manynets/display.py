@@ -56,15 +56,6 @@ def shortened(text: str, most: int = 40) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
-def joined(words: Sequence[str], most: int = 8) -> str:
-    """Return words with commas between them, the first ones of many.
-
-    >>> joined(["red", "blue", "green", "grey"], 2), joined(["red", "blue"])
-    ('red, blue and 2 more', 'red, blue')
-    """
-    return ", ".join(words[:most]) + (f" and {len(words) - most:,} more" if len(words) > most else "")
-
-
 def cell_text(value: object) -> str:
     """Return a value as tables show it.
 
@@ -111,6 +102,15 @@ def listed(values: Iterable[object], most: int) -> str:
     """
     texts = list(map(str, itertools.islice(values, most + 1)))
     return ", ".join(texts[:most] + ["..."] * (len(texts) > most))
+
+
+def listed_with_count(words: Sequence[str], most: int = 8) -> str:
+    """Return the first `most` of some words as a text, with the number of the others.
+
+    >>> listed_with_count(["red", "blue"]), listed_with_count(["red", "blue", "green", "grey"], 2)
+    ('red, blue', 'red, blue and 2 more')
+    """
+    return ", ".join(words[:most]) + (f" and {len(words) - most:,} more" if len(words) > most else "")
 
 
 def is_number(value: object) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.display import joined
+from manynets.display import listed_with_count
 from manynets.errors import DataError, LeakWarning, OptionError, one_of, warn_user
 from manynets.spec import PiecewiseLinear
 from manynets.tables.columns import ColumnEncoder, fit_categorical, fit_date, fit_numeric
@@ -169,4 +169,4 @@ def _warn(columns: Sequence[ColumnEncoder], dropped: Sequence[tuple[str, str]]) 
         hint = "" if told else ". Declare them numeric or categorical to use them"
         warn_user(f"left out: {listed}{hint}", UserWarning)
     if empty:
-        warn_user(f"all values are missing in {joined(empty)}: encoded as 0", UserWarning)
+        warn_user(f"all values are missing in {listed_with_count(empty)}: encoded as 0", UserWarning)
