@@ -187,6 +187,15 @@ def test_dependence_is_that_of_scikit_learn(model: Model, classifier: Model) -> 
     assert_close(partial_dependence(classifier, x, "x1", n_grid=6).mean.T, classes["average"], "float64_run")
 
 
+def test_dependence_on_a_column_of_mostly_one_value_shows_the_others(model: Model) -> None:
+    x, _ = arrays()
+    x[: -(len(x) // 40), 0] = 0.0  # both quantiles of the grid are 0, which scikit-learn refuses
+    grid = np.array(partial_dependence(model, x, "x0", n_grid=4).grid[0])
+    assert len(grid) == 4
+    assert np.isin(grid, x[:, 0]).all()
+    assert (grid[0], grid[-1]) == (x[:, 0].min(), x[:, 0].max())
+
+
 def test_dependence_counts_rows_by_their_weight(model: Model) -> None:
     x, _ = arrays()
     weight = np.random.default_rng(1).random(len(x))

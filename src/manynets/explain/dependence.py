@@ -176,8 +176,9 @@ def partial_dependence(
 ) -> Dependence:
     """Return the mean prediction of rows X (N, D), or a frame, over the values of one column or of two.
 
-    Numbers get `n_grid` values from the 5 % to the 95 % quantile (all values, where there are fewer), dates as many quantiles, categories all
-    levels, and None where cells are empty. n_rows: how many single rows are kept beside the mean. Predictions are in the unit of the target, or probabilities.
+    Numbers get `n_grid` values evenly from the 5 % to the 95 % quantile (all values, where there are fewer; as many of all, where both
+    quantiles are one frequent value), dates as many quantiles, categories all levels, and None where cells are empty. n_rows: how many
+    single rows are kept beside the mean. Predictions are in the unit of the target, or probabilities.
 
     Errors: OptionError for an unknown column and for more than two.
 
@@ -249,7 +250,7 @@ def _grid(model: Model, X: Any, rows: SourceRows, name: str, n_grid: int) -> tup
     elif isinstance(column, DateColumn):
         moments = date_cells(table, name, column.form)
         ordered = np.unique(moments[~np.isnat(moments)])
-        cells = ordered[np.linspace(0, len(ordered) - 1, min(n_grid, len(ordered))).round().astype(np.int64)]
+        cells = _spread(ordered, n_grid)
         found = np.datetime_as_string(cells).tolist()
     elif column.kind == "text":
         raise DataError(f"column {name!r} is text of many words, which have no order to follow; choose another column")
@@ -264,12 +265,20 @@ def _grid(model: Model, X: Any, rows: SourceRows, name: str, n_grid: int) -> tup
 
 
 def _between(values: NDArray[np.float64], n_grid: int) -> NDArray[np.float64]:
-    """Return the grid of scikit-learn's partial_dependence: all values where there are few, else evenly from the 5 % to the 95 % quantile."""
+    """Return the grid of scikit-learn's partial_dependence: all values where there are few, else evenly from the 5 % to the 95 % quantile.
+
+    Where both are one frequent value, which scikit-learn refuses, the grid is taken from all values.
+    """
     different = np.unique(values)
     if len(different) <= n_grid:
         return different
     low, high = mquantiles(values, [0.05, 0.95])
-    return np.linspace(low, high, n_grid) if low < high else different[[0, -1]]
+    return np.linspace(low, high, n_grid) if low < high else _spread(different, n_grid)
+
+
+def _spread(ordered: NDArray[Any], n_grid: int) -> NDArray[Any]:
+    """Return at most `n_grid` of these different values in order, from the first to the last."""
+    return ordered[np.linspace(0, len(ordered) - 1, min(n_grid, len(ordered))).round().astype(np.int64)]
 
 
 def _encoded(column: Any, cells: Any) -> Array:
