@@ -26,7 +26,7 @@ RATE_OF_NUMBERS, RATE_OF_CLASSES = 0.04, 0.08
 FULL_ROWS = 8000  # with fewer, dropout grows; with more, steps and batches do
 MOST_GROWTH = 4.0
 MOST_CELLS = 1 << 29  # of piecewise-linear columns, 2 GiB: larger tables get fewer bins a column,
-MOST_WIDTH = 1 << 13  # and no table more of them than that,
+MOST_WIDTH, MOST_BINS = 1 << 13, 2600  # and no table more outputs, or bins, than that,
 FEWEST_LEVELS, MOST_LEVELS = 50, 256  # of a category, with an output of their own: half of what width and cells allow
 FEWEST_BINS = 4  # but each column at least so many, or none has any, as where there are more columns than rows
 TEXT_SCALE = 0.25  # the factor that columns of text start with; from 0 they never count, as their weights start at 0, too
@@ -65,14 +65,14 @@ def encoder_options(rows: int, columns: int) -> dict[str, Any]:
     """Return the options of `fit_encoder` for so many training rows and columns of a table.
 
     >>> [encoder_options(*size)["embedding"].bins for size in ((1_000_000, 50), (8_000, 50), (8_000, 1_000))]
-    [10, 48, 8]
+    [10, 48, 4]
     >>> [encoder_options(*size)["max_levels"] for size in ((1_000_000, 50), (8_000, 10), (8_000, 30))]
     [50, 256, 136]
     >>> encoder_options(100, 10_000)["embedding"] is None
     True
     """
     room = min(MOST_CELLS // (rows * columns), MOST_WIDTH // columns)  # outputs of each column
-    bins = max(min(bins_for(rows), room), FEWEST_BINS)
+    bins = max(min(bins_for(rows), room, MOST_BINS // columns), FEWEST_BINS)
     return {
         "scaling": "smooth",
         "max_levels": max(min(MOST_LEVELS, room // 2), FEWEST_LEVELS),
