@@ -294,8 +294,9 @@ def match_labels(labels: NDArray[Any], known: Sequence[Any] | NDArray[Any]) -> t
     if all(isinstance(label, str) and label.endswith(".") and label[:-1] in names for label in unknown):
         shorter = np.array([label[:-1] if label in unknown else label for label in labels.tolist()])
         return shorter, f"a point was taken off the end of {len(unknown)} labels: {', '.join(map(repr, unknown))}"
-    count = int(np.isin(labels, unknown).sum())
+    rows = np.flatnonzero(np.isin(labels, unknown))
     raise DataError(
-        f"{counted(count, 'row')} of {len(labels):,} {'have labels' if count > 1 else 'has a label'} that training did not have:"
-        f" {', '.join(map(repr, unknown[:10]))}; it had {', '.join(map(repr, names[:20]))}; leave such rows out, or train with some of them"
+        f"{counted(rows.size, 'row')} of {len(labels):,} {'have labels' if rows.size > 1 else 'has a label'} that training did not have:"
+        f" {listed(map(repr, unknown), 10)} (rows with a target, counted from 0: {listed(rows, 5)}); it had {listed(map(repr, names), 20)};"
+        " leave such rows out, as manynets evaluate does with --drop-unseen-classes, or train with some of them"
     )
