@@ -348,6 +348,36 @@ def test_columns_that_stay_as_they_are_written(tmp_path: Path) -> None:
         read_table(_write(tmp_path, part))
 
 
+FORTY_DAYS = [f"${i},{i % 28 + 1}.{i % 12 + 1}.2024,{i % 3 + i / 8}" for i in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("odd", "told"),
+    [
+        ({3: "kaputt,1.2.2024,5"}, "'p': 1 of 40 cells is no number and counts as missing; the first is 'kaputt' in row 3"),
+        ({3: "5 kg,1.2.2024,5"}, "'p': 1 of 40 cells is no number"),
+        ({7: "$1,soon,5"}, "'d': 1 of 40 cells is no date and counts as missing; the first is 'soon' in row 7"),
+        ({7: "$1,1.2.2024,1 200"}, "'n': 1 of 40 cells is no number and counts as missing; the first is '1 200' in row 7"),
+        ({3: "kaputt,1.2.2024,5", 5: "???,1.2.2024,5"}, ""),
+        (dict(enumerate(["unknown,?,-"] * 39 + ["kaputt,?,-"])), ""),
+    ],
+)
+def test_a_few_odd_cells_of_new_rows_are_gaps_as_in_training(odd: dict[int, str], told: str, tmp_path: Path) -> None:
+    """Also where their columns stay text in the file, as those with units and dates do."""
+    encoder = fit_encoder(read_table(_write(tmp_path, "\n".join(["p,d,n", *FORTY_DAYS]))))
+    new = "\n".join(["p,d,n", *(odd.get(i, line) for i, line in enumerate(FORTY_DAYS))])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        table = read_table(_write(tmp_path, new), text=encoder.forms)
+    assert len(caught) == bool(told)
+    if told:
+        assert told in str(caught[0].message)
+        encoder.transform(table)
+    else:
+        with pytest.raises(DataError, match=r"column 'p' should hold numbers .* holds 'kaputt'"):
+            encoder.transform(table)
+
+
 def _kinds(folder: Path, content: str) -> dict[str, str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

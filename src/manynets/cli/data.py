@@ -21,6 +21,7 @@ from manynets.display import counted, listed
 from manynets.errors import DataError, ModelFileError, one_of
 from manynets.tables import Table, match_labels, split_target, understand
 from manynets.tables.files import standard_input
+from manynets.tables.kinds import Forms, forms_of
 from manynets.tables.target import refuse_text_targets, unit_of_target
 
 _NEEDED = {
@@ -202,8 +203,7 @@ def _table(origin: Mapping[str, Any]) -> DataSource:
     fingerprint = {name_of(path): fingerprint_of(path, whole.X.shape, content)}
     if origin.get("test") is not None:
         content = _piped(origin["test"])
-        as_written = [column.name for column in schema if column.as_written]
-        test, more = test_part(origin["test"], origin, getattr(task, "classes", None), text=as_written, content=content)
+        test, more = test_part(origin["test"], origin, getattr(task, "classes", None), text=forms_of(schema), content=content)
         notes += more
         fingerprint[f"test: {name_of(origin['test'])}"] = fingerprint_of(origin["test"], test.X.shape, content)
     targets = columns_named(origin["target"], table.names)
@@ -220,11 +220,11 @@ def _piped(path: str) -> bytes | None:
 
 
 def test_part(
-    path: str, origin: Mapping[str, Any], classes: Sequence[Any] | None, *, text: Sequence[str], content: bytes | None
+    path: str, origin: Mapping[str, Any], classes: Sequence[Any] | None, *, text: Forms, content: bytes | None
 ) -> tuple[Part, tuple[str, ...]]:
     """Return the rows of another file with the same target, with labels spelled as in training, and notes on changes.
 
-    text: columns to read as text. content: the bytes of standard input, where they are read already.
+    text: how its columns are read. content: the bytes of standard input, where they are read already.
     """
     if kind_of(path) != "table":
         raise DataError(f"{path} is not a table, but the network was trained on one; give a file with the same columns")

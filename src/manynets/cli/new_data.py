@@ -113,7 +113,7 @@ def evaluation_rows(
             raise DataError(
                 f"the run was trained on arrays of {run.saved.in_features} columns, not on a table; give a .npz file with X and y"
             )
-        part, notes = test_part(data, origin, classes, text=encoder.text_columns, content=None)
+        part, notes = test_part(data, origin, classes, text=encoder.forms, content=None)
         name = name_of(data)
     if encoder is None:
         return part, name, notes
@@ -163,7 +163,7 @@ def prediction_blocks(run: SavedRun, data: str, *, header: bool | None = None) -
                 f"the run was trained on arrays of {run.saved.in_features} columns, not on a table; give a .npy or .npz file"
             )
         own = {*origin.get("target", []), *run.saved.target_names, origin.get("weight")}
-        how = {**text_options_of(data, origin), "text": encoder.text_columns}
+        how = {**text_options_of(data, origin), "text": encoder.forms}
         blocks = open_blocks(data, used=encoder.column_names, **how)
         if blocks is not None:
             return _of_blocks(blocks, encoder, own)

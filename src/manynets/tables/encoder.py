@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from manynets.display import counted, html_table
 from manynets.errors import DataError, nearest
-from manynets.tables.columns import CategoricalColumn, ColumnEncoder, NumericColumn, has_means
+from manynets.tables.columns import CategoricalColumn, ColumnEncoder, DateColumn, NumericColumn, has_means
+from manynets.tables.dates import DateForm
 from manynets.tables.frames import open_table
 from manynets.tables.means import other_folds, targets_of
 from manynets.tables.plain import PlainArray, PlainNumbers
@@ -21,6 +22,7 @@ from manynets.tables.remarks import Remarks
 from manynets.tables.state import state_from_json, state_to_json
 from manynets.tables.table import Table, look_alike
 from manynets.tables.understood import UNDERSTOOD_NAMES, understood_columns
+from manynets.tables.written import Reading
 
 PIECE = 1 << 20
 """Cells of output filled at a time: small enough to stay in the cache, and for the work space not to count."""
@@ -166,8 +168,19 @@ class TableEncoder:
 
     @property
     def text_columns(self) -> tuple[str, ...]:
-        """The columns that `read_table` must leave as they are written, so that they are read as at fit: its option `text`."""
+        """The columns that `read_table` must leave as they are written, so that they are read as at fit."""
         return tuple(column.name for column in self.columns if column.as_written)
+
+    @property
+    def forms(self) -> dict[str, Reading | DateForm | None]:
+        """How the cells of a file are read as at fit, None for text: the option `text` of `read_table`."""
+        forms: dict[str, Reading | DateForm | None] = {column.name: None for column in self.columns if column.as_written}
+        for column in self.columns:
+            if isinstance(column, NumericColumn):
+                forms[column.name] = column.reading
+            elif isinstance(column, DateColumn) and column.as_written:
+                forms[column.name] = column.form
+        return forms
 
     def transform(
         self,
