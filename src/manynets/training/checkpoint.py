@@ -218,8 +218,10 @@ class Checkpoints:
         found = differences(renamed(state.identity), self.identity)
         if found:
             shown = "; ".join(found[:20]) + (f"; and {len(found) - 20} more" if len(found) > 20 else "")
+            writer, this = (one.get("versions", {}).get("manynets") for one in (system, self.system))
+            older = f", go on with manynets {writer}, which wrote it" if writer not in (None, this) else ""
             raise OptionError(
-                f"{path} is of another training: {shown}; give the same data, specification and recipe, or start anew"
+                f"{path} is of another training: {shown}; give the same data, specification and recipe{older}, or start anew"
             )
         other = differences({**system, "threads": None}, {**self.system, "threads": None})
         before, now = system.get("world_size", 1), self.system.get("world_size", 1)
