@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +24,8 @@ from manynets.tables.table import Table, look_alike
 from manynets.tables.understood import UNDERSTOOD_NAMES, understood_columns
 from manynets.tables.written import Reading
 
+MeansOf = Callable[[str, slice, NDArray[np.int64]], Sequence[NDArray[np.float64]]]
+"""From a column's name, some rows and the number of the level of each (N,) to a mean (N,) for each output."""
 PIECE = 1 << 20
 """Cells of output filled at a time: small enough to stay in the cache, and for the work space not to count."""
 READ = 1 << 21
@@ -189,11 +191,13 @@ class TableEncoder:
         strict: bool = False,
         out: NDArray[np.float32] | None = None,
         unseen: dict[str, Counter[str]] | None = None,
+        means_of: MeansOf | None = None,
     ) -> NDArray[np.float32]:
         """Return the matrix (N, D), float32 and C-ordered, of a frame with at least the columns used at fit, in any order.
 
         With `strict` a category not seen at fit is an error instead of a code of its own. out: (N, D), to write the matrix into.
-        unseen: gets the number of rows with each category not seen at fit, by column.
+        unseen: gets the number of rows with each category not seen at fit, by column. means_of: the means of large categories, in place of those
+        of all rows.
 
         Errors: DataError for columns that are missing (all are named), for text where numbers or dates were (with the first such
         value and its row), for infinite values, and for values that leave float32 once scaled.
@@ -218,7 +222,8 @@ class TableEncoder:
                 for column, block in zip(columns, self.blocks[first:], strict=False):
                     if isinstance(column, CategoricalColumn):
                         found = None if unseen is None else unseen.setdefault(column.name, Counter())
-                        column.fill_in(piece, rows[:, block.slice], strict=strict, found=found)
+                        means = None if means_of is None else partial(means_of, column.name, slice(start, start + piece.rows))
+                        column.fill_in(piece, rows[:, block.slice], strict=strict, found=found, means_of=means)
                     elif column.name not in filled:
                         column.fill_in(piece, rows[:, block.slice])
         return out
@@ -234,27 +239,13 @@ class TableEncoder:
             return
         columns = targets_of(target if rows is None else target[rows])
         assert columns is not None, "there are no means of such a target"
-        self.replace_means(frame, out, lambda _, codes: [other_folds(codes, output) for output in columns.T], rows=rows)
-
-    def replace_means(
-        self,
-        frame: Any,
-        out: NDArray[np.float32],
-        means_of: Callable[[str, NDArray[np.int64]], Sequence[NDArray[np.float64]]],
-        *,
-        rows: NDArray[np.int64] | None = None,
-    ) -> None:
-        """Replace the means of large categories in out, the matrix (N, D) of a frame, in these rows (None: all).
-
-        means_of: from a column's name and the number of each row's level (N,) to a mean (N,) for each output.
-        """
         table, step = self.matched(frame), max(1024, PIECE // max(1, self.width))
         for column, block in zip(self.columns, self.blocks, strict=True):
             if isinstance(column, CategoricalColumn) and column.means:
                 held = table.loaded([column.name])
-                codes = column.codes(held if rows is None else held.take(rows))
-                means = means_of(column.name, codes)
-                for start in range(0, len(codes), step):
+                levels = column.codes(held if rows is None else held.take(rows))
+                means = [other_folds(levels, output) for output in columns.T]
+                for start in range(0, len(levels), step):
                     piece = slice(start, start + step)
                     where = piece if rows is None else rows[piece]
                     part = out[where, block.slice]  # a view of consecutive rows, else a copy
