@@ -15,6 +15,7 @@ from manynets.cli.fingerprint import row_hashes, same_data
 from manynets.cli.origin import from_standard_input, kind_of, name_of, text_options_of, with_notes
 from manynets.cli.saved_runs import ALONE
 from manynets.cli.streamed_rows import CHANGED, NO_HEADER, NO_TEST_ROWS, streamed_test_rows
+from manynets.display import listed
 from manynets.errors import DataError, ModelFileError, OptionError
 from manynets.runs import SavedRun
 from manynets.tables import Table, read_table
@@ -150,7 +151,7 @@ def _check_alone(run: SavedRun, origin: Mapping[str, Any], data: str | None) -> 
 
 
 def _no_table(encoder: Any) -> DataError:
-    return DataError(f"the run was trained on a table; give a table with the columns {', '.join(encoder.column_names[:20])}")
+    return DataError(f"the run was trained on a table; give a table with the columns {listed(encoder.column_names, 20)}")
 
 
 def prediction_blocks(run: SavedRun, data: str, *, header: bool | None = None) -> PredictionBlocks:

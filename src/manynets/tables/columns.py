@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.display import listed_with_count, shortened
+from manynets.display import listed, shortened
 from manynets.errors import DataError
 from manynets.tables.cells import NUMBER, counts_of, factorise, number_cells, plain_label
 from manynets.tables.dates import CYCLES, PARTS, DateForm, date_cells, date_parts
@@ -276,7 +276,7 @@ class CategoricalColumn:
 
 
 def _shown(labels: Sequence[str]) -> str:
-    return listed_with_count([repr(shortened(label)) for label in labels])
+    return listed([repr(shortened(label)) for label in labels])
 
 
 def part_codes(table: Table, name: str, part: CodePart) -> tuple[list[str], NDArray[np.int64]]:

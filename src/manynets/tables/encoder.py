@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.display import counted, html_table
+from manynets.display import counted, html_table, listed
 from manynets.errors import DataError, nearest
 from manynets.tables.columns import CategoricalColumn, ColumnEncoder, DateColumn, NumericColumn, has_means
 from manynets.tables.dates import DateForm
@@ -28,6 +28,8 @@ MeansOf = Callable[[str, slice, NDArray[np.int64]], Sequence[NDArray[np.float64]
 """From a column's name, some rows and the number of the level of each (N,) to a mean (N,) for each output."""
 PIECE = 1 << 20
 """Cells of output filled at a time: small enough to stay in the cache, and for the work space not to count."""
+LISTED = 50
+"""Columns that a message names."""
 READ = 1 << 21
 """Cells of a file that are in memory at a time."""
 
@@ -284,7 +286,7 @@ class TableEncoder:
         if not self.positional and table.array is not None:
             raise DataError(
                 f"X is an array, but the columns of the table that was trained on have names; give a frame with the columns"
-                f" {_listed(self.column_names)}"
+                f" {listed(map(repr, self.column_names), LISTED)}"
             )
         if self.positional and len(table.names) != self.array_width:
             raise DataError(f"X has {counted(len(table.names), 'column')}, but this model was trained on {self.array_width}")
@@ -297,13 +299,10 @@ class TableEncoder:
             if alike is not None:
                 hint = f"; its {alike!r} is written in other Unicode characters (NFC and NFD): rename it"
             raise DataError(
-                f"{'1 column is' if len(missing) == 1 else f'{len(missing)} columns are'} missing from the table: {_listed(missing)}; it has {_listed(table.names)}{hint}"
+                f"{'1 column is' if len(missing) == 1 else f'{len(missing)} columns are'} missing from the table:"
+                f" {listed(map(repr, missing), LISTED)}; it has {listed(map(repr, table.names), LISTED)}{hint}"
             )
         return table
-
-
-def _listed(names: Sequence[str], most: int = 50) -> str:
-    return ", ".join(repr(name) for name in names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")
 
 
 def _by_place(table: Table) -> Table:

@@ -93,11 +93,11 @@ def _names(table: Table, target: Any) -> list[str]:
     if table.array is not None:
         raise DataError("target is the name of a column, but the columns of an array have no names; give X and y separately")
     if not isinstance(target, str) and (str(target) in table.names or not isinstance(target, Iterable)):
-        fix = f"write target={str(target)!r}" if str(target) in table.names else f"the columns are: {', '.join(table.names[:20])}"
+        fix = f"write target={str(target)!r}" if str(target) in table.names else f"the columns are: {listed(table.names, 20)}"
         raise DataError(f"target is {target!r}, but must be the name of a column as text, or a list of names; {fix}")
     targets = [target] if isinstance(target, str) else list(target)
     if not targets:
-        raise DataError(f"target is {target!r}, but must name at least one column; the columns are: {', '.join(table.names[:20])}")
+        raise DataError(f"target is {target!r}, but must name at least one column; the columns are: {listed(table.names, 20)}")
     require(targets, table.names, what="target")
     return targets
 
