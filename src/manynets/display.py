@@ -7,7 +7,7 @@ import html
 import itertools
 import math
 import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from typing import Any, TypeVar
 
 DIGITS = 4
@@ -56,6 +56,17 @@ def shortened(text: str, most: int = 40) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
+def short(value: object) -> str:
+    """Return a value for a message: an array or a frame by its shape, anything else as its repr, cut to one line of 80 characters.
+
+    >>> short([1, 2]), short("a" * 200)[-5:]
+    ('[1, 2]', 'aa...')
+    """
+    if getattr(value, "shape", None):
+        return f"a {type(value).__name__} of shape {tuple(value.shape)}"  # type: ignore[attr-defined]
+    return shortened(" ".join(repr(value).split()), 80)
+
+
 def cell_text(value: object) -> str:
     """Return a value as tables show it.
 
@@ -94,23 +105,15 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
-def listed(values: Iterable[object], most: int) -> str:
-    """Return the first `most` of some values as a text, with dots if there are more.
+def listed(values: Iterable[object], most: int = 8, *, between: str = ", ") -> str:
+    """Return the first `most` of some values as a text, with the number of the others.
 
-    >>> listed(["a", "b"], 2), listed(["a", "b", "c"], 2)
-    ('a, b', 'a, b, ...')
+    >>> listed(["red", "blue"]), listed(["red", "blue", "green", "grey"], 2), listed("abc", 2, between="; ")
+    ('red, blue', 'red, blue and 2 more', 'a; b; and 1 more')
     """
-    texts = list(map(str, itertools.islice(values, most + 1)))
-    return ", ".join(texts[:most] + ["..."] * (len(texts) > most))
-
-
-def listed_with_count(words: Sequence[str], most: int = 8) -> str:
-    """Return the first `most` of some words as a text, with the number of the others.
-
-    >>> listed_with_count(["red", "blue"]), listed_with_count(["red", "blue", "green", "grey"], 2)
-    ('red, blue', 'red, blue and 2 more')
-    """
-    return ", ".join(words[:most]) + (f" and {len(words) - most:,} more" if len(words) > most else "")
+    found = values if isinstance(values, Sized) else list(values)
+    shown = between.join(map(str, itertools.islice(found, most)))
+    return shown if len(found) <= most else f"{shown}{between.strip(', ')} and {len(found) - most:,} more"
 
 
 def is_number(value: object) -> bool:

@@ -268,18 +268,6 @@ def missing_file(path: str | os.PathLike[str]) -> DataError:
     return DataError(f"the file {os.fspath(path)} does not exist{hint}")
 
 
-def short(value: object) -> str:
-    """Return a value for a message: an array or a frame by its shape, anything else as its repr, cut to one line of 80 characters.
-
-    >>> short([1, 2]), short("a" * 200)[-5:]
-    ('[1, 2]', 'aa...')
-    """
-    if getattr(value, "shape", None):
-        return f"a {type(value).__name__} of shape {tuple(value.shape)}"  # type: ignore[attr-defined]
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else f"{text[:80]}..."
-
-
 _OURS = ("manynets", "sklearn", "joblib")
 _NUMBER = re.compile(r"(?<!column )(?<!\w)\d[\d.,]*(e[+-]?\d+)?")
 _Warned: TypeAlias = set[tuple[type[Warning], str]]

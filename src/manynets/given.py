@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from manynets.data.check import as_row_numbers, in_order, is_frame, target_names
-from manynets.errors import DataError, OptionError, check_rows, short
+from manynets.display import short
+from manynets.errors import DataError, OptionError, check_rows
 from manynets.tasks.base import as_array
 
 VALIDATION = (

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 import manynets.training.threads  # noqa: F401  # so that a forked child may predict
 from manynets.data.check import as_weights
 from manynets.data.tensors import to_tensor
-from manynets.display import History
-from manynets.errors import DataError, ModelFileError, OptionError, check_rows, short
+from manynets.display import History, short
+from manynets.errors import DataError, ModelFileError, OptionError, check_rows
 from manynets.model_tools import ModelTools
 from manynets.modelfile import StoredTensor, check_target, open_model_file, write_model_file
 from manynets.nn.core_scores import takes_scores

@@ -53,8 +53,7 @@ class ModelTools(Predictor):
     # ---------------------------------------------------------------------------------------------------- texts, pictures
 
     def __repr__(self) -> str:
-        columns = self.in_features if self.encoder is None else len(self.encoder.column_names)
-        return f"<Model: {task_text(self.task)}, {self._network_text()}, {counted(columns, 'column')}>"
+        return f"<Model: {task_text(self.task)}, {self._network_text()}, {counted(len(self.column_names), 'column')}>"
 
     def _network_text(self) -> str:
         if self.spec is None:
@@ -103,7 +102,8 @@ class ModelTools(Predictor):
         each = " each" if self.size > 1 else ""
         rows = [("network", f"{self._network_text()}, {self.parameters:,} parameters{each}")]
         if self.encoder is None:
-            rows.append(("columns", f"{self.in_features:,}"))
+            known = f" ({listed(self.column_names, 6)})" if "columns" in self.info else ""
+            rows.append(("columns", f"{self.in_features:,}{known}"))
         elif self.encoder.positional and self.in_features == len(self.encoder.column_names):
             rows.append(("columns", f"{self.in_features:,}, scaled"))
         else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.data.check import as_matrix, as_numpy, in_order, is_frame
+from manynets.data.check import as_matrix, as_numpy, in_order, is_frame, target_names
 from manynets.display import listed
 from manynets.errors import DataError, warn_user
 from manynets.spec import MLP, Recipe
@@ -59,6 +59,27 @@ class Predictor(abc.ABC):
         names = self.info.get("targets") or ()
         return tuple(map(str, names)) if len(names) == self.task.targets > 1 else ()
 
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The columns that it reads, of a table that is encoded or of the frame that an estimator was fitted to; those of an array are x0, x1, ..."""
+        if self.encoder is not None:
+            return self.encoder.column_names
+        return tuple(map(str, self.info.get("columns") or (f"x{j}" for j in range(self.in_features))))
+
+    def columns_in_order(self, x: Any) -> Any:
+        """Return X, the columns of a frame in the order of training where it has the names that an estimator was fitted to.
+
+        DataError where the frame has some of these names, but not all. One with other names is taken as it is.
+        """
+        wanted, names = self.info.get("columns"), target_names(x) if is_frame(x) else None
+        if wanted is None or names is None or names == wanted or not set(names) & set(wanted):
+            return x
+        if lacking := [name for name in wanted if name not in names]:
+            raise DataError(
+                f"X lacks {listed(map(repr, lacking), LISTED)}, but the model was trained on {listed(wanted, LISTED)}; give a frame with these columns"
+            )
+        return x[wanted] if hasattr(x, "loc") else x.select(wanted)
+
     def targets_in_order(self, y: Any) -> Any:
         """Return y, the columns of a frame in the order of training where the model has the names of its targets.
 
@@ -79,7 +100,7 @@ class Predictor(abc.ABC):
         """Return the inputs of the networks (N, in_features) for X (N, D): a frame, or an array that the model scales, is encoded; another array is checked."""
         encoder = self.encoder
         if encoder is None:
-            return as_matrix(x, columns=self.in_features)
+            return as_matrix(self.columns_in_order(x), columns=self.in_features)
         if is_frame(x):
             _refuse_empty(x)
             x = encoder.transform(x)

@@ -23,8 +23,9 @@ from manynets.data.check import as_fold_rows, as_matrix, as_numpy, as_row_number
 from manynets.data.duplicates import count_held_out, count_shared
 from manynets.data.split import AT_RANDOM, SplitBy, deal_rows, even_folds, split_rows
 from manynets.data.tensors import to_tensor, warn_of_lost_digits
+from manynets.display import short
 from manynets.encoding import column_options, encoded_array, needs_encoder, read_validation_set, warn_of_encoded
-from manynets.errors import DataError, OptionError, short
+from manynets.errors import DataError, OptionError
 from manynets.given import VALIDATION, check_lengths, own_validation
 from manynets.spec import Embedding, Recipe
 from manynets.targets import ClassWeight, Target, find_target, row_weights, standardised_by

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from sklearn.dummy import DummyClassifier, DummyRegressor
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import log_loss
 
 import manynets as mn
@@ -74,6 +74,25 @@ def test_classes() -> None:
         assert found["predict the class shares"]["log_loss"] == pytest.approx(expected)
         assert found["predict the class shares"]["accuracy"] == pytest.approx(dummy.score(tested.X, tested.y))
         assert found["linear model"]["accuracy"] > 0.8
+
+
+def test_the_linear_model_has_the_class_weights_of_the_networks(call: Call) -> None:
+    train, tested = part(np.where(X[:, 0] + X[:, 1] > 1.6, "yes", "no"))
+    task = mn.Binary.of(train.y)
+    for weight in (None, "balanced"):
+        found, _ = baselines.baselines_of(task, train, tested, class_weight=weight)
+        scaled = [(rows - train.X.mean(axis=0)) / train.X.std(axis=0) for rows in (train.X, tested.X)]
+        linear = LogisticRegression(class_weight=weight).fit(scaled[0], train.y)
+        wanted = log_loss(tested.y, linear.predict_proba(scaled[1]))
+        assert found["linear model"]["log_loss"] == pytest.approx(wanted, rel=1e-3)
+    Path("rare.csv").write_text("a,b,y\n" + "".join(f"{a},{b},{'yes' if a + b > 1.6 else 'no'}\n" for a, b, _ in X))
+    first, second = (
+        call("train", "rare.csv", "--target", "y", *SMALL, "--preset", "plain", *more, "--json").json["run_dir"]
+        for more in ((), ("--class-weight", "balanced"))
+    )
+    plain, weighted = (json.loads(Path(run, "metrics.json").read_text())["baselines"] for run in (first, second))
+    assert plain["test: linear model"]["log_loss"] < weighted["test: linear model"]["log_loss"]
+    assert plain["test: predict the class shares"] == weighted["test: predict the class shares"]
 
 
 def test_large_data_have_no_linear_model(monkeypatch: pytest.MonkeyPatch) -> None:

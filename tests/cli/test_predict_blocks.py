@@ -59,13 +59,15 @@ def test_several_blocks_are_one(ending: str, model: Path, tmp_path: Path, call: 
 
 
 def test_a_fault_in_a_late_block_leaves_no_file(model: Path, tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "STREAM_BYTES", 0)
     monkeypatch.setattr(blocks, "STREAM_CELLS", 0)
-    monkeypatch.setattr(blocks, "PIECE_BYTES", 9000)
+    monkeypatch.setattr(blocks, "STORED_ROWS", 100)
     frame = wide_table(1100)
     frame = frame.with_columns(polars.Series("sold", [*frame["sold"].to_list()[:-1], "sometime"]))
-    frame.write_csv(tmp_path / "t.csv")
-    assert call("predict", model, tmp_path / "t.csv", "-o", tmp_path / "out.csv").code == 2
+    frame.write_parquet(tmp_path / "t.parquet")
+    monkeypatch.setattr(predict_command, "BLOCK_ROWS", 90)
+    done = call("predict", model, tmp_path / "t.parquet", "-o", tmp_path / "out.csv")
+    assert done.code == 2
+    assert "holds 'sometime'" in done.err
     assert not (tmp_path / "out.csv").exists()
 
 

@@ -70,6 +70,8 @@ def test_train(call: Call, visits: Path, how: tuple[str, str], networks: tuple[s
     folder = done.json["run_dir"]
     again = call("evaluate", folder, "--json", "-q")
     assert again.json["loss"] == pytest.approx(done.json["test"]["loss"])
+    words = "the same for each network" if "--time-column" in how else "one fold of the training rows for each network"
+    assert (words in call("show", folder).out) == ("3" in networks)
     predicted = call("predict", folder, "visits.csv")
     assert predicted.code == 0
 

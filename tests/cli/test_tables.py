@@ -54,6 +54,21 @@ def piped(monkeypatch: pytest.MonkeyPatch) -> object:
 # ---------------------------------------------------------------------------------------------------------------- no header
 
 
+def test_an_odd_cell_that_was_a_gap_in_training_is_one_again(call: Call, tmp_path: Path) -> None:
+    rows = [f"${i % 17},{i % 28 + 1}.{i % 12 + 1}.2024,{i % 2}\n" for i in range(60)]
+    rows[7] = rows[7].replace("$7", "kaputt")
+    (tmp_path / "t.csv").write_text("p,d,y\n" + "".join(rows))
+    (tmp_path / "test.csv").write_text("p,d,y\n" + "".join(rows[:10]))
+    done = call("train", "t.csv", "--target", "y", "--task", "binary", "--test", "test.csv", "--out", "run", *SMALL[:-1])
+    told = "is no number and counts as missing; the first is 'kaputt' in row 7"
+    assert f"1 of 60 cells {told}" in done.out
+    assert f"1 of 10 cells {told}" in done.out
+    for command in ("predict", "evaluate"):
+        done = call(command, "run", "t.csv")
+        assert done.code == 0, done.err
+        assert f"1 of 60 cells {told}" in " ".join((done.out + done.err).split())
+
+
 @pytest.mark.draws
 def test_a_table_without_a_header(call: Call, tmp_path: Path) -> None:
     bare = TABLE.partition("\n")[2]

@@ -39,6 +39,40 @@ def test_evaluate_on_another_table(call: Call, table: Path, tmp_path: Path) -> N
     assert "other.csv rows" in done.err
 
 
+def test_rows_that_cannot_be_scored_are_named_and_may_be_left_out(call: Call, run: Path) -> None:
+    lines = Path("houses.csv").read_text().splitlines()[:11]
+    odd = {row: lines[row].rsplit(",", 1)[0] for row in (1, 4, 6)}
+    for row, kind in ((1, ""), (4, "huge"), (6, "huge")):
+        lines[row] = f"{odd[row]},{kind}"
+    Path("new.csv").write_text("\n".join(lines) + "\n")
+    assert "missing in 1 of 10 rows (counted from 0): 0; fill" in (refused := call("evaluate", run, "new.csv")).err
+    assert refused.err.endswith("or leave them out with --drop-missing-target\n")
+    refused = call("evaluate", run, "new.csv", "--drop-missing-target")
+    assert refused.code == 2
+    assert "did not have: 'huge' (rows with a target, counted from 0: 2, 4); it had 'big', 'small'" in refused.err
+    assert "--drop-unseen-classes" in refused.err
+    done = call("evaluate", run, "new.csv", "--drop-missing-target", "--drop-unseen-classes", "--json")
+    assert done.json["rows"] == done.json["seen"]["rows"] == 7  # training had all of them
+    assert "note: 2 of 9 rows left out, of classes that training did not have: 'huge'" in done.err
+    for more in ((), ("new.csv", "--memory-limit", "1GB")):
+        assert "that is read at once; leave them out" in call("evaluate", run, *more, "--drop-unseen-classes").err
+    Path("none.csv").write_text(f"{lines[0]}\n{lines[4]}\n")
+    assert "1 row of 1 has a label" in call("evaluate", run, "none.csv", "--drop-unseen-classes").err
+
+
+def test_rows_of_arrays_of_unseen_classes_may_be_left_out(call: Call) -> None:
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    y = (X[:, 0] > 0).astype(int)
+    np.savez("xy.npz", X=X, y=y)
+    np.savez("new.npz", X=X, y=np.where(np.arange(60) == 7, 5, y))
+    assert call("train", "xy.npz", *SMALL, "--out", "run").code == 0
+    refused = call("evaluate", "run", "new.npz").err
+    assert "does not know: 5; its classes are 0, 1; correct or leave out 1 row of 60 (counted from 0: 7)" in refused
+    done = call("evaluate", "run", "new.npz", "--drop-unseen-classes", "--json")
+    assert sum(part["rows"] for part in (done.json, done.json["seen"])) == 59
+    assert "1 of 60 rows left out" in done.err
+
+
 def test_evaluate_tells_that_the_file_changed(call: Call, table: Path) -> None:
     folder = call("train", table, "--target", "kind", *SMALL, "--json").json["run_dir"]
     table.write_text(table.read_text() + "1,red,9999,3,small\n")

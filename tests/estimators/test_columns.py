@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas
+import polars
 import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -104,3 +106,24 @@ def test_an_array_for_an_estimator_that_was_fitted_to_a_frame(kind: Any) -> None
         with pytest.raises(mn.DataError, match="in which 'kind' is no column of numbers; give a frame with the columns a, kind, b"):
             model.predict(array)
     model.fit(X, Y, X_val=X, y_val=Y)  # what was fitted before has no say
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_a_model_of_a_frame_of_plain_numbers_has_its_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = FRAME[["a", "b"]]
+    fitted = mn.MLPRegressor(**COMMON).fit(frame, Y)
+    assert fitted.encoder_ is None
+    fitted.model_.save(tmp_path / "m.safetensors")
+    model = mn.load(tmp_path / "m.safetensors")
+    model.summary()
+    assert "2 (a, b)\n" in capsys.readouterr().out
+    assert sorted(mn.explain.permutation_importance(fitted, frame, Y, n_repeats=1).groups) == ["a", "b"]
+    assert len(mn.explain.partial_dependence(model, frame, "b").columns) == 1
+    wanted = fitted.predict(frame).astype(np.float64)
+    others = (frame[["b", "a"]], polars.DataFrame({"more": frame["a"], "b": frame["b"], "a": frame["a"]}))
+    for given in (frame, frame.to_numpy(), frame.rename(columns={"a": "left", "b": "right"}), *others):
+        assert (model.predict(given) == wanted).all()
+    assert mn.estimator(model).feature_names_in_.tolist() == ["a", "b"]
+    with pytest.raises(mn.DataError, match=r"X lacks 'b', but the model was trained on a, b; give a frame"):
+        model.predict(frame.rename(columns={"b": "c"}))
+    assert mn.MLPRegressor(**COMMON).fit(X, Y).model_.column_names == ("x0", "x1", "x2")

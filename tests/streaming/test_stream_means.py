@@ -11,8 +11,18 @@ import polars
 import pytest
 
 import manynets as mn
+from manynets import results
 from manynets.data.stream.parts import TRAIN
-from manynets.streaming import Columns, Stream, bytes_in_memory, open_ensemble, open_stream, train_stream, train_stream_ensemble
+from manynets.streaming import (
+    Columns,
+    Stream,
+    bytes_in_memory,
+    open_ensemble,
+    open_stream,
+    opening,
+    train_stream,
+    train_stream_ensemble,
+)
 from manynets.streaming.columns import BINS
 from manynets.tables import fit_encoder
 from manynets.tables.columns import has_means
@@ -123,6 +133,19 @@ def test_a_resumed_run_with_means_continues_bit_for_bit(path: Path, tmp_path: Pa
     train_stream(stream, SPEC, RECIPE, checkpoint=Checkpoint(folder=tmp_path, every_steps=step, keep=9))
     resumed = train_stream(opened(path), SPEC, RECIPE, resume=tmp_path / f"step-{step:09d}.checkpoint")
     assert_close(resumed.members[0], expected.members[0], "bits")
+
+
+def test_a_run_of_an_older_version_without_means_is_not_resumed(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        older.setattr(opening, "fit_fold_means", lambda table, found, encoder, *given, **options: (encoder, {}))
+        older.setattr(results, "versions", lambda: {"manynets": "0.1.0"})
+        train_stream(opened(path), SPEC, RECIPE, checkpoint=Checkpoint(folder=tmp_path, every_steps=40))
+    with pytest.raises(
+        mn.OptionError, match=r"data.stream.encoder is .*, go on with manynets 0\.1\.0, which wrote it, or start anew"
+    ):
+        train_stream(opened(path), SPEC, RECIPE, resume=tmp_path)
 
 
 def test_without_large_categories_nothing_changes(frame: polars.DataFrame, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from manynets.errors import DataError
 from manynets.tables import blocks as module
-from manynets.tables import read_table
+from manynets.tables import fit_encoder, read_table
 from manynets.tables.blocks import Blocks, open_blocks
 from tests.export.tables import wide_table
 
@@ -54,6 +54,20 @@ def test_text_and_parquet(tmp_path: Path) -> None:
     assert_same(tmp_path / "t.tsv", frame.columns, text=texts)
     frame.write_parquet(tmp_path / "t.parquet", row_group_size=50)
     assert_same(tmp_path / "t.parquet")
+
+
+def test_odd_cells_among_numbers_that_stay_text(tmp_path: Path) -> None:
+    """Whether they are few enough to count as missing only the whole table shows."""
+    frame = polars.DataFrame({"p": [f"${i}" for i in range(3000)], "d": ["2024-01-05", "2023-02-07", "2022-12-31"] * 1000})
+    encoder = fit_encoder(frame)
+    for odd in ({}, {"p": "kaputt"}, {"d": "soon"}):
+        new = frame.with_row_index("i").with_columns(
+            polars.when(polars.col("i") == 2500).then(polars.lit(odd.get(name))).otherwise(polars.col(name)).alias(name)
+            for name in ("p", "d")
+        )
+        new.drop("i").write_csv(tmp_path / "t.csv")
+        found = open_blocks(str(tmp_path / "t.csv"), used=["p", "d"], text=encoder.forms)
+        assert (found is None) == bool(odd)
 
 
 def test_types_are_those_of_all_rows(tmp_path: Path) -> None:

@@ -229,7 +229,7 @@ def test_match_labels() -> None:
     assert note == ""
     with pytest.raises(
         DataError,
-        match=r"^1 row of 2 has a label that training did not have: 'nope'; it had 'no', 'yes', 'no.'; leave such rows out",
+        match=r"^1 row of 2 has a label that training did not have: 'nope' \(rows .* from 0: 1\); it had 'no', 'yes', 'no.'; leave such rows out",
     ):
         match_labels(np.array(["no.", "nope"]), ["no", "yes", "no."])
     assert match_labels(np.array([1, 2]), [1, 2])[1] == ""

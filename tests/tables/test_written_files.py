@@ -76,9 +76,22 @@ FILES: list[tuple[str, str | bytes, dict[str, list[Any]], list[str]]] = [
     ("no end of the last line", "a,b\n1,2\n3,4", TWO, []),
     ("a carriage return at the very end", "a,b\r\n1,2\r\n3,4\r", TWO, []),
     # delimiters at the end
-    ("a delimiter at the end of the rows", "a,b\n1,2,\n3,4,\n", TWO, ["delimiter at the end of rows"]),
+    ("a delimiter at the end of the rows", "a,b\n1,2,\n3,4,\n", TWO, ["delimiter at the end of rows", "name of the row"]),
+    (
+        "of rows that may have names",
+        "x,a,b\nu,1,2,\nv,3,4,\n",
+        {"x": ["u", "v"], **TWO},
+        ["delimiter at the end of", "if their first is the name"],
+    ),
+    (
+        "and below a title",
+        "T\n\nx,a,b\nu,1,2,\nv,3,4,\n",
+        {"x": ["u", "v"], **TWO},
+        ["(line 1)", "(lines 4, 5)", "if their first is the name"],
+    ),
     ("of some rows", "a,b\n1,2,\n3,4\n", TWO, ["delimiter at the end of rows is left out (line 2)"]),
-    ("of three columns", "a,b,y\n1,2,0,\n3,4,1,\n", {**TWO, "y": [0, 1]}, ["delimiter at the end of rows"]),
+    ("of three columns", "a,b,y\n1,2,0,\n3,4,1,\n", {**TWO, "y": [0, 1]}, ["delimiter at the end of rows", "name of the row"]),
+    ("of rows whose first cells are no names", "a,b\n1,2,\n1,4,\n", {"a": [1, 1], "b": [2, 4]}, ["delimiter at the end of rows"]),
     ("three of them", "a,b\n1,2,,,\n3,4,,,\n5,6,,,\n", {"a": [1, 3, 5], "b": [2, 4, 6]}, ["(lines 2, 3, 4)"]),
     ("of the header alone", "a,b,\n1,2\n3,4\n", TWO, ["delimiter at the end of rows is left out (line 1)"]),
     ("of header and rows", "a,b,\n1,2,\n3,4,\n", TWO, ["without a name and without a value"]),
@@ -346,6 +359,36 @@ def test_columns_that_stay_as_they_are_written(tmp_path: Path) -> None:
     assert encoder.transform(again).tobytes() == encoder.transform(whole)[:-1].tobytes()
     with pytest.warns(UserWarning, match="'floor': 1 of 21 cells is no number"):
         read_table(_write(tmp_path, part))
+
+
+FORTY_DAYS = [f"${i},{i % 28 + 1}.{i % 12 + 1}.2024,{i % 3 + i / 8}" for i in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("odd", "told"),
+    [
+        ({3: "kaputt,1.2.2024,5"}, "'p': 1 of 40 cells is no number and counts as missing; the first is 'kaputt' in row 3"),
+        ({3: "5 kg,1.2.2024,5"}, "'p': 1 of 40 cells is no number"),
+        ({7: "$1,soon,5"}, "'d': 1 of 40 cells is no date and counts as missing; the first is 'soon' in row 7"),
+        ({7: "$1,1.2.2024,1 200"}, "'n': 1 of 40 cells is no number and counts as missing; the first is '1 200' in row 7"),
+        ({3: "kaputt,1.2.2024,5", 5: "???,1.2.2024,5"}, ""),
+        (dict(enumerate(["unknown,?,-"] * 39 + ["kaputt,?,-"])), ""),
+    ],
+)
+def test_a_few_odd_cells_of_new_rows_are_gaps_as_in_training(odd: dict[int, str], told: str, tmp_path: Path) -> None:
+    """Also where their columns stay text in the file, as those with units and dates do."""
+    encoder = fit_encoder(read_table(_write(tmp_path, "\n".join(["p,d,n", *FORTY_DAYS]))))
+    new = "\n".join(["p,d,n", *(odd.get(i, line) for i, line in enumerate(FORTY_DAYS))])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        table = read_table(_write(tmp_path, new), text=encoder.forms)
+    assert len(caught) == bool(told)
+    if told:
+        assert told in str(caught[0].message)
+        encoder.transform(table)
+    else:
+        with pytest.raises(DataError, match=r"column 'p' should hold numbers .* holds 'kaputt'"):
+            encoder.transform(table)
 
 
 def _kinds(folder: Path, content: str) -> dict[str, str]:

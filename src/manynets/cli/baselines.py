@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from manynets import metrics
 from manynets.cli.data import Part
+from manynets.targets import row_weights
 from manynets.tasks import Regression, Task
 
 Array = NDArray[Any]
@@ -21,22 +22,25 @@ FEW, MANY = 1e-15, 1e15
 """Targets between these sizes are taken as they are."""
 
 
-def baselines_of(task: Task, train: Part, tested: Part, encoder: Any = None) -> tuple[dict[str, dict[str, Any]], str | None]:
+def baselines_of(
+    task: Task, train: Part, tested: Part, encoder: Any = None, *, class_weight: str | None = None
+) -> tuple[dict[str, dict[str, Any]], str | None]:
     """Return the metrics on the tested rows of each baseline by its name, and a note on a baseline that was left out.
 
-    The rows are encoded. Several labels a row have none.
+    The rows are encoded. Several labels a row have none. class_weight: of the linear model.
     """
     if task.name == "multilabel":
         return {}, None
     numbers = isinstance(task, Regression)
     plain = slice(None) if encoder is None else ~encoder.piecewise
-    y, weight = np.asarray(train.y) if numbers else task.encode(train.y).reshape(-1).astype(np.int64), train.weight
+    encoded = np.asarray(train.y) if numbers else task.encode(train.y)
+    y, weight = encoded if numbers else encoded.reshape(-1).astype(np.int64), train.weight
     trivial = "predict the mean" if numbers else "predict the class shares"
     found = {trivial: _trivial(task, y, weight, tested.rows)}
     note = None
     if train.rows * np.asarray(train.X[:1])[:, plain].size * task.outputs <= MOST_CELLS:  # else no column is copied
         x, x_test = (np.asarray(part.X, dtype=np.float32)[:, plain] for part in (train, tested))
-        found["linear model"] = _linear(task, x, y, weight, x_test)
+        found["linear model"] = _linear(task, x, y, row_weights(task, encoded, train.rows, weight, class_weight), x_test)
     else:
         note = "no linear model to compare with, as the data are large"
     judged = {

@@ -17,9 +17,11 @@ from manynets.cli.origin import NAMED_ONLY, STANDARD_INPUT, kind_of, name_of, op
 from manynets.cli.table_columns import columns_named, leak_notes, refuse_target, split_by
 from manynets.data.check import rows_with_weight
 from manynets.data.split import SplitBy
+from manynets.display import counted, listed
 from manynets.errors import DataError, ModelFileError, one_of
 from manynets.tables import Table, match_labels, split_target, understand
 from manynets.tables.files import standard_input
+from manynets.tables.kinds import Forms, forms_of
 from manynets.tables.target import refuse_text_targets, unit_of_target
 
 _NEEDED = {
@@ -201,8 +203,7 @@ def _table(origin: Mapping[str, Any]) -> DataSource:
     fingerprint = {name_of(path): fingerprint_of(path, whole.X.shape, content)}
     if origin.get("test") is not None:
         content = _piped(origin["test"])
-        as_written = [column.name for column in schema if column.as_written]
-        test, more = test_part(origin["test"], origin, getattr(task, "classes", None), text=as_written, content=content)
+        test, more = test_part(origin["test"], origin, getattr(task, "classes", None), text=forms_of(schema), content=content)
         notes += more
         fingerprint[f"test: {name_of(origin['test'])}"] = fingerprint_of(origin["test"], test.X.shape, content)
     targets = columns_named(origin["target"], table.names)
@@ -219,11 +220,11 @@ def _piped(path: str) -> bytes | None:
 
 
 def test_part(
-    path: str, origin: Mapping[str, Any], classes: Sequence[Any] | None, *, text: Sequence[str], content: bytes | None
+    path: str, origin: Mapping[str, Any], classes: Sequence[Any] | None, *, text: Forms, content: bytes | None
 ) -> tuple[Part, tuple[str, ...]]:
     """Return the rows of another file with the same target, with labels spelled as in training, and notes on changes.
 
-    text: columns to read as text. content: the bytes of standard input, where they are read already.
+    text: how its columns are read. content: the bytes of standard input, where they are read already.
     """
     if kind_of(path) != "table":
         raise DataError(f"{path} is not a table, but the network was trained on one; give a file with the same columns")
@@ -233,11 +234,29 @@ def test_part(
         notes.append(f"{path} has no weight column {origin['weight']!r}: its rows have equal weights")
         origin = {**origin, "weight": None}
     part, _ = _table_part(table, origin)
+    if classes is not None and origin.get("drop_unseen_classes"):
+        part, left_out = of_seen_classes(part, classes)
+        notes += left_out
     if classes is not None:
         labels, note = match_labels(part.y, classes)
         part = dataclasses.replace(part, y=labels)
         notes += [note] if note else []
     return part, tuple(notes)
+
+
+def of_seen_classes(part: Part, classes: Sequence[Any]) -> tuple[Part, tuple[str, ...]]:
+    """Return the rows of classes that training had, also where a label ends in a point (see `match_labels`), and a note of the others.
+
+    Without any such row, return the part as it is, for the error that follows.
+    """
+    seen = {*classes, *(f"{label}." for label in classes)}
+    labels = part.y.tolist() if part.y.ndim == 1 else []
+    rows = [row for row, label in enumerate(labels) if label in seen]
+    if len(rows) in (0, len(labels)):
+        return part, ()
+    unseen = listed(map(repr, sorted({*labels} - seen, key=str)), 10)
+    note = f"{part.rows - len(rows):,} of {counted(part.rows, 'row')} left out, of classes that training did not have: {unseen}"
+    return taken(part, rows), (note,)
 
 
 # ----------------------------------------------------------------------------------------------------------------- shared

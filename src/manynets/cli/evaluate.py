@@ -8,6 +8,7 @@ from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, Target, T
 from manynets.cli.bounded import metrics_of
 from manynets.cli.report import console_for, note, print_classes, print_json, print_metrics
 from manynets.cli.saved_runs import open_run
+from manynets.errors import OptionError
 
 
 def evaluate(
@@ -30,6 +31,16 @@ def evaluate(
             help="Read a larger Parquet or Arrow table in parts; unlike in train, text is not converted. [all rows at once]",
         ),
     ] = None,
+    drop_missing_target: Annotated[
+        bool, option("--drop-missing-target", help="Leave out rows of DATA without a target instead of stopping at them.")
+    ] = False,
+    drop_unseen_classes: Annotated[
+        bool,
+        option(
+            "--drop-unseen-classes",
+            help="Leave out rows of DATA of classes that training did not have instead of stopping at them.",
+        ),
+    ] = False,
     json_line: JsonLine = False,
     quiet: Quiet = False,
 ) -> None:
@@ -50,12 +61,15 @@ def evaluate(
     found = open_run(run)
     names = found.config.get("class_names")
     more: dict[str, Any] = {}
+    drop = {"drop_missing_target": drop_missing_target, "drop_unseen_classes": drop_unseen_classes}
+    if any(drop.values()) and (data is None or memory_limit is not None):
+        raise OptionError("--drop-missing-target and --drop-unseen-classes are for other data that is read at once; leave them out")
     streamed = metrics_of_files(found, data, target=target, memory_limit=memory_limit, threshold=threshold, header=header)
     if streamed is not None:
         metrics, name = streamed
         named = {name: metrics}
     else:
-        part, name, notes = evaluation_rows(found, data, header=header, target=target)
+        part, name, notes = evaluation_rows(found, data, header=header, target=target, drop=drop)
         note(console, *notes)
         new, seen = (part, None) if data is None else parts_by_seen(found, part)
         model = with_threshold(found.model, threshold, names=names)

@@ -115,7 +115,7 @@ def _check_columns(model: Any, single: Sequence[str], pair: Sequence[str]) -> No
     """Raise DataError for the name of --column or --pair that is no column of the model, OptionError for a pair of one column."""
     from manynets.tables.table import require
 
-    known = [f"x{j}" for j in range(model.in_features)] if model.encoder is None else model.encoder.column_names
+    known = model.column_names
     require(single, known, what="--column")
     require(pair, known, what="--pair")
     if len(set(pair)) < len(pair):

@@ -151,7 +151,15 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
         metrics["test"] = None if source.test is None else metrics_of(model, source.test)
         test_part, tested = ("test", metrics["test"]) if metrics["test"] else ("validation", metrics["validation"])
         baselines, left_out = (
-            ({}, None) if not tested else baselines_of(model.task, source.train, parts[test_part] or source.train, data.encoder)
+            ({}, None)
+            if not tested
+            else baselines_of(
+                model.task,
+                source.train,
+                parts[test_part] or source.train,
+                data.encoder,
+                class_weight=options["class_weight"],
+            )
         )
         from manynets.cli.pictures import name_of_target, pictures_of  # not above: the training begins before the plots are loaded
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from manynets.cli.arguments import Overwrite, Quiet, RunFolder, argument, option
 from manynets.cli.bounded import metrics_of
 from manynets.cli.report import console_for, note
-from manynets.cli.saved_runs import open_run
+from manynets.cli.saved_runs import open_run, validation_words
 from manynets.display import counted
 from manynets.errors import DataError, OptionError
 
@@ -122,13 +122,7 @@ def _split(run: SavedRun) -> dict[str, str]:
         facts["Test rows"] = f"all of {data['test']}"
     elif data.get("test_fraction") is not None:
         facts["Test rows"] = f"{data['test_fraction']:.0%} of the table, held out"
-    share = run.config.get("validation")
-    if share == "folds":
-        facts["Validation rows"] = "each network validates on one fold of the training rows, and trains on the others"
-    elif isinstance(share, float | int):
-        facts["Validation rows"] = f"{share:.0%} of the training rows" if share else "none"
-    else:
-        facts["Validation rows"] = "the data's own"
+    facts["Validation rows"] = validation_words(run)
     for name, words in (("group", "Kept together by"), ("time_column", "The latest rows by"), ("stratify", "The same shares of")):
         if options.get(name):
             facts[words] = str(options[name])

@@ -10,7 +10,7 @@ from manynets.cli.options import of_train
 from manynets.cli.origin import absolute, name_of, open_data
 from manynets.cli.report import console_for, kind_text, note, print_json, print_table
 from manynets.cli.wording import in_flags
-from manynets.display import counted, number_text
+from manynets.display import counted, listed, number_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -105,9 +105,8 @@ def _described(target: InspectedTarget) -> str:
         least, *_, largest = quartiles = target.quartiles or (0.0,)
         low, middle, high = map(number_text, (least, quartiles[len(quartiles) // 2], largest))
         return f"target {target.name}: numbers from {low} to {high}, median {middle}"
-    shown = ", ".join(f"{label} ({count:,})" for label, count in list(target.classes.items())[:MOST_CLASSES])
-    more = f", and {len(target.classes) - MOST_CLASSES} more" if len(target.classes) > MOST_CLASSES else ""
-    return f"target {target.name}: {counted(len(target.classes), 'class')}: {shown}{more}"
+    shown = listed((f"{label} ({count:,})" for label, count in target.classes.items()), MOST_CLASSES)
+    return f"target {target.name}: {counted(len(target.classes), 'class')}: {shown}"
 
 
 def _draw(table: Any, found: Inspection, targets: list[str], path: str, *, overwrite: bool) -> None:

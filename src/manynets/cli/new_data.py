@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from manynets.cli.data import Part, load_source, read_arrays, taken, test_part
+from manynets.cli.data import Part, load_source, of_seen_classes, read_arrays, taken, test_part
 from manynets.cli.fingerprint import row_hashes, same_data
 from manynets.cli.origin import from_standard_input, kind_of, name_of, text_options_of, with_notes
 from manynets.cli.saved_runs import ALONE
 from manynets.cli.streamed_rows import CHANGED, NO_HEADER, NO_TEST_ROWS, streamed_test_rows
+from manynets.display import listed
 from manynets.errors import DataError, ModelFileError, OptionError
 from manynets.runs import SavedRun
 from manynets.tables import Table, read_table
@@ -59,13 +61,20 @@ def with_origin_of(run: SavedRun, other: SavedRun) -> SavedRun:
 
 
 def evaluation_rows(
-    run: SavedRun, data: str | None, *, header: bool | None = None, target: str | None = None, encode: bool = True
+    run: SavedRun,
+    data: str | None,
+    *,
+    header: bool | None = None,
+    target: str | None = None,
+    drop: Mapping[str, bool] = MappingProxyType({}),
+    encode: bool = True,
 ) -> tuple[Part, str, tuple[str, ...]]:
     """Return labelled rows, a name for them, and notes: the test rows of the run, or those of other data.
 
     A table is encoded, unless `encode` is False. header: whether a text file or sheet has a header; None: as in training. target: its column; None: the same.
+    drop: whether to leave out rows of other data, by "drop_missing_target" and "drop_unseen_classes".
     """
-    origin = _origin(run, header, data)
+    origin = {**_origin(run, header, data), **{name: True for name, given in drop.items() if given}}
     if target is not None:
         names = [part.strip() for part in target.split(",")]
         own = run.saved.target_names  # in whose order the columns are wanted
@@ -98,12 +107,14 @@ def evaluation_rows(
             raise DataError(f"{data} holds {', '.join(arrays)}, but evaluating needs a .npz file with the arrays X and y")
         X = arrays["X"].reshape(len(arrays["X"]), -1)
         part, notes, name = Part(X=X, y=arrays["y"], weight=arrays.get("sample_weight")), (), Path(data).name
+        if classes is not None and origin.get("drop_unseen_classes"):
+            part, notes = of_seen_classes(part, classes)
     else:
         if encoder is None:
             raise DataError(
                 f"the run was trained on arrays of {run.saved.in_features} columns, not on a table; give a .npz file with X and y"
             )
-        part, notes = test_part(data, origin, classes, text=encoder.text_columns, content=None)
+        part, notes = test_part(data, origin, classes, text=encoder.forms, content=None)
         name = name_of(data)
     if encoder is None:
         return part, name, notes
@@ -140,7 +151,7 @@ def _check_alone(run: SavedRun, origin: Mapping[str, Any], data: str | None) -> 
 
 
 def _no_table(encoder: Any) -> DataError:
-    return DataError(f"the run was trained on a table; give a table with the columns {', '.join(encoder.column_names[:20])}")
+    return DataError(f"the run was trained on a table; give a table with the columns {listed(encoder.column_names, 20)}")
 
 
 def prediction_blocks(run: SavedRun, data: str, *, header: bool | None = None) -> PredictionBlocks:
@@ -153,7 +164,7 @@ def prediction_blocks(run: SavedRun, data: str, *, header: bool | None = None) -
                 f"the run was trained on arrays of {run.saved.in_features} columns, not on a table; give a .npy or .npz file"
             )
         own = {*origin.get("target", []), *run.saved.target_names, origin.get("weight")}
-        how = {**text_options_of(data, origin), "text": encoder.text_columns}
+        how = {**text_options_of(data, origin), "text": encoder.forms}
         blocks = open_blocks(data, used=encoder.column_names, **how)
         if blocks is not None:
             return _of_blocks(blocks, encoder, own)

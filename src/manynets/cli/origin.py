@@ -10,11 +10,14 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from manynets.cli import defaults
 from manynets.display import listed
 from manynets.errors import DataError, OptionError, missing_file, one_of
+
+if TYPE_CHECKING:
+    from manynets.tables.kinds import Forms
 
 Origin = dict[str, Any]
 
@@ -109,7 +112,7 @@ def _refuse(options: Mapping[str, Any], names: Sequence[str], why: str) -> None:
 
 
 def open_data(
-    path: str, origin: Mapping[str, Any], *, text: Sequence[str] = (), content: bytes | None = None
+    path: str, origin: Mapping[str, Any], *, text: Sequence[str] | Forms = (), content: bytes | None = None
 ) -> tuple[Any, tuple[str, ...]]:
     """Return the table in a file, whose columns are read when they are needed where the format allows, and notes."""
     from manynets.tables import open_file

@@ -48,6 +48,17 @@ def _with_names(run: SavedRun) -> SavedRun:
     return run
 
 
+def validation_words(run: SavedRun) -> str:
+    """Return which rows the networks of a run validated on, in words."""
+    share, latest = run.config.get("validation"), bool(run.config.get("data", {}).get("time_column"))
+    if share == "folds":
+        own = "one fold of the training rows for each network, which trains on the others"
+        return "the latest of the training rows, the same for each network" if latest else own
+    if isinstance(share, float | int):
+        return f"{'the latest ' if latest else ''}{share:.0%} of the training rows" if share else "none"
+    return "the data's own"
+
+
 def sweep_of(path: str) -> Path | None:
     """Return the folder of a sweep that a path names, None where it names something else."""
     given = Path(path)

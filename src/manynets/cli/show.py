@@ -6,7 +6,7 @@ from typing import Any
 
 from manynets.cli.arguments import RunFolder
 from manynets.cli.report import console_for, describe_model, note, print_classes, print_layers, print_metrics, print_table
-from manynets.cli.saved_runs import open_run, sweep_of, unended_sweep
+from manynets.cli.saved_runs import open_run, sweep_of, unended_sweep, validation_words
 
 
 def show(run: RunFolder) -> None:
@@ -51,7 +51,7 @@ def show(run: RunFolder) -> None:
         ("best epoch", best_epoch_text(model.history, model.info)),
         ("optimizer", str(model.recipe.optimizer)),
         ("schedule", str(model.recipe.schedule)),
-        ("validation", found.config.get("validation")),
+        ("validation", validation_words(found) if "validation" in found.config else None),
         ("decision", threshold_words(model.task, names=found.config.get("class_names"))),
         ("versions", ", ".join(f"{name} {version}" for name, version in model.info.get("versions", {}).items())),
         ("files", ", ".join(found.files) if found.folder.is_dir() else None),

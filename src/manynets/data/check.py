@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.display import counted, listed_with_count
-from manynets.errors import DataError, short, warn_user
+from manynets.display import counted, listed, short
+from manynets.errors import DataError, warn_user
 from manynets.tables.table import Table
 from manynets.tasks.base import as_array
 
@@ -296,4 +296,4 @@ def warn_of_single_rows(classes: Sequence[str], unseen: str = "validated") -> No
     if len(classes) == 1:
         warn_user(f"only one row is of class {classes[0]}: it stays in training and is not {unseen}")
     else:
-        warn_user(f"only one row each is of the classes {listed_with_count(classes)}: they stay in training and are not {unseen}")
+        warn_user(f"only one row each is of the classes {listed(classes)}: they stay in training and are not {unseen}")

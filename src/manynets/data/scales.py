@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.display import value_text
+from manynets.display import listed, value_text
 from manynets.errors import DataScaleWarning, warn_user
 
 LARGE = 1e2
@@ -56,9 +56,8 @@ def scale_problem(X: NDArray[Any], names: Sequence[str] | None = None) -> str:
     else:
         far = known[(sizes[known] * APART < large) | (sizes[known] == large)] if apart else known
     far = far[np.argsort(-np.abs(np.log10(sizes[far])), kind="stable")]
-    shown = ", ".join(f"{names[j] if names is not None else f'column {j}'} ({_text(sizes[j])})" for j in far[:SHOWN].tolist())
-    more = f" and {len(far) - SHOWN} more" if len(far) > SHOWN else ""
-    return f"{shown}{more}; the columns of X have sizes from {_text(small)} to {_text(large)}"
+    shown = listed((f"{names[j] if names is not None else f'column {j}'} ({_text(sizes[j])})" for j in far.tolist()), SHOWN)
+    return f"{shown}; the columns of X have sizes from {_text(small)} to {_text(large)}"
 
 
 def _text(size: float) -> str:

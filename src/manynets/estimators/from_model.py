@@ -60,8 +60,8 @@ def estimator(model: Model) -> BaseEstimator:
         _set_fitted(found, model)
     found.model_, found.encoder_ = model, model.encoder
     found.n_features_in_ = model.n_features_in_
-    if model.encoder is not None and not model.encoder.positional:
-        found.feature_names_in_ = np.array(model.encoder.column_names, dtype=object)
+    if "columns" in model.info or (model.encoder is not None and not model.encoder.positional):
+        found.feature_names_in_ = np.array(model.column_names, dtype=object)
     if not numbers:
         found.classes_ = np.arange(model.task.outputs) if model.task.name == "multilabel" else model.classes_
     return found

@@ -123,7 +123,7 @@ def with_names(estimator: Any, x: NDArray[Any]) -> Any:
     if names is None and encoder.dropped:
         raise DataError(
             f"X is an array, but this {type(estimator).__name__} was fitted to a table of which it left out"
-            f" {', '.join(repr(name) for name, _ in encoder.dropped[:8])}; give a frame with the columns {', '.join(encoder.column_names[:8])}"
+            f" {listed(repr(name) for name, _ in encoder.dropped)}; give a frame with the columns {listed(encoder.column_names)}"
         )
     return polars.DataFrame(x, schema=list(encoder.column_names if names is None else names))
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.data.check import as_matrix, as_numpy, is_frame
+from manynets.data.check import as_numpy, is_frame
 from manynets.errors import DataError, OptionError, check_rows, one_of
 from manynets.model import Model
 from manynets.tables import Table
@@ -52,8 +52,8 @@ def source_rows(model: Model, X: Any) -> SourceRows:
     """Return the rows of X (N, D) or a frame, encoded, as `Model.predict` reads them."""
     encoder, table = model.encoder, is_frame(X) or isinstance(X, Table)
     if encoder is None:
-        matrix = np.asarray(as_matrix(X, columns=model.in_features))
-        blocks = {f"x{j}": slice(j, j + 1) for j in range(model.in_features)}
+        matrix = np.asarray(model.inputs_of(X))
+        blocks = {name: slice(j, j + 1) for j, name in enumerate(model.column_names)}
     elif table or encoder.positional:
         matrix = encoder.transform(X if table else as_numpy(X))
         blocks = {block.name: block.slice for block in encoder.blocks}

@@ -66,8 +66,8 @@ def column_values(model: Model, X: Any) -> Iterator[tuple[str, NumberValues | Ca
     encoder = model.encoder
     if encoder is None:
         matrix = source_rows(model, X).matrix
-        for j in range(matrix.shape[1]):
-            yield f"x{j}", NumberValues(matrix[:, j].astype(np.float64))
+        for name, values in zip(model.column_names, matrix.T, strict=True):
+            yield name, NumberValues(values.astype(np.float64))
         return
     table = columns_of(X, encoder.column_names)
     for column in encoder.columns:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias, TypeVar
 
+from manynets.display import short
 from manynets.errors import OptionError, one_of
 from manynets.playground.terms import TERMS
 from manynets.spec import MLP, Adam, Recipe
@@ -81,7 +82,7 @@ class TableChoice:
             _text("a column", column)
         if len(set(self.columns)) != len(self.columns):
             twice = next(name for name in self.columns if self.columns.count(name) > 1)
-            raise OptionError(f"the column {_shown(twice)} is named twice; name each column once")
+            raise OptionError(f"the column {short(twice)} is named twice; name each column once")
         one_of(self.view, ("slice", "pca"), what="view")
 
 
@@ -215,19 +216,14 @@ def _object(given: Any, what: str, names: set[str] | None) -> Mapping[str, Any]:
 
 def _whole(what: str, value: Any, low: int, high: int) -> None:
     if type(value) is not int or not low <= value <= high:
-        raise OptionError(f"{what} is {_shown(value)}, but must be a whole number from {low:,} to {high:,}")
+        raise OptionError(f"{what} is {short(value)}, but must be a whole number from {low:,} to {high:,}")
 
 
 def _number(what: str, value: Any, low: float, high: float) -> None:
     if type(value) not in (int, float) or not math.isfinite(value) or not low <= value <= high:
-        raise OptionError(f"{what} is {_shown(value)}, but must be a number from {low:g} to {high:g}")
+        raise OptionError(f"{what} is {short(value)}, but must be a number from {low:g} to {high:g}")
 
 
 def _text(what: str, value: Any) -> None:
     if not isinstance(value, str) or len(value) > LONGEST:
-        raise OptionError(f"{what} is {_shown(value)}, but must be a text of at most {LONGEST} characters")
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:40]}..."
+        raise OptionError(f"{what} is {short(value)}, but must be a text of at most {LONGEST} characters")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from manynets.display import listed
 from manynets.errors import DataError, OptionError
 from manynets.plots.canvas import Array, colour, ink, marker, numbers, paper, plain, same_length
 
@@ -80,7 +81,7 @@ def _probabilities(prediction: ArrayLike, classes: list[Any]) -> NDArray[np.floa
         scores = np.hstack([1 - scores, scores])
     if scores.shape[1] != len(classes):
         raise DataError(
-            f"predict gave {scores.shape[1]} columns, but there are {len(classes)} classes ({_listed(classes)}); "
+            f"predict gave {scores.shape[1]} columns, but there are {len(classes)} classes ({listed(map(repr, classes))}); "
             "give `classes` in the order of the columns"
         )
     return scores
@@ -105,11 +106,9 @@ def _codes(y: Array, labels: list[Any], *, what: str) -> NDArray[np.intp]:
     if np.issubdtype(y.dtype, np.integer) and y.min() >= 0 and y.max() < len(labels):
         return y.astype(np.intp)
     strange = next(value for value in values if value not in codes)
-    raise DataError(f"{what} holds {strange!r}, which is none of the classes {_listed(labels)}; give `classes` with all labels")
-
-
-def _listed(labels: list[Any]) -> str:
-    return ", ".join(map(repr, labels[:8])) + (f", ... ({len(labels)})" if len(labels) > 8 else "")
+    raise DataError(
+        f"{what} holds {strange!r}, which is none of the classes {listed(map(repr, labels))}; give `classes` with all labels"
+    )
 
 
 def target_of(rows: Array, y: ArrayLike) -> Array:

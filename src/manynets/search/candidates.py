@@ -16,8 +16,9 @@ from manynets.data.batches import row_weights
 from manynets.data.check import as_matrix, as_weights, is_frame, rows_with_weight
 from manynets.data.duplicates import report_copies
 from manynets.data.stream.limit import memory_bytes
+from manynets.display import short
 from manynets.encoding import are_recorded, array_scaling, embedded_columns, is_recorded, needs_encoder
-from manynets.errors import DataError, ManynetsError, OptionError, short, warned_once
+from manynets.errors import DataError, ManynetsError, OptionError, warned_once
 from manynets.given import check_lengths, own_validation, read_given, targets_by_name
 from manynets.plan import FoldRows, Plan, Trial, TrialGroup, starting_parameters
 from manynets.prepare import RowNumbers, Split, SplitBy, TrainingData, copies_held_out, cv_splits, prepare

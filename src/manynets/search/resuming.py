@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from manynets.display import listed
 from manynets.errors import OptionError
 from manynets.plan import FoldRows, Plan
 from manynets.renames import renamed
@@ -34,9 +35,8 @@ def check_recorded(plan: Plan, count: int, resume: str | os.PathLike[str]) -> No
         else:  # some cannot be trained now, such as for lack of memory
             continue
         if found:
-            more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
             raise OptionError(
-                f"{os.fspath(resume)} holds checkpoints of another training: {'; '.join(found[:SHOWN])}{more}; give the same data,"
+                f"{os.fspath(resume)} holds checkpoints of another training: {listed(found, SHOWN, between='; ')}; give the same data,"
                 " candidates and cv, or another folder"
             )
 

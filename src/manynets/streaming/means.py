@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,10 @@ from manynets.data.stream.parts import TRAIN
 from manynets.data.stream.table import Description, RowsTable
 from manynets.tables import TableEncoder
 from manynets.tables.columns import CategoricalColumn
+from manynets.tables.encoder import MeansOf
 from manynets.tables.means import FOLDS, Values, add_rows, fold_means, is_large, level_means, targets_of
 from manynets.tables.scaling import Scaling
 from manynets.tasks import Task
-
-if TYPE_CHECKING:
-    import polars
 
 FoldMeans = Mapping[str, Values]
 """By name of a column the mean of each level over the rows of the other folds, and last over all rows, (O, FOLDS + 1, L)."""
@@ -64,13 +62,10 @@ def fit_fold_means(
     return dataclasses.replace(encoder, columns=tuple(map(fitted, encoder.columns))), means
 
 
-def write_fold_means(
-    encoder: TableEncoder, means: FoldMeans, frame: polars.DataFrame, words: NDArray[np.uint64], out: NDArray[np.float32]
-) -> None:
-    """Replace the means in out, the matrix (N, D) of training rows, by those without the rows' own targets. words: `RowsTable.words` (N,)."""
-    if means:
-        folds = _folds(words)
-        encoder.replace_means(frame, out, lambda name, codes: list(means[name][:, folds, codes]))
+def of_other_folds(means: FoldMeans, words: NDArray[np.uint64]) -> MeansOf | None:
+    """Return the means for training rows, without their own targets; None where there are none. words: `RowsTable.words` (N,)."""
+    folds = _folds(words)
+    return (lambda name, rows, levels: list(means[name][:, folds[rows], levels])) if means else None
 
 
 def _folds(words: NDArray[np.uint64]) -> NDArray[np.int64]:

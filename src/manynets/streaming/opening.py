@@ -26,8 +26,9 @@ from manynets.prepare import TrainingData
 from manynets.spec import MLP, PiecewiseLinear, Recipe
 from manynets.steps import batch_rows
 from manynets.streaming.columns import Columns, bytes_in_memory
-from manynets.streaming.means import FoldMeans, fit_fold_means, write_fold_means
+from manynets.streaming.means import FoldMeans, fit_fold_means, of_other_folds
 from manynets.tables import TableEncoder, fit_encoder, split_target, understand
+from manynets.tables.encoder import MeansOf
 from manynets.tables.encoder_fitting import warn_of_targets
 from manynets.tables.facts import corrected, rank_error
 from manynets.tables.kinds import Column
@@ -159,8 +160,7 @@ def open_stream(
         bins = 0 if embedding is None else embedding.bins or bins_for(found.sample.height)
         encoder, means = fit_fold_means(table, found, encoder, task, bins=bins, **columns.encoding)
     rows = _rows(table, found, encoder, means, task, recipe, budget, spec=spec, rank=rank, world_size=world_size)
-    sampled = _labelled(table, found.sample, encoder)
-    write_fold_means(encoder, means, found.sample[list(table.features)], found.words, sampled.x)
+    sampled = _labelled(table, found.sample, encoder, of_other_folds(means, found.words))
     held = _labelled(table, found.validation, encoder) if found.validation.height else None
     problem = Problem(task, rows, None if held is None else _on_device(held, task, recipe))
     bare = dataclasses.replace(found, sample=found.sample.clear(), words=found.words[:0], validation=found.validation.clear())
@@ -283,8 +283,7 @@ def _rows(
         frame, words = table.training_rows(table.files.blocks[block])
         features = frame[list(table.features)]
         with table.naming_rows(encoder):
-            x = encoder.transform(features, out=space[: frame.height])
-        write_fold_means(encoder, means, features, words, x)
+            x = encoder.transform(features, out=space[: frame.height], means_of=of_other_folds(means, words))
         return Encoded(x, task.encode(table.target_of(frame)), table.weights_of(frame))
 
     kind = getattr(torch, recipe.dtype)
@@ -326,10 +325,10 @@ def _identity(table: RowsTable, encoder: TableEncoder, layout: Layout) -> dict[s
     } | ({"ranks": layout.world_size} if layout.world_size > 1 else {})
 
 
-def _labelled(table: RowsTable, frame: Any, encoder: TableEncoder) -> Labelled:
+def _labelled(table: RowsTable, frame: Any, encoder: TableEncoder, means_of: MeansOf | None = None) -> Labelled:
     """Return rows of a table, encoded."""
     with table.naming_rows(encoder):
-        x = encoder.transform(frame[list(table.features)])
+        x = encoder.transform(frame[list(table.features)], means_of=means_of)
     return Labelled(x, table.target_of(frame), table.weights_of(frame))
 
 

@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING
 from manynets.errors import DataError
 from manynets.tables.binary import parquet_files
 from manynets.tables.cells import NUMBER
+from manynets.tables.dates import DateForm
 from manynets.tables.delimited import ends_oddly, ends_with_open_quote, kinds_of, odd_line, repeated_header
-from manynets.tables.settling import NumberFacts, as_numbers, with_points, without_text_tokens
+from manynets.tables.kinds import Forms
+from manynets.tables.settling import NumberFacts, as_numbers, odd_cells, with_points, without_text_tokens
 from manynets.tables.sniffing import Head, read_head
 from manynets.tables.source import TEXT, Source, TextOptions, in_utf8
 from manynets.tables.stored import FileMarks, StoredColumns
 from manynets.tables.table import refuse_duplicates
+from manynets.tables.written import Reading
 
 if TYPE_CHECKING:
     import polars
@@ -73,7 +76,7 @@ def open_blocks(
     encoding: str | None = None,
     delimiter: str | None = None,
     header: bool = True,
-    text: Sequence[str] = (),
+    text: Sequence[str] | Forms = (),
 ) -> Blocks | None:
     """Return the blocks of a large file, None where it is small or to be read at once. The arguments are those of `read_table`.
 
@@ -87,7 +90,7 @@ def open_blocks(
     file = Path(path)
     if not file.is_file() or file.suffix.lower() not in TEXT or file.stat().st_size <= STREAM_BYTES:
         return None
-    options = TextOptions(encoding=encoding, delimiter=delimiter, header=header, text=tuple(text))
+    options = TextOptions.of(text, encoding=encoding, delimiter=delimiter, header=header)
     try:
         return _written(Source(name=path, file=file), options, used)
     except _WholeNeeded:
@@ -120,7 +123,7 @@ def text_blocks(source: Source, head: Head) -> Blocks:
     try:
         if head.unclean:
             raise _WholeNeeded
-        return _typed(source, head, kinds_of(head, ()), ())
+        return _typed(source, head, {}, ())
     except _WholeNeeded:
         why = (
             odd_line(source, head)
@@ -136,16 +139,19 @@ def _written(source: Source, options: TextOptions, used: Sequence[str]) -> Block
     head = read_head(source, delimiter=options.delimiter, header=options.header)
     if head.unclean or head.notes or source.notes:
         return None
-    return _typed(source, head, kinds_of(head, options.text), used)
+    return _typed(source, head, options.text, used)
 
 
-def _typed(source: Source, head: Head, kinds: Sequence[str], used: Sequence[str]) -> Blocks:
+def _typed(source: Source, head: Head, text: Forms, used: Sequence[str]) -> Blocks:
     if ends_with_open_quote(source, head.delimiter):
         raise _WholeNeeded
     refuse_duplicates(head.names)
     assert source.file is not None
     marks = FileMarks([source.file], form="text")
-    columns = [_Facts(name, kind, commas=head.delimiter == ";") for name, kind in zip(head.names, kinds, strict=True)]
+    columns = [
+        _Facts(name, kind, text.get(name), commas=head.delimiter == ";")
+        for name, kind in zip(head.names, kinds_of(head, text), strict=True)
+    ]
     rows, last = 0, None
     for piece in _pieces(source, head):
         for facts, cells in zip(columns, piece, strict=True):
@@ -218,11 +224,12 @@ def _parsed(text: bytes, head: Head) -> polars.DataFrame:
 class _Facts:
     """What all cells of a column have in common, found block by block.
 
-    kind: of its first rows, see `kinds_of`. commas: whether numbers may have a decimal comma, as in files with semicolons.
+    kind: of its first rows, see `kinds_of`. form: in which training read it, if it had one. commas:
+    whether numbers may have a decimal comma, as in files with semicolons.
     """
 
-    def __init__(self, name: str, kind: str, *, commas: bool) -> None:
-        self.name, self.kind = name, kind
+    def __init__(self, name: str, kind: str, form: Reading | DateForm | None, *, commas: bool) -> None:
+        self.name, self.kind, self.form = name, kind, form
         self.fits = True
         self._numbers = NumberFacts()
         self._pointed = NumberFacts() if commas else None
@@ -230,6 +237,8 @@ class _Facts:
     def add(self, cells: polars.Series) -> None:
         """Look at some more cells."""
         if self.kind == "words":
+            if self.form is not None and odd_cells(cells, self.form):  # of which the whole table shows whether they are few
+                raise _WholeNeeded
             return
         if self.kind in ("int", "float"):
             self.fits = self.fits and bool(cells.str.contains(_INTEGER if self.kind == "int" else NUMBER).fill_null(True).all())

@@ -148,17 +148,24 @@ def _numbers(table: Table, name: str, reading: Reading) -> NDArray[np.float64]:
         raise DataError(
             f"column {name!r} should hold numbers, but is of type {native_type(series)}; give numbers, or drop the column"
         )
-    return _numbers_of_text(table, name, text_cells(table, name), reading)
+    cells = text_cells(table, name)
+    values, odd = numbers_in(cells, reading)
+    if odd:
+        raise _no_number(table, name, odd[0], str(cells[odd[0]]), reading)
+    return values
 
 
-def _numbers_of_text(table: Table, name: str, cells: nw.Series[Any], reading: Reading) -> NDArray[np.float64]:
-    """Return the numbers in a column of text: the usual ones all at once, the others one by one. A code without digits is missing."""
+def numbers_in(cells: nw.Series[Any], reading: Reading) -> tuple[NDArray[np.float64], list[int]]:
+    """Return the numbers in a column of text (N,), NaN where there is none, and where that is neither a number nor missing.
+
+    The usual ones are read all at once, the others one by one. A code without digits is missing.
+    """
     import narwhals as nw
 
-    values = np.full(table.rows, math.nan)
+    values = np.full(len(cells), math.nan)
     reading = reading_for(text_list(cells), reading) if reading == DECIMAL_COMMA else reading
     pattern = NUMBER if reading == PLAIN else simple_pattern(reading)
-    usual = np.zeros(table.rows, dtype=bool)
+    usual = np.zeros(len(cells), dtype=bool)
     if pattern is not None:
         found = ~cells.is_null() & cells.str.contains(pattern).fill_null(False)
         usual = np.asarray(found.to_numpy(), dtype=bool)
@@ -170,18 +177,18 @@ def _numbers_of_text(table: Table, name: str, cells: nw.Series[Any], reading: Re
         values[usual] = digits.cast(nw.Float64).to_numpy()
     rest = np.flatnonzero(~usual & ~np.asarray(cells.is_null().to_numpy(), dtype=bool))
     known: dict[str, float | None] = {}
+    odd = []
     for index, text in zip(rest.tolist(), text_list(cells[rest]), strict=True):
         if text is None or is_missing(text):
             continue
         if text not in known:
             known[text] = read_number(text, reading)
         number = known[text]
-        if number is None and reading.digits:  # a code without a number
-            continue
-        if number is None:
-            raise _no_number(table, name, index, text, reading)
-        values[index] = number
-    return values
+        if number is not None:
+            values[index] = number
+        elif not reading.digits:
+            odd.append(index)
+    return values, odd
 
 
 def units_converted(table: Table, name: str, reading: Reading) -> Counter[str]:

@@ -145,9 +145,19 @@ def _cut_ends(rows: list[_Row], notes: _Notes) -> None:
         or any(cell.strip() for row in wide for cell in row.cells[width:])
     ):
         return
+    others = [row for row in rows if row is not first and not row.comment and not row.blank]
+    _note_ends(wide, notes, names=len(first.cells) == width and all(len(row.cells) == width + 1 for row in others))
     for row in wide:
         del row.cells[width:]
-    notes.add("a delimiter at the end of rows is left out", wide)
+
+
+def _note_ends(rows: Sequence[_Row], notes: _Notes, *, names: bool) -> None:
+    """Tell of delimiters at the end of rows. names: whether the first cells may be names of the rows, as far as one can tell from the widths."""
+    notes.add("a delimiter at the end of rows is left out", rows)
+    if names and len({row.cells[0] for row in rows}) == len(rows):
+        notes.texts.append(
+            "the header has one field less than the rows, whose last is empty: if their first is the name of the row, name it in the header"
+        )
 
 
 def _width(rows: Sequence[_Row]) -> int:
@@ -207,7 +217,7 @@ def _even(name: str, body: list[_Row], names: list[str] | None, width: int, note
     if names is not None and len(names) == width - 1:
         wide = [row for row in body if len(row.cells) == width]
         if all(not row.cells[-1].strip() for row in wide):
-            notes.add("a delimiter at the end of rows is left out", wide)
+            _note_ends(wide, notes, names=True)
             width -= 1
         else:
             notes.texts.append("the rows have one field more than the header: the first is taken for the names of the rows")

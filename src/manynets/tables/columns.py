@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.display import listed_with_count, shortened
+from manynets.display import listed, shortened
 from manynets.errors import DataError
 from manynets.tables.cells import NUMBER, counts_of, factorise, number_cells, plain_label
 from manynets.tables.dates import CYCLES, PARTS, DateForm, date_cells, date_parts
@@ -225,8 +225,19 @@ class CategoricalColumn:
         counts = counts_of(labels, codes) if unseen else {}
         return lookup[codes], {label: counts[label] for label in unseen}
 
-    def fill_in(self, table: Table, out: Out, *, strict: bool = False, found: Counter[str] | None = None) -> None:
-        """Write the column into out (N, width), which holds zeros, and count the values not seen at fit in `found`."""
+    def fill_in(
+        self,
+        table: Table,
+        out: Out,
+        *,
+        strict: bool = False,
+        found: Counter[str] | None = None,
+        means_of: Callable[[NDArray[np.int64]], Sequence[NDArray[np.float64]]] | None = None,
+    ) -> None:
+        """Write the column into out (N, width), which holds zeros, and count the values not seen at fit in `found`.
+
+        means_of: from the number of each row's level (N,) to a mean (N,) for each output; None: those of all rows at fit.
+        """
         labels, codes = self._labels(table)
         positions, unseen = self._positions(labels, codes)
         if found is not None:
@@ -241,7 +252,11 @@ class CategoricalColumn:
         out[rows, positions[rows]] = 1.0
         if self.means:
             levels = self._codes(labels, codes)
-            self.write_means(out, [np.array([*one.values, one.missing, one.prior])[levels] for one in self.means])
+            self.write_means(out, (means_of or self.means_of)(levels))
+
+    def means_of(self, levels: NDArray[np.int64]) -> list[NDArray[np.float64]]:
+        """Return the mean over all rows at fit (N,) for each output. levels: see `codes`."""
+        return [np.array([*one.values, one.missing, one.prior])[levels] for one in self.means]
 
     def codes(self, table: Table) -> NDArray[np.int64]:
         """Return the number of each row's level among `levels` and `rare`, (N,); after them come missing and unseen values."""
@@ -261,7 +276,7 @@ class CategoricalColumn:
 
 
 def _shown(labels: Sequence[str]) -> str:
-    return listed_with_count([repr(shortened(label)) for label in labels])
+    return listed([repr(shortened(label)) for label in labels])
 
 
 def part_codes(table: Table, name: str, part: CodePart) -> tuple[list[str], NDArray[np.int64]]:

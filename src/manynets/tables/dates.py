@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError
-from manynets.tables.cells import number_cells, numbered, text_cells, text_list
+from manynets.tables.cells import number_cells, numbered, text_cells
 from manynets.tables.missing import is_missing
 from manynets.tables.moments import Moment, read_moment, read_time
 from manynets.tables.table import Table
@@ -246,18 +246,23 @@ def _dates_of_numbers(table: Table, name: str, form: DateForm) -> Seconds:
 
 
 def _dates_of_text(table: Table, name: str, cells: nw.Series[Any], form: DateForm) -> Seconds:
+    moments, odd = dates_in(cells, form)
+    if odd:
+        raise DataError(
+            f"column {name!r} should hold {'times of day' if form.order == 'time' else f'dates (as {form.order})'}, but"
+            f" {table.row(odd[0])} holds {cells[odd[0]]!r}; correct the cell, or leave it empty to count as missing"
+        )
+    return moments
+
+
+def dates_in(cells: nw.Series[Any], form: DateForm) -> tuple[Seconds, list[int]]:
+    """Return the moments in a column of text (N,), NaT where there is none, and where that is neither a date nor missing."""
     labels, codes = numbered(cells)
     known = [index for index, label in enumerate(labels) if not is_missing(label)]
     moments = np.full(len(labels) + 1, NAT)  # the last entry, which code -1 finds, is "missing"
     moments[known] = _read_all([labels[index] for index in known], form)
-    bad = {labels[index] for index in known if np.isnat(moments[index])}
-    if bad:
-        first = next(index for index, text in enumerate(text_list(cells)) if text in bad)
-        raise DataError(
-            f"column {name!r} should hold {'times of day' if form.order == 'time' else f'dates (as {form.order})'}, but"
-            f" {table.row(first)} holds {cells[first]!r}; correct the cell, or leave it empty to count as missing"
-        )
-    return moments[codes]
+    bad = [index for index in known if np.isnat(moments[index])]
+    return moments[codes], np.flatnonzero(np.isin(codes, bad)).tolist()
 
 
 def _read_all(labels: Sequence[str], form: DateForm) -> Seconds:

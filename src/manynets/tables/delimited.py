@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -18,11 +18,13 @@ import numpy as np
 from manynets.display import counted, listed
 from manynets.errors import DataError
 from manynets.tables.cleaning import SOURCE, TOTAL, cleaned
+from manynets.tables.kinds import Forms
 from manynets.tables.missing import is_missing
-from manynets.tables.settling import holds_numbers, settled, type_of, without_text_tokens
+from manynets.tables.settling import holds_numbers, settled, settled_as, type_of, without_text_tokens
 from manynets.tables.sniffing import Head, read_head
 from manynets.tables.source import Source, TextOptions, in_utf8, not_in, with_single_blanks
 from manynets.tables.stored import first_line
+from manynets.tables.written import PLAIN
 
 if TYPE_CHECKING:
     import polars
@@ -68,7 +70,7 @@ def read_source(source: Source, options: TextOptions) -> TextTable:
             pass
         else:
             if not ends_oddly(frame):
-                return _typed(source, head, frame, words)
+                return _typed(source, head, frame, words, options.text)
     source = cleaned(source, head.delimiter, header=options.header)
     notes = head.notes
     head = read_head(source, delimiter=head.delimiter, header=options.header)
@@ -76,7 +78,7 @@ def read_source(source: Source, options: TextOptions) -> TextTable:
         frame, words = _read(source, head, options.text)
     except _NeedsCleaning as error:
         raise error.__cause__ or error from None
-    return _typed(source, replace(head, notes=head.notes or notes), frame, words)
+    return _typed(source, replace(head, notes=head.notes or notes), frame, words, options.text)
 
 
 def ends_oddly(frame: polars.DataFrame) -> bool:
@@ -87,7 +89,7 @@ def ends_oddly(frame: polars.DataFrame) -> bool:
     return last is None or (isinstance(last, str) and bool(TOTAL.fullmatch(last.strip()) or SOURCE.fullmatch(last.strip())))
 
 
-def _read(source: Source, head: Head, text: Sequence[str]) -> tuple[polars.DataFrame, list[str]]:
+def _read(source: Source, head: Head, text: Forms) -> tuple[polars.DataFrame, list[str]]:
     """Return the table as polars reads it, and the columns of words, to which those of `text` belong."""
     import polars
 
@@ -130,16 +132,18 @@ def _read(source: Source, head: Head, text: Sequence[str]) -> tuple[polars.DataF
     return frame, [name for name, kind in zip(head.names, kinds, strict=True) if kind == "words"]
 
 
-def kinds_of(head: Head, text: Sequence[str]) -> list[str]:
-    """Return the type of each column by the first rows; "words" for those of `text`."""
+def kinds_of(head: Head, text: Forms) -> list[str]:
+    """Return the type of each column by the first rows; "words" for those of `text` that are no plain numbers."""
     return [
-        "words" if name in text else type_of([row[j].strip() for row in head.rows if j < len(row)], head.delimiter)
+        "words"
+        if text.get(name, PLAIN) != PLAIN
+        else type_of([row[j].strip() for row in head.rows if j < len(row)], head.delimiter)
         for j, name in enumerate(head.names)
     ]
 
 
-def _typed(source: Source, head: Head, frame: polars.DataFrame, words: list[str]) -> TextTable:
-    """Return the table with blanks taken off text, and numbers where a column of text holds such."""
+def _typed(source: Source, head: Head, frame: polars.DataFrame, words: list[str], text: Forms) -> TextTable:
+    """Return the table with blanks taken off text, and numbers where a column of text holds such; text: see `TextOptions.of`."""
     import polars
 
     texts = frame.select(polars.col(polars.String))
@@ -164,12 +168,13 @@ def _typed(source: Source, head: Head, frame: polars.DataFrame, words: list[str]
     for cells in texts:
         if head.delimiter == ";" and cells.str.contains(",", literal=True).any():
             commas.append(cells.name)
-        if cells.name in words:
-            columns.append(without_text_tokens(cells))
-            continue
-        column, note = settled(cells, head.delimiter)
-        columns.append(column)
+        column, note = (without_text_tokens(cells), "") if cells.name in words else settled(cells, head.delimiter)
         notes += [note] if note else []
+        form = text.get(cells.name)
+        if form is not None and column.dtype == polars.String:
+            column, note = settled_as(column, form)
+            notes += [note] if note else []
+        columns.append(column)
     remarks = tuple(f"{source.name}: {note}" for note in dict.fromkeys(notes))
     return TextTable(frame.with_columns(columns), remarks, tuple(commas))
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.display import counted, html_table
+from manynets.display import counted, html_table, listed
 from manynets.errors import DataError, nearest
-from manynets.tables.columns import CategoricalColumn, ColumnEncoder, NumericColumn, has_means
+from manynets.tables.columns import CategoricalColumn, ColumnEncoder, DateColumn, NumericColumn, has_means
+from manynets.tables.dates import DateForm
 from manynets.tables.frames import open_table
 from manynets.tables.means import other_folds, targets_of
 from manynets.tables.plain import PlainArray, PlainNumbers
@@ -21,9 +22,14 @@ from manynets.tables.remarks import Remarks
 from manynets.tables.state import state_from_json, state_to_json
 from manynets.tables.table import Table, look_alike
 from manynets.tables.understood import UNDERSTOOD_NAMES, understood_columns
+from manynets.tables.written import Reading
 
+MeansOf = Callable[[str, slice, NDArray[np.int64]], Sequence[NDArray[np.float64]]]
+"""From a column's name, some rows and the number of the level of each (N,) to a mean (N,) for each output."""
 PIECE = 1 << 20
 """Cells of output filled at a time: small enough to stay in the cache, and for the work space not to count."""
+LISTED = 50
+"""Columns that a message names."""
 READ = 1 << 21
 """Cells of a file that are in memory at a time."""
 
@@ -166,8 +172,19 @@ class TableEncoder:
 
     @property
     def text_columns(self) -> tuple[str, ...]:
-        """The columns that `read_table` must leave as they are written, so that they are read as at fit: its option `text`."""
+        """The columns that `read_table` must leave as they are written, so that they are read as at fit."""
         return tuple(column.name for column in self.columns if column.as_written)
+
+    @property
+    def forms(self) -> dict[str, Reading | DateForm | None]:
+        """How the cells of a file are read as at fit, None for text: the option `text` of `read_table`."""
+        forms: dict[str, Reading | DateForm | None] = {column.name: None for column in self.columns if column.as_written}
+        for column in self.columns:
+            if isinstance(column, NumericColumn):
+                forms[column.name] = column.reading
+            elif isinstance(column, DateColumn) and column.as_written:
+                forms[column.name] = column.form
+        return forms
 
     def transform(
         self,
@@ -176,11 +193,13 @@ class TableEncoder:
         strict: bool = False,
         out: NDArray[np.float32] | None = None,
         unseen: dict[str, Counter[str]] | None = None,
+        means_of: MeansOf | None = None,
     ) -> NDArray[np.float32]:
         """Return the matrix (N, D), float32 and C-ordered, of a frame with at least the columns used at fit, in any order.
 
         With `strict` a category not seen at fit is an error instead of a code of its own. out: (N, D), to write the matrix into.
-        unseen: gets the number of rows with each category not seen at fit, by column.
+        unseen: gets the number of rows with each category not seen at fit, by column. means_of: the means of large categories, in place of those
+        of all rows.
 
         Errors: DataError for columns that are missing (all are named), for text where numbers or dates were (with the first such
         value and its row), for infinite values, and for values that leave float32 once scaled.
@@ -205,7 +224,8 @@ class TableEncoder:
                 for column, block in zip(columns, self.blocks[first:], strict=False):
                     if isinstance(column, CategoricalColumn):
                         found = None if unseen is None else unseen.setdefault(column.name, Counter())
-                        column.fill_in(piece, rows[:, block.slice], strict=strict, found=found)
+                        means = None if means_of is None else partial(means_of, column.name, slice(start, start + piece.rows))
+                        column.fill_in(piece, rows[:, block.slice], strict=strict, found=found, means_of=means)
                     elif column.name not in filled:
                         column.fill_in(piece, rows[:, block.slice])
         return out
@@ -221,27 +241,13 @@ class TableEncoder:
             return
         columns = targets_of(target if rows is None else target[rows])
         assert columns is not None, "there are no means of such a target"
-        self.replace_means(frame, out, lambda _, codes: [other_folds(codes, output) for output in columns.T], rows=rows)
-
-    def replace_means(
-        self,
-        frame: Any,
-        out: NDArray[np.float32],
-        means_of: Callable[[str, NDArray[np.int64]], Sequence[NDArray[np.float64]]],
-        *,
-        rows: NDArray[np.int64] | None = None,
-    ) -> None:
-        """Replace the means of large categories in out, the matrix (N, D) of a frame, in these rows (None: all).
-
-        means_of: from a column's name and the number of each row's level (N,) to a mean (N,) for each output.
-        """
         table, step = self.matched(frame), max(1024, PIECE // max(1, self.width))
         for column, block in zip(self.columns, self.blocks, strict=True):
             if isinstance(column, CategoricalColumn) and column.means:
                 held = table.loaded([column.name])
-                codes = column.codes(held if rows is None else held.take(rows))
-                means = means_of(column.name, codes)
-                for start in range(0, len(codes), step):
+                levels = column.codes(held if rows is None else held.take(rows))
+                means = [other_folds(levels, output) for output in columns.T]
+                for start in range(0, len(levels), step):
                     piece = slice(start, start + step)
                     where = piece if rows is None else rows[piece]
                     part = out[where, block.slice]  # a view of consecutive rows, else a copy
@@ -280,7 +286,7 @@ class TableEncoder:
         if not self.positional and table.array is not None:
             raise DataError(
                 f"X is an array, but the columns of the table that was trained on have names; give a frame with the columns"
-                f" {_listed(self.column_names)}"
+                f" {listed(map(repr, self.column_names), LISTED)}"
             )
         if self.positional and len(table.names) != self.array_width:
             raise DataError(f"X has {counted(len(table.names), 'column')}, but this model was trained on {self.array_width}")
@@ -293,13 +299,10 @@ class TableEncoder:
             if alike is not None:
                 hint = f"; its {alike!r} is written in other Unicode characters (NFC and NFD): rename it"
             raise DataError(
-                f"{'1 column is' if len(missing) == 1 else f'{len(missing)} columns are'} missing from the table: {_listed(missing)}; it has {_listed(table.names)}{hint}"
+                f"{'1 column is' if len(missing) == 1 else f'{len(missing)} columns are'} missing from the table:"
+                f" {listed(map(repr, missing), LISTED)}; it has {listed(map(repr, table.names), LISTED)}{hint}"
             )
         return table
-
-
-def _listed(names: Sequence[str], most: int = 50) -> str:
-    return ", ".join(repr(name) for name in names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")
 
 
 def _by_place(table: Table) -> Table:

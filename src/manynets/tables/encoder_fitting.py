@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.display import listed_with_count
+from manynets.display import listed
 from manynets.errors import DataError, LeakWarning, OptionError, one_of, warn_user
 from manynets.spec import PiecewiseLinear
 from manynets.tables.columns import ColumnEncoder, fit_categorical, fit_date, fit_numeric
@@ -164,9 +164,9 @@ def warn_of_targets(schema: Sequence[Column]) -> None:
 def _warn(columns: Sequence[ColumnEncoder], dropped: Sequence[tuple[str, str]]) -> None:
     empty = [column.name for column in columns if column.kind == "numeric" and column.fill is None]
     if dropped:
-        listed = "; ".join(f"{name} ({why})" for name, why in dropped)
+        left_out = "; ".join(f"{name} ({why})" for name, why in dropped)
         told = all("declare it" in why or "cannot be used" in why for _, why in dropped)
         hint = "" if told else ". Declare them numeric or categorical to use them"
-        warn_user(f"left out: {listed}{hint}", UserWarning)
+        warn_user(f"left out: {left_out}{hint}", UserWarning)
     if empty:
-        warn_user(f"all values are missing in {listed_with_count(empty)}: encoded as 0", UserWarning)
+        warn_user(f"all values are missing in {listed(empty)}: encoded as 0", UserWarning)

@@ -27,6 +27,8 @@ from manynets.tables.table import Table, refuse_duplicates
 if TYPE_CHECKING:
     import polars
 
+    from manynets.tables.kinds import Forms
+
 STANDARD_INPUT = "-"
 _JSON = (".jsonl", ".ndjson")
 TABLE_ENDINGS = (
@@ -64,7 +66,12 @@ _OTHER_ENDINGS = {
 
 
 def read_table(
-    path: str | Path, *, encoding: str | None = None, delimiter: str | None = None, header: bool = True, text: Sequence[str] = ()
+    path: str | Path,
+    *,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    header: bool = True,
+    text: Sequence[str] | Forms = (),
 ) -> polars.DataFrame:
     """Return the table in a file as a polars frame.
 
@@ -74,16 +81,16 @@ def read_table(
             no letter is UTF-8, with a warning.
         delimiter: of a text file. Else the one of `,` `;` tab `|` that splits the first lines most evenly.
         header: whether the first line of a text file or sheet holds the names; without them they are x0, x1, ...
-        text: columns of a text file or sheet that stay as they are written, so that an encoder reads them as at fit (see
-            `TableEncoder.text_columns`). Names that the file lacks do not matter.
+        text: columns of a text file or sheet that stay as they are written. For new rows it is `encoder.forms`: how each column was
+            read at fit. Names that the file lacks do not matter.
 
     Text files: titles and comments above the header, lines below the table, rows of totals, and empty rows and columns at the end
     are left out, and a warning says so. Blanks around cells and names are taken off; an empty cell is missing. A column is made
     numbers if each of its cells is one or one of `MISSING_TOKENS`, in a file with `;` also with a decimal comma; but not if a
     number begins with a zero ("0171"), has more than 18 digits, or may have a point between thousands. Numbers and dates as people
-    write them stay text, which `understand` reads. A few words among numbers or dates, at most one or 2 % of the cells, become
-    missing, and a warning names the first. A column without a name is called unnamed_0, after its position; a name that occurs twice
-    gets a number.
+    write them stay text, which `understand` reads. A few words among numbers or dates, one or at most 2 % of the cells, become
+    missing, and a warning names the first; with `encoder.forms` also what is no number, or date, as at fit. A column without a
+    name is called unnamed_0, after its position; a name that occurs twice gets a number.
 
     Errors: DataError for a path that is not a file or has an unknown ending, for no data rows, for a line with more or fewer fields
     than the header and for a quote that is never closed (the line is named), for bytes that are not in the encoding (with their
@@ -96,7 +103,7 @@ def read_table(
     >>> frame.columns, frame.shape
     (['size', 'town', 'price'], (2, 3))
     """
-    return _read(path, TextOptions(encoding=encoding, delimiter=delimiter, header=header, text=tuple(text))).frame
+    return _read(path, TextOptions.of(text, encoding=encoding, delimiter=delimiter, header=header)).frame
 
 
 def open_file(
@@ -105,7 +112,7 @@ def open_file(
     encoding: str | None = None,
     delimiter: str | None = None,
     header: bool = True,
-    text: Sequence[str] = (),
+    text: Sequence[str] | Forms = (),
     content: bytes | None = None,
 ) -> Table:
     """Return the table in a file for the functions of this package; as `read_table`, but Parquet is read column by column.
@@ -120,7 +127,7 @@ def open_file(
     >>> table.names, table.rows
     (('size', 'town', 'price'), 2)
     """
-    options = TextOptions(encoding=encoding, delimiter=delimiter, header=header, text=tuple(text))
+    options = TextOptions.of(text, encoding=encoding, delimiter=delimiter, header=header)
     files = None if str(path) == STANDARD_INPUT else parquet_files(path)
     if files is None:
         found = _read(path, options, content)

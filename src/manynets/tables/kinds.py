@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from manynets.tables.dates import DateForm
 from manynets.tables.parts import CodePart
-from manynets.tables.written import Reading
+from manynets.tables.written import PLAIN, Reading
 
+Forms: TypeAlias = Mapping[str, Reading | DateForm | None]
+"""How the cells of columns are read in another file, by name: as numbers or dates of a form, or None for text."""
 Kind = Literal["numeric", "categorical", "date", "text", "dropped"]
 LEFT_OUT = "left out as asked"
 """The note of a column that the user drops."""
@@ -51,3 +54,9 @@ class Column:
             or self.kind in ("categorical", "text")
             or (self.form is not None and self.form.as_written)
         )
+
+
+def forms_of(schema: Iterable[Column]) -> Forms:
+    """Return how the columns of another file are read, so that they are read as these were."""
+    numbers = {column.name: column.form or PLAIN for column in schema if column.kind == "numeric"}
+    return {column.name: column.form if column.kind == "date" else None for column in schema if column.as_written} | numbers

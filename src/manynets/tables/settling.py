@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
 from manynets.display import counted
-from manynets.tables.cells import GROUPED, NUMBER, fitting
+from manynets.tables.cells import GROUPED, NUMBER, fitting, numbers_in
+from manynets.tables.dates import DateForm, dates_in
 from manynets.tables.missing import MISSING_TOKENS, TEXT_MISSING, is_missing
 from manynets.tables.texts import SAMPLE, different, meaning_of, meaning_of_all, text_counts
 from manynets.tables.written import PLAIN, Meaning, Reading
@@ -83,18 +84,41 @@ def settled(cells: polars.Series, delimiter: str) -> tuple[polars.Series, str]:
     words = sum(counts[word] for word in meaning.words)
     if (words > 1 and words > MOST_WORDS * counts.total()) or (words and _has_codes(once, meaning)):
         return without_text_tokens(cells), ""
-    note = ""
-    if words:
-        what = "number" if isinstance(meaning.form, Reading) else "date"
-        stray = cells.is_in(list(meaning.words)).fill_null(False)
-        first = int(stray.arg_max() or 0)
-        note = (
-            f"column {cells.name!r}: {words} of {counts.total()} cells {f'is no {what} and counts' if words == 1 else f'are not {what}s and count'}"
-            f" as missing; the first is {cells[first]!r} in row {first} (counted from 0)"
-        )
-        cells = cells.set(stray, None)
-        plain = _plain(cells, delimiter)
+    if not words:
+        return cells, ""
+    cells, note = _without(cells.is_in(list(meaning.words)).fill_null(False), cells, counts.total(), meaning.form)
+    plain = _plain(cells, delimiter)
     return (cells if plain is None else plain), note
+
+
+def _without(odd: polars.Series, cells: polars.Series, total: int, form: Reading | DateForm) -> tuple[polars.Series, str]:
+    """Return a column of text without the odd cells, and what to tell of them. total: how many cells are not missing."""
+    what, count, first = "number" if isinstance(form, Reading) else "date", int(odd.sum()), int(odd.arg_max() or 0)
+    note = (
+        f"column {cells.name!r}: {count} of {total} cells {f'is no {what} and counts' if count == 1 else f'are not {what}s and count'}"
+        f" as missing; the first is {cells[first]!r} in row {first} (counted from 0)"
+    )
+    return cells.set(odd, None), note
+
+
+def odd_cells(cells: polars.Series, form: Reading | DateForm) -> list[int]:
+    """Return the rows of a column of text that hold neither a number, or date, in this form nor a sign for a missing value."""
+    import narwhals as nw
+
+    wrapped = nw.from_native(cells, series_only=True)
+    return numbers_in(wrapped, form)[1] if isinstance(form, Reading) else dates_in(wrapped, form)[1]
+
+
+def settled_as(cells: polars.Series, form: Reading | DateForm) -> tuple[polars.Series, str]:
+    """Return a column of text with odd cells as missing if they are few, of new rows for a column of this form; and a note on these."""
+    import narwhals as nw
+    import polars
+
+    odd = odd_cells(cells, form)
+    total = text_counts(nw.from_native(cells, series_only=True)).total() if odd else 0
+    if not odd or len(odd) == total or (len(odd) > 1 and len(odd) > MOST_WORDS * total):
+        return cells, ""
+    return _without(polars.Series(range(len(cells))).is_in(odd), cells, total, form)
 
 
 def _has_codes(texts: Iterable[str], meaning: Meaning[Any]) -> bool:

@@ -6,11 +6,15 @@ import codecs
 import gzip
 import io
 import zlib
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from manynets.errors import DataError, OptionError
+
+if TYPE_CHECKING:
+    from manynets.tables.kinds import Forms
 
 HEAD_BYTES = 1 << 20
 TEXT = (".csv", ".tsv", ".txt")
@@ -93,7 +97,12 @@ class TextOptions:
     encoding: str | None = None
     delimiter: str | None = None
     header: bool = True
-    text: tuple[str, ...] = ()
+    text: Forms = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, text: Iterable[str] | Forms, **options: Any) -> TextOptions:
+        """Return the options; text: columns that stay text, or how each column is read, None for text."""
+        return cls(text=text if isinstance(text, Mapping) else dict.fromkeys(text), **options)
 
 
 def in_utf8(source: Source, encoding: str | None) -> Source:

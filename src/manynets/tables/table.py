@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from manynets.display import listed
 from manynets.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -235,6 +236,5 @@ def require(names: Iterable[str], known: Sequence[str], *, what: str) -> None:
             hint = f"; did you mean {near!r}?" if near else "."
             if look_alike(name, known):
                 hint = ", but one is called the same in other Unicode characters (NFC and NFD): copy its name from there."
-            shown = ", ".join(known[:20]) + (f", ... ({len(known)} columns)" if len(known) > 20 else "")
             problem = "does not exist" if what.startswith("column") else "is not a column"
-            raise DataError(f"{what} {name!r} {problem}{hint} The columns are: {shown}")
+            raise DataError(f"{what} {name!r} {problem}{hint} The columns are: {listed(known, 20)}")

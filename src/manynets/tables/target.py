@@ -93,11 +93,11 @@ def _names(table: Table, target: Any) -> list[str]:
     if table.array is not None:
         raise DataError("target is the name of a column, but the columns of an array have no names; give X and y separately")
     if not isinstance(target, str) and (str(target) in table.names or not isinstance(target, Iterable)):
-        fix = f"write target={str(target)!r}" if str(target) in table.names else f"the columns are: {', '.join(table.names[:20])}"
+        fix = f"write target={str(target)!r}" if str(target) in table.names else f"the columns are: {listed(table.names, 20)}"
         raise DataError(f"target is {target!r}, but must be the name of a column as text, or a list of names; {fix}")
     targets = [target] if isinstance(target, str) else list(target)
     if not targets:
-        raise DataError(f"target is {target!r}, but must name at least one column; the columns are: {', '.join(table.names[:20])}")
+        raise DataError(f"target is {target!r}, but must name at least one column; the columns are: {listed(table.names, 20)}")
     require(targets, table.names, what="target")
     return targets
 
@@ -294,8 +294,9 @@ def match_labels(labels: NDArray[Any], known: Sequence[Any] | NDArray[Any]) -> t
     if all(isinstance(label, str) and label.endswith(".") and label[:-1] in names for label in unknown):
         shorter = np.array([label[:-1] if label in unknown else label for label in labels.tolist()])
         return shorter, f"a point was taken off the end of {len(unknown)} labels: {', '.join(map(repr, unknown))}"
-    count = int(np.isin(labels, unknown).sum())
+    rows = np.flatnonzero(np.isin(labels, unknown))
     raise DataError(
-        f"{counted(count, 'row')} of {len(labels):,} {'have labels' if count > 1 else 'has a label'} that training did not have:"
-        f" {', '.join(map(repr, unknown[:10]))}; it had {', '.join(map(repr, names[:20]))}; leave such rows out, or train with some of them"
+        f"{counted(rows.size, 'row')} of {len(labels):,} {'have labels' if rows.size > 1 else 'has a label'} that training did not have:"
+        f" {listed(map(repr, unknown), 10)} (rows with a target, counted from 0: {listed(rows, 5)}); it had {listed(map(repr, names), 20)};"
+        " leave such rows out, as manynets evaluate does with --drop-unseen-classes, or train with some of them"
     )

@@ -11,7 +11,7 @@ from typing import Any, final
 import numpy as np
 
 from manynets import metrics
-from manynets.display import listed
+from manynets.display import counted, listed
 from manynets.errors import DataError
 from manynets.tasks.base import Task, Values, as_target, labels_of, plain, plain_labels
 
@@ -77,8 +77,10 @@ def _codes(y: Any, classes: tuple[Any, ...]) -> Values:
         strange = np.ones(len(labels), dtype=bool)
     if np.any(strange):
         shown = listed(sorted({repr(plain(label)) for label in labels[strange]}), 5)
+        rows = np.flatnonzero(np.broadcast_to(strange, len(labels)))
         raise DataError(
-            f"y holds labels that the model does not know: {shown}; its classes are {', '.join(map(repr, classes[:20]))}"
+            f"y holds labels that the model does not know: {shown}; its classes are {listed(map(repr, classes), 20)}; correct or leave out"
+            f" {counted(len(rows), 'row')} of {len(labels):,} (counted from 0: {listed(rows, 5)})"
         )
     return codes.astype(np.int64)
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manynets.claims import claim
+from manynets.display import listed
 from manynets.errors import CheckpointWarning, ModelFileError, OptionError, warn_user
 from manynets.modelfile import check_path, read_model_file, replacing, write_model_file
 from manynets.renames import as_version_1, renamed
@@ -217,9 +218,10 @@ class Checkpoints:
     def _compare(self, path: Path, state: TrainState, system: Mapping[str, Any]) -> None:
         found = differences(renamed(state.identity), self.identity)
         if found:
-            shown = "; ".join(found[:20]) + (f"; and {len(found) - 20} more" if len(found) > 20 else "")
+            writer, this = (one.get("versions", {}).get("manynets") for one in (system, self.system))
+            older = f", go on with manynets {writer}, which wrote it" if writer not in (None, this) else ""
             raise OptionError(
-                f"{path} is of another training: {shown}; give the same data, specification and recipe, or start anew"
+                f"{path} is of another training: {listed(found, 20, between='; ')}; give the same data, specification and recipe{older}, or start anew"
             )
         other = differences({**system, "threads": None}, {**self.system, "threads": None})
         before, now = system.get("world_size", 1), self.system.get("world_size", 1)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from manynets.display import listed
 from manynets.distributed import Ranks
 from manynets.errors import OptionError, RankError
 from manynets.training.signals import Halt
@@ -125,7 +126,7 @@ class Team:
         for rank, other in enumerate(others, 1):
             found = [line.replace("in the checkpoint", "on rank 0") for line in differences(first, other)]
             if found:
-                shown = "; ".join(found[:5]) + (f"; and {len(found) - 5} more" if len(found) > 5 else "")
+                shown = listed(found, 5, between="; ")
                 raise OptionError(f"rank {rank} trains something else: {shown}; give all ranks the same data, options and seed")
 
     def _make(self, problem: Problem, members: Sequence[Member]) -> Stepper:
