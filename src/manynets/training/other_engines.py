@@ -59,8 +59,6 @@ def train_with(
 
 def _plain(rows: batches.Rows, own: NDArray[np.int64] | None) -> engines.ArrayRows:
     """Return (these) rows as NumPy arrays."""
-    parts = [None if part is None else part.cpu().numpy() for part in (rows.x, rows.target, rows.weight)]
-    x, target, weight = (part if part is None or own is None else part[own] for part in parts)
-    assert x is not None
-    assert target is not None
-    return engines.ArrayRows(x, target, weight)
+    some = slice(None) if own is None else own
+    weight = None if rows.weight is None else rows.weight.cpu().numpy()[some]
+    return engines.ArrayRows(rows.x.cpu().numpy()[some], rows.target.cpu().numpy()[some], weight)
