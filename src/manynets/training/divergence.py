@@ -66,7 +66,7 @@ class DivergenceSearch:
         twin = run.again(members)
         out = {}
         for step in sorted(set(at.values())):
-            while twin.step < step and len(twin.tracks) and not twin.halt.asked:
+            while twin.step < step and twin.goes_on:
                 twin.to_boundary(step)
             if twin.step < step or twin.halt.asked:
                 break

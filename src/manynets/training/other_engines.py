@@ -13,7 +13,7 @@ from manynets import engines
 from manynets.data import batches
 from manynets.errors import OptionError
 from manynets.spec import MLP
-from manynets.training.events import Advanced, Callback, Evaluated, Event, Finished, started
+from manynets.training.events import Advanced, Callback, Evaluated, Finished, started, tell
 from manynets.training.trial import Divergence, Member, Outcome, Problem
 
 
@@ -40,20 +40,15 @@ def train_with(
         initial={name: member.initial[name] for name in names},
     )
 
-    def tell(*events: Event) -> None:
-        for event in events:
-            for callback in callbacks:
-                callback(event)
-
     def evaluated(step: int, entry: Mapping[str, float], best: Mapping[str, float], alive: bool) -> None:
         columns, at_best = ({name: np.array([value]) for name, value in one.items()} for one in (entry, best))
-        tell(Advanced(step), Evaluated(step, (member.number,), columns, int(alive), at_best))
+        tell(callbacks, Advanced(step), Evaluated(step, (member.number,), columns, int(alive), at_best))
 
     with torch.random.fork_rng(devices=[]), engines.opened(engine, plain) as network:
-        tell(started(problem, [member], steps=plain.total, steps_per_epoch=plain.steps))
+        tell(callbacks, started(problem, [member], steps=plain.total, steps_per_epoch=plain.steps))
         out = engines.run(network, plain, evaluated)
     divergence = None if out.divergence is None else Divergence(*out.divergence)
-    tell(Finished(out.seconds, () if divergence is None else (member.number,)))
+    tell(callbacks, Finished(out.seconds, () if divergence is None else (member.number,)))
     return Outcome(member.number, out.parameters, out.history, out.best, out.stopped, divergence, out.seconds), network.info
 
 
