@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from manynets.distributed import GradientSum, Ranks
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.batch_norm import Whole, batch_norm, normalisers
-from manynets.nn.dropout import Masks
+from manynets.nn.dropout import Masks, dropout_rates
 from manynets.nn.embeddings import periodic
 from manynets.nn.population import Population
 from manynets.nn.shape import Shape
@@ -107,7 +107,8 @@ class AutogradNetwork:
             self.statistics = {name: view[0] for name, view in one.buffers.items()}
             grads = Population(population.shape, self.grad, population.statistics[k : k + 1])
             self.out = [grads.parameters[name][0] for name in self.leaves]
-            self.masks = Masks.of([spec], [recipe.seed], population.shape.inputs, flat)
+            widths = [d_in for _, d_in, _ in population.shape.layers]
+            self.masks = Masks([recipe.seed], widths, dropout_rates([spec]), flat)
 
     def coefficients(self, rates: Host, step: int) -> Sequence[Any] | Tensor:
         """Return the optimizer's coefficients of each of the next steps, at the learning rates (n, 1)."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from manynets.data.batches import Batches
-from manynets.data.stream.rows import StreamedRows, batches_of
+from manynets.data.stream.rows import StreamedRows
 from manynets.distributed import ALONE, Ranks
 from manynets.errors import OptionError
 from manynets.nn.population import Population, all_finite
@@ -93,8 +93,7 @@ class Stepper(abc.ABC):
         self.objective: Objective = joint_objective(self.tasks, self.recipe)
         self.loss = self.objective.loss  # the same in NumPy, for the log
         own, weights = [member.rows for member in members], [member.weight for member in members]
-        self.batches: Batches = batches_of(
-            self.problem.rows,
+        self.batches: Batches = self.problem.rows.batches(
             own=own,
             weights=weights,
             orders=[member.order for member in members],

@@ -22,7 +22,7 @@ from manynets.data.batches import Chunk
 from manynets.distributed import GradientSum
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.batch_norm import BatchNorm, normalisers
-from manynets.nn.dropout import Masks
+from manynets.nn.dropout import Masks, dropout_rates
 from manynets.nn.embeddings import PeriodicColumns
 from manynets.nn.population import Population
 from manynets.nn.products import multiply
@@ -117,7 +117,8 @@ class ClosedForm(Stepper):
         self.graphs = self.device.type in self.graphs_on and self.ranks.size == 1  # what one process sends others is not captured
         self.smoothing = coefficient([recipe.label_smoothing for recipe in recipes], population.flat, ndim=3)
         specs = [member.spec for member in members if isinstance(member.spec, MLP)]
-        self.masks = Masks.of(specs, [recipe.seed for recipe in recipes], shape.inputs, population.flat)
+        widths = [d_in for _, d_in, _ in shape.layers]
+        self.masks = Masks([recipe.seed for recipe in recipes], widths, dropout_rates(specs), population.flat)
         self._buffers: dict[int, Buffers] = {}
         self.warm: set[tuple[int, bool]] = set()
         self.captured: dict[tuple[int, bool], CapturedStep] = {}
