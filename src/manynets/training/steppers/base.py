@@ -71,7 +71,9 @@ class Stepper(abc.ABC):
         self.batch_size = batch_rows(self.recipe, first.row_count(problem), batch_norm=batch_norm)
         self.population: Population | ModulePopulation
         if isinstance(first.spec, nn.Module):
-            self.population = ModulePopulation(first.spec, device=self.device, dtype=self.dtype, integers=problem.integers)
+            self.population = ModulePopulation(
+                first.spec, device=self.device, dtype=self.dtype, integers=problem.integers, seed=self.recipe.seed
+            )
         else:
             initial = [member.initial for member in members]
             self.population = Population.start(problem.shape_of(first.spec), initial, device=self.device, dtype=self.dtype)
