@@ -5,15 +5,18 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from manynets.errors import DataError, OptionError
+from manynets.nn.population import Population
 from manynets.training.torch_settings import private_generators, seeded_states
 from manynets.training.trial import Problem
 
+Networks: TypeAlias = "Population | ModulePopulation"
 ROWS = 2  # that the module sees beforehand
 
 

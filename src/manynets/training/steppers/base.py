@@ -20,7 +20,7 @@ from manynets.optim import GroupedOptimizer
 from manynets.spec import MLP
 from manynets.steps import batch_rows
 from manynets.tasks.objectives import Objective, joint_objective
-from manynets.training.module import ModulePopulation
+from manynets.training.module import ModulePopulation, Networks
 from manynets.training.threads import best_threads, most_threads
 from manynets.training.trial import Member, Problem
 from manynets.training.validation import Validation, variances
@@ -69,7 +69,7 @@ class Stepper(abc.ABC):
         batch_norm = isinstance(first.spec, MLP) and first.spec.batch_norm
         self.merges = batch_norm or isinstance(first.spec, nn.Module)  # batch norm cannot take a batch of one row
         self.batch_size = batch_rows(self.recipe, first.row_count(problem), batch_norm=batch_norm)
-        self.population: Population | ModulePopulation
+        self.population: Networks
         if isinstance(first.spec, nn.Module):
             self.population = ModulePopulation(
                 first.spec, device=self.device, dtype=self.dtype, integers=problem.integers, seed=self.recipe.seed
