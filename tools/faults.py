@@ -251,7 +251,7 @@ FAULTS = (
     Fault("distributed", "distributed/gradient_sum.py", "for block in blocks[2:]:", "for block in blocks[1:]:"),
     Fault("distributed", "distributed/ranks.py", "if length > LETTER - 8:", "if length > LETTER:"),
     Fault("distributed", "training/team.py", "    total[..., 2] = log[..., 2]  # the penalty is not a sum over rows\n", ""),
-    Fault("distributed", "training/team.py", "    ranks.spread(stepper.population.statistics)\n", ""),
+    Fault("distributed", "training/team.py", "            ranks.spread(stepper.population.statistics)\n", ""),
     # ---------------------------------------------------------------------------------------------------------------- plots
     Fault("plots", "plots/scores.py", '"true": 1, "predicted": 0,', '"true": 0, "predicted": 1,'),
     Fault("plots", "plots/scores.py", "ax.text(j, i, text", "ax.text(i, j, text"),

@@ -107,13 +107,17 @@ class Model(ModelTools):
             shape = Shape.of(spec, in_features, task.outputs)
             self._population = Population.start(shape, members, device=CPU, dtype=self._dtype)
         self._size = 1 if self._population is None else self._population.size
-        if self._population is not None:
-            self._chunk = self.rows_at_once
+        self._ready()
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> NoReturn:
             raise no_attribute("Model", name, owner="'Model' object")
+
+    def _ready(self) -> None:
+        """Make what predicts with the networks where they are."""
+        if self._population is not None:
+            self._chunk, self._scorer = self.rows_at_once, self._population.scorer()
 
     @property
     def rows_at_once(self) -> int:
@@ -148,7 +152,7 @@ class Model(ModelTools):
         if self._population is not None:
             population = self._population
             self._population = Population(population.shape, population.flat.to(found), population.statistics.to(found))
-            self._chunk = self.rows_at_once
+            self._ready()
         elif self.module is not None:
             self.module.to(found)
         return self
@@ -208,21 +212,21 @@ class Model(ModelTools):
         rows, device = matrix.shape[0], self._population.flat.device
         if rows <= self._chunk:
             x = to_tensor(matrix, device=device, dtype=self._dtype)
-            if rows == 1 and self._population.takes_row:
-                return self._population.row_scores(x.numpy()[0])[None, None]
+            if rows == 1 and self._scorer.takes_row:
+                return self._scorer.row(x.numpy()[0])[None, None]
             if not takes_scores(self._population, x):
-                return self._population.scores(x).cpu().numpy()
+                return self._scorer(x).cpu().numpy()
             matrix = x
         out = torch.empty(self.size, rows, self.task.outputs, dtype=self._dtype, device=CPU)
         if device.type != "cpu":
             for start in range(0, rows, self._chunk):
                 part = to_tensor(matrix[start : start + self._chunk], device=device, dtype=self._dtype)
-                out[:, start : start + self._chunk].copy_(self._population.scores(part))
+                out[:, start : start + self._chunk].copy_(self._scorer(part))
             return out.numpy()
         step = self._chunk * CHUNKS_AT_ONCE
         for start in range(0, rows, step):
             part = to_tensor(matrix[start : start + step], device=CPU, dtype=self._dtype)
-            self._population.write_scores(part, out[:, start : start + step], self._chunk)
+            self._scorer.write(part, out[:, start : start + step], self._chunk)
         return out.numpy()
 
     def _module_logits(self, matrix: Array | Tensor) -> Array:

@@ -110,12 +110,13 @@ def _predicted_until(
     limit: Deadline, model: Model, x: Tensor, numbers: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Return which of these rows of x (N, D) were predicted before the limit was over, at least some, and their scores (K, n, O)."""
-    order, parts, population = np.random.default_rng(0).permutation(len(numbers)), [], model.population
-    assert population is not None
+    order, parts = np.random.default_rng(0).permutation(len(numbers)), []
+    assert model.population is not None
+    scorer = model.population.scorer()
     for start in range(0, len(order), PREDICTED):
         rows = torch.from_numpy(numbers[order[start : start + PREDICTED]]).to(x.device)
         scores = x.new_empty(model.size, len(rows), model.task.outputs)
-        population.write_scores(x[rows], scores, len(rows))
+        scorer.write(x[rows], scores, len(rows))
         parts.append(scores.cpu().numpy())
         if limit.over:
             break

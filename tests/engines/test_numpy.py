@@ -313,15 +313,17 @@ def test_the_engine_trains_without_torch() -> None:
 import json, sys
 import numpy as np
 import manynets.engines.jax, manynets.engines.keras  # without what they need, too
-from manynets.engines import ArrayRows
-from manynets.engines.numpy import train
+from manynets.engines import ArrayRows, EngineProblem, opened, run
 from manynets.nn.initial import initial_parameters
 from manynets.spec import MLP, Recipe
 from manynets.tasks import find_task
 x = np.random.default_rng(0).uniform(-1, 1, (200, 2))
 y = (x[:, 0] * x[:, 1] > 0).astype(int)
 task, spec = find_task(y), MLP(hidden=(8,))
-out = train(spec, Recipe(epochs=5), task, data=ArrayRows(x, task.encode(y)), initial=initial_parameters(spec, 2, 1))
+data, initial = ArrayRows(x, task.encode(y)), initial_parameters(spec, 2, 1)
+problem = EngineProblem(spec=spec, recipe=Recipe(epochs=5), task=task, data=data, initial=initial)
+with opened("numpy", problem) as network:
+    out = run(network, problem)
 print(json.dumps([out.history["loss"], [n for n in ("torch", "jax", "keras", "tensorflow") if n in sys.modules]]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)

@@ -49,7 +49,7 @@ def core_scores(population: Population, x: Tensor) -> Tensor:
 def test_every_activation(activation: Activation) -> None:
     population = population_of(mn.MLP(hidden=(9, 6), activation=activation), 5, 3, networks=2)
     x = 3 * rows_of(301, 5)
-    assert_close(core_scores(population, x), population.scores(x), "float64")
+    assert_close(core_scores(population, x), population.scorer()(x), "float64")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_every_part_of_a_network(spec: mn.MLP, outputs: int, dtype: torch.dtype)
     population = population_of(spec, 20, outputs, networks=3, dtype=dtype)
     x = rows_of(700, 20, dtype)
     found = core_scores(population, x)
-    assert_close(found, population.scores(x), "float32" if dtype == torch.float32 else "float64")
+    assert_close(found, population.scorer()(x), "float32" if dtype == torch.float32 else "float64")
     assert torch.equal(core_scores(population, x[130:137]), found[:, 130:137])
 
 
@@ -86,8 +86,8 @@ def test_the_number_of_threads_changes_nothing(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_from_the_sums_of_the_first_layer(networks: int, batch_norm: bool) -> None:
     population, x = population_of(mn.MLP(hidden=(12, 5), batch_norm=batch_norm), 6, 2, networks=networks), rows_of(300, 6)
-    sums = population.first_sums(x)
-    assert_close(core_scores(population, sums.unsqueeze(0) if networks == 1 else sums), population.scores(x), "float64")
+    sums = population.scorer().first_sums(x)
+    assert_close(core_scores(population, sums.unsqueeze(0) if networks == 1 else sums), population.scorer()(x), "float64")
 
 
 def test_a_row_that_is_not_finite_leaves_the_others_as_they_are() -> None:
@@ -144,6 +144,6 @@ def test_rows_of_a_larger_array(outputs: int) -> None:
     population, x = population_of(mn.MLP(hidden=(9,)), 5, outputs, networks=3), rows_of(300, 5)
     whole = torch.full((3, 400, outputs), np.nan, dtype=torch.float64)
     write_core_scores(population, x, whole[:, 50:350])
-    assert_close(whole[:, 50:350], population.scores(x), "float64")
+    assert_close(whole[:, 50:350], population.scorer()(x), "float64")
     assert torch.isnan(whole[:, :50]).all()
     assert torch.isnan(whole[:, 350:]).all()

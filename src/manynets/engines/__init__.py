@@ -7,21 +7,22 @@ all give the same loss history as the torch loop.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Literal, TypeAlias
 
-from manynets.engines.loop import ArrayRows, EngineOutcome, Watcher
-from manynets.errors import OptionError
+from manynets.engines.loop import ArrayRows, Engine, EngineProblem, refuse, run
 
-__all__ = ["ENGINES", "ArrayRows", "EngineName", "EngineOutcome", "Watcher", "engine_named"]
+__all__ = ["ENGINES", "ArrayRows", "Engine", "EngineName", "EngineProblem", "opened", "run"]
 
 EngineName: TypeAlias = Literal["torch", "numpy", "jax", "keras"]
 ENGINES: tuple[EngineName, ...] = ("torch", "numpy", "jax", "keras")
 
 
-def engine_named(name: EngineName) -> Callable[..., EngineOutcome]:
-    """Return the `train` of manynets.engines.numpy, .jax or .keras; torch is the library's own loop and not among them."""
-    if name == "torch" or name not in ENGINES:
-        raise OptionError(f"engine is {name!r}, but must be one of {', '.join(ENGINES[1:])}")
-    train: Callable[..., EngineOutcome] = importlib.import_module(f"manynets.engines.{name}").train
-    return train
+def opened(name: EngineName, problem: EngineProblem) -> AbstractContextManager[Engine]:
+    """Return the context in which an engine other than torch, which is the library's own loop, can `run` a problem.
+
+    Errors: OptionError for what the engine does not have, MissingExtraError where it is not installed.
+    """
+    refuse(name, problem.spec, problem.recipe)
+    found: AbstractContextManager[Engine] = importlib.import_module(f"manynets.engines.{name}").opened(problem)
+    return found

@@ -14,13 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.engines.loop import ArrayRows, EngineOutcome, Step, Watcher, refuse, run
+from manynets.engines.loop import Engine, EngineProblem, Step
 from manynets.engines.optimizers import penalty, start_state, update
 from manynets.engines.periodic import embedded
 from manynets.errors import optional_module
-from manynets.spec import MLP, Recipe
-from manynets.tasks import Task
-from manynets.tasks.losses import Loss, loss_for
+from manynets.spec import Recipe
 
 
 def _jax() -> Any:
@@ -54,16 +52,16 @@ def _activation(jax: Any, name: str) -> Any:
 class _JAXNetwork:
     """The weights, the optimizer's state and the data of one run, on JAX's device; see `loop.Engine`."""
 
-    def __init__(
-        self, jax: Any, spec: MLP, recipe: Recipe, loss: Loss, data: ArrayRows, initial: Mapping[str, NDArray[Any]]
-    ) -> None:
+    def __init__(self, problem: EngineProblem) -> None:
+        spec, recipe, loss, data, jax = problem.spec, problem.recipe, problem.loss, problem.data, _jax()
         jnp = jax.numpy
         self.jnp, self.loss = jnp, loss
         self.host_target = loss.expand(data.target, recipe.label_smoothing)
         self.weight = data.weights()
-        self.w = {name: jnp.asarray(value, recipe.dtype) for name, value in initial.items()}
+        self.w = {name: jnp.asarray(value, recipe.dtype) for name, value in problem.initial.items()}
         self.state = start_state(recipe.optimizer, self.w, jnp)
         self.x, self.target = jnp.asarray(data.x, recipe.dtype), jnp.asarray(self.host_target, recipe.dtype)
+        self.info = {"engine": "jax", "device": str(self.x.device.platform), "versions": {"jax": jax.__version__}}
         f, names, dtype = _activation(jax, spec.activation), [f"hidden{i}" for i in range(len(spec.hidden))], recipe.dtype
 
         def linear(w: Mapping[str, Any], name: str, h: Any) -> Any:
@@ -114,21 +112,8 @@ class _JAXNetwork:
         return {name: np.array(value) for name, value in self.w.items()}
 
 
-def train(
-    spec: MLP,
-    recipe: Recipe,
-    task: Task,
-    *,
-    data: ArrayRows,
-    initial: Mapping[str, NDArray[Any]],
-    validation: ArrayRows | None = None,
-    watcher: Watcher | None = None,
-) -> EngineOutcome:
-    """Train one network from its initial parameters (`manynets.nn.initial`) on plain arrays, with JAX."""
-    jax = _jax()
-    refuse("jax", spec, recipe)
-    loss = loss_for(task, recipe)
-    with settings(recipe):
-        network = _JAXNetwork(jax, spec, recipe, loss, data, initial)
-        info = {"engine": "jax", "device": str(network.x.device.platform), "versions": {"jax": jax.__version__}}
-        return run(network, loss, spec, recipe, task, data=data, validation=validation, watcher=watcher, info=info)
+@contextmanager
+def opened(problem: EngineProblem) -> Iterator[Engine]:
+    """Within: the network of a problem, in the `settings` of its recipe."""
+    with settings(problem.recipe):
+        yield _JAXNetwork(problem)

@@ -16,20 +16,17 @@ import importlib.util
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.engines.loop import ArrayRows, EngineOutcome, Step, Watcher, refuse, run
+from manynets.engines.loop import Engine, EngineProblem, Step
 from manynets.engines.optimizers import Numbers, penalty, state_arrays, update
-from manynets.errors import MissingExtraError, OptionError
-from manynets.spec import MLP, Recipe
-from manynets.steps import batch_rows, steps_per_epoch
-from manynets.tasks import Task
-from manynets.tasks.losses import Loss, loss_for
+from manynets.errors import MissingExtraError
+from manynets.spec import Recipe
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
@@ -121,26 +118,27 @@ class _KerasNetwork:
     Keras gets as y_true all that loss and metrics need of a row: target (O), share in the mean loss of its batch, weight.
     """
 
-    def __init__(
-        self, keras: Any, spec: MLP, recipe: Recipe, loss: Loss, data: ArrayRows, initial: Mapping[str, NDArray[Any]], most: int
-    ) -> None:
-        self.keras, self.spec, self.data, self.recipe, self.outputs = keras, spec, data, recipe, loss.outputs
-        ops, width = keras.ops, loss.outputs
-        self.target = loss.expand(data.target, recipe.label_smoothing)
-        self.weight = data.weights()
-        self.layers = [f"hidden{i}" for i in range(len(spec.hidden))] + ["output"]
+    def __init__(self, keras: Any, problem: EngineProblem) -> None:
+        spec, recipe, loss = problem.spec, problem.recipe, problem.loss
+        self.keras, self.data = keras, problem.data
+        ops, width, backend = keras.ops, loss.outputs, keras.config.backend()
+        versions = {"keras": keras.__version__, backend: importlib.metadata.version(backend)}
+        self.info = {"engine": "keras", "backend": backend, "versions": versions}
+        self.target = loss.expand(self.data.target, recipe.label_smoothing)
+        self.weight = self.data.weights()
+        layers = [f"hidden{i}" for i in range(len(spec.hidden))] + ["output"]
         kind = _activation(keras, spec.activation)
         zeros = {"kernel_initializer": "zeros", "use_bias": spec.bias}  # draws no random numbers; the weights follow
         self.model = keras.Sequential(
             [
-                keras.Input((data.x.shape[1],)),
+                keras.Input((self.data.x.shape[1],)),
                 *(keras.layers.Dense(units, activation=kind, **zeros) for units in spec.hidden),
                 keras.layers.Dense(width, **zeros),
             ]
         )
         parts = ("weight", "bias") if spec.bias else ("weight",)
-        self.names = [f"{layer}.{part}" for layer in self.layers for part in parts]
-        self.model.set_weights([np.asarray(initial[name], np.float32).T for name in self.names])
+        self.names = [f"{layer}.{part}" for layer in layers for part in parts]
+        self.model.set_weights([np.asarray(problem.initial[name], np.float32).T for name in self.names])
 
         class MeanLoss(keras.losses.Loss):  # type: ignore[misc]
             """The sum over a batch of share times loss."""
@@ -160,7 +158,7 @@ class _KerasNetwork:
 
         self.counted = loss.hit_count
         metrics = [keras.metrics.MeanMetricWrapper(reported, name="reported"), *(hits(i) for i in range(self.counted))]
-        self.optimizer = _optimizer(keras, recipe, self.names, most)
+        self.optimizer = _optimizer(keras, recipe, self.names, problem.steps)
         self.model.compile(optimizer=self.optimizer, loss=MeanLoss(reduction="sum"), metrics=metrics)
         self.optimizer.build(self.model.trainable_variables)
         self.optimizer.built = True
@@ -190,26 +188,9 @@ class _KerasNetwork:
         return np.asarray(self.keras.ops.convert_to_numpy(tensor))
 
 
-def train(
-    spec: MLP,
-    recipe: Recipe,
-    task: Task,
-    *,
-    data: ArrayRows,
-    initial: Mapping[str, NDArray[Any]],
-    validation: ArrayRows | None = None,
-    watcher: Watcher | None = None,
-) -> EngineOutcome:
-    """Train one network from its initial parameters (`manynets.nn.initial`) on plain arrays, with Keras."""
+@contextmanager
+def opened(problem: EngineProblem) -> Iterator[Engine]:
+    """Within: the network of a problem, in the settings of its recipe."""
     keras = load_keras()
-    refuse("keras", spec, recipe)
-    if recipe.dtype != "float32":
-        raise OptionError(f"dtype is {recipe.dtype!r}, but engine='keras' has float32 only; use engine='torch', 'numpy' or 'jax'")
-    loss = loss_for(task, recipe)
-    with _settings(keras, recipe):
-        most = steps_per_epoch(len(data), batch_rows(recipe, len(data)), merge_single=False)
-        network = _KerasNetwork(keras, spec, recipe, loss, data, initial, most)
-        backend = keras.config.backend()
-        versions = {"keras": keras.__version__, backend: importlib.metadata.version(backend)}
-        info = {"engine": "keras", "backend": backend, "versions": versions}
-        return run(network, loss, spec, recipe, task, data=data, validation=validation, watcher=watcher, info=info)
+    with _settings(keras, problem.recipe):
+        yield _KerasNetwork(keras, problem)

@@ -6,9 +6,10 @@ An engine only makes steps, gives scores and gives its weights; the loop never k
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -22,7 +23,7 @@ from manynets.schedules import schedule_factors
 from manynets.spec import METRICS, MLP, Periodic, Recipe
 from manynets.steps import batch_rows, evaluation_steps, steps_per_epoch, total_steps
 from manynets.tasks import Task
-from manynets.tasks.losses import Loss
+from manynets.tasks.losses import Loss, loss_for
 
 Array: TypeAlias = NDArray[Any]
 
@@ -45,12 +46,44 @@ class ArrayRows:
         return np.ones(len(self)) if self.weight is None else self.weight.astype(np.float64)
 
 
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class EngineProblem:
+    """One network to train, and on what. initial: its parameters by name, where it starts (`manynets.nn.initial`).
+
+    batch_size: rows of a step. steps: of an epoch; total: of the training.
+    """
+
+    spec: MLP
+    recipe: Recipe
+    task: Task
+    data: ArrayRows
+    initial: Mapping[str, Array]
+    validation: ArrayRows | None = None
+
+    @functools.cached_property
+    def loss(self) -> Loss:
+        """What the recipe asks of the task."""
+        return loss_for(self.task, self.recipe)
+
+    @property
+    def batch_size(self) -> int:
+        return batch_rows(self.recipe, len(self.data), batch_norm=self.spec.batch_norm)
+
+    @property
+    def steps(self) -> int:
+        return steps_per_epoch(len(self.data), self.batch_size, merge_single=self.spec.batch_norm)
+
+    @property
+    def total(self) -> int:
+        return total_steps(self.recipe, self.steps)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class EngineOutcome:
     """A trained network: parameters (and running statistics) by name, history as columns, and how it ended.
 
     best: index in the history of the entry whose weights these are (-1: the initial weights). stopped: "done", "early" or
-    "diverged"; then `divergence` is (epoch, step, lr), counted from 1. info: what else is worth knowing, such as versions.
+    "diverged"; then `divergence` is (epoch, step, lr), counted from 1.
     """
 
     parameters: dict[str, Array]
@@ -59,7 +92,6 @@ class EngineOutcome:
     stopped: str
     seconds: float
     divergence: tuple[int, int, float] | None
-    info: dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -76,7 +108,9 @@ class Step:
 
 
 class Engine(Protocol):
-    """What a library does for the loop."""
+    """What a library does for the loop. info: what the model is to say of it, such as versions."""
+
+    info: dict[str, Any]
 
     def advance(self, steps: Sequence[Step]) -> NDArray[np.float64]:
         """Make these steps, all of one epoch; return a log (L, 3 + M) as `Loss.log` writes it, a row for one step or several."""
@@ -88,15 +122,8 @@ class Engine(Protocol):
         """Return copies of the parameters and running statistics by name."""
 
 
-class Watcher(Protocol):
-    """An observer of the run."""
-
-    def started(self, steps: int, steps_per_epoch: int) -> None:
-        """Training begins; it will make at most `steps` steps."""
-
-    def evaluated(self, step: int, entry: Mapping[str, float], best: Mapping[str, float], alive: bool) -> None:
-        """The history got an entry after `step` steps. best: the best entry so far, NaN for none; alive: training goes on."""
-
+Watcher: TypeAlias = Callable[[int, Mapping[str, float], Mapping[str, float], bool], None]
+"""Called after each evaluation, with the steps made, the new entry of the history, its best entry (NaN for none), and whether training goes on."""
 
 ENGINES_WITH = {  # what not all engines have
     "batch_norm": ("torch", "numpy"),
@@ -132,6 +159,8 @@ def refuse(engine: str, spec: MLP, recipe: Recipe) -> None:
             raise OptionError(
                 f"{name} is {wanted[name]!r}, but engine={engine!r} has none; use engine={', '.join(others)} or {last}"
             )
+    if engine == "keras" and recipe.dtype != "float32":
+        raise OptionError(f"dtype is {recipe.dtype!r}, but engine='keras' has float32 only; use engine='torch', 'numpy' or 'jax'")
 
 
 def _shares(weight: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -139,22 +168,10 @@ def _shares(weight: NDArray[np.float64]) -> NDArray[np.float64]:
     return weight / (total if total else 1.0)
 
 
-def run(
-    engine: Engine,
-    loss: Loss,
-    spec: MLP,
-    recipe: Recipe,
-    task: Task,
-    *,
-    data: ArrayRows,
-    validation: ArrayRows | None = None,
-    watcher: Watcher | None = None,
-    info: Mapping[str, Any],
-) -> EngineOutcome:
+def run(engine: Engine, problem: EngineProblem, watcher: Watcher = lambda *_: None) -> EngineOutcome:
     """Train to the end and return the best weights. The history has the columns of the torch loop."""
-    size = batch_rows(recipe, len(data), batch_norm=spec.batch_norm)
-    per_epoch = steps_per_epoch(len(data), size, merge_single=spec.batch_norm)
-    total = total_steps(recipe, per_epoch)
+    recipe, task, loss, data, validation = problem.recipe, problem.task, problem.loss, problem.data, problem.validation
+    size, per_epoch, total = problem.batch_size, problem.steps, problem.total
     every = evaluation_steps(recipe, per_epoch)
     weight = data.weights()
     spread = loss.spread(data.target, data.weight)
@@ -176,8 +193,6 @@ def run(
             out.append(Step(index, rows, _shares(weight[rows]), numbers.next(rate(index))))
         return out
 
-    if watcher is not None:
-        watcher.started(total, per_epoch)
     while not stopped:
         began, parts, first = time.perf_counter(), [], made
         stop = min((made // every + 1) * every, total)
@@ -212,10 +227,9 @@ def run(
                 chosen, best = now, len(history["step"]) - 1
             if made >= total or patience.exhausted[0]:
                 stopped = "done" if made >= total else "early"
-        if watcher is not None:
-            at_best = {name: column[best] if best >= 0 else math.nan for name, column in history.items()}
-            watcher.evaluated(made, entry, at_best, not stopped)
-    return EngineOutcome(chosen, history, best, stopped, seconds, divergence, dict(info))
+        at_best = {name: column[best] if best >= 0 else math.nan for name, column in history.items()}
+        watcher(made, entry, at_best, not stopped)
+    return EngineOutcome(chosen, history, best, stopped, seconds, divergence)
 
 
 def _validate(engine: Engine, loss: Loss, rows: ArrayRows) -> tuple[Array, Array]:

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,12 +27,10 @@ from numpy.typing import NDArray
 
 from manynets import rng
 from manynets.constants import BN_EPS, BN_MOMENTUM, SELU_ALPHA, SELU_SCALE
-from manynets.engines.loop import ArrayRows, EngineOutcome, Step, Watcher, refuse, run
+from manynets.engines.loop import Engine, EngineProblem, Step
 from manynets.engines.optimizers import penalty, start_state, update
 from manynets.engines.periodic import embedded, embedding_gradient
-from manynets.spec import MLP, Activation, Periodic, Recipe
-from manynets.tasks import Task
-from manynets.tasks.losses import Loss, loss_for
+from manynets.spec import MLP, Activation, Periodic
 
 Floats: TypeAlias = NDArray[Any]  # float64
 Parameters: TypeAlias = Mapping[str, Floats]
@@ -210,16 +209,17 @@ def dropout_masks(spec: MLP, in_features: int, *, seed: int, step: int, rows: in
 class _NumPyNetwork:
     """The weights, the optimizer's state and the data of one run; see `loop.Engine`."""
 
-    def __init__(self, spec: MLP, recipe: Recipe, loss: Loss, data: ArrayRows, initial: Mapping[str, Any]) -> None:
-        self.spec, self.recipe, self.loss, self.x = spec, recipe, loss, data.x
-        self.target = loss.expand(data.target, recipe.label_smoothing)
-        self.weight = data.weights()
+    def __init__(self, problem: EngineProblem) -> None:
+        self.spec, self.recipe, self.loss, data = problem.spec, problem.recipe, problem.loss, problem.data
+        self.info = {"engine": "numpy", "versions": {"numpy": np.__version__}}
+        self.x, self.weight = data.x, data.weights()
+        self.target = self.loss.expand(data.target, self.recipe.label_smoothing)
         self.running: dict[str, Floats] = {}
-        for i, units in enumerate(spec.hidden if spec.batch_norm else ()):
+        for i, units in enumerate(self.spec.hidden if self.spec.batch_norm else ()):
             for name, start in ((f"norm{i}.running_mean", np.zeros(units)), (f"norm{i}.running_var", np.ones(units))):
-                self.running[name] = np.asarray(initial.get(name, start), dtype=np.float64)
-        self.w = {name: np.array(value, dtype=np.float64) for name, value in initial.items() if name not in self.running}
-        self.state = start_state(recipe.optimizer, self.w, np)
+                self.running[name] = np.asarray(problem.initial.get(name, start), dtype=np.float64)
+        self.w = {name: np.array(value, dtype=np.float64) for name, value in problem.initial.items() if name not in self.running}
+        self.state = start_state(self.recipe.optimizer, self.w, np)
 
     def advance(self, steps: Sequence[Step]) -> Floats:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -245,19 +245,7 @@ class _NumPyNetwork:
         return {name: value.copy() for name, value in (self.w | self.running).items()}
 
 
-def train(
-    spec: MLP,
-    recipe: Recipe,
-    task: Task,
-    *,
-    data: ArrayRows,
-    initial: Mapping[str, NDArray[Any]],
-    validation: ArrayRows | None = None,
-    watcher: Watcher | None = None,
-) -> EngineOutcome:
-    """Train one network from its initial parameters (`manynets.nn.initial`) on plain arrays; no torch is needed."""
-    refuse("numpy", spec, recipe)
-    loss = loss_for(task, recipe)
-    network = _NumPyNetwork(spec, recipe, loss, data, initial)
-    info = {"engine": "numpy", "versions": {"numpy": np.__version__}}
-    return run(network, loss, spec, recipe, task, data=data, validation=validation, watcher=watcher, info=info)
+@contextmanager
+def opened(problem: EngineProblem) -> Iterator[Engine]:
+    """Within: the network of a problem, in float64; no torch is needed."""
+    yield _NumPyNetwork(problem)

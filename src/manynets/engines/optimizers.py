@@ -1,12 +1,12 @@
 """The optimizers, written once for arrays of NumPy, JAX and Keras (`xp` is the module); the formulas are those of torch.optim.
 
-w: a parameter. g: its gradient, of the same shape. State: the arrays that an optimizer carries from step to step, 0 at first.
+o: the optimizer. w: a parameter. g: its gradient, of the same shape; `update` has let w decay already, or g. State: the arrays that an
+optimizer carries from step to step, 0 at first.
 Numbers that change with the step t (from 1) are computed ahead, in double precision: `Numbers`.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -25,7 +25,6 @@ def sgd(o: spec.SGD, w: Any, g: Any, state: tuple[Any, ...], c: Mapping[str, Any
 
     As in scikit-learn (SklearnSGD)  v <- momentum v + lr g;  w <- w - v  (Nesterov: w - lr g - momentum v).
     """
-    g = g + o.weight_decay * w
     if not o.momentum:
         return w - c["lr"] * g, ()
     if isinstance(o, SklearnSGD):
@@ -40,13 +39,9 @@ def adam(
 ) -> tuple[Any, tuple[Any, ...]]:
     """m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  w <- w - lr m_hat / (sqrt(v_hat) + eps).
 
-    m_hat = m / (1 - b1^t) and v_hat = v / (1 - b2^t) make up for the start at 0. AdamW shrinks w by 1 - lr decay instead of
-    adding decay w to g. As in scikit-learn (SklearnAdam) the eps joins sqrt(v) before that is corrected.
+    m_hat = m / (1 - b1^t) and v_hat = v / (1 - b2^t) make up for the start at 0. As in scikit-learn (SklearnAdam) the eps joins
+    sqrt(v) before that is corrected.
     """
-    if isinstance(o, spec.AdamW):
-        w = w * c["shrink"]
-    else:
-        g = g + o.weight_decay * w
     b1, b2 = o.betas
     m = b1 * state[0] + (1 - b1) * g
     v = b2 * state[1] + (1 - b2) * xp.square(g)
@@ -56,7 +51,6 @@ def adam(
 
 def nadam(o: spec.NAdam, w: Any, g: Any, state: tuple[Any, ...], c: Mapping[str, Any], xp: Any) -> tuple[Any, tuple[Any, ...]]:
     """As Adam, but the step goes along  (1 - mu_t) g / (1 - mu_1 .. mu_t) + mu_{t+1} m / (1 - mu_1 .. mu_{t+1})."""
-    g = g + o.weight_decay * w
     b1, b2 = o.betas
     m = b1 * state[0] + (1 - b1) * g
     v = b2 * state[1] + (1 - b2) * xp.square(g)
@@ -66,7 +60,6 @@ def nadam(o: spec.NAdam, w: Any, g: Any, state: tuple[Any, ...], c: Mapping[str,
 
 def rmsprop(o: spec.RMSprop, w: Any, g: Any, state: tuple[Any, ...], c: Mapping[str, Any], xp: Any) -> tuple[Any, tuple[Any, ...]]:
     """v <- alpha v + (1 - alpha) g^2;  w <- w - lr d  with d = g / (sqrt(v) + eps);  with momentum b <- momentum b + d;  w <- w - lr b."""
-    g = g + o.weight_decay * w
     v = o.alpha * state[0] + (1 - o.alpha) * xp.square(g)
     move = g / (xp.sqrt(v) + o.eps)
     if not o.momentum:
@@ -77,19 +70,18 @@ def rmsprop(o: spec.RMSprop, w: Any, g: Any, state: tuple[Any, ...], c: Mapping[
 
 def adagrad(o: spec.Adagrad, w: Any, g: Any, state: tuple[Any, ...], c: Mapping[str, Any], xp: Any) -> tuple[Any, tuple[Any, ...]]:
     """s <- s + g^2;  w <- w - lr g / (sqrt(s) + eps)."""
-    g = g + o.weight_decay * w
     s = state[0] + xp.square(g)
     return w - c["lr"] * g / (xp.sqrt(s) + o.eps), (s,)
 
 
 def lion(o: spec.Lion, w: Any, g: Any, state: tuple[Any, ...], c: Mapping[str, Any], xp: Any) -> tuple[Any, tuple[Any, ...]]:
-    """w <- w (1 - lr decay) - lr sign(b1 m + (1 - b1) g);  m <- b2 m + (1 - b2) g.
+    """w <- w - lr sign(b1 m + (1 - b1) g);  m <- b2 m + (1 - b2) g.
 
     0 * move makes w not finite where the gradient is not.
     """
     b1, b2 = o.betas
     move = b1 * state[0] + (1 - b1) * g
-    return w * c["shrink"] - c["lr"] * (xp.sign(move) + 0 * move), (b2 * state[0] + (1 - b2) * g,)
+    return w - c["lr"] * (xp.sign(move) + 0 * move), (b2 * state[0] + (1 - b2) * g,)
 
 
 _RULES: dict[type, Rule] = {
@@ -139,12 +131,10 @@ class Numbers:
                 "ahead": lr * following / (1 - self.product * following),
                 "root": math.sqrt(1 - o.betas[1] ** t),
             }
+        shrink = {"shrink": 1 - lr * o.weight_decay} if isinstance(o, spec.AdamW | spec.Lion) else {}
         if isinstance(o, spec.Adam | spec.AdamW):
-            shrink = 1 - lr * o.weight_decay
-            return {"rate": lr / (1 - o.betas[0] ** t), "root": math.sqrt(1 - o.betas[1] ** t), "shrink": shrink}
-        if isinstance(o, spec.Lion):
-            return {"lr": lr, "shrink": 1 - lr * o.weight_decay}
-        return {"lr": lr}
+            return {"rate": lr / (1 - o.betas[0] ** t), "root": math.sqrt(1 - o.betas[1] ** t)} | shrink
+        return {"lr": lr} | shrink
 
 
 def _is_matrix(name: str) -> bool:
@@ -162,22 +152,23 @@ def penalty(recipe: Recipe, w: Parameters, xp: Any) -> Any:
 def update(
     recipe: Recipe, w: Parameters, g: Parameters, state: State, c: Mapping[str, Any], xp: Any
 ) -> tuple[dict[str, Any], dict[str, tuple[Any, ...]]]:
-    """Return parameters and state after one step: penalties join the gradient, it is clipped, the optimizer moves.
+    """Return parameters and state after one step: penalties join the gradient, it is clipped, the weights decay, the optimizer moves.
 
-    Clipping: with |g| the Euclidean norm of the whole gradient, g <- g min(1, clip_norm / (|g| + eps)), as torch does.
+    Clipping: with |g| the Euclidean norm of the whole gradient, g <- g min(1, clip_norm / (|g| + eps)), as torch does. Decay:
+    g <- g + decay w, or for AdamW and Lion w <- w (1 - lr decay).
     """
     if recipe.l1 or recipe.l2:
         g = {n: one + recipe.l2 * w[n] + recipe.l1 * xp.sign(w[n]) if _is_matrix(n) else one for n, one in g.items()}
     if recipe.clip_norm is not None:
         norm = xp.sqrt(sum(xp.sum(xp.square(one)) for one in g.values()))
         g = {name: one * xp.minimum(1.0, recipe.clip_norm / (norm + CLIP_EPS)) for name, one in g.items()}
-    rule = _RULES[type(recipe.optimizer)]
-    moved = {}
-    for name in w:
+    optimizer, moved = recipe.optimizer, {}
+    for name, old in w.items():
         lr, decay = recipe.factors(name)
-        its = dataclasses.replace(recipe.optimizer, weight_decay=recipe.optimizer.weight_decay * decay)
         numbers = {of: value * lr if of in ("lr", "rate", "ahead") else value for of, value in c.items()}
         if "shrink" in c:
-            numbers["shrink"] = 1 - (1 - c["shrink"]) * lr * decay
-        moved[name] = rule(its, w[name], g[name], state[name], numbers, xp)
+            old, slope = old * (1 - (1 - c["shrink"]) * lr * decay), g[name]
+        else:
+            slope = g[name] + optimizer.weight_decay * decay * old
+        moved[name] = _RULES[type(optimizer)](optimizer, old, slope, state[name], numbers, xp)
     return {name: new for name, (new, _) in moved.items()}, {name: own for name, (_, own) in moved.items()}

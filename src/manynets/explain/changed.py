@@ -67,7 +67,8 @@ class ChangedRows:
         if population is not None and plain and matrix.shape[1] >= FEWEST_COLUMNS:
             units = population.size * population.shape.hidden[0]
             if len(matrix) * units <= MOST_SUMS:
-                self.sums = population.first_sums(self._tensor(matrix))
+                self.scorer = population.scorer()
+                self.sums = self.scorer.first_sums(self._tensor(matrix))
                 self.step = max(1, SUMS_AT_ONCE * ROWS_AT_ONCE[model.device.type] // units)
 
     def _tensor(self, values: Array) -> Tensor:
@@ -114,17 +115,16 @@ class ChangedRows:
                 copies[:, _as_slice(block)] = values.take(given[start : start + step], axis=0)
                 yield self.model.encoded_logits(copies)
             return
-        population, device = self.model.population, self.model.device
-        assert population is not None
-        parts_of_values = population.part_of_sums(self._tensor(values), torch.from_numpy(block).to(device))
+        device = self.model.device
+        parts_of_values = self.scorer.part_of_sums(self._tensor(values), torch.from_numpy(block).to(device))
         old, new, at = (torch.from_numpy(one).to(device) for one in (code, given, rows))
         rest = self.sums - parts_of_values.index_select(-2, old)  # what the other columns add
         for first in range(0, len(rows), CHUNKS_AT_ONCE * self.step):
             last = min(first + CHUNKS_AT_ONCE * self.step, len(rows))
-            out = torch.empty(population.size, last - first, population.shape.out_features, dtype=self.sums.dtype)
+            out = torch.empty(self.scorer.size, last - first, self.scorer.shape.out_features, dtype=self.sums.dtype)
             for start in range(first, last, self.step):
                 some = slice(start, min(start + self.step, last))
                 sums = rest.index_select(-2, at[some])
                 sums += parts_of_values.index_select(-2, new[some])
-                population.write_onward(sums, out[:, start - first : some.stop - first])
+                self.scorer.write_onward(sums, out[:, start - first : some.stop - first])
             yield out.numpy()

@@ -47,7 +47,7 @@ def mix64(x: Tensor, spare: Tensor) -> None:
 class Masks:
     """Masks of the layers whose dropout probability is above 0 in any of K networks.
 
-    seeds: of the K networks; widths: units of the input and of each hidden layer; rates (K, layers): probabilities.
+    seeds: of the K networks; widths: units of the input and of each hidden layer; rates (K, layers): probabilities (`dropout_rates`).
     active: the layers that have masks. scales: of each layer what kept units are multiplied by, 1 / (1 - p), (K, 1, 1).
     """
 
@@ -57,11 +57,6 @@ class Masks:
         self.keys = stream_keys(seeds, len(widths)) if self.active else np.empty((len(seeds), 0), dtype=np.uint64)
         self.scales = list(torch.from_numpy(1 / (1 - rates)).to(like.device, like.dtype).T.reshape(len(widths), -1, 1, 1))
         self._kept: dict[tuple[int, int], Tensor] = {}
-
-    @classmethod
-    def of(cls, specs: Sequence[MLP], seeds: Sequence[int], inputs: int, like: Tensor) -> Masks:
-        """Return the masks of networks of one shape, whose first layer reads `inputs` columns."""
-        return cls(seeds, (inputs, *specs[0].hidden), dropout_rates(specs), like)
 
     def make(self, step: int, count: int, size: int, part: slice | None = None) -> dict[int, Tensor]:
         """Return for each active layer which units are kept in `count` steps of `size` rows from `step` on: 1 or 0, in bytes,

@@ -177,5 +177,5 @@ def _raw_scores(shape: Shape, parameters: Sequence[Mapping[str, Array]], x: Arra
     with torch_settings(threads=1 if work < LONG_WORK else most_threads()), torch_modes(cpu, autograd=False):
         tensor = to_tensor(x, device=cpu, dtype=kind)
         raw = tensor.new_empty(len(parameters), len(tensor), shape.out_features)
-        population.write_scores(tensor, raw, max(1, SCORED_NUMBERS // (widest * len(parameters))))
+        population.scorer().write(tensor, raw, max(1, SCORED_NUMBERS // (widest * len(parameters))))
     return np.asarray(raw.numpy())

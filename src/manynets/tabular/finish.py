@@ -174,12 +174,12 @@ def scores_out_of_fold(data: TrainingData, members: Sequence[Member], outcomes: 
     for member, outcome in zip(members, outcomes, strict=True):
         held_out = member.validation_rows
         assert held_out is not None
-        population = Population.start(shape, [outcome.parameters], device=x.device, dtype=x.dtype)
+        scorer = Population.start(shape, [outcome.parameters], device=x.device, dtype=x.dtype).scorer()
         for start in range(0, len(held_out), PREDICTED_ROWS):
             rows = held_out[start : start + PREDICTED_ROWS]
             part = torch.index_select(x, 0, torch.from_numpy(rows).to(x.device), out=taken[: len(rows)])
             scores = x.new_empty(1, len(rows), shape.out_features)
-            population.write_scores(part, scores, len(rows))
+            scorer.write(part, scores, len(rows))
             sums[rows] += scores[0].double().cpu().numpy()
             counts[rows] += 1
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)

@@ -10,16 +10,16 @@ import torch
 from numpy.typing import NDArray
 
 from manynets.nn.population import Population
-from manynets.training.module import ModulePopulation
+from manynets.training.module import ModulePopulation, Networks
 
 
 class BestWeights:
     """A copy of the parameters (K, P) and running statistics (K, Q) of K networks, each as it was when it was at its best."""
 
-    def __init__(self, population: Population | ModulePopulation) -> None:
+    def __init__(self, population: Networks) -> None:
         self.flat, self.statistics = population.flat.clone(), population.statistics.clone()
 
-    def keep(self, population: Population | ModulePopulation, chosen: NDArray[np.bool_]) -> None:
+    def keep(self, population: Networks, chosen: NDArray[np.bool_]) -> None:
         """Copy the weights that the chosen networks (K,) have now."""
         indices = None if chosen.all() else torch.from_numpy(np.flatnonzero(chosen)).to(self.flat.device)
         for best, now in ((self.flat, population.flat), (self.statistics, population.statistics)):
@@ -28,13 +28,13 @@ class BestWeights:
             elif len(indices):
                 best.index_copy_(0, indices, now.index_select(0, indices))
 
-    def restore(self, population: Population | ModulePopulation, chosen: NDArray[np.bool_]) -> None:
+    def restore(self, population: Networks, chosen: NDArray[np.bool_]) -> None:
         """Give the chosen networks (K,) their best weights."""
         indices = torch.from_numpy(np.flatnonzero(chosen)).to(self.flat.device)
         for best, now in ((self.flat, population.flat), (self.statistics, population.statistics)):
             now.index_copy_(0, indices, best.index_select(0, indices))
 
-    def networks(self, population: Population | ModulePopulation, indices: Sequence[int]) -> list[dict[str, NDArray[Any]]]:
+    def networks(self, population: Networks, indices: Sequence[int]) -> list[dict[str, NDArray[Any]]]:
         """Return the best weights of networks by name; a user's module gets them back."""
         if isinstance(population, ModulePopulation):
             population.flat.copy_(self.flat)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from manynets.training.module import ModulePopulation
-from manynets.training.steppers.autograd import AutogradNetwork
+from manynets.training.steppers.autograd import AutogradNetwork, TrainedModule
 from manynets.training.steppers.base import Stepper
 from manynets.training.torch_settings import private_generators
 from manynets.training.trial import Divergence, Member
@@ -66,7 +66,7 @@ class DivergenceSearch:
         twin = run.again(members)
         out = {}
         for step in sorted(set(at.values())):
-            while twin.step < step and len(twin.tracks) and not twin.halt.asked:
+            while twin.step < step and twin.goes_on:
                 twin.to_boundary(step)
             if twin.step < step or twin.halt.asked:
                 break
@@ -117,14 +117,13 @@ def _unsound_output(run: TrainingRun, index: int) -> tuple[str, tuple[str, float
 
 def _outputs(stepper: Stepper, index: int) -> Iterable[tuple[str, Tensor]]:
     """Return what each layer of a network gives for its next batch, in training: (name, (b, H)) after its activation."""
-    population, network = stepper.population, AutogradNetwork(stepper, index)
-    batch = network.batch(stepper, stepper.step)
-    if isinstance(population, ModulePopulation):
-        state = stepper.capture()
-        states = {name: state[f"generator/{name}"] for name in ("cpu", "cuda") if f"generator/{name}" in state}
+    network = AutogradNetwork(stepper, index)
+    function, batch = network.function, network.batch(stepper, stepper.step)
+    if isinstance(function, TrainedModule):
+        states = dict(function.population.generators)
         with private_generators(states, stepper.device):  # the module may draw; these are the numbers that its step will see
-            return _module_outputs(population.module, batch.x)
-    return network.outputs(population.shape, batch, stepper.step, None)
+            return _module_outputs(function.population.module, batch.x)
+    return function.outputs(batch, stepper.step, None)
 
 
 def _module_outputs(module: nn.Module, x: Tensor) -> list[tuple[str, Tensor]]:

@@ -192,6 +192,13 @@ def may_skip(callbacks: Iterable[Callback]) -> bool:
     return all(getattr(callback, "may_skip", False) for callback in callbacks)
 
 
+def tell(callbacks: Iterable[Callback], *events: Event) -> None:
+    """Call all callbacks with each of the events."""
+    for event in events:
+        for callback in callbacks:
+            callback(event)
+
+
 class Guarded:
     """A callback that calls others, and keeps the error that one of them raised: it is not a failure of the networks."""
 
@@ -201,8 +208,7 @@ class Guarded:
 
     def __call__(self, event: Event) -> None:
         try:
-            for callback in self.callbacks:
-                callback(event)
+            tell(self.callbacks, event)
         except Exception as error:
             self.error = error
             raise
@@ -255,5 +261,4 @@ class Relay:
             self._tell(Finished(self.seconds, self.diverged))
 
     def _tell(self, event: Event) -> None:
-        for callback in self.callbacks:
-            callback(event)
+        tell(self.callbacks, event)

@@ -1,9 +1,8 @@
 """The one training loop: K networks of one group, from their initial weights to their best.
 
 The loop knows boundaries: the end of an epoch, an evaluation, a checkpoint, a stop. Between two of them it asks a stepper to advance
-by so many steps and gets a log back; how a step is made is the stepper's business (`manynets.training.steppers`). The loop calls no more
-than its `advance`, `evaluate`, `capture`, `restore` and `take`, and reads its weights. Where nobody needs to look at the networks at every
-evaluation, one call makes the steps up to a later one.
+by so many steps and gets a log back; how a step is made is the stepper's business (`manynets.training.steppers`). Where nobody needs to
+look at the networks at every evaluation, one call makes the steps up to a later one.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from manynets.training.best_weights import BestWeights
 from manynets.training.checkpoint import Checkpoints
 from manynets.training.deadline import Deadline
 from manynets.training.divergence import DivergenceSearch
-from manynets.training.events import Advanced, Callback, Event, Finished, evaluated, may_skip, started
+from manynets.training.events import Advanced, Callback, Event, Finished, evaluated, may_skip, started, tell
 from manynets.training.history import Sums, Tracks, new_entries, outcomes_of
 from manynets.training.signals import Halt, Pace
 from manynets.training.steppers.base import Stepper
@@ -37,10 +36,8 @@ CROWDED = 0.8  # share of living networks below which the others are taken out o
 class TrainingRun:
     """K networks of one group (`trial.group_key`) on one problem.
 
-    Its state is that of the stepper, the best weights so far, `tracks`, `sums`, and the outcomes of networks that have ended
-    (`manynets.training.state`). Once `halt` is asked, the networks end as "interrupted" after the current call. Where the steps
-    will not be done by the deadline, the learning rates fall early (`Tracks.hurry`). search: whether to look for the causes of
-    divergences. make: makes the stepper.
+    Once `halt` is asked, they end as "interrupted" after the current call. Where the steps will not be done by the deadline, the
+    learning rates fall early (`Tracks.hurry`). search: whether to look for the causes of divergences. make: makes the stepper.
     """
 
     def __init__(
@@ -55,27 +52,30 @@ class TrainingRun:
         search: bool = True,
         make: Callable[[Problem, Sequence[Member]], Stepper] = make_stepper,
     ) -> None:
-        self.problem, self.members, self.callbacks, self.recipe = problem, list(members), list(callbacks), members[0].recipe
+        self.problem, self.members, self.recipe = problem, list(members), members[0].recipe
+        self.callbacks, self.pools = list(callbacks), False  # pools: whether callbacks get the best entries
         self.keeper = keeper or Checkpoints(problem, members)  # of which none is written
         self.halt, self.deadline = halt or Halt(), deadline or Deadline(math.inf)
         self.search = DivergenceSearch() if search else None
+
+        # the state between two steps, which a checkpoint has (`manynets.training.state`)
         self.stepper = make(problem, members)
         validated = self.stepper.validation is not None
-        self.named = watched_metric(problem.task, members, validated=validated)
-        self.unwatched = search and not validated and may_skip(self.callbacks)  # nobody looks between two evaluations
-        self.steps = self.stepper.batches.steps
-        self.every = evaluation_steps(self.recipe, self.steps)
+        self.steps = self.stepper.batches.steps  # of an epoch
         self.tracks = Tracks(members, self.steps, validated=validated)
-        self.total = int(self.tracks.totals.max())
         self.sums = Sums(len(members))
         self.best = BestWeights(self.stepper.population)
+        self.outcomes: dict[int, Outcome] = {}  # of networks that have ended
         self.threads = 0  # of torch, chosen before the first step
-        self.began, self.seconds = time.perf_counter(), 0.0
+        self.began, self.seconds = time.perf_counter(), 0.0  # seconds: that training took until it began, or went on
+
+        self.named = watched_metric(problem.task, members, validated=validated)
+        self.every = evaluation_steps(self.recipe, self.steps)
+        self.total = int(self.tracks.totals.max())
         self.pace = Pace()
-        self.outcomes: dict[int, Outcome] = {}
+        self.unwatched = search and not validated and may_skip(self.callbacks)  # nobody looks between two evaluations
         self.before: dict[str, NDArray[Any]] = {}  # the stepper's state before a call with several evaluations
         self.singly = 0  # step up to which no call has several
-        self.pools = False  # whether callbacks get the best entries
 
     @property
     def step(self) -> int:
@@ -86,6 +86,11 @@ class TrainingRun:
     def seconds_now(self) -> float:
         """The time that training took up to this moment."""
         return self.seconds + time.perf_counter() - self.began
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether any network is left to train, and no halt is asked for."""
+        return len(self.tracks) > 0 and not self.halt.asked
 
     # ------------------------------------------------------------------------------------------------------------ the loop
 
@@ -100,17 +105,13 @@ class TrainingRun:
             self.threads = self.threads or self.stepper.threads(self.total - self.step)
             with torch_settings(threads=self.threads, precision=self.recipe.precision), torch.no_grad():
                 self.began = time.perf_counter()
-                self.deadline.steps_left(self.step)
-                while len(self.tracks) and not self.halt.asked:
+                self.deadline.steps_left(self.step)  # which measures the pace from here on
+                while self.goes_on:
                     self.to_boundary()
-                    if len(self.tracks) and not self.halt.asked:
+                    if self.goes_on:
                         self.keeper.pause(self)
                 self.keeper.end(self)
-                if len(self.tracks):  # a halt: the others end with an entry for the steps since their last
-                    if self.sums.steps:
-                        self.evaluate()
-                    self._end(self.tracks.alive, {}, interrupted=True)
-                    self.take([])
+                self._interrupt()
         outcomes = [self.outcomes[member.number] for member in self.members]
         self._tell(Finished(self.seconds, tuple(outcome.number for outcome in outcomes if outcome.divergence is not None)))
         return outcomes
@@ -125,17 +126,25 @@ class TrainingRun:
     def next_boundary(self, *, single: bool = False) -> int:
         """Return the next step after which the networks are evaluated: an epoch's end or every N steps, or a network's end.
 
-        Where nobody looks in between, the step after as many of these as fit in one call, as long as no patience can end. single: not so.
+        Where nobody looks in between, the step after as many of these as fit in one call; single: not so.
         """
-        tracks, every, start = self.tracks, self.every, self.step - self.sums.steps
-        end, count = int(tracks.totals[tracks.alive].min()), 1
-        if self.unwatched and not single and start == self.step and start % every == 0 and start >= self.singly:
-            far = min(self.step + self.pace.steps, self.keeper.next_step(self) or end, end)
-            count = int(max(1, min((far - self.step) // every, tracks.patience.evaluations_left(tracks.alive))))
-        return min((start // every + count) * every, end)
+        last = self.step - self.sums.steps  # of an evaluation
+        end = int(self.tracks.totals[self.tracks.alive].min())
+        several = self.unwatched and not single and self.step == last and last % self.every == 0 and last >= self.singly
+        count = self._evaluations_at_once(end) if several else 1
+        return min((last // self.every + count) * self.every, end)
+
+    def _evaluations_at_once(self, end: int) -> int:
+        """Return how many evaluations one call may have: before step `end` and the next checkpoint, as long as no patience can end."""
+        far = min(self.step + self.pace.steps, self.keeper.next_step(self) or end, end)
+        patient = self.tracks.patience.evaluations_left(self.tracks.alive)
+        return int(max(1, min((far - self.step) // self.every, patient)))
 
     def advance(self, stop: int) -> None:
-        """Make steps until `stop` steps were made, or fewer where a halt is asked for, with a pause wherever the keeper wants one."""
+        """Make steps until `stop` steps were made, or fewer where a halt is asked for, with a pause wherever the keeper wants one.
+
+        Those of several evaluations are made in one call, before which the stepper's state is copied (`_go_back`).
+        """
         while self.step < stop and not self.halt.asked:
             due, entries = self.keeper.next_step(self), max(1, (stop - self.step) // self.every)
             if entries == 1:
@@ -185,6 +194,12 @@ class TrainingRun:
         self.stepper.restore(self.before, self.step - self.sums.steps)
         self.sums = Sums(len(self.tracks))
 
+    def again(self, members: Sequence[Member]) -> TrainingRun:
+        """Return a run of some of the members from their beginning, without callbacks."""
+        return TrainingRun(self.problem, members, halt=self.halt, search=False)
+
+    # ------------------------------------------------------------------------------------------------------------- the end
+
     def _let_go(self, ended: NDArray[np.bool_], finite: NDArray[np.bool_]) -> None:
         """End networks (K,): those that are not finite as diverged. Where few are left, only these go on in the steps."""
         tracks, first_bad = self.tracks, self.sums.first_bad
@@ -196,11 +211,13 @@ class TrainingRun:
         if tracks.alive.sum() < CROWDED * len(tracks):
             self.take(np.flatnonzero(tracks.alive).tolist())
 
-    def again(self, members: Sequence[Member]) -> TrainingRun:
-        """Return a run of some of the members from their beginning, without callbacks."""
-        return TrainingRun(self.problem, members, halt=self.halt, search=False)
-
-    # ------------------------------------------------------------------------------------------------------------- the end
+    def _interrupt(self) -> None:
+        """End the networks that a halt has left, with an entry for the steps since their last."""
+        if len(self.tracks):
+            if self.sums.steps:
+                self.evaluate()
+            self._end(self.tracks.alive, {}, interrupted=True)
+            self.take([])
 
     def _end(self, ended: NDArray[np.bool_], diverged: Mapping[int, Divergence], *, interrupted: bool = False) -> None:
         found = outcomes_of(self, np.flatnonzero(ended).tolist(), diverged, interrupted=interrupted)
@@ -215,8 +232,6 @@ class TrainingRun:
             self.sums = Sums(len(indices))
 
     def _tell(self, event: Event) -> None:
-        if not self.callbacks:
-            return
-        with torch.inference_mode(False):  # a callback may train something of its own
-            for callback in self.callbacks:
-                callback(event)
+        if self.callbacks:
+            with torch.inference_mode(False):  # a callback may train something of its own
+                tell(self.callbacks, event)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from manynets.errors import DataError, OptionError
+from manynets.nn.population import Population
 from manynets.training.torch_settings import private_generators, seeded_states
 from manynets.training.trial import Problem
 
+Networks: TypeAlias = "Population | ModulePopulation"
 ROWS = 2  # that the module sees beforehand
 
 
@@ -22,14 +25,16 @@ class ModulePopulation:
 
     Its parameters become views of `flat` (1, P), those of two axes or more first, and its floating-point buffers and frozen parameters
     views of `statistics` (1, Q). integers: whether the module gets x as integers. unsound: the names of those of which numbers are not
-    finite from the start, such as a mask of -inf; finite (Q,): which of the numbers are.
+    finite from the start, such as a mask of -inf; finite (Q,): which of the numbers are. generators: the states of torch's generators, from
+    which the module may draw in training, at first those of the seed (`seeded_states`).
     """
 
     size = 1
     widest = 1024  # units of its widest layer, which is not known
 
-    def __init__(self, module: nn.Module, *, device: torch.device, dtype: torch.dtype, integers: bool = False) -> None:
-        self.module, self.integers = moved(module, device, dtype), integers
+    def __init__(self, module: nn.Module, *, device: torch.device, dtype: torch.dtype, integers: bool, seed: int) -> None:
+        self.module, self.integers, self.seed = moved(module, device, dtype), integers, seed
+        self.generators = seeded_states(seed, device)
         named = {name: p for name, p in module.named_parameters() if p.requires_grad}
         if not named:
             raise DataError(f"{type(module).__name__} has no parameter that requires a gradient; there is nothing to train")
@@ -82,6 +87,11 @@ class ModulePopulation:
                 view.copy_(tensor.detach())
                 tensor.data = view
 
+    def state(self) -> dict[str, Tensor]:
+        """Return what decides about later steps besides `flat` and `statistics`, by name."""
+        others = {f"buffer/{name}": one for name, one in self.module.named_buffers() if not one.is_floating_point()}
+        return {f"generator/{name}": state for name, state in self.generators.items()} | others
+
     def write_gradient_to(self, grad: Tensor) -> None:
         """Have autograd add the gradient of the parameters to views of a tensor (1, P)."""
         for parameter, view in zip(self._parameters, _views(grad, self._parameters), strict=True):
@@ -114,8 +124,14 @@ class ModulePopulation:
         return two_axes(out, len(x)).detach().unsqueeze(0)
 
     def scorer(self) -> Callable[[Tensor], Tensor]:
-        """Return `scores`."""
-        return self.scores
+        """Return `scores` of part after part of the rows; what the module draws for them follows from the seed, the same each time."""
+        states, device = seeded_states(self.seed, self.flat.device), self.flat.device
+
+        def scores(x: Tensor) -> Tensor:
+            with private_generators(states, device):
+                return self.scores(x)
+
+        return scores
 
     def scored(self, x: Tensor, outputs: int) -> Tensor:
         """Return raw scores (N, O) in the mode that the module is in, for autograd; DataError unless there are that many outputs."""

@@ -43,14 +43,16 @@ class LeadingStepper:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stepper, name)
 
+    def _order(self, *order: Any) -> Any:
+        """Have all processes do something; return what it gives here."""
+        self.ranks.send(order)
+        with _ends_all(self.ranks):
+            return _obey(self.stepper, self.ranks, Halt(), *order)
+
     def advance(self, rates: Host) -> Log:
         """Make n steps at the learning rates (n, K), and return their log."""
-        self.ranks.send(("advance", rates, self.stepper.alive, torch.get_num_threads(), self.evaluated))
-        with _ends_all(self.ranks):
-            if self.evaluated:
-                _spread_weights(self.stepper, self.ranks)
-                self.evaluated = False
-            log, asked = _total_log(self.stepper.advance(rates), self.ranks, Halt())
+        evaluated, self.evaluated = self.evaluated, False
+        log, asked = self._order("advance", rates, self.stepper.alive, torch.get_num_threads(), evaluated)
         if asked is not None:
             self.halt.asked, self.halt.signal = True, asked
         return log
@@ -60,9 +62,7 @@ class LeadingStepper:
         self.evaluated = True
         if self.stepper.validation is None or overdue():
             return None
-        self.ranks.send(("evaluate",))
-        with _ends_all(self.ranks):
-            return _evaluated(self.stepper, self.ranks)
+        return self._order("evaluate")
 
     def restore(self, tensors: Mapping[str, Array], step: int) -> None:
         """Go on from what `capture` returned after that many steps."""
@@ -71,9 +71,25 @@ class LeadingStepper:
 
     def take(self, indices: Sequence[int]) -> None:
         """Go on with the networks with these indices only."""
-        self.ranks.send(("take", list(indices)))
-        with _ends_all(self.ranks):
-            self.stepper.take(indices)
+        self._order("take", list(indices))
+
+
+def _obey(stepper: Stepper, ranks: Ranks, halt: Halt, order: str, *more: Any) -> Any:
+    """Do in this process what rank 0 has all of them do; return what it gives."""
+    if order == "advance":
+        rates, stepper.alive, threads, evaluated = more
+        if threads != torch.get_num_threads():
+            torch.set_num_threads(threads)
+        if evaluated:  # all go on with the weights of rank 0
+            ranks.spread(stepper.population.flat)
+            ranks.spread(stepper.population.statistics)
+        return _total_log(stepper.advance(rates), ranks, halt)
+    if order == "evaluate":
+        sums = stepper.evaluate(lambda: False)
+        assert sums is not None
+        ranks.add(torch.from_numpy(sums))
+        return sums
+    return getattr(stepper, order)(*more)  # restore or take
 
 
 @contextlib.contextmanager
@@ -153,22 +169,7 @@ class Team:
                     settings.enter_context(torch_settings(threads=torch.get_num_threads(), precision=stepper.recipe.precision))
                     settings.enter_context(torch.no_grad())
                 else:
-                    self._obey(stepper, order, *more)
-
-    def _obey(self, stepper: Stepper, order: str, *more: Any) -> None:
-        if order == "advance":
-            rates, stepper.alive, threads, evaluated = more
-            if threads != torch.get_num_threads():
-                torch.set_num_threads(threads)
-            if evaluated:
-                _spread_weights(stepper, self.ranks)
-            _total_log(stepper.advance(rates), self.ranks, self.halt)
-        elif order == "evaluate":
-            _evaluated(stepper, self.ranks)
-        elif order == "restore":
-            stepper.restore(*more)
-        else:
-            stepper.take(*more)
+                    _obey(stepper, self.ranks, self.halt, order, *more)
 
 
 def stepper_of(ranks: Ranks, problem: Problem, members: Sequence[Member]) -> Stepper:
@@ -192,12 +193,6 @@ def _check_module(module: nn.Module) -> None:
             )
 
 
-def _spread_weights(stepper: Stepper, ranks: Ranks) -> None:
-    """Give the weights and running statistics of rank 0 to all processes."""
-    ranks.spread(stepper.population.flat)
-    ranks.spread(stepper.population.statistics)
-
-
 def _total_log(log: Log, ranks: Ranks, halt: Halt) -> tuple[Log, int | None]:
     """Return the log of all rows, and the signal by which a stop was asked for in another process, None for none."""
     asked = [float(halt.asked and halt.signal == number) for number in SIGNALS]
@@ -207,14 +202,6 @@ def _total_log(log: Log, ranks: Ranks, halt: Halt) -> tuple[Log, int | None]:
     total[..., 2] = log[..., 2]  # the penalty is not a sum over rows
     found = [number for number, count in zip(SIGNALS, sums[log.size :].tolist(), strict=True) if count]
     return total, found[-1] if found else None
-
-
-def _evaluated(stepper: Stepper, ranks: Ranks) -> Host:
-    """Return the log over the validation rows of all processes."""
-    sums = stepper.evaluate(lambda: False)
-    assert sums is not None
-    ranks.add(torch.from_numpy(sums))
-    return sums
 
 
 def _without_length(identity: dict[str, Any]) -> dict[str, Any]:

@@ -52,12 +52,14 @@ def variances(rows: Rows, own: Sequence[Index | None], weights: Sequence[Host | 
     target = rows.target.cpu().numpy()
     common = None if rows.weight is None else rows.weight.double().cpu().numpy()
     known: dict[tuple[int, int], Host] = {}
-    keys = [(id(mine), id(weight)) for mine, weight in zip(own, weights, strict=True)]
-    for key, mine, weight in zip(keys, own, weights, strict=True):
+    found = []
+    for mine, weight in zip(own, weights, strict=True):
+        key = id(mine), id(weight)
         if key not in known:
             w, part = common if weight is None else weight, slice(None) if mine is None else mine
             known[key] = loss.spread(target[part], None if w is None else w[part])
-    return np.stack([known[key] for key in keys])
+        found.append(known[key])
+    return np.stack(found)
 
 
 class Validation:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +35,10 @@ class StreamedRows(Rows):
 
     def __len__(self) -> int:
         return self.layout.total
+
+    def batches(self, **options: Any) -> Batches:
+        """Return the batches of networks that train on the stream."""
+        return WindowBatches(self, **options)
 
     @property
     def _parts(self) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -100,10 +103,3 @@ class WindowBatches(Batches):
         self.counts[:] = self.most
         last = window == layout.windows - 1
         self.order_steps = layout.steps - self._first_step if last else layout.window_steps
-
-
-def batches_of(rows: Rows, *, own: Sequence[NDArray[np.int64] | None], **options: Any) -> Batches:
-    """Return the batches of networks, of a stream or of rows in memory; arguments as for `Batches`."""
-    if isinstance(rows, StreamedRows):
-        return WindowBatches(rows, own=own, **options)
-    return Batches(rows, own=own, **options)

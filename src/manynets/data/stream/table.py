@@ -98,14 +98,12 @@ class RowsTable:
     def read_part(self, block: RowBlock, part: int) -> polars.DataFrame:
         """Return the rows of a block that belong to a part."""
         frame, parts = self.read(block)
-        chosen = parts == part
-        return frame if chosen.all() else frame.filter(chosen)
+        return _chosen(frame, parts == part)
 
     def training_rows(self, block: RowBlock) -> tuple[polars.DataFrame, NDArray[np.uint64]]:
         """Return the rows of a block to train on, and their words (N,)."""
         frame, parts = self.read(block)
-        chosen = parts == TRAIN
-        return frame if chosen.all() else frame.filter(chosen), self.words(block)[chosen]
+        return _chosen(frame, parts == TRAIN), self.words(block)[parts == TRAIN]
 
     @contextlib.contextmanager
     def naming_rows(self, encoder: TableEncoder) -> Iterator[None]:
@@ -145,6 +143,11 @@ class RowsTable:
         if bad.size:
             raise DataError(f"weight {self.weight!r} is {values[bad[0]]} in a row, but must be a number of at least 0")
         return values
+
+
+def _chosen(frame: polars.DataFrame, rows: NDArray[np.bool_]) -> polars.DataFrame:
+    """Return some rows (N,) of a frame, without a copy where these are all."""
+    return frame if rows.all() else frame.filter(rows)
 
 
 def missing_cells(frame: polars.DataFrame, name: str) -> NDArray[np.bool_]:
@@ -192,7 +195,7 @@ def describe(table: RowsTable, *, sample_rows: int, categorical: Sequence[str] =
         frame, parts = table.read(block)
         counts[number] = np.bincount(parts[parts >= 0], minlength=3)
         train = parts == TRAIN
-        rows = frame if train.all() else frame.filter(train)
+        rows = _chosen(frame, train)
         facts.add(rows[list(types)])
         sample.add(rows, table.words(block)[train])
         if counts[number, VALIDATION]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -20,16 +20,16 @@ from torch import Tensor, nn
 from manynets.distributed import GradientSum, Ranks
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.batch_norm import Whole, batch_norm, normalisers
-from manynets.nn.dropout import Masks
+from manynets.nn.dropout import Masks, dropout_rates
 from manynets.nn.embeddings import periodic
 from manynets.nn.population import Population
-from manynets.nn.shape import Shape
 from manynets.optim import Coefficient, GroupedOptimizer, Update, step_coefficients
 from manynets.spec import MLP
 from manynets.tasks.objectives import objective_for
 from manynets.training.module import ModulePopulation
 from manynets.training.steppers.base import Host, Log, Stepper
-from manynets.training.torch_settings import private_generators, seeded_states
+from manynets.training.torch_settings import private_generators
+from manynets.training.trial import Member
 
 
 class Autograd(Stepper):
@@ -38,18 +38,17 @@ class Autograd(Stepper):
     name = "autograd"
 
     def _prepare(self) -> None:
-        recipe, population = self.recipe, self.population
         self.networks = [AutogradNetwork(self, k) for k in range(len(self.members))]
-        if isinstance(population, ModulePopulation):
-            self.generators = seeded_states(recipe.seed, self.device)
 
     def advance(self, rates: Host) -> Log:
         lines: list[Any] = []  # of each step and network
         planned = [
             network.coefficients(rates[:, k : k + 1], self.steps_before + self.step) for k, network in enumerate(self.networks)
         ]
-        module, alone = isinstance(self.population, ModulePopulation), self.ranks.size == 1
-        with private_generators(self.generators, self.device, in_turns=alone) if module else nullcontext():
+        draws: AbstractContextManager[None] = nullcontext()
+        if isinstance(self.population, ModulePopulation):  # ranks wait for each other within
+            draws = private_generators(self.population.generators, self.device, in_turns=self.ranks.size == 1)
+        with draws:
             for now in zip(*planned, strict=True):
                 lines += [self.networks[k].step(self, self.step, now[k]) for k in np.flatnonzero(self.alive)]
                 self.step += 1
@@ -58,31 +57,13 @@ class Autograd(Stepper):
         log[:, self.alive] = known.reshape(len(rates), -1, log.shape[2])
         return log
 
-    def evaluate(self, overdue: Callable[[], bool]) -> Host | None:
-        with self._own_draws():
-            return super().evaluate(overdue)
-
-    def validation_metric(self, metric: str) -> Host:
-        with self._own_draws():
-            return super().validation_metric(metric)
-
-    def _own_draws(self) -> AbstractContextManager[None]:
-        """Return a context in which what a user's module draws in an evaluation follows from the seed, the same each time."""
-        if not isinstance(self.population, ModulePopulation):
-            return nullcontext()
-        return private_generators(seeded_states(self.recipe.seed, self.device), self.device)
-
     def capture(self) -> dict[str, Tensor]:
-        tensors = super().capture()
-        if isinstance(self.population, ModulePopulation):
-            tensors |= {f"generator/{name}": state for name, state in self.generators.items()}
-            named = self.population.module.named_buffers()
-            tensors |= {f"buffer/{name}": buffer for name, buffer in named if not buffer.is_floating_point()}
-        return tensors
+        more = self.population.state() if isinstance(self.population, ModulePopulation) else {}
+        return super().capture() | more
 
 
 class AutogradNetwork:
-    """Network k of a stepper: its parameters as leaves of autograd's graph, its gradient, its update."""
+    """Network k of a stepper: its function, from a batch to scores, its gradient, its update."""
 
     def __init__(self, owner: Stepper, k: int) -> None:
         self.k, self.member = k, owner.members[k]
@@ -91,23 +72,17 @@ class AutogradNetwork:
         flat = population.flat[k : k + 1]
         self.total = GradientSum(flat, owner.ranks)
         self.grad = self.total.tensor
+        self.function: TrainedMLP | TrainedModule
         if isinstance(population, ModulePopulation):
-            population.write_gradient_to(self.grad)
+            self.function = TrainedModule(population, self.objective.outputs, self.grad)
+        else:
+            self.function = TrainedMLP(population, k, self.member, self.grad)
         optimizer = GroupedOptimizer([recipe], population.shapes, flat)
         state = {name: owner.state[name][k : k + 1] for name in optimizer.first.state_names}
         self.update = Update(optimizer, [recipe], flat, self.grad, state, population.weight_count)
         self.own_weight = None if self.member.weight is None else torch.from_numpy(self.member.weight).to(flat)
         device = owner.device.type
         self.autocast = torch.autocast(device, torch.bfloat16) if recipe.precision == "bf16" else nullcontext()
-        if isinstance(population, Population):
-            spec = self.member.spec
-            assert isinstance(spec, MLP)
-            one = Population(population.shape, flat, population.statistics[k : k + 1])
-            self.leaves = {name: view[0].detach().requires_grad_() for name, view in one.parameters.items()}
-            self.statistics = {name: view[0] for name, view in one.buffers.items()}
-            grads = Population(population.shape, self.grad, population.statistics[k : k + 1])
-            self.out = [grads.parameters[name][0] for name in self.leaves]
-            self.masks = Masks.of([spec], [recipe.seed], population.shape.inputs, flat)
 
     def coefficients(self, rates: Host, step: int) -> Sequence[Any] | Tensor:
         """Return the optimizer's coefficients of each of the next steps, at the learning rates (n, 1)."""
@@ -118,9 +93,9 @@ class AutogradNetwork:
         batch = self.batch(owner, step)
         with torch.enable_grad():
             with self.autocast:
-                scores = self.forward(owner, batch, step)
+                scores = self.function.scores(batch, step)
             loss = (self.objective.rows(scores.to(batch.x.dtype), batch.target) * batch.share).sum()
-        self.backward(owner, loss)
+        self.function.backward(loss)
         self.total.add()  # what the other processes have for their rows
         penalty, scale = self.update.penalty(), owner.penalty_scale(step, 1)
         scores = scores.detach().to(batch.x.dtype)
@@ -149,23 +124,34 @@ class AutogradNetwork:
         share = normalisers(weight.unsqueeze(-1))[0].squeeze(-1)
         return Batch(x, target, weight[part], share[part], size, part, whole)
 
-    def forward(self, owner: Stepper, batch: Batch, step: int) -> Tensor:
+
+@final
+class TrainedMLP:
+    """Network k of a population in training: its parameters are leaves of autograd's graph, and their gradient goes to grad (1, P)."""
+
+    def __init__(self, population: Population, k: int, member: Member, grad: Tensor) -> None:
+        self.shape, spec = population.shape, member.spec
+        assert isinstance(spec, MLP)
+        flat, statistics = population.flat[k : k + 1], population.statistics[k : k + 1]
+        one, grads = (Population(self.shape, numbers, statistics) for numbers in (flat, grad))
+        self.leaves = {name: view[0].detach().requires_grad_() for name, view in one.parameters.items()}
+        self.statistics = {name: view[0] for name, view in one.buffers.items()}
+        self.out = [grads.parameters[name][0] for name in self.leaves]
+        widths = [d_in for _, d_in, _ in self.shape.layers]
+        self.masks = Masks([member.recipe.seed], widths, dropout_rates([spec]), flat)
+
+    def scores(self, batch: Batch, step: int) -> Tensor:
         """Return the scores (b, O) of a batch in training."""
-        population = owner.population
-        if isinstance(population, ModulePopulation):
-            population.module.train()
-            return population.scored(batch.x, owner.problem.task.outputs)
-        *_, (_, scores) = self.outputs(population.shape, batch, step, self.statistics)
+        *_, (_, scores) = self.outputs(batch, step, self.statistics)
         return scores
 
-    def outputs(
-        self, shape: Shape, batch: Batch, step: int, statistics: Mapping[str, Tensor] | None
-    ) -> Iterator[tuple[str, Tensor]]:
+    def outputs(self, batch: Batch, step: int, statistics: Mapping[str, Tensor] | None) -> Iterator[tuple[str, Tensor]]:
         """Yield the name and the output (b, units) of each layer in training, after its activation; the last are the scores.
 
         statistics: running mean and variance of batch norm, which are moved; None: nothing is moved.
         """
-        h, w, kept = batch.x, self.leaves, self.masks.make(step, 1, batch.size, batch.part)
+        shape, w, kept = self.shape, self.leaves, self.masks.make(step, 1, batch.size, batch.part)
+        h = batch.x
         weight = None if batch.weight is None else batch.weight.unsqueeze(-1)
         if shape.embedding is not None:
             h = periodic(h, w, shape.embedding.columns and list(shape.embedding.columns))
@@ -185,15 +171,30 @@ class AutogradNetwork:
                 h = ACTIVATIONS[shape.activation].call(h)
             yield name, h
 
-    def backward(self, owner: Stepper, loss: Tensor) -> None:
+    def backward(self, loss: Tensor) -> None:
         """Write the gradient of a loss."""
-        if isinstance(owner.population, ModulePopulation):
-            self.grad.zero_()
-            loss.backward()  # type: ignore[no-untyped-call]
-            owner.population.take_replaced()
-            return
         for out, grad in zip(self.out, torch.autograd.grad(loss, list(self.leaves.values())), strict=True):
             out.copy_(grad)
+
+
+@final
+class TrainedModule:
+    """A user's module in training; its gradient goes to grad (1, P). outputs: O."""
+
+    def __init__(self, population: ModulePopulation, outputs: int, grad: Tensor) -> None:
+        self.population, self.outputs, self.grad = population, outputs, grad
+        population.write_gradient_to(grad)
+
+    def scores(self, batch: Batch, step: int) -> Tensor:
+        """Return the scores (b, O) of a batch in training."""
+        self.population.module.train()
+        return self.population.scored(batch.x, self.outputs)
+
+    def backward(self, loss: Tensor) -> None:
+        """Write the gradient of a loss."""
+        self.grad.zero_()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.population.take_replaced()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from manynets.data.batches import Batches
-from manynets.data.stream.rows import StreamedRows, batches_of
+from manynets.data.stream.rows import StreamedRows
 from manynets.distributed import ALONE, Ranks
 from manynets.errors import OptionError
 from manynets.nn.population import Population, all_finite
@@ -20,7 +20,7 @@ from manynets.optim import GroupedOptimizer
 from manynets.spec import MLP
 from manynets.steps import batch_rows
 from manynets.tasks.objectives import Objective, joint_objective
-from manynets.training.module import ModulePopulation
+from manynets.training.module import ModulePopulation, Networks
 from manynets.training.threads import best_threads, most_threads
 from manynets.training.trial import Member, Problem
 from manynets.training.validation import Validation, variances
@@ -69,9 +69,11 @@ class Stepper(abc.ABC):
         batch_norm = isinstance(first.spec, MLP) and first.spec.batch_norm
         self.merges = batch_norm or isinstance(first.spec, nn.Module)  # batch norm cannot take a batch of one row
         self.batch_size = batch_rows(self.recipe, first.row_count(problem), batch_norm=batch_norm)
-        self.population: Population | ModulePopulation
+        self.population: Networks
         if isinstance(first.spec, nn.Module):
-            self.population = ModulePopulation(first.spec, device=self.device, dtype=self.dtype, integers=problem.integers)
+            self.population = ModulePopulation(
+                first.spec, device=self.device, dtype=self.dtype, integers=problem.integers, seed=self.recipe.seed
+            )
         else:
             initial = [member.initial for member in members]
             self.population = Population.start(problem.shape_of(first.spec), initial, device=self.device, dtype=self.dtype)
@@ -93,8 +95,7 @@ class Stepper(abc.ABC):
         self.objective: Objective = joint_objective(self.tasks, self.recipe)
         self.loss = self.objective.loss  # the same in NumPy, for the log
         own, weights = [member.rows for member in members], [member.weight for member in members]
-        self.batches: Batches = batches_of(
-            self.problem.rows,
+        self.batches: Batches = self.problem.rows.batches(
             own=own,
             weights=weights,
             orders=[member.order for member in members],

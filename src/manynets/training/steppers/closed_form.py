@@ -22,16 +22,15 @@ from manynets.data.batches import Chunk
 from manynets.distributed import GradientSum
 from manynets.nn.activations import ACTIVATIONS
 from manynets.nn.batch_norm import BatchNorm, normalisers
-from manynets.nn.dropout import Masks
+from manynets.nn.dropout import Masks, dropout_rates
 from manynets.nn.embeddings import PeriodicColumns
 from manynets.nn.population import Population
-from manynets.nn.products import multiply
 from manynets.optim import Update, coefficient, step_coefficients
 from manynets.spec import MLP
 from manynets.training.steppers.base import Host, Log, Stepper
-from manynets.training.steppers.bfloat16 import Bfloat16
 from manynets.training.steppers.cuda_graph import CapturedStep
 from manynets.training.steppers.inputs import Inputs
+from manynets.training.steppers.products import Bfloat16, Products
 
 # Of scores, targets and masks of the steps that are prepared together. On the CPU more would leave the cache of a core; on CUDA
 # fewer steps would make the device wait for the host more often.
@@ -61,7 +60,7 @@ class Buffers:
         self.scores = made(shape.out_features)
         self.ones = owner.grad.new_ones(k, 1, size)
         self.d = [*(made(units) for units in shape.hidden), made(shape.out_features)]
-        self.low = Bfloat16(shape, k, size, owner.device) if owner.recipe.precision == "bf16" else None
+        self.products = Bfloat16(shape, k, size, owner.device) if owner.recipe.precision == "bf16" else Products()
 
 
 class ScaledInputs:
@@ -117,7 +116,8 @@ class ClosedForm(Stepper):
         self.graphs = self.device.type in self.graphs_on and self.ranks.size == 1  # what one process sends others is not captured
         self.smoothing = coefficient([recipe.label_smoothing for recipe in recipes], population.flat, ndim=3)
         specs = [member.spec for member in members if isinstance(member.spec, MLP)]
-        self.masks = Masks.of(specs, [recipe.seed for recipe in recipes], shape.inputs, population.flat)
+        widths = [d_in for _, d_in, _ in shape.layers]
+        self.masks = Masks([recipe.seed for recipe in recipes], widths, dropout_rates(specs), population.flat)
         self._buffers: dict[int, Buffers] = {}
         self.warm: set[tuple[int, bool]] = set()
         self.captured: dict[tuple[int, bool], CapturedStep] = {}
@@ -140,8 +140,8 @@ class ClosedForm(Stepper):
         return np.concatenate(log)
 
     def _update_inside(self, plain_sgd: bool) -> None:
-        """Have the way back make the step of plain SGD, adding to the weights themselves (beta = 1), or write over the gradient (0)."""
-        self.plain_sgd, self.beta = plain_sgd, int(plain_sgd)
+        """Have the way back make the step of plain SGD, adding to the weights themselves, or write over the gradient."""
+        self.plain_sgd = plain_sgd
         self.out_weights, self.out_biases = (self.weights, self.biases) if plain_sgd else (self.d_weights, self.d_biases)
 
     def gradient(self) -> tuple[Host, Host, Host]:
@@ -237,10 +237,7 @@ class ClosedForm(Stepper):
                 mask = torch.mul(now.kept[i], self.masks.scales[i], out=b.masks[i])
                 torch.mul(b.inputs if i == 0 else b.a[i - 1], mask, out=b.h[i])
             z = b.scores if i == len(b.z) else b.z[i]
-            if b.low is not None:
-                b.low.forward(i, b.h[i], weight, self.biases[i] if self.biases else None, z)
-            else:
-                multiply(b.h[i], weight.mT, z, bias=self.biases[i] if self.biases else None)
+            b.products.forward(i, b.h[i], weight, self.biases[i] if self.biases else None, z)
             if i < len(b.z):
                 norm = b.norm[i]
                 if norm is not None:
@@ -255,29 +252,17 @@ class ClosedForm(Stepper):
             rate = now.now[0]
             b.d[-1].mul_(-rate if isinstance(rate, float) else -rate.unsqueeze(-1))
         for i in range(len(self.weights) - 1, -1, -1):
-            d, out, below = b.d[i], self.out_weights[i], b.d[i - 1] if i else b.d_inputs
-            if below is not None and b.low is None:
-                weight = self.weights[i] if i or self.input_scale is None else self.input_scale.scaled
-                multiply(d, weight, below)
-            # written over what was there (beta = 0), or, where they are the weights themselves, added to it (beta = 1)
-            if b.low is not None:
-                b.low.backward(i, d, out, below, add=self.plain_sgd)
-            elif i == 0:  # the first matrix is stored transposed
-                multiply(b.h[0].mT, d, out.mT, beta=self.beta)
-            else:
-                multiply(d.mT, b.h[i], out, beta=self.beta)
+            d, below = b.d[i], b.d[i - 1] if i else b.d_inputs
+            b.products.backward(i, d, self.out_weights[i], below, add=self.plain_sgd)
             if self.biases:
-                torch.baddbmm(self.out_biases[i], b.ones, d, beta=self.beta, out=self.out_biases[i])
-            if below is None:
-                break
-            if i in b.masks:
+                torch.baddbmm(self.out_biases[i], b.ones, d, beta=int(self.plain_sgd), out=self.out_biases[i])
+            if below is not None and i in b.masks:
                 below.mul_(b.masks[i])
-            if i == 0:
-                break
-            self.kind.back(below, b.before[i - 1], b.a[i - 1])
-            norm = b.norm[i - 1]
-            if norm is not None:
-                norm.backward(below, now.weight, now.rows)
+            if i:
+                self.kind.back(b.d[i - 1], b.before[i - 1], b.a[i - 1])
+                norm = b.norm[i - 1]
+                if norm is not None:
+                    norm.backward(b.d[i - 1], now.weight, now.rows)
         if self.input_scale is not None:
             self.input_scale.backward()
         if self.periodic is not None and b.d_inputs is not None:

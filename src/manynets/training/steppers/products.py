@@ -1,15 +1,42 @@
-"""The matrix products of the closed form in bfloat16, as torch's autocast makes them."""
+"""The matrix products of the closed form, both ways through the layers: in the type of the network, or in bfloat16 as torch's autocast makes them."""
 
 from __future__ import annotations
+
+from typing import final
 
 import torch
 from torch import Tensor
 
+from manynets.nn.products import multiply
 from manynets.nn.shape import Shape
 
 
+@final
+class Products:
+    """The products in the type of the network."""
+
+    def __init__(self) -> None:
+        self.read: dict[int, tuple[Tensor, Tensor]] = {}  # h and W of each layer
+
+    def forward(self, i: int, h: Tensor, weight: Tensor, bias: Tensor | None, z: Tensor) -> None:
+        """Write z = h W^T + b of layer i."""
+        self.read[i] = h, weight
+        multiply(h, weight.mT, z, bias=bias)
+
+    def backward(self, i: int, d: Tensor, d_weight: Tensor, below: Tensor | None, *, add: bool) -> None:
+        """Write dh = d W of layer i to `below`, and then dW = d^T h, or add that to what is there, which may be W itself."""
+        h, weight = self.read[i]
+        if below is not None:
+            multiply(d, weight, below)
+        if i == 0:  # the first matrix is stored transposed
+            multiply(h.mT, d, d_weight.mT, beta=int(add))
+        else:
+            multiply(d.mT, h, d_weight, beta=int(add))
+
+
+@final
 class Bfloat16:
-    """Buffers for the products of one batch size. Both factors are rounded to bfloat16, and so is the product; sums are wider.
+    """The products in bfloat16, with buffers for one batch size. Both factors are rounded, and so is the product; sums are wider.
 
     Weights, activations, losses, batch norm and updates stay in the type of the network.
     """

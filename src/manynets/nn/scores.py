@@ -1,0 +1,142 @@
+"""The raw scores of K networks in prediction mode: by torch, by NumPy for a single row, or by the compiled core.
+
+A `Scorer` is made for networks whose weights stay as they are: factors of the input columns and running statistics join the weights once.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from manynets.nn.activations import ACTIVATIONS
+from manynets.nn.core_scores import takes_scores, write_core_scores
+from manynets.nn.embeddings import periodic
+from manynets.nn.products import multiply
+from manynets.spec import Activation
+
+if TYPE_CHECKING:
+    from manynets.nn.population import Population
+
+# in place, of what NumPy has in one call that cannot overflow
+ROW_ACTIVATIONS: dict[Activation, Callable[[NDArray[Any]], object]] = {
+    "identity": lambda z: None,
+    "relu": lambda z: np.maximum(z, 0, out=z),
+    "leaky_relu": lambda z: np.maximum(z, 0.01 * z, out=z),
+    "tanh": lambda z: np.tanh(z, out=z),
+}
+
+
+class Scorer:
+    """Raw scores (K, N, O) of a population, in prediction mode. No gradient is recorded.
+
+    Inside, tensors of a single network lack the model axis, as torch multiplies matrices quicker.
+
+    layers: of each layer its weights, transposed, and its biases. norms: slope and shift of each hidden layer's batch norm.
+    """
+
+    def __init__(self, population: Population) -> None:
+        self.population, self.shape, self.size = population, population.shape, population.size
+        self.layers = list(population.layers)
+        if self.shape.input_scale:
+            weight, bias = self.layers[0]
+            self.layers[0] = weight * population.views["input_scale.weight"].unsqueeze(-1), bias
+        norms = [population.norm(i) for i in range(len(self.shape.hidden))] if self.shape.batch_norm else []
+        self.norms = [(slope[0], shift[0]) for slope, shift in norms] if self.size == 1 else norms
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return raw scores (K, N, O) for x: (N, D) shared by all, or (K, N, D)."""
+        if self.size == 1:
+            return self._forward(x[0] if x.ndim == 3 else x).unsqueeze(0)
+        return self._forward(x if x.ndim == 3 else self._for_each(x))
+
+    def write(self, x: Tensor, out: Tensor, rows: int) -> None:
+        """Write raw scores for x (N, D) to out (K, N, O): by the core, or `rows` rows at a time in buffers that are made once."""
+        if takes_scores(self.population, x):
+            write_core_scores(self.population, x, out)
+            return
+        lead = () if self.size == 1 else (self.size,)
+        buffers: list[Tensor] = []
+        for part, scores in zip(torch.split(x, rows), torch.split(out, rows, dim=1), strict=True):
+            if not buffers or len(part) != rows:
+                buffers = [x.new_empty(*lead, len(part), units) for units in self.shape.hidden]
+            if lead:  # a batched product into a view with gaps falls back to one product each
+                scores.copy_(self._forward(self._for_each(part), [*buffers, None]))
+            else:
+                self._forward(part, [*buffers, scores[0]])
+
+    def _for_each(self, x: Tensor) -> Tensor:
+        """Return rows x (N, D) once for each network: (K, N, D), for K = 1 (N, D)."""
+        return x if self.size == 1 else x.expand(self.size, *x.shape)
+
+    def _forward(self, h: Tensor, buffers: Sequence[Tensor | None] = ()) -> Tensor:
+        """Return the scores of rows. buffers: what the product of each layer is written to (None: to a new tensor)."""
+        if self.shape.embedding is not None:
+            h = periodic(h, self.population.views, self.population.columns)
+        return self._onward(self._sums(0, h, buffers), buffers)
+
+    def _onward(self, h: Tensor, buffers: Sequence[Tensor | None] = ()) -> Tensor:
+        """Return the scores for the sums of the first layer, which are overwritten."""
+        kind = ACTIVATIONS[self.shape.activation]
+        for i in range(len(self.shape.hidden)):
+            if self.norms:
+                slope, shift = self.norms[i]
+                h = torch.addcmul(shift, h, slope)
+            if kind.from_output:
+                kind.run(h, h)
+            else:
+                h = kind.call(h)
+            h = self._sums(i + 1, h, buffers)
+        return h
+
+    def _sums(self, i: int, h: Tensor, buffers: Sequence[Tensor | None] = ()) -> Tensor:
+        """Return the product of layer i with its inputs, and its bias, before norm and activation."""
+        weight, bias = self.layers[i]
+        out = buffers[i] if buffers else None
+        return multiply(h, weight, h.new_empty(*h.shape[:-1], weight.shape[-1]) if out is None else out, bias=bias)
+
+    # ------------------------------------------------------------------------------------------------- from the first layer on
+
+    def first_sums(self, x: Tensor) -> Tensor:
+        """Return the sums of the first layer (K, N, H) for x (N, D), of networks without an embedding; for K = 1 without the first axis."""
+        return self._sums(0, self._for_each(x))
+
+    def part_of_sums(self, x: Tensor, columns: Tensor) -> Tensor:
+        """Return what some columns (B,) with the values x (N, B) add to these sums."""
+        return torch.matmul(x, self.layers[0][0].index_select(-2, columns))
+
+    def write_onward(self, sums: Tensor, out: Tensor) -> None:
+        """Write raw scores (K, N, O) for the sums of the first layer, as `first_sums` returns them; these are overwritten."""
+        of_each = sums.unsqueeze(0) if sums.ndim == 2 else sums
+        if takes_scores(self.population, of_each):
+            write_core_scores(self.population, of_each, out)
+        else:
+            out.copy_(self._onward(sums))
+
+    # ------------------------------------------------------------------------------------------------------------- a single row
+
+    @functools.cached_property
+    def takes_row(self) -> bool:
+        """Whether `row` can be asked."""
+        plain = not self.shape.batch_norm and self.shape.embedding is None
+        return self.size == 1 and self.population.flat.device.type == "cpu" and plain and self.shape.activation in ROW_ACTIVATIONS
+
+    @functools.cached_property
+    def _row_layers(self) -> list[tuple[NDArray[Any], NDArray[Any] | None]]:
+        return [(weight.numpy(), None if bias is None else bias.numpy()) for weight, bias in self.layers]
+
+    def row(self, h: NDArray[Any]) -> NDArray[Any]:
+        """Return the scores (O,) of one row (D,): by NumPy, whose calls cost less than half of torch's."""
+        last = len(self.shape.hidden)
+        for i, (weight, bias) in enumerate(self._row_layers):
+            h = h.dot(weight)
+            if bias is not None:
+                h += bias
+            if i < last:
+                ROW_ACTIVATIONS[self.shape.activation](h)
+        return h
