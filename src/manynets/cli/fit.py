@@ -153,18 +153,22 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
         baselines, left_out = (
             ({}, None) if not tested else baselines_of(model.task, source.train, parts[test_part] or source.train, data.encoder)
         )
-        from manynets.cli.pictures import name_of_target, pictures_of  # not above: the training begins before the plots are loaded
+        from manynets.cli.pictures import (
+            Pictured,
+            pictures_of_training,
+        )  # not above: the training begins before the plots are loaded
 
-        pictures = pictures_of(
-            model,
-            parts[test_part],
-            tested,
+        about = Pictured(
+            model=model,
             title=f"{source.name} · {describe_model(model)}",
+            part=parts[test_part],
+            metrics=tested,
             class_names=source.class_names,
             image_shape=source.image_shape,
-            target=name_of_target(origin.get("target", []), source.unit),
+            targets=origin.get("target", []),
             unit=source.unit,
         )
+        pictures = pictures_of_training(about)
     note(console, *dict.fromkeys(" ".join(str(entry.message).split()) for entry in caught))
 
     names = None if model.task.name == "regression" else source.class_names

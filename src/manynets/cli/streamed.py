@@ -183,7 +183,7 @@ def _metrics(stream: Any, model: Any, caught: Any) -> dict[str, Any]:
 def _write(
     stream: Any, model: Any, metrics: Mapping[str, Any], options: Options, origin: Mapping[str, Any], folder: Any, console: Any
 ) -> Path:
-    from manynets.cli.pictures import pictures_of
+    from manynets.cli.pictures import Pictured, pictures_of_training
 
     baselines: dict[str, Any] = {}
     left_out = None
@@ -205,6 +205,6 @@ def _write(
         part="test" if metrics["test"] else "validation",
         baselines={f"validation: {name}": values for name, values in baselines.items()},
         remark=left_out,
-        pictures=pictures_of(model, None, None, title=title),
+        pictures=pictures_of_training(Pictured(model=model, title=title)),
         titles={"train": "train (sample)"},
     )
