@@ -22,7 +22,6 @@ from manynets.cli.report import describe, describe_model, note, print_layers, pr
 from manynets.cli.table_columns import columns_named, leak_notes
 from manynets.cli.written import write_trained
 from manynets.data.stream.limit import memory_bytes
-from manynets.distributed import current_ranks
 from manynets.errors import DataError, OptionError
 from manynets.tables.source import TEXT
 from manynets.tabular import tabular_network
@@ -121,9 +120,9 @@ def follow_stream(found: tuple[Any, Any], options: Options, origin: Mapping[str,
 def _open(found: tuple[Any, Any], options: Options, origin: Mapping[str, Any]) -> tuple[Any, Any, functools.partial[Any], str]:
     """Return the stream, the network, a function that trains it on the stream, and a line about it: as the options describe them."""
     files, columns = found
-    test, ranks, preset = float(origin["test_fraction"]), current_ranks(), preset_of_table(options)
+    test, preset = float(origin["test_fraction"]), preset_of_table(options)
     more = {name: options[name] for name in ("task", "target_transform", "validation", "memory_limit")}
-    more |= {"test": test, "rank": ranks.rank, "world_size": ranks.size}
+    more["test"] = test
     if preset is not None:
         networks, changes = streaming.NETWORKS if options["n_networks"] is None else options["n_networks"], changes_of(options)
         shared = {"preset": preset, "metric": options["metric"], "changes": changes}
