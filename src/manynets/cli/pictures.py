@@ -20,6 +20,8 @@ MOST_POINTS = 5000
 MOST_ROC = 10_000_000  # classes x rows: some seconds
 WITHOUT_ROWS = ("history", "network", "first-layer")
 """The kinds of picture that need no test rows."""
+IN_PLANE, OF_IMAGES = ("points", "regions", "surface"), ("images", "mistakes", "values", "first-layer")
+"""Those for data with two numeric columns, and for images."""
 OF_TRAINING = ("history", "confusion", "roc", "images", "mistakes", "regions", "surface", "predicted")
 """Those that `manynets train` draws."""
 
@@ -73,28 +75,29 @@ class Pictured:
         return f"{what}\n{self.title}"
 
 
-def fitting(about: Pictured) -> list[str]:
-    """Return the kinds of picture that a run has, if it has test rows."""
+def why_not(about: Pictured, kind: str) -> str | None:
+    """Return why a run has no picture of a kind, None where it has one."""
     model, task = about.model, about.model.task
-    plane = model.in_features == 2 and model.encoder is None
-    images = about.image_shape is not None
-    one = task.name == "regression" and task.targets == 1
-    classes = task.name in ("binary", "multiclass")
+    if kind in IN_PLANE and (model.in_features != 2 or model.encoder is not None):
+        columns = model.in_features if model.encoder is None else len(model.encoder.column_names)
+        return f"it is drawn in the plane, for 2 numeric columns, and the model has {columns} columns"
+    if kind in OF_IMAGES and about.image_shape is None:
+        return "the data of the run are not images"
+    classes, number = task.name in ("binary", "multiclass"), task.name == "regression" and task.targets == 1
     fits = {
         "history": bool(model.history.get("epoch")),
         "confusion": classes and len(about.classes) <= MOST_CLASSES,
-        "roc": classes,
-        "images": classes and images,
-        "mistakes": classes and images,
-        "values": images,
-        "points": plane and (one or classes),
-        "regions": plane and classes,
-        "surface": plane and one,
-        "predicted": one,
-        "network": model.spec is not None,
-        "first-layer": images and model.spec is not None,
+        **dict.fromkeys(("roc", "images", "mistakes", "regions"), classes),
+        **dict.fromkeys(("surface", "predicted"), number),
+        "points": classes or number,
+        **dict.fromkeys(("network", "first-layer"), model.spec is not None),
     }
-    return [kind for kind, fit in fits.items() if fit]
+    return None if fits.get(kind, True) else f"it is not for the task {task.name}"
+
+
+def fitting(about: Pictured) -> list[str]:
+    """Return the kinds of picture that a run has, if it has test rows."""
+    return [kind for kind in _DRAW if why_not(about, kind) is None]
 
 
 def pictures_of(about: Pictured, kinds: Iterable[str]) -> dict[str, Any]:
@@ -105,9 +108,8 @@ def pictures_of(about: Pictured, kinds: Iterable[str]) -> dict[str, Any]:
 
 def pictures_of_training(about: Pictured) -> dict[str, Any]:
     """Return the axes of the pictures that `manynets train` draws, by file name."""
-    return {
-        file_of(kind): axes for kind, axes in pictures_of(about, [kind for kind in fitting(about) if kind in OF_TRAINING]).items()
-    }
+    drawn = pictures_of(about, [kind for kind in fitting(about) if kind in OF_TRAINING])
+    return {file_of(kind): axes for kind, axes in drawn.items()}
 
 
 def file_of(kind: str) -> str:

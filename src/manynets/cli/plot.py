@@ -98,14 +98,15 @@ def _write_sweep(sweep: Path, folder: Path, *, replace: bool, console: Any) -> l
 def _write_pictures(found: SavedRun, asked: list[str], folder: Path, *, replace: bool, console: Any) -> list[str]:
     """Draw pictures of a run into a folder, and return their paths."""
     from manynets import plots
-    from manynets.cli.pictures import file_of, fitting
+    from manynets.cli.pictures import file_of, fitting, why_not
     from manynets.runs import remove_leftovers
 
     about = _pictured(found)
     fit = fitting(about)
     for word in asked:
-        if word not in fit:
-            raise OptionError(f"--kind is {word!r}, but {_why_not(found, word)}; this run has {', '.join(fit)}")
+        why = "that is for the folder of a sweep" if word == "sweep" else why_not(about, word)
+        if why is not None:
+            raise OptionError(f"--kind is {word!r}, but {why}; this run has {', '.join(fit)}")
     paths = {word: folder / file_of(word) for word in asked or fit}
     there = [] if replace else [path for path in paths.values() if os.path.lexists(path)]
     if there:
@@ -134,18 +135,6 @@ def _pictured(run: SavedRun) -> Pictured:
         targets=origin.get("target", []),
         unit=run.config.get("target_unit"),
     )
-
-
-def _why_not(run: SavedRun, kind: str) -> str:
-    model = run.model
-    if kind in ("regions", "surface", "points") and (model.in_features != 2 or model.encoder is not None):
-        columns = model.in_features if model.encoder is None else len(model.encoder.column_names)
-        return f"it is drawn in the plane, for 2 numeric columns, and the model has {columns} columns"
-    if kind in ("images", "mistakes", "values", "first-layer") and run.config.get("image_shape") is None:
-        return "the data of the run are not images"
-    if kind == "sweep":
-        return "that is for the folder of a sweep"
-    return f"it is not for the task {model.task.name}"
 
 
 def _drawn(run: SavedRun, about: Pictured, kinds: list[str], *, must: bool) -> tuple[dict[str, Any], tuple[str, ...]]:
