@@ -6,7 +6,6 @@ import functools
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from manynets import streaming
@@ -16,7 +15,7 @@ from manynets.cli.bounded import bounded, metrics_of
 from manynets.cli.data import Part
 from manynets.cli.diverged import refuse_untrained
 from manynets.cli.origin import name_of, stem_of
-from manynets.cli.preset import changes_of, preset_of_table
+from manynets.cli.preset import changes_of, describe_ensemble, preset_of_table
 from manynets.cli.recipe import Options, flag_of, network_of, recipe_of
 from manynets.cli.report import describe, describe_model, note, print_layers, print_schema
 from manynets.cli.table_columns import columns_named, leak_notes
@@ -98,7 +97,7 @@ def fit_streamed(
             print_schema(console, stream.schema, title=title)
             note(console, *leak_notes(stream.schema), stream.remark(), *_few_groups(stream))
             task = stream.data.problem.task
-            print_layers(console, SimpleNamespace(in_features=stream.encoder.width, task=task), spec, train.keywords["n_networks"])
+            print_layers(console, spec, task, stream.encoder.width, networks=train.keywords["n_networks"])
             console.print(f"{line} · {len(stream.rows):,} rows")
             model = _train(train, options, begin)
         finally:
@@ -129,9 +128,8 @@ def _open(found: tuple[Any, Any], options: Options, origin: Mapping[str, Any]) -
         shared |= {"seed": options["seed"], "device": options["device"] or "auto"}
         stream = streaming.open_ensemble(files, columns, **shared, **more)
         network = tabular_network(stream.data.problem.task, len(stream.rows), changes=changes)
-        words = [f"{networks} networks", f"preset {preset}", *(f"{flag_of(name)[2:]} {options[name]}" for name in changes)]
         train = functools.partial(streaming.train_stream_ensemble, stream, n_networks=networks, **shared)
-        return stream, network, train, " · ".join(words)
+        return stream, network, train, describe_ensemble(networks, preset, options)
     networks = options["n_networks"] or 1
     rows = int(files.rows * (1 - test) * (1 - (defaults.VALIDATION if options["validation"] is None else options["validation"])))
     spec, recipe = network_of(options, networks=networks), recipe_of(options, rows=max(rows, 1))
