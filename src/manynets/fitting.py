@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from manynets.data.duplicates import report_copies
-from manynets.encoding import are_recorded, array_scaling, embedded_columns, is_recorded
+from manynets.encoding import array_scaling, embedded_columns
 from manynets.engines import EngineName
 from manynets.errors import OptionError, one_of
 from manynets.given import declared_columns, read_given, splits_of_kept_rows, targets_by_name
@@ -22,6 +22,7 @@ from manynets.model import Model
 from manynets.nn.shape import Shape
 from manynets.plan import ensemble
 from manynets.prepare import Split, SplitBy, TrainingData, copies_held_out, counted_rows, network_splits, prepare, split_by
+from manynets.recorded import Recorded
 from manynets.results import checkpoints_of, model_of, with_residuals
 from manynets.spec import METRICS, MLP, MetricName, Recipe
 from manynets.spec.lessons import with_advice
@@ -183,15 +184,16 @@ def train(
     n_networks = 1 if n_networks is None else plain_number(n_networks)
     check_options(spec, recipe, engine=engine, n_networks=n_networks, initial=initial, checkpoint=checkpoint, resume=resume)
     recipe = _with_given(recipe, seed=seed, metric=metric)
+    recorded = Recorded(resume)
     if encoder is None and isinstance(spec, MLP):
-        scaling = array_scaling(X, scaling, resume=resume)
-    common |= _recorded_target(y, task, target_transform, recipe, resume)
+        scaling = array_scaling(X, scaling, recorded)
+    common |= _recorded_target(y, task, target_transform, recipe, recorded)
     by_fold = _by_fold(validation, n_networks)
     by = split_by(y, validation, **columns)
     common |= {"validation": None if by_fold else validation, "by": by, "category_means": category_means}
     where = recipe if engine == "torch" else dataclasses.replace(recipe, device="cpu")
     data = prepare(X, y, where, embedding=getattr(spec, "embedding", None), scaling=scaling or None, **common)
-    spec, data = _ready(spec, recipe, data, initial, resume, n_networks=n_networks, by_fold=by_fold)
+    spec, data = _ready(spec, recipe, data, initial, recorded, n_networks=n_networks, by_fold=by_fold)
     splits = _splits(data, n_networks, recipe.seed, by_fold=by_fold, by=by)
     members = ensemble(spec, recipe, data, n_networks, splits=splits, initial=initial)
     return _named(_trained(engine, spec, recipe, data, members, [*progress_callbacks(progress), *callbacks], keeping), names)
@@ -225,13 +227,13 @@ def _trained(
 
 
 def _recorded_target(
-    y: Any, task: str | Task | None, transform: Literal["log", "auto"] | None, recipe: Recipe, resume: Any
+    y: Any, task: str | Task | None, transform: Literal["log", "auto"] | None, recipe: Recipe, recorded: Recorded
 ) -> dict[str, Any]:
     """Return the task of all of y, as an option of `prepare`, if the checkpoints to go on from recorded that; else no option."""
-    if resume is None or isinstance(task, Task):
+    if not recorded.identities or isinstance(task, Task):
         return {}
     whole = find_target(y, task, target_transform=transform, loss=recipe.loss, quantiles=recipe.quantiles).task
-    return {"task": whole, "target_transform": None} if is_recorded(whole, resume) else {}
+    return {"task": whole, "target_transform": None} if recorded.has_task(whole) else {}
 
 
 def _by_fold(validation: Any, n_networks: int) -> bool:
@@ -243,14 +245,14 @@ def _by_fold(validation: Any, n_networks: int) -> bool:
 
 
 def _ready(
-    spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, initial: Any, resume: Any, *, n_networks: int, by_fold: bool
+    spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, initial: Any, recorded: Recorded, *, n_networks: int, by_fold: bool
 ) -> tuple[MLP | nn.Module, TrainingData]:
     """Return the network with the columns that it embeds, and the data as it takes them, without training rows of weight 0.
 
     OptionError for what does not fit: initial parameters, what to watch, networks that no memory holds.
     """
     _check_watch(recipe, data, by_fold=by_fold)
-    if resume is None or not are_recorded(data.rows, resume):
+    if not recorded.has_rows(data.rows):
         data = dataclasses.replace(data, rows=counted_rows(data.problem, data.rows))
     if isinstance(spec, nn.Module):
         return spec, dataclasses.replace(data, problem=ready_for(spec, data.problem, seed=recipe.seed))
