@@ -33,7 +33,7 @@ HINTS = {
     "The default for tables": ("tabular", "streaming"),
     "Candidates, folds, seeds": ("plan", "results", "train_arguments"),
     "Split, encode, to the device": ("prepare",),
-    "What train() is given": ("encoding", "given", "targets"),
+    "What train() is given": ("encoding", "given", "targets", "recorded"),
     "A trained network": ("model",),
     "What all models show": ("model_tools",),
     "From scores to predictions": ("predictor",),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,13 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from manynets.data.check import as_matrix, as_numpy, as_weights, check_container, is_frame
-from manynets.data.tensors import SEEN, to_tensor, warn_of_lost_digits
+from manynets.data.tensors import SEEN, warn_of_lost_digits
 from manynets.display import listed
 from manynets.errors import DataError, OptionError, warn_user
+from manynets.recorded import Recorded
 from manynets.spec import MLP, Embedding, Periodic, PiecewiseLinear
 from manynets.tasks import Task
-from manynets.training.checkpoint import recorded_identities
-from manynets.training.state import Digests
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
@@ -93,44 +91,16 @@ def read_validation_set(
     return matrix, encoded, as_weights(own[2], len(encoded), what="validation weights") if len(own) == 3 else None
 
 
-def array_scaling(
-    X: Any, scaling: Scaling | Literal[False] | None, *, resume: str | os.PathLike[str] | None = None
-) -> Scaling | None:
+def array_scaling(X: Any, scaling: Scaling | Literal[False] | None, recorded: Recorded) -> Scaling | None:
     """Return how the numeric columns of X are scaled: "standard" where `scaling` is left out; False leaves them as they are.
 
-    resume: checkpoints to go on from. An array that they recorded unscaled, as versions before 0.2.0 did, stays unscaled.
+    recorded: by checkpoints to go on from; an array that they have unscaled stays so.
     """
     if is_frame(X):
         return "none" if scaling is False else scaling
     if scaling is not None:
         return scaling or None
-    return None if resume is not None and _recorded_as_it_is(X, resume) else "standard"
-
-
-def _recorded_as_it_is(X: Any, resume: str | os.PathLike[str]) -> bool:
-    """Return whether the checkpoints of a training have the array X (N, D) unscaled."""
-    matrix, data = as_matrix(X, gaps=True), [identity.get("data") for identity in recorded_identities(resume)]
-    recorded = {one.get("X") for one in data if isinstance(one, Mapping)}
-    cast = (to_tensor(matrix, device=torch.device("cpu"), dtype=dtype) for dtype in (torch.float32, torch.float64))
-    return any(Digests()(one) in recorded for one in cast)
-
-
-def is_recorded(task: Task, resume: str | os.PathLike[str]) -> bool:
-    """Return whether the checkpoints of a training recorded this task.
-
-    Version 0.1 standardised a regression target by all rows, not only by those that were trained on, and such a training goes on so.
-    """
-    return any(identity.get("task") == task.to_json() for identity in recorded_identities(resume))
-
-
-def are_recorded(rows: NDArray[np.int64] | None, resume: str | os.PathLike[str]) -> bool:
-    """Return whether the checkpoints of a training recorded a network that trains on these very rows (None: on all).
-
-    Version 0.1 trained on rows of weight 0, too, and such a training goes on so.
-    """
-    wanted = Digests()(rows)
-    networks = (network for identity in recorded_identities(resume) for network in identity.get("networks", {}).values())
-    return any(network.get("rows") == wanted for network in networks)
+    return None if recorded.has_array(X) else "standard"
 
 
 def needs_encoder(X: Any, encoder: TableEncoder | None, embedding: Embedding | None, *, scaling: Scaling | None = None) -> bool:

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from manynets.data.duplicates import report_copies
-from manynets.distributed import current_ranks
-from manynets.encoding import are_recorded, array_scaling, embedded_columns, is_recorded
+from manynets.encoding import array_scaling, embedded_columns
 from manynets.engines import EngineName
 from manynets.errors import OptionError, one_of
 from manynets.given import declared_columns, read_given, splits_of_kept_rows, targets_by_name
@@ -23,6 +22,7 @@ from manynets.model import Model
 from manynets.nn.shape import Shape
 from manynets.plan import ensemble
 from manynets.prepare import Split, SplitBy, TrainingData, copies_held_out, counted_rows, network_splits, prepare, split_by
+from manynets.recorded import Recorded
 from manynets.results import checkpoints_of, model_of, with_residuals
 from manynets.spec import METRICS, MLP, MetricName, Recipe
 from manynets.spec.lessons import with_advice
@@ -164,14 +164,8 @@ def train(
     columns: dict[str, Any] = {"groups": groups, "times": times, "stratify": stratify}
     of_table: dict[str, Any] = {"drop": drop, "categorical": categorical, "numeric": numeric}
     keeping: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "allow_world_size": allow_world_size}
-    if memory_limit is not None:
-        given: dict[str, Any] = {"y": y, "sample_weight": sample_weight, "class_weight": class_weight, "encoder": encoder}
-        given |= {"category_means": category_means, "preset": preset, "positive": positive, "time_limit": time_limit, "task": task}
-        given |= {"target_transform": target_transform, "validation": validation, "scaling": scaling, "seed": seed}
-        given |= {"progress": progress, "callbacks": callbacks, "initial": initial, "n_networks": n_networks, "engine": engine}
-        given |= {"of_table": of_table | {"drop_missing_target": drop_missing_target}, "metric": metric, **columns, **keeping}
-        if (model := _train_streamed(X, target, spec, recipe, memory_limit, **given)) is not None:
-            return model
+    if memory_limit is not None and (model := _train_streamed(locals())) is not None:
+        return model
     X, y, sample_weight, kept = read_given(X, y, target, sample_weight, drop_missing_target=drop_missing_target)
     columns, validation = splits_of_kept_rows(kept, columns, validation)
     y, validation, names = targets_by_name(y, validation, target, known=getattr(spec, "target_names", ()))  # of a Model
@@ -190,15 +184,16 @@ def train(
     n_networks = 1 if n_networks is None else plain_number(n_networks)
     check_options(spec, recipe, engine=engine, n_networks=n_networks, initial=initial, checkpoint=checkpoint, resume=resume)
     recipe = _with_given(recipe, seed=seed, metric=metric)
+    recorded = Recorded(resume)
     if encoder is None and isinstance(spec, MLP):
-        scaling = array_scaling(X, scaling, resume=resume)
-    common |= _recorded_target(y, task, target_transform, recipe, resume)
+        scaling = array_scaling(X, scaling, recorded)
+    common |= _recorded_target(y, task, target_transform, recipe, recorded)
     by_fold = _by_fold(validation, n_networks)
     by = split_by(y, validation, **columns)
     common |= {"validation": None if by_fold else validation, "by": by, "category_means": category_means}
     where = recipe if engine == "torch" else dataclasses.replace(recipe, device="cpu")
     data = prepare(X, y, where, embedding=getattr(spec, "embedding", None), scaling=scaling or None, **common)
-    spec, data = _ready(spec, recipe, data, initial, resume, n_networks=n_networks, by_fold=by_fold)
+    spec, data = _ready(spec, recipe, data, initial, recorded, n_networks=n_networks, by_fold=by_fold)
     splits = _splits(data, n_networks, recipe.seed, by_fold=by_fold, by=by)
     members = ensemble(spec, recipe, data, n_networks, splits=splits, initial=initial)
     return _named(_trained(engine, spec, recipe, data, members, [*progress_callbacks(progress), *callbacks], keeping), names)
@@ -232,13 +227,13 @@ def _trained(
 
 
 def _recorded_target(
-    y: Any, task: str | Task | None, transform: Literal["log", "auto"] | None, recipe: Recipe, resume: Any
+    y: Any, task: str | Task | None, transform: Literal["log", "auto"] | None, recipe: Recipe, recorded: Recorded
 ) -> dict[str, Any]:
     """Return the task of all of y, as an option of `prepare`, if the checkpoints to go on from recorded that; else no option."""
-    if resume is None or isinstance(task, Task):
+    if not recorded.identities or isinstance(task, Task):
         return {}
     whole = find_target(y, task, target_transform=transform, loss=recipe.loss, quantiles=recipe.quantiles).task
-    return {"task": whole, "target_transform": None} if is_recorded(whole, resume) else {}
+    return {"task": whole, "target_transform": None} if recorded.has_task(whole) else {}
 
 
 def _by_fold(validation: Any, n_networks: int) -> bool:
@@ -250,14 +245,14 @@ def _by_fold(validation: Any, n_networks: int) -> bool:
 
 
 def _ready(
-    spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, initial: Any, resume: Any, *, n_networks: int, by_fold: bool
+    spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, initial: Any, recorded: Recorded, *, n_networks: int, by_fold: bool
 ) -> tuple[MLP | nn.Module, TrainingData]:
     """Return the network with the columns that it embeds, and the data as it takes them, without training rows of weight 0.
 
     OptionError for what does not fit: initial parameters, what to watch, networks that no memory holds.
     """
     _check_watch(recipe, data, by_fold=by_fold)
-    if resume is None or not are_recorded(data.rows, resume):
+    if not recorded.has_rows(data.rows):
         data = dataclasses.replace(data, rows=counted_rows(data.problem, data.rows))
     if isinstance(spec, nn.Module):
         return spec, dataclasses.replace(data, problem=ready_for(spec, data.problem, seed=recipe.seed))
@@ -304,64 +299,44 @@ def _splits(data: TrainingData, n_networks: int, seed: int, *, by_fold: bool, by
     return splits
 
 
-def _train_streamed(
-    X: Any,
-    target: Any,
-    spec: Any,
-    recipe: Recipe | None,
-    memory_limit: int | str,
-    *,
-    of_table: Mapping[str, Any],
-    sample_weight: Any,
-    task: Any,
-    target_transform: Literal["log", "auto"] | None,
-    validation: Any,
-    scaling: Scaling | Literal[False] | None,
-    seed: int | None,
-    metric: MetricName | None,
-    progress: Show,
-    callbacks: Sequence[Callback],
-    initial: Any,
-    n_networks: int | None,
-    checkpoint: Checkpoint | None,
-    resume: Any,
-    engine: EngineName,
-    category_means: bool,
-    preset: PresetName | None,
-    allow_world_size: bool,
-    **others: Any,
-) -> Model | None:
-    """Train on a stream of rows (`manynets.streaming`); return None for a table that fits the limit. others: what a stream does not take."""
-    weight = sample_weight if isinstance(sample_weight, str) else None
-    refused = {**others, "engine": None if engine == "torch" else engine}
-    refused["sample_weight"] = None if weight is not None else sample_weight
-    ensemble = spec is None and recipe is None and initial is None
-    named = {"target": target, "weight": weight, "category_means": category_means, **of_table}
-    found = files_to_stream(X, memory_limit, spec, columns=named, refused=refused, ensemble=ensemble)
+def _train_streamed(given: Mapping[str, Any]) -> Model | None:
+    """Train on a stream of rows (`manynets.streaming`); return None for a table that fits the limit. given: the arguments of `train`."""
+
+    def chosen(*names: str) -> dict[str, Any]:
+        return {name: given[name] for name in names}
+
+    spec, recipe, engine, validation = given["spec"], given["recipe"], given["engine"], given["validation"]
+    ensemble = spec is None and recipe is None and given["initial"] is None
+    refused = chosen("y", "class_weight", "encoder", "positive", "time_limit", "groups", "times", "stratify")
+    refused["engine"] = None if engine == "torch" else engine
+    named = chosen("target", "sample_weight", "drop", "categorical", "numeric", "drop_missing_target", "scaling", "category_means")
+    found = files_to_stream(given["X"], given["memory_limit"], spec, refused=refused, ensemble=ensemble, **named)
     if found is None:
         return None
-    files, columns = found[0], dataclasses.replace(found[1], scaling="none" if scaling is False else scaling)
-    of_rows: dict[str, Any] = {"task": task, "target_transform": target_transform, "memory_limit": memory_limit}
-    of_rows |= {"rank": current_ranks().rank, "world_size": current_ranks().size}
-    listeners = [*progress_callbacks(progress), *callbacks]
-    keeping: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "allow_world_size": allow_world_size}
+    files, columns = found
+    of_rows = chosen("task", "target_transform", "memory_limit")
+    keeping = chosen("checkpoint", "resume", "allow_world_size")
+    keeping["callbacks"] = [*progress_callbacks(given["progress"]), *given["callbacks"]]
     if ensemble:
-        shared: dict[str, Any] = {"preset": preset or "default", "metric": metric, "seed": _default_seed(seed)}
+        shared: dict[str, Any] = {
+            "preset": given["preset"] or "default",
+            "metric": given["metric"],
+            "seed": _default_seed(given["seed"]),
+        }
         share = None if validation is None else share_of(validation)
         stream = open_ensemble(files, columns, validation=share, **shared, **of_rows)
         stream.warn_of_columns()
-        return train_stream_ensemble(
-            stream, n_networks=8 if n_networks is None else n_networks, callbacks=listeners, **shared, **keeping
-        )
-    _refuse_ensemble_options(preset=preset)
+        n_networks = 8 if given["n_networks"] is None else given["n_networks"]
+        return train_stream_ensemble(stream, n_networks=n_networks, **shared, **keeping)
+    _refuse_ensemble_options(preset=given["preset"])
     spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
-    options: dict[str, Any] = {"initial": initial, "n_networks": n_networks or 1}
-    check_options(spec, recipe, engine="torch", checkpoint=checkpoint, resume=resume, **options)
-    recipe = _with_given(recipe, seed=seed, metric=metric)
+    options = {"initial": given["initial"], "n_networks": given["n_networks"] or 1}
+    check_options(spec, recipe, engine="torch", **chosen("checkpoint", "resume"), **options)
+    recipe = _with_given(recipe, seed=given["seed"], metric=given["metric"])
     stream = open_stream(files, columns, recipe, spec=spec, validation=share_of(validation), **of_rows)
     _check_watch(recipe, stream.data, by_fold=False)
     stream.warn_of_columns()
-    return train_stream(stream, spec, recipe, callbacks=listeners, **options, **keeping)
+    return train_stream(stream, spec, recipe, **options, **keeping)
 
 
 def _train_default(

@@ -93,16 +93,12 @@ def prepare(
     Raises DataError for data that cannot be used and OptionError for options that do not fit them.
     """
     fits = needs_encoder(X, encoder, embedding, scaling=scaling)
-    table: Any = None
-    if fits or is_frame(X) or (encoder is not None and encoder.positional):
-        table = X if is_frame(X) else as_numpy(X)
-    matrix = encoded_array(X, encoder) if table is None else None
-    total = len(table) if matrix is None else len(matrix)
+    as_table = fits or is_frame(X) or (encoder is not None and encoder.positional)
+    given: Any = (X if is_frame(X) else as_numpy(X)) if as_table else encoded_array(X, encoder)
     y = as_array(y) if isinstance(y, list | tuple) or hasattr(y, "to_list") else y  # of a series, too
-    found = len(y) if hasattr(y, "__len__") else np.asarray(y).size
-    check_lengths(table if matrix is None else matrix, found)
+    check_lengths(given, len(y) if hasattr(y, "__len__") else np.asarray(y).size)
     target = find_target(y, task, loss=recipe.loss, target_transform=target_transform, quantiles=recipe.quantiles)
-    weight = row_weights(target.task, target.encoded, total, sample_weight, class_weight)
+    weight = row_weights(target.task, target.encoded, len(given), sample_weight, class_weight)
     own = own_validation(validation)
     split = Split(None, None) if own is not None else validation_split(target, validation, seed=recipe.seed, by=by, weight=weight)
     for rows, what in ((split.train, "training"), (split.held_out, "validation")):
@@ -111,13 +107,14 @@ def prepare(
     fitted_rows = rows_with_weight(split.train if fitted_rows is None else fitted_rows, weight)
     if not isinstance(task, Task):
         target = standardised_by(target, y, fitted_rows, loss=recipe.loss)
-    if matrix is None:
-        options = column_options(table, embedding, scaling=scaling, category_means=category_means) if fits else {}
+    matrix = given
+    if as_table:
+        options = column_options(given, embedding, scaling=scaling, category_means=category_means) if fits else {}
         options |= declared or {}
-        matrix, encoder = encode_table(table, y, rows=fitted_rows, encoder=encoder, target=target.encoded, **options)
+        matrix, encoder = encode_table(given, y, rows=fitted_rows, encoder=encoder, target=target.encoded, **options)
         matrix = as_matrix(matrix)
-        if fits and not is_frame(table):
-            warn_of_encoded(table, matrix, encoder)
+        if fits and not is_frame(given):
+            warn_of_encoded(given, matrix, encoder)
     validation_set = None
     if own is not None:
         read = read_validation_set(own, target.task, encoder, columns=matrix.shape[1], of_frame=is_frame(X))

@@ -109,6 +109,13 @@ def test_plot_draws_what_fits(call: Call, tmp_path: Path) -> None:
     assert Path("run/points.png").is_file()
 
 
+def test_plot_draws_only_what_is_asked_for(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert call("train", "moons", "--hidden", "8", "--epochs", "1", "--out", "run", "-q").code == 0
+    for name in ("roc", "regions"):
+        monkeypatch.delattr(f"manynets.plots.{name}")
+    assert call("plot", "run", "--kind", "confusion").code == 0
+
+
 def test_plot_of_images(call: Call) -> None:
     assert call("train", "digits", "--hidden", "8", "--epochs", "1", "--out", "run", "-q").code == 0
     done = call("plot", "run", "--json", "--kind", "first-layer", "--kind", "values", "--kind", "images")

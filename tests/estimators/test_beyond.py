@@ -16,7 +16,8 @@ import pytest
 
 import manynets as mn
 from manynets.errors import DataScaleWarning
-from manynets.estimators import MLPClassifier, MLPRegressor, inputs, plan
+from manynets.estimators import MLPClassifier, MLPRegressor, inputs
+from manynets.recorded import Recorded
 from manynets.training.events import Advanced, Evaluated, Finished, Started
 
 pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer", "ignore:lbfgs failed")
@@ -116,7 +117,7 @@ def test_a_target_is_standardised_by_the_rows_that_train(monkeypatch: pytest.Mon
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(plan, "is_recorded", lambda *_: True)
+        patch.setattr(Recorded, "has_task", lambda *_: True)
         whole = MLPRegressor(**options, checkpoint=tmp_path / "whole").fit(X, y)
         with pytest.raises(KeyboardInterrupt):
             MLPRegressor(**options, checkpoint=tmp_path / "run", callbacks=[stop]).fit(X, y)

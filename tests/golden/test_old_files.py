@@ -33,7 +33,7 @@ EXPECTED = json.loads((FOLDER / "expected-runs.json").read_text(encoding="utf-8"
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Draw no pictures, which are slow, and allow warnings about checkpoints of another version or thread count."""
-    monkeypatch.setattr("manynets.cli.pictures.pictures_of", lambda *_, **__: {})
+    monkeypatch.setattr("manynets.cli.pictures.pictures_of_training", lambda *_, **__: {})
     monkeypatch.setattr("manynets.cli.sweeping.draw", lambda *_, **__: {})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", mn.CheckpointWarning)

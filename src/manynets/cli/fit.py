@@ -10,7 +10,6 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,9 +23,19 @@ from manynets.cli.data import DataSource, Part, load_source, taken, with_weight
 from manynets.cli.diverged import refuse_untrained
 from manynets.cli.fingerprint import hashes_of_parts
 from manynets.cli.origin import origin_of, stem_of
-from manynets.cli.preset import PLAIN, EncodedSource, changes_of, check_preset, plain_note, preset_of, takes_shifts, train_preset
-from manynets.cli.recipe import Options, flag_of, network_of, quantiles_of, recipe_of, recipe_with_shifts
-from manynets.cli.report import console_for, describe, describe_model, note, print_layers, print_schema
+from manynets.cli.preset import (
+    PLAIN,
+    EncodedSource,
+    changes_of,
+    check_preset,
+    describe_ensemble,
+    plain_note,
+    preset_of,
+    takes_shifts,
+    train_preset,
+)
+from manynets.cli.recipe import Options, network_of, quantiles_of, recipe_of, recipe_with_shifts
+from manynets.cli.report import console_for, describe, describe_model, note, print_layers, print_source
 from manynets.cli.table_columns import taken_as_classes
 from manynets.cli.thresholds import read_threshold, threshold_for
 from manynets.cli.tracking import check_track, tracking
@@ -161,18 +170,22 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
                 class_weight=options["class_weight"],
             )
         )
-        from manynets.cli.pictures import name_of_target, pictures_of  # not above: the training begins before the plots are loaded
+        from manynets.cli.pictures import (
+            Pictured,
+            pictures_of_training,
+        )  # not above: the training begins before the plots are loaded
 
-        pictures = pictures_of(
-            model,
-            parts[test_part],
-            tested,
+        about = Pictured(
+            model=model,
             title=f"{source.name} · {describe_model(model)}",
+            part=parts[test_part],
+            metrics=tested,
             class_names=source.class_names,
             image_shape=source.image_shape,
-            target=name_of_target(origin.get("target", []), source.unit),
+            targets=origin.get("target", []),
             unit=source.unit,
         )
+        pictures = pictures_of_training(about)
     note(console, *dict.fromkeys(" ".join(str(entry.message).split()) for entry in caught))
 
     names = None if model.task.name == "regression" else source.class_names
@@ -263,10 +276,7 @@ def encode_source(source: DataSource, options: Options, console: Any) -> Encoded
         batch_rows(recipe, train.rows)
     encoder = None
     if source.schema is not None:
-        title = (
-            f"{source.name}: {counted(source.train.rows, 'row')} to train on, {source.test.rows if source.test else 0:,} to test on"
-        )
-        print_schema(console, source.schema, title=title)
+        print_source(console, source)
         own = encoder_options(train.rows, len(train.X.names))
         if preset is None:
             embedding = network_of(options).embedding
@@ -303,7 +313,7 @@ def _train(data: EncodedSource, options: Options, begin: Begin, console: Any) ->
         recipe = recipe_with_shifts(recipe, rows)
         assert source.image_shape is not None
         (X, y), what = with_shifts(X, y, source.image_shape), "images, and each moved in four directions"
-    print_layers(console, SimpleNamespace(in_features=train.X.shape[1], task=task), spec, networks)
+    print_layers(console, spec, task, train.X.shape[1], networks=networks)
     console.print(f"{describe(spec, recipe, networks)} · {rows:,} {what}")
     return manynets.train(
         X,
@@ -329,9 +339,8 @@ def _train_ensemble(data: EncodedSource, preset: Any, options: Options, begin: B
     train, task, changes = data.source.train, data.source.task, changes_of(options)
     spec = tabular_network(task, train.rows, changes=changes)
     count = data.networks * len(PRESETS[preset].settings_for(data.encoder.hashed, train.rows))
-    print_layers(console, SimpleNamespace(in_features=train.X.shape[1], task=task), spec, count)
-    words = [f"{count} networks", f"preset {preset}", *(f"{flag_of(name)[2:]} {options[name]}" for name in changes)]
-    console.print(" · ".join([*words, counted(train.rows, "row")]))
+    print_layers(console, spec, task, train.X.shape[1], networks=count)
+    console.print(f"{describe_ensemble(count, preset, options)} · {counted(train.rows, 'row')}")
     fit = train_preset(data, preset, options, begin=begin())
     return fit.model, fit.out_of_fold
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manynets.cli import defaults
+from manynets.cli.recipe import flag_of
 from manynets.display import listed
 from manynets.errors import DataError, OptionError, missing_file, one_of
 
@@ -108,7 +109,7 @@ def origin_of(options: Mapping[str, Any]) -> Origin:
 def _refuse(options: Mapping[str, Any], names: Sequence[str], why: str) -> None:
     for name in names:
         if options[name] not in (None, False, []):
-            raise OptionError(f"--{name.replace('_', '-')} does not go with this data: {why}; leave it out")
+            raise OptionError(f"{flag_of(name)} does not go with this data: {why}; leave it out")
 
 
 def open_data(

@@ -81,6 +81,12 @@ def changes_of(options: Options) -> dict[str, Any]:
     return {name: parsed(name, options[name]) for name in CHANGEABLE if options.get(name) is not None}
 
 
+def describe_ensemble(networks: int, preset: Any, options: Options) -> str:
+    """Return one line that describes the default ensemble of so many networks, and what the options change in it."""
+    changes = (f"{flag_of(name)[2:]} {options[name]}" for name in changes_of(options))
+    return " · ".join([f"{networks} networks", f"preset {preset}", *changes])
+
+
 def preset_of(options: Options, source: DataSource) -> Any:
     """Return the preset of the default ensemble, or None for a plain network: for data that are no table, and, without --preset,
     with options of a plain network."""

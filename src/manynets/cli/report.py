@@ -92,15 +92,15 @@ def describe_model(model: Any) -> str:
     return describe(model.spec, model.recipe, model.size, linear=model.info.get("linear", 0))
 
 
-def print_layers(console: Console, model: Any, spec: Any, networks: int) -> None:
-    """Print the layers of a network, of which there are `networks`. `model` needs in_features and task only."""
+def print_layers(console: Console, spec: Any, task: Any, in_features: int, *, networks: int) -> None:
+    """Print the layers of a network for a task, of which there are `networks`."""
     from manynets.model_tools import task_text  # not above: help does without NumPy
     from manynets.nn.shape import layer_rows
 
-    layers = layer_rows(spec, model.in_features, model.task.outputs)
+    layers = layer_rows(spec, in_features, task.outputs)
     rows = [(one.name, one.inputs, one.outputs, one.parameters, one.then) for one in layers]
     each = " each" if networks > 1 else ""
-    title = f"{task_text(model.task)}: {sum(one.parameters for one in layers):,} parameters{each}"
+    title = f"{task_text(task)}: {sum(one.parameters for one in layers):,} parameters{each}"
     print_table(console, ["layer", "inputs", "outputs", "parameters", "then"], rows, title=title)
 
 
@@ -120,6 +120,13 @@ def print_schema(console: Console, schema: Sequence[Any], *, title: str) -> None
     print_table(console, names, rows, title=title)
     if len(schema) > MOST_COLUMNS:
         console.print(f"... and {len(schema) - MOST_COLUMNS:,} more columns, which manynets inspect lists")
+
+
+def print_source(console: Console, source: Any) -> None:
+    """Print the columns of a table, and how many rows there are; nothing for data that are no table. source: a `DataSource`."""
+    if source.schema is not None:
+        rows, tested = counted(source.train.rows, "row"), 0 if source.test is None else source.test.rows
+        print_schema(console, source.schema, title=f"{source.name}: {rows} to train on, {tested:,} to test on")
 
 
 def print_metrics(

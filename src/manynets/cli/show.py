@@ -39,7 +39,7 @@ def show(run: RunFolder) -> None:
     text = describe_model(model)
     console.print(f"{found.folder}: {text}", style="bold")
     if model.spec is not None:
-        print_layers(console, model, model.spec, model.size)
+        print_layers(console, model.spec, model.task, model.in_features, networks=model.size)
     parts: dict[str, Any] = {name: found.metrics[name] for name in ("train", "validation", "test") if name in found.metrics}
     print_metrics(console, parts, baselines=found.metrics.get("baselines"), remark=diverged_words(model))
     part = "test" if found.metrics.get("test") else "validation"

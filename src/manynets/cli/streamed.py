@@ -6,7 +6,6 @@ import functools
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from manynets import streaming
@@ -16,13 +15,12 @@ from manynets.cli.bounded import bounded, metrics_of
 from manynets.cli.data import Part
 from manynets.cli.diverged import refuse_untrained
 from manynets.cli.origin import name_of, stem_of
-from manynets.cli.preset import changes_of, preset_of_table
+from manynets.cli.preset import changes_of, describe_ensemble, preset_of_table
 from manynets.cli.recipe import Options, flag_of, network_of, recipe_of
 from manynets.cli.report import describe, describe_model, note, print_layers, print_schema
 from manynets.cli.table_columns import columns_named, leak_notes
 from manynets.cli.written import write_trained
 from manynets.data.stream.limit import memory_bytes
-from manynets.distributed import current_ranks
 from manynets.errors import DataError, OptionError
 from manynets.tables.source import TEXT
 from manynets.tabular import tabular_network
@@ -99,7 +97,7 @@ def fit_streamed(
             print_schema(console, stream.schema, title=title)
             note(console, *leak_notes(stream.schema), stream.remark(), *_few_groups(stream))
             task = stream.data.problem.task
-            print_layers(console, SimpleNamespace(in_features=stream.encoder.width, task=task), spec, train.keywords["n_networks"])
+            print_layers(console, spec, task, stream.encoder.width, networks=train.keywords["n_networks"])
             console.print(f"{line} · {len(stream.rows):,} rows")
             model = _train(train, options, begin)
         finally:
@@ -121,18 +119,17 @@ def follow_stream(found: tuple[Any, Any], options: Options, origin: Mapping[str,
 def _open(found: tuple[Any, Any], options: Options, origin: Mapping[str, Any]) -> tuple[Any, Any, functools.partial[Any], str]:
     """Return the stream, the network, a function that trains it on the stream, and a line about it: as the options describe them."""
     files, columns = found
-    test, ranks, preset = float(origin["test_fraction"]), current_ranks(), preset_of_table(options)
+    test, preset = float(origin["test_fraction"]), preset_of_table(options)
     more = {name: options[name] for name in ("task", "target_transform", "validation", "memory_limit")}
-    more |= {"test": test, "rank": ranks.rank, "world_size": ranks.size}
+    more["test"] = test
     if preset is not None:
         networks, changes = streaming.NETWORKS if options["n_networks"] is None else options["n_networks"], changes_of(options)
         shared = {"preset": preset, "metric": options["metric"], "changes": changes}
         shared |= {"seed": options["seed"], "device": options["device"] or "auto"}
         stream = streaming.open_ensemble(files, columns, **shared, **more)
         network = tabular_network(stream.data.problem.task, len(stream.rows), changes=changes)
-        words = [f"{networks} networks", f"preset {preset}", *(f"{flag_of(name)[2:]} {options[name]}" for name in changes)]
         train = functools.partial(streaming.train_stream_ensemble, stream, n_networks=networks, **shared)
-        return stream, network, train, " · ".join(words)
+        return stream, network, train, describe_ensemble(networks, preset, options)
     networks = options["n_networks"] or 1
     rows = int(files.rows * (1 - test) * (1 - (defaults.VALIDATION if options["validation"] is None else options["validation"])))
     spec, recipe = network_of(options, networks=networks), recipe_of(options, rows=max(rows, 1))
@@ -183,7 +180,7 @@ def _metrics(stream: Any, model: Any, caught: Any) -> dict[str, Any]:
 def _write(
     stream: Any, model: Any, metrics: Mapping[str, Any], options: Options, origin: Mapping[str, Any], folder: Any, console: Any
 ) -> Path:
-    from manynets.cli.pictures import pictures_of
+    from manynets.cli.pictures import Pictured, pictures_of_training
 
     baselines: dict[str, Any] = {}
     left_out = None
@@ -205,6 +202,6 @@ def _write(
         part="test" if metrics["test"] else "validation",
         baselines={f"validation: {name}": values for name, values in baselines.items()},
         remark=left_out,
-        pictures=pictures_of(model, None, None, title=title),
+        pictures=pictures_of_training(Pictured(model=model, title=title)),
         titles={"train": "train (sample)"},
     )

@@ -23,7 +23,7 @@ from manynets.cli.origin import from_standard_input, origin_of, stem_of, with_no
 from manynets.cli.preset import PLAIN, check_preset, preset_of_table
 from manynets.cli.random_search import DRAWN
 from manynets.cli.recipe import flag_of
-from manynets.cli.report import console_for, note, print_json, print_metrics, print_schema
+from manynets.cli.report import console_for, note, print_json, print_metrics, print_source
 from manynets.cli.saved_runs import BEST, SWEEP
 from manynets.cli.signals import Stopped
 from manynets.cli.sweep_ensembles import EnsemblePlan
@@ -126,11 +126,7 @@ def _sweep(
     plan, notes = with_notes(lambda: kind(source, base, {**own, "version": results.version}))
     note(console, *source.notes, *notes)
     results.metric, results.by_loss = plan.metric, plan.by_loss
-    if source.schema is not None:
-        test = source.test.rows if source.test is not None else 0
-        print_schema(
-            console, source.schema, title=f"{source.name}: {counted(source.train.rows, 'row')} to train on, {test:,} to test on"
-        )
+    print_source(console, source)
     for line in plan.announced(folder):
         console.print(line)
     if not results.ensembles and plan.count == own["seeds"] == 1:

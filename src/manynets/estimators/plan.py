@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from manynets import rng
 from manynets.data.check import is_frame
-from manynets.encoding import column_options, embedded_columns, is_recorded, needs_encoder
+from manynets.encoding import column_options, embedded_columns, needs_encoder
 from manynets.errors import DataError, warn_user
 from manynets.estimators import inputs, settings
 from manynets.nn.shape import Shape
 from manynets.prepare import RowNumbers, SplitBy, TrainingData, encode_table, holdout, prepare
+from manynets.recorded import Recorded
 from manynets.rng import Shuffles
 from manynets.spec import MLP, DType, PiecewiseLinear, Recipe
 from manynets.tables import TableEncoder
@@ -167,7 +168,7 @@ def _standardised(e: Any, data: FitData, task: Task) -> Task:
     """
     whole, checkpoint = e._standardised(task, data.y, data.weight), settings.checkpoint_of(e)
     e._task_ = whole
-    if data.train is not None and not (checkpoint is not None and is_recorded(whole, checkpoint.folder)):
+    if data.train is not None and not Recorded(None if checkpoint is None else checkpoint.folder).has_task(whole):
         e._task_ = e._standardised(task, data.y[data.train], None if data.weight is None else data.weight[data.train])
     return e._task_
 

@@ -17,11 +17,12 @@ from manynets.data.check import as_matrix, as_weights, is_frame, rows_with_weigh
 from manynets.data.duplicates import report_copies
 from manynets.data.stream.limit import memory_bytes
 from manynets.display import short
-from manynets.encoding import are_recorded, array_scaling, embedded_columns, is_recorded, needs_encoder
+from manynets.encoding import array_scaling, embedded_columns, needs_encoder
 from manynets.errors import DataError, ManynetsError, OptionError, warned_once
 from manynets.given import check_lengths, own_validation, read_given, targets_by_name
 from manynets.plan import FoldRows, Plan, Trial, TrialGroup, starting_parameters
 from manynets.prepare import RowNumbers, Split, SplitBy, TrainingData, copies_held_out, cv_splits, prepare
+from manynets.recorded import Recorded
 from manynets.results import system_of
 from manynets.search.processes import HeldOut, Results, Scores, count_processes, held_out_scores, pieces_of, train_pieces
 from manynets.search.result import NO_SCORES, Result, judged, result_of, warn_of_interrupted
@@ -133,8 +134,7 @@ def train_many(
             X, y, candidates, cv=cv, groups=groups, times=times, stratify=stratify, sample_weight=sample_weight, task=task,
             validation=validation, encoder=encoder, scaling=scaling, category_means=category_means, resume=resume,
         )  # fmt: skip
-        if resume is not None:
-            check_recorded(plan.plan, len(plan.candidates) * len(plan.folds), resume)
+        check_recorded(plan.plan, len(plan.candidates) * len(plan.folds), plan.recorded)
         return train_plan(
             plan,
             progress=progress,
@@ -151,12 +151,13 @@ def train_many(
 
 @dataclasses.dataclass(eq=False)
 class CandidatePlan:
-    """The networks of `train_many`: a plan, and the results of the candidates that the data rule out."""
+    """The networks of `train_many`: a plan, and the results of the candidates that the data rule out. recorded: by checkpoints to resume from."""
 
     plan: Plan
     candidates: Sequence[Candidate]
     folds: Sequence[Split]
     failed: list[Result]
+    recorded: Recorded
 
 
 def plan_candidates(
@@ -181,21 +182,21 @@ def plan_candidates(
 
     standardise_by_all: whether all rows standardise a regression target, as in version 0.1, not only those that are trained on.
     """
-    pairs = _checked(candidates)
-    scaling = (scaling or None) if encoder is not None else array_scaling(X, scaling, resume=resume)
+    pairs, recorded = _checked(candidates), Recorded(resume)
+    scaling = (scaling or None) if encoder is not None else array_scaling(X, scaling, recorded)
     if not is_frame(X):
         fitted_to = any(needs_encoder(X, encoder, spec.embedding, scaling=scaling) for spec, _ in pairs)
         X = as_matrix(X, columns=None if encoder is None else encoder.width, gaps=fitted_to)
     target = find_target(y, task)
     check_lengths(X, len(target))
-    if resume is not None and not isinstance(task, Task):
-        standardise_by_all = standardise_by_all or is_recorded(target.task, resume)
+    if not isinstance(task, Task):
+        standardise_by_all = standardise_by_all or recorded.has_task(target.task)
     own, fraction = _own_or_fraction(validation)
     by = _checked_split(len(X), cv, fraction, groups=groups, times=times, stratify=stratify)
     common, each = _weights(sample_weight, len(X), len(pairs))
-    folds, rows = _folds(target, cv, fraction, by, common, resume, X=X, y=y, groups=groups)
+    folds, rows = _folds(target, cv, fraction, by, common, recorded, X=X, y=y, groups=groups)
     of_numbers = isinstance(target.task, Regression) and not isinstance(task, Task)  # standardised by the rows that are trained on
-    planned = CandidatePlan(Plan(), pairs, folds, [])
+    planned = CandidatePlan(Plan(), pairs, folds, [], recorded)
     groups_of_data: dict[tuple[Any, ...], TrialGroup | ManynetsError] = {}
 
     def group_of(spec: MLP, recipe: Recipe, fold: int, split: Split) -> TrialGroup:
@@ -221,7 +222,7 @@ def plan_candidates(
             raise found
         return found
 
-    older = each is not None and weightless_recorded(rows, [recipe.seed for _, recipe in pairs], each, resume)
+    older = each is not None and weightless_recorded(rows, [recipe.seed for _, recipe in pairs], each, recorded)
     for c, (spec, recipe) in enumerate(pairs):
         weight = None if each is None else each[c]
         for f, fold in enumerate(folds):
@@ -250,14 +251,14 @@ def _folds(
     fraction: float | None,
     by: SplitBy | None,
     weight: NDArray[np.float64] | None,
-    resume: Any,
+    recorded: Recorded,
     **options: Any,
 ) -> tuple[list[Split], FoldRows]:
     """Return the folds, and the rows that each trains and validates on, without those of weight 0."""
     folds = cv_splits(target, cv, by=by, weight=weight, **options)
-    if resume is not None and weight is not None and not weight.all():
+    if recorded.identities and weight is not None and not weight.all():
         older = cv_splits(target, cv, by=by, **options) if isinstance(cv, int | np.integer) else folds
-        if any(are_recorded(fold.train, resume) for fold in older):
+        if any(recorded.has_rows(fold.train) for fold in older):
             folds, weight = older, None
     return folds, FoldRows(folds, target, fraction=fraction, by=by, weight=weight)
 

@@ -142,7 +142,8 @@ class MLPSearchCV(BaseSearchCV):
         if self.sampler is not None:
             self.study_ = run_study(self, evaluation)
         elif self.strategy == "halving":
-            halve(self, evaluation, self._candidates())
+            for _ in halve(self, evaluation, self._candidates()):
+                pass
         else:
             evaluation.evaluate(self._candidates())
         self.cv_results_ = self._format_results(list(evaluation.candidates), len(splits), evaluation.out, evaluation.more)

@@ -6,8 +6,8 @@ Source: Karnin, Koren & Somekh 2013; scikit-learn's HalvingGridSearchCV, whose f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,15 @@ from manynets.search.evaluation import Evaluation
 from manynets.search.fits import CandidateFit
 
 EPOCHS = "max_iter"
-OnRound = Callable[[NDArray[np.int64], NDArray[np.float64], int, bool], None]
+
+
+class Round(NamedTuple):
+    """A round of a halving: the indices of the candidates that took part, their scores, and how much of the resource each had."""
+
+    alive: list[int]
+    scores: NDArray[np.float64]
+    amount: int
+    is_last: bool
 
 
 def resource_name(search: Any) -> str:
@@ -35,11 +43,8 @@ def resource_name(search: Any) -> str:
     return name
 
 
-def halve(search: Any, evaluation: Evaluation, candidates: list[dict[str, Any]], on_round: OnRound | None = None) -> None:
-    """Evaluate candidates with more and more of the resource, each time the best 1 / factor of those before.
-
-    on_round(alive, scores, amount, is_last): called after each round with the indices of the candidates that took part.
-    """
+def halve(search: Any, evaluation: Evaluation, candidates: list[dict[str, Any]]) -> Iterator[Round]:
+    """Evaluate candidates with more and more of the resource, each time the best 1 / factor of those before; yield each round."""
     name = resource_name(search)
     if name != "n_samples" and any(name in candidate for candidate in candidates):
         raise OptionError(f"{name} is the resource of the halving, so it cannot be searched too; leave it out")
@@ -70,8 +75,7 @@ def halve(search: Any, evaluation: Evaluation, candidates: list[dict[str, Any]],
         )
         if by_epochs:
             earlier = {(int(alive[fit.candidate]), fit.fold): fit for fit in fits if fit.error is None}
-        if on_round is not None:
-            on_round(alive, scores, amount, is_last)
+        yield Round(alive.tolist(), scores, amount, is_last)
         order = np.roll(np.argsort(scores), np.count_nonzero(np.isnan(scores)))
         alive = alive[order[-math.ceil(len(alive) / search.factor) :]]
     search.n_remaining_candidates_ = len(alive)

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from manynets.errors import OptionError, optional_module
 from manynets.search.evaluation import Evaluation
-from manynets.search.halving import halve, resource_name
+from manynets.search.halving import halve
 
 STORED = "manynets"  # the attribute of a trial that has its scores by fold
 
@@ -79,43 +78,29 @@ def run_study(search: Any, evaluation: Evaluation) -> Any:
 
 def _halve_batch(search: Any, evaluation: Evaluation, study: Any, trials: list[Any], candidates: list[dict[str, Any]]) -> None:
     """Halve a batch of trials; those that drop out are reported as pruned."""
-    running: dict[int, dict[str, Any]] = {}  # by index in `trials`: arguments of _report
-    name = resource_name(search)
-
-    def on_round(alive: NDArray[np.int64], scores: NDArray[np.float64], amount: int, is_last: bool) -> None:
-        for k in set(running) - set(alive.tolist()):
-            _report(evaluation, study, trials[k], **running.pop(k), pruned=True)
+    running: dict[int, tuple[int, float]] = {}  # by index in `trials`: the candidate of the evaluation, and its score
+    for alive, scores, amount, is_last in halve(search, evaluation, candidates):
+        for k in set(running) - set(alive):
+            _report(evaluation, study, trials[k], *running.pop(k), pruned=True)
         first = len(evaluation.candidates) - len(alive)
-        for position, k in enumerate(alive.tolist()):
-            score = float(scores[position])
-            resource = {} if name == "n_samples" else {name: amount}
-            running[k] = {"candidate": first + position, "score": score, "resource": resource, "amount": amount}
-            if np.isfinite(score):
-                trials[k].report(score, amount)
+        for position, k in enumerate(alive):
+            running[k] = first + position, float(scores[position])
+            if np.isfinite(scores[position]):
+                trials[k].report(float(scores[position]), amount)
             if is_last:
-                _report(evaluation, study, trials[k], **running[k])
-
-    halve(search, evaluation, candidates, on_round)
+                _report(evaluation, study, trials[k], *running[k])
 
 
-def _report(
-    evaluation: Evaluation,
-    study: Any,
-    trial: Any,
-    candidate: int,
-    score: float,
-    resource: Mapping[str, int] | None = None,
-    amount: int | None = None,
-    *,
-    pruned: bool = False,
-) -> None:
+def _report(evaluation: Evaluation, study: Any, trial: Any, candidate: int, score: float, *, pruned: bool = False) -> None:
     """Report the score of a trial, a candidate of the evaluation, to the study; store its scores by fold in the trial."""
     from optuna.trial import TrialState
 
     folds = len(evaluation.splits)
     out = [{**one, "fit_error": None} for one in evaluation.out[candidate * folds : (candidate + 1) * folds]]
-    more = {} if amount is None else {"iter": [evaluation.more["iter"][candidate]], "n_resources": [amount]}
-    trial.set_user_attr(STORED, {"out": out, "resource": dict(resource or {}), "more": more})
+    resource = {name: value for name, value in evaluation.candidates[candidate].items() if name not in trial.params}
+    columns = evaluation.more if evaluation.search.strategy == "halving" else {}
+    more = {name: [values[candidate]] for name, values in columns.items()}
+    trial.set_user_attr(STORED, {"out": out, "resource": resource, "more": more})
     if not np.isfinite(score):
         study.tell(trial, state=TrialState.FAIL)
     elif pruned:

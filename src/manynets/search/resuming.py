@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,20 +10,20 @@ from numpy.typing import NDArray
 from manynets.display import listed
 from manynets.errors import OptionError
 from manynets.plan import FoldRows, Plan
+from manynets.recorded import Recorded
 from manynets.renames import renamed
-from manynets.training.checkpoint import recorded_identities
 from manynets.training.state import Digests, differences, identity_of
 
 SHOWN = 5  # differences in a message
 
 
-def check_recorded(plan: Plan, count: int, resume: str | os.PathLike[str]) -> None:
-    """Raise OptionError where the checkpoints of a folder are of other networks than those with the same numbers in the plan.
+def check_recorded(plan: Plan, count: int, recorded: Recorded) -> None:
+    """Raise OptionError where the recorded checkpoints are of other networks than those with the same numbers in the plan.
 
     count: number of networks, including those that could not be planned.
     """
     digest = Digests()
-    for identity in map(renamed, recorded_identities(resume)):
+    for identity in map(renamed, recorded.identities):
         numbers = [int(number) for number in identity["networks"]]
         beyond = [number for number in numbers if number >= count]
         if beyond:
@@ -36,20 +35,18 @@ def check_recorded(plan: Plan, count: int, resume: str | os.PathLike[str]) -> No
             continue
         if found:
             raise OptionError(
-                f"{os.fspath(resume)} holds checkpoints of another training: {listed(found, SHOWN, between='; ')}; give the same data,"
+                f"{recorded.resume} holds checkpoints of another training: {listed(found, SHOWN, between='; ')}; give the same data,"
                 " candidates and cv, or another folder"
             )
 
 
-def weightless_recorded(
-    rows: FoldRows, seeds: Sequence[int], weights: NDArray[np.float64], resume: str | os.PathLike[str] | None
-) -> bool:
+def weightless_recorded(rows: FoldRows, seeds: Sequence[int], weights: NDArray[np.float64], recorded: Recorded) -> bool:
     """Return whether checkpoints recorded a network that trains on rows of weight 0, as version 0.1 had it for weights by candidate (C, N).
 
     seeds: of the candidates.
     """
     digest = Digests()
-    for identity in [] if resume is None else recorded_identities(resume):
+    for identity in recorded.identities:
         for number, network in identity.get("networks", {}).items():
             candidate, fold = divmod(int(number), len(rows.folds))
             if candidate < len(weights):

@@ -8,7 +8,6 @@ import signal
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from manynets.distributed import current_ranks
 from manynets.plan import PlannedNetwork, Trial
 from manynets.search.result import Result, result_of, warn_of_interrupted
 from manynets.spec import MLP, PiecewiseLinear, Recipe
@@ -40,23 +39,19 @@ def train_many_streamed(
 
     The rows to validate on are those of the seed of the first recipe, for all candidates.
     """
-    weight = sample_weight if isinstance(sample_weight, str) else None
-    refused = {**refused, "sample_weight": None if weight is not None else sample_weight}
-    columns = {"target": target, "weight": weight, "category_means": category_means}
-    found = files_to_stream(path, memory_limit, candidates[0][0], columns=columns, refused=refused)
+    columns = {"target": target, "sample_weight": sample_weight, "scaling": scaling, "category_means": category_means}
+    found = files_to_stream(path, memory_limit, candidates[0][0], refused=refused, **columns)
     if found is None:
         return None
-    files, named = found[0], dataclasses.replace(found[1], scaling="none" if scaling is False else scaling)
     streams: dict[Hashable, list[int]] = {}
     for number, candidate in enumerate(candidates):
         streams.setdefault(_stream_of(*candidate), []).append(number)
-    halt, results, ranks = Halt(), dict[int, Result](), current_ranks()
+    halt, results = Halt(), dict[int, Result]()
     options: dict[str, Any] = {"memory_limit": memory_limit, "task": task, "validation": share_of(validation)}
-    options |= {"rank": ranks.rank, "world_size": ranks.size}
     listeners = [*progress_callbacks(progress), *callbacks]
     for numbers in streams.values():
         spec, recipe = candidates[numbers[0]]
-        stream = open_stream(files, named, dataclasses.replace(recipe, seed=candidates[0][1].seed), spec=spec, **options)
+        stream = open_stream(*found, dataclasses.replace(recipe, seed=candidates[0][1].seed), spec=spec, **options)
         if not results:
             stream.warn_of_columns()
         results |= _trained(stream, {number: candidates[number] for number in numbers}, listeners, halt)

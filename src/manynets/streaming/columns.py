@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from manynets.data.stream.limit import memory_bytes
 from manynets.display import bytes_text
@@ -129,28 +129,41 @@ def too_large(
 
 
 def files_to_stream(
-    X: Any, limit: int | str, spec: Any, *, columns: Mapping[str, Any], refused: Mapping[str, Any], ensemble: bool = False
+    X: Any,
+    limit: int | str,
+    spec: Any,
+    *,
+    target: Any,
+    sample_weight: Any,
+    scaling: Scaling | Literal[False] | None,
+    refused: Mapping[str, Any],
+    ensemble: bool = False,
+    **more: Any,
 ) -> tuple[BlockFiles, Columns] | None:
     """Return the files of `manynets.train` that are to be streamed, and their columns; None where they fit the limit.
 
-    columns: target, weight and group by name. ensemble: whether the default ensemble is trained.
-    refused: arguments that a stream does not take, None where they were not given.
+    ensemble: whether the default ensemble is trained. refused: arguments that a stream does not take, None where they were not given.
+    The other arguments are those of `manynets.train`.
     """
-    target = columns["target"]
+    weight = sample_weight if isinstance(sample_weight, str) else None
+    refused = {**refused, "sample_weight": sample_weight if weight is None else None}
     if not isinstance(X, str | os.PathLike):
         raise OptionError("memory_limit is for files; give the path of one as X, or leave it out")
     if not isinstance(target, str):
         raise OptionError(f"target is {target!r}, but with memory_limit it must be the name of one column")
     found = files_of(os.fspath(X), limit)
-    why = None if found is None else too_large(found[0], Columns(**columns), limit, ensemble=ensemble)
-    if found is None or why is None:
+    if found is None:
+        return None
+    columns = Columns(target=target, weight=weight, scaling="none" if scaling is False else scaling, **more)
+    why = too_large(found[0], columns, limit, ensemble=ensemble)
+    if why is None:
         return None
     for name, value in refused.items():
         if value is not None:
             raise OptionError(f"{name} was given, but {why}, and a stream does not take it; leave it out, or raise the limit")
     if not isinstance(spec, MLP | None):
         raise OptionError(f"spec is a {type(spec).__name__}, but {why}, and only an MLP is trained on a stream; give an MLP")
-    return found[0], Columns(**columns)
+    return found[0], columns
 
 
 def share_of(validation: Any) -> float:

@@ -20,6 +20,7 @@ from manynets.data.stream.table import Description, RowsTable, blocks_of_part, d
 from manynets.data.stream.windows import Encoded, Layout, WindowReader
 from manynets.data.tensors import to_tensor
 from manynets.display import bytes_text
+from manynets.distributed import current_ranks
 from manynets.errors import DataError, OptionError, warn_user
 from manynets.model import Model
 from manynets.prepare import TrainingData
@@ -131,17 +132,18 @@ def open_stream(
     validation: float | None = None,
     most_validation: int | None = None,
     test: float = 0.0,
-    rank: int = 0,
-    world_size: int = 1,
+    rank: int | None = None,
+    world_size: int | None = None,
 ) -> Stream:
     """Read a table once, or twice where categories get means, fit its encoder, and return the stream to train on.
 
     validation, test: shares of the rows; None: a tenth to validate on, or as many as the limit and `most_validation` allow. rank, world_size: of several
-    processes that train together, each of which reads rows of its own.
+    processes that train together, each of which reads rows of its own; None: those of this process.
 
     Errors: DataError for files that cannot be read or used, OptionError for a limit in which not even a batch fits.
     """
-    budget = Budget(memory_bytes(memory_limit))
+    budget, ranks = Budget(memory_bytes(memory_limit)), current_ranks()
+    rank, world_size = ranks.rank if rank is None else rank, ranks.size if world_size is None else world_size
     raw = 8 * len(files.names)
     embedding = spec.embedding if spec is not None and isinstance(spec.embedding, PiecewiseLinear) else None
     encoded = bytes_in_memory(files, columns, embedding=embedding) // max(files.rows, 1)
