@@ -49,8 +49,8 @@ class ArrayRows:
 class EngineOutcome:
     """A trained network: parameters (and running statistics) by name, history as columns, and how it ended.
 
-    best: index in the history of the entry whose weights these are (-1: the initial weights). stopped: "done", "early" or
-    "diverged"; then `divergence` is (epoch, step, lr), counted from 1. info: what else is worth knowing, such as versions.
+    best: index in the history of the entry whose weights these are (-1: the initial weights). stopped: "done", "early", "interrupted" (by
+    the watcher) or "diverged"; then `divergence` is (epoch, step, lr), counted from 1. info: what else is worth knowing, such as versions.
     """
 
     parameters: dict[str, Array]
@@ -94,8 +94,13 @@ class Watcher(Protocol):
     def started(self, steps: int, steps_per_epoch: int) -> None:
         """Training begins; it will make at most `steps` steps."""
 
-    def evaluated(self, step: int, entry: Mapping[str, float], best: Mapping[str, float], alive: bool) -> None:
-        """The history got an entry after `step` steps. best: the best entry so far, NaN for none; alive: training goes on."""
+    def evaluated(
+        self, step: int, entry: Mapping[str, float], best: Mapping[str, float], alive: bool, now: Mapping[str, Array]
+    ) -> bool:
+        """The history got an entry after `step` steps; return whether to go on.
+
+        best: the best entry so far, NaN for none; alive: training goes on; now: parameters and running statistics.
+        """
 
 
 ENGINES_WITH = {  # what not all engines have
@@ -214,7 +219,8 @@ def run(
                 stopped = "done" if made >= total else "early"
         if watcher is not None:
             at_best = {name: column[best] if best >= 0 else math.nan for name, column in history.items()}
-            watcher.evaluated(made, entry, at_best, not stopped)
+            if not watcher.evaluated(made, entry, at_best, not stopped, now) and not stopped:
+                stopped = "interrupted"
     return EngineOutcome(chosen, history, best, stopped, seconds, divergence, dict(info))
 
 

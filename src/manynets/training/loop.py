@@ -22,7 +22,7 @@ from manynets.training.best_weights import BestWeights
 from manynets.training.checkpoint import Checkpoints
 from manynets.training.deadline import Deadline
 from manynets.training.divergence import DivergenceSearch
-from manynets.training.events import Advanced, Callback, Event, Finished, evaluated, may_skip, started
+from manynets.training.events import Advanced, Callback, Event, Finished, evaluated, may_skip, started, tell
 from manynets.training.history import Sums, Tracks, new_entries, outcomes_of
 from manynets.training.signals import Halt, Pace
 from manynets.training.steppers.base import Stepper
@@ -38,9 +38,9 @@ class TrainingRun:
     """K networks of one group (`trial.group_key`) on one problem.
 
     Its state is that of the stepper, the best weights so far, `tracks`, `sums`, and the outcomes of networks that have ended
-    (`manynets.training.state`). Once `halt` is asked, the networks end as "interrupted" after the current call. Where the steps
-    will not be done by the deadline, the learning rates fall early (`Tracks.hurry`). search: whether to look for the causes of
-    divergences. make: makes the stepper.
+    (`manynets.training.state`). Once `halt` is asked, as a callback does that raises StopIteration, the networks end as "interrupted" after the
+    current call. Where the steps will not be done by the deadline, the learning rates fall early (`Tracks.hurry`). search: whether to look for
+    the causes of divergences. make: makes the stepper.
     """
 
     def __init__(
@@ -174,7 +174,7 @@ class TrainingRun:
         tracks.hurry(self.step, self.deadline.steps_left(self.step))
         ended = tracks.alive & (~finite | (self.step >= tracks.totals) | tracks.exhausted)
         if self.callbacks:
-            self._tell(evaluated(self.step, tracks, columns, ended, pooled=self.pools))
+            self._tell(evaluated(self.step, tracks, columns, ended, pooled=self.pools, network=population.network))
         if ended.any():
             self._let_go(ended, finite)
         self.sums = Sums(len(tracks))
@@ -218,5 +218,7 @@ class TrainingRun:
         if not self.callbacks:
             return
         with torch.inference_mode(False):  # a callback may train something of its own
-            for callback in self.callbacks:
-                callback(event)
+            try:
+                tell(self.callbacks, event)
+            except StopIteration:
+                self.halt.asked = True

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
@@ -86,6 +88,10 @@ class ModulePopulation:
         """Have autograd add the gradient of the parameters to views of a tensor (1, P)."""
         for parameter, view in zip(self._parameters, _views(grad, self._parameters), strict=True):
             parameter.grad = view
+
+    def network(self, k: int = 0) -> dict[str, NDArray[Any]]:
+        """Return copies of the module's parameters and buffers, by name."""
+        return {name: value.detach().cpu().numpy().copy() for name, value in self.module.state_dict().items()}
 
     def copied(self, flat: Tensor, statistics: Tensor) -> nn.Module:
         """Return a copy of the module with these parameters (1, P) and buffers (1, Q)."""

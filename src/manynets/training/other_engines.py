@@ -13,7 +13,7 @@ from manynets import engines
 from manynets.data import batches
 from manynets.errors import OptionError
 from manynets.spec import MLP
-from manynets.training.events import Advanced, Callback, Evaluated, Finished, started
+from manynets.training.events import Advanced, Callback, Evaluated, Finished, started, tell
 from manynets.training.trial import Divergence, Member, Outcome, Problem
 
 
@@ -22,18 +22,30 @@ class _Watcher:
 
     def __init__(self, problem: Problem, member: Member, callbacks: Sequence[Callback]) -> None:
         self.problem, self.member, self.callbacks = problem, member, callbacks
+        self.stop = False  # whether a callback asked for it
 
     def tell(self, event: Any) -> None:
-        for callback in self.callbacks:
-            callback(event)
+        try:
+            tell(self.callbacks, event)
+        except StopIteration:
+            self.stop = True
 
     def started(self, steps: int, steps_per_epoch: int) -> None:
         self.tell(started(self.problem, [self.member], steps=steps, steps_per_epoch=steps_per_epoch))
 
-    def evaluated(self, step: int, entry: Mapping[str, float], best: Mapping[str, float], alive: bool) -> None:
+    def evaluated(
+        self, step: int, entry: Mapping[str, float], best: Mapping[str, float], alive: bool, now: Mapping[str, NDArray[Any]]
+    ) -> bool:
         columns, at_best = ({name: np.array([value]) for name, value in one.items()} for one in (entry, best))
+        for values in (*columns.values(), *at_best.values()):
+            values.flags.writeable = False
         self.tell(Advanced(step))
-        self.tell(Evaluated(step, (self.member.number,), columns, int(alive), at_best))
+
+        def read() -> list[dict[str, NDArray[Any]]]:
+            return [{name: value.astype(self.member.recipe.dtype) for name, value in now.items()}]
+
+        self.tell(Evaluated(step, (self.member.number,), columns, int(alive), at_best, read=read))
+        return not self.stop
 
 
 def train_with(
