@@ -17,7 +17,7 @@ from manynets.data.duplicates import report_copies
 from manynets.distributed import current_ranks
 from manynets.encoding import are_recorded, array_scaling, embedded_columns, is_recorded
 from manynets.engines import EngineName
-from manynets.errors import OptionError, one_of
+from manynets.errors import OptionError
 from manynets.given import declared_columns, read_given, splits_of_kept_rows, targets_by_name
 from manynets.model import Model
 from manynets.nn.initial import given_parameters
@@ -28,6 +28,7 @@ from manynets.results import checkpoints_of, model_of, with_residuals
 from manynets.spec import METRICS, MLP, MetricName, Recipe
 from manynets.spec.lessons import with_advice
 from manynets.spec.metadata import plain_number
+from manynets.spec.ported import check_watch
 from manynets.streaming import files_to_stream, open_ensemble, open_stream, share_of, train_stream, train_stream_ensemble
 from manynets.tabular import PresetName, train_tabular
 from manynets.targets import ClassWeight, find_target
@@ -286,7 +287,7 @@ def _default_seed(seed: int | None) -> int:
 def _with_given(recipe: Recipe, *, seed: int | None, metric: MetricName | None) -> Recipe:
     """Return the recipe with the seed and the metric that were given."""
     if metric is not None:
-        one_of(metric, METRICS, what="metric")
+        check_watch(metric, METRICS, what="metric")
         recipe = dataclasses.replace(recipe, watch=metric)
     return recipe if seed is None else dataclasses.replace(recipe, seed=seed)
 

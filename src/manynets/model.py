@@ -406,6 +406,8 @@ def _model_of(saved: SavedModel, stored: Mapping[str, StoredTensor], module: nn.
             raise ModelFileError(
                 f"{saved.path}: it holds a module of your own; give it one of the same kind: load(path, module=MyNetwork())"
             )
+        if not isinstance(module, nn.Module):
+            raise OptionError(f"module is {short(module)}, but must be a torch module, such as MyNetwork()")
         try:
             module.load_state_dict({name: torch.from_numpy(value.read()) for name, value in stored.items()})
         except RuntimeError as error:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from manynets.errors import DataError, OptionError
+from manynets.training.module_scores import check_scores
 from manynets.training.torch_settings import private_generators, seeded_states
 from manynets.training.trial import Problem
 
@@ -106,7 +107,9 @@ class ModulePopulation:
             return self.module(x)
         try:
             return self.module(whole_numbers(x))
-        except IndexError as error:
+        except (IndexError, RuntimeError) as error:
+            if not isinstance(error, IndexError) and "range" not in str(error):
+                raise
             name, low, high = type(self.module).__name__, int(x.min()), int(x.max())
             raise DataError(f"{name} does not accept X, whole numbers from {low} to {high}: {error}") from error
 
@@ -194,6 +197,8 @@ def ready_for(module: nn.Module, problem: Problem, *, seed: int) -> Problem:
     be trained. Raises OptionError for parameters without data, and DataError for a module that does not take these rows.
     """
     with torch.inference_mode(mode=False):
+        if isinstance(module, torch.jit.ScriptModule):
+            raise OptionError("the module was made by torch.jit, which hides its parameters; give the module that it was made of")
         _copy_inference_tensors(module)
         for name, value in (*module.named_parameters(), *module.named_buffers()):
             if value.is_meta:
@@ -242,12 +247,13 @@ def _tried(module: nn.Module, problem: Problem, x: Tensor, seed: int) -> tuple[P
             break
         training = module.training
         try:
-            with torch.no_grad(), private_generators(seeded_states(seed, x.device), x.device):
-                two_axes(module.eval()(whole_numbers(x) if integers else x), len(x))
+            with torch.enable_grad(), private_generators(seeded_states(seed, x.device), x.device):
+                scores = two_axes(module.eval()(whole_numbers(x) if integers else x), len(x))
         except (RuntimeError, IndexError, TypeError) as error:
-            if first is None or isinstance(error, IndexError):  # of an embedding
+            if first is None or isinstance(error, IndexError) or "Long, Int" in str(first):  # of an embedding
                 first = error
         else:
+            check_scores(module, scores, problem.task)
             return dataclasses.replace(problem, integers=integers), None
         finally:
             module.train(training)
