@@ -76,7 +76,15 @@ def test_summary_says_what_a_prediction_costs(capsys: pytest.CaptureFixture[str]
         X, LABELS, torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1)), QUICK, progress=False
     )
     own.summary()
-    assert re.search(r"2 +5 +Linear", capsys.readouterr().out)
+    text = capsys.readouterr().out
+    assert re.search(r"layer +parameters +kind\n", text)
+    assert re.search(r"2 +5 +Linear", text)
+    assert "21 parameters\n" in text
+    own.module[0].requires_grad_(False)
+    own.summary()
+    text = capsys.readouterr().out
+    assert "5 parameters and 16 that were not trained" in text
+    assert "84 bytes of weights" in text
 
 
 def test_a_search_shows_its_best_candidates() -> None:

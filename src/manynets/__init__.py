@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from manynets.fitting import train
     from manynets.model import Model, load
     from manynets.nn.network import network
+    from manynets.results import joined
     from manynets.search.candidates import Result, train_many
     from manynets.search.cv import MLPSearchCV
     from manynets.spec import (
@@ -75,6 +76,7 @@ _PLACES = {
     "fitting": ("train",),
     "model": ("Model", "load"),
     "nn.network": ("network",),
+    "results": ("joined",),
     "search.cv": ("MLPSearchCV",),
     "search.candidates": ("Result", "train_many"),
     "spec": (
@@ -101,7 +103,7 @@ __all__ = [
     "MLPSearchCV", "ManynetsError", "MissingExtraError", "Model", "ModelFileError", "Multiclass", "Multilabel", "NAdam",
     "OneCycle", "OptionError", "ParameterGroup", "Periodic", "PiecewiseConstant", "PiecewiseLinear", "RMSprop", "RankError",
     "Recipe", "ReduceOnPlateau", "Regression", "Result", "Started", "StepDecay", "TabularClassifier", "TabularRegressor",
-    "Warmup", "estimator", "load", "network", "train", "train_many",
+    "Warmup", "estimator", "joined", "load", "network", "train", "train_many",
 ]  # fmt: skip
 
 

@@ -16,9 +16,10 @@ from torch import nn
 from manynets.data.duplicates import report_copies
 from manynets.encoding import array_scaling, embedded_columns
 from manynets.engines import EngineName
-from manynets.errors import OptionError, one_of
+from manynets.errors import OptionError
 from manynets.given import declared_columns, read_given, splits_of_kept_rows, targets_by_name
 from manynets.model import Model
+from manynets.nn.initial import given_parameters
 from manynets.nn.shape import Shape
 from manynets.plan import ensemble
 from manynets.prepare import Split, SplitBy, TrainingData, copies_held_out, counted_rows, network_splits, prepare, split_by
@@ -27,13 +28,14 @@ from manynets.results import checkpoints_of, model_of, with_residuals
 from manynets.spec import METRICS, MLP, MetricName, Recipe
 from manynets.spec.lessons import with_advice
 from manynets.spec.metadata import plain_number
+from manynets.spec.ported import check_watch
 from manynets.streaming import files_to_stream, open_ensemble, open_stream, share_of, train_stream, train_stream_ensemble
 from manynets.tabular import PresetName, train_tabular
 from manynets.targets import ClassWeight, find_target
 from manynets.tasks import Regression, Task
 from manynets.tasks.find import with_positive
 from manynets.tasks.losses import levels_of
-from manynets.train_arguments import check_callbacks, check_initial, check_options
+from manynets.train_arguments import check_callbacks, check_options
 from manynets.training.checkpoint import Checkpoint
 from manynets.training.events import Callback
 from manynets.training.groups import check_fits, train_members
@@ -122,7 +124,8 @@ def train(
         (`manynets.tables.means`); the rows that are trained on get means without their own target. The default ensemble always does so.
     sample_weight: (N,), how much each row counts in the loss, or with target the name of a column. class_weight: the same by class; with "balanced" all classes count
         the same.
-    initial: parameters by name to start from, such as another model's `members[0]`; of several networks a list, such as its `members`.
+    initial: parameters by name to start from, such as another model's `members[0]` or the state_dict of a torch module with the same names;
+        of several networks a list, such as a model's `members`.
         They are applied to the scaled columns: give scaling=False for weights that were trained on the columns as they are.
     seed: replaces recipe.seed.
     n_networks: how many networks are trained together, with the seeds recipe.seed, recipe.seed + 1, ...; the Model predicts their mean.
@@ -136,7 +139,8 @@ def train(
         too, and validation is a fraction of the rows, chosen by hash. sample_weight may be the name of a column. A text file
         with more bytes than the limit is converted first, to NAME.csv.parquet beside it.
     progress: "auto" shows a live display on a terminal and lines elsewhere, False nothing.
-    callbacks: functions that are called with each event (`mn.Event`).
+    callbacks: functions that are called with each event (`mn.Event`). One that raises StopIteration ends the training as Ctrl-C does,
+        without a warning.
     checkpoint: where and how often to write the state of training, such as Checkpoint(folder="run", every_epochs=1).
     resume: a folder of checkpoints, or one of them: training continues from the newest that is intact, bit for bit as if it had
         never stopped (on the same machine, with the same versions and thread count). All other arguments must be the same; an
@@ -193,7 +197,7 @@ def train(
     common |= {"validation": None if by_fold else validation, "by": by, "category_means": category_means}
     where = recipe if engine == "torch" else dataclasses.replace(recipe, device="cpu")
     data = prepare(X, y, where, embedding=getattr(spec, "embedding", None), scaling=scaling or None, **common)
-    spec, data = _ready(spec, recipe, data, initial, recorded, n_networks=n_networks, by_fold=by_fold)
+    spec, data, initial = _ready(spec, recipe, data, initial, recorded, n_networks=n_networks, by_fold=by_fold)
     splits = _splits(data, n_networks, recipe.seed, by_fold=by_fold, by=by)
     members = ensemble(spec, recipe, data, n_networks, splits=splits, initial=initial)
     return _named(_trained(engine, spec, recipe, data, members, [*progress_callbacks(progress), *callbacks], keeping), names)
@@ -246,8 +250,8 @@ def _by_fold(validation: Any, n_networks: int) -> bool:
 
 def _ready(
     spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, initial: Any, recorded: Recorded, *, n_networks: int, by_fold: bool
-) -> tuple[MLP | nn.Module, TrainingData]:
-    """Return the network with the columns that it embeds, and the data as it takes them, without training rows of weight 0.
+) -> tuple[MLP | nn.Module, TrainingData, Any]:
+    """Return the network with the columns that it embeds, the data as it takes them, without training rows of weight 0, and initial parameters.
 
     OptionError for what does not fit: initial parameters, what to watch, networks that no memory holds.
     """
@@ -255,12 +259,12 @@ def _ready(
     if not recorded.has_rows(data.rows):
         data = dataclasses.replace(data, rows=counted_rows(data.problem, data.rows))
     if isinstance(spec, nn.Module):
-        return spec, dataclasses.replace(data, problem=ready_for(spec, data.problem, seed=recipe.seed))
+        return spec, dataclasses.replace(data, problem=ready_for(spec, data.problem, seed=recipe.seed)), None
     spec = embedded_columns(spec, data.encoder)
     check_fits(spec, data.in_features, data.problem.task.outputs, n_networks=n_networks)
     if initial is not None:
-        check_initial(initial, Shape.of(spec, data.in_features, data.problem.task.outputs), recipe.dtype)
-    return spec, data
+        initial = given_parameters(initial, Shape.of(spec, data.in_features, data.problem.task.outputs), recipe.dtype)
+    return spec, data, initial
 
 
 def _refuse_ensemble_options(**options: Any) -> None:
@@ -278,7 +282,7 @@ def _default_seed(seed: int | None) -> int:
 def _with_given(recipe: Recipe, *, seed: int | None, metric: MetricName | None) -> Recipe:
     """Return the recipe with the seed and the metric that were given."""
     if metric is not None:
-        one_of(metric, METRICS, what="metric")
+        check_watch(metric, METRICS, what="metric")
         recipe = dataclasses.replace(recipe, watch=metric)
     return recipe if seed is None else dataclasses.replace(recipe, seed=seed)
 

@@ -18,9 +18,10 @@ from manynets.data.check import as_weights
 from manynets.data.tensors import to_tensor
 from manynets.display import History, short
 from manynets.errors import DataError, ModelFileError, OptionError, check_rows
-from manynets.model_tools import ModelTools
+from manynets.model_tools import ModelTools, with_fields
 from manynets.modelfile import StoredTensor, check_target, open_model_file, write_model_file
 from manynets.nn.core_scores import takes_scores
+from manynets.nn.initial import given_parameters
 from manynets.nn.network import build
 from manynets.nn.population import Population, all_finite
 from manynets.nn.shape import Shape
@@ -287,6 +288,42 @@ class Model(ModelTools):
         exact = logits.astype(np.float64) if self.task.name == "regression" else logits  # of classes, only the order matters
         return figures | self.task.evaluate(exact, target, loss=self.recipe.loss, weight=weight)
 
+    def with_members(self, members: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Model:
+        """Return a model like this one whose networks have other parameters, by name: of one network, or a list of those of several.
+
+        They may be arrays or tensors of torch, such as `Evaluated.parameters[0]`, or the state_dict of a torch module. History and info stay as they
+        are. OptionError for parameters that do not fit.
+
+        >>> import manynets as mn
+        >>> model = mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, mn.MLP(hidden=(4,)), recipe=mn.Recipe(epochs=1), progress=False)
+        >>> state = {name: 2 * value for name, value in model.network().state_dict().items()}
+        >>> bool((model.with_members(state).members[0]["output.bias"] == 2 * model.members[0]["output.bias"]).all())
+        True
+        """
+        given: list[Any] = [members] if isinstance(members, Mapping) else list(members)
+        if not given:
+            raise OptionError("members is empty; give the parameters of at least one network")
+        if self.spec is not None:
+            shape = Shape.of(self.spec, self.in_features, self.task.outputs)
+            given = given_parameters(given, shape, self.recipe.dtype, what="members")
+            return with_fields(self, members=given, residuals=None)
+        if len(given) > 1:
+            raise OptionError(
+                f"members has the parameters of {len(given)} networks, but a module of your own is one; give those of one"
+            )
+        module = copy.deepcopy(self.module)
+        assert module is not None
+        try:
+            module.load_state_dict(
+                {
+                    name: value if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
+                    for name, value in given[0].items()
+                }
+            )
+        except RuntimeError as error:
+            raise OptionError(f"members does not fit {type(module).__name__}: {error}") from error
+        return with_fields(self, module=module, residuals=None)
+
     def network(self, k: int = 0) -> nn.Module:
         """Return network k as a plain torch module (on the CPU, float32), for use without manynets; a module of your own itself.
 
@@ -373,6 +410,8 @@ def _model_of(saved: SavedModel, stored: Mapping[str, StoredTensor], module: nn.
             raise ModelFileError(
                 f"{saved.path}: it holds a module of your own; give it one of the same kind: load(path, module=MyNetwork())"
             )
+        if not isinstance(module, nn.Module):
+            raise OptionError(f"module is {short(module)}, but must be a torch module, such as MyNetwork()")
         try:
             module.load_state_dict({name: torch.from_numpy(value.read()) for name, value in stored.items()})
         except RuntimeError as error:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from manynets.export import ExportCheck
 
 Tools = TypeVar("Tools", bound="ModelTools")
-LAYER_NAMES = ("inputs", "outputs", "parameters", "multiplications", "then")
+LAYER_NAMES = ("layer", "inputs", "outputs", "parameters", "multiplications", "then")
+PART_NAMES = ("layer", "parameters", "kind")  # of a user's module
 
 
 class ModelTools(Predictor):
@@ -86,21 +87,26 @@ class ModelTools(Predictor):
         rows = self.summary_rows()
         width = max(len(name) for name, _ in rows)
         lines = [task_text(self.task), *(f"  {name:{width}}  {text}" for name, text in rows)]
-        lines += [f"  {line}".rstrip() for line in aligned(["layer", *LAYER_NAMES], self.layer_rows())]
+        lines += [f"  {line}".rstrip() for line in aligned(self.layer_names, self.layer_rows())]
         sys.stdout.write("\n".join(lines) + "\n")
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """The names of what `layer_rows` has of each layer."""
+        return PART_NAMES if self.spec is None else LAYER_NAMES
 
     def layer_rows(self) -> list[tuple[Any, ...]]:
         """Return the layers as `summary` prints them; of a module of your own its parts with parameters."""
         if self.spec is None:
-            parts = [(name, part, sum(p.numel() for p in part.parameters())) for name, part in self.module.named_children()]
-            return [(name, None, None, size, None, type(part).__name__) for name, part, size in parts]
+            parts = self.module.named_children()
+            return [(name, sum(p.numel() for p in part.parameters()), type(part).__name__) for name, part in parts]
         found = layer_rows(self.spec, self.in_features, self.task.outputs)
         return [(one.name, one.inputs, one.outputs, one.parameters, one.multiplications, one.then) for one in found]
 
     def summary_rows(self) -> list[tuple[str, str]]:
         """Return what `summary` prints, by name."""
         each = " each" if self.size > 1 else ""
-        rows = [("network", f"{self._network_text()}, {self.parameters:,} parameters{each}")]
+        rows = [("network", f"{self._network_text()}, {self.parameters:,} parameters{each}{self._frozen_text()}")]
         if self.encoder is None:
             known = f" ({listed(self.column_names, 6)})" if "columns" in self.info else ""
             rows.append(("columns", f"{self.in_features:,}{known}"))
@@ -117,8 +123,16 @@ class ModelTools(Predictor):
             cost = sum(one.multiplications for one in layer_rows(self.spec, self.in_features, self.task.outputs))
             rows.append(("multiplications", f"{self.size * cost:,} for each row"))
         itemsize = 8 if self.recipe.dtype == "float64" else 4
-        rows.append(("memory", f"{bytes_text(self.size * self.parameters * itemsize)} of weights"))
+        weights = self.size * self.parameters * itemsize
+        if self.spec is None:  # with those that are not trained
+            weights = sum(value.nbytes for value in self.members[0].values())
+        rows.append(("memory", f"{bytes_text(weights)} of weights"))
         return rows
+
+    def _frozen_text(self) -> str:
+        """Return how many more parameters a user's module has, which were not trained."""
+        frozen = 0 if self.spec is not None else sum(p.numel() for p in self.module.parameters()) - self.parameters
+        return f" and {frozen:,} that were not trained" if frozen else ""
 
     def plot(self, X: Any = None, y: Any = None) -> Any:
         """Return a figure: of the training history, or with X and y of how the model predicts these rows.

@@ -170,6 +170,24 @@ class Predictor(abc.ABC):
             return self.task.predict_mean(logits, loss=self.recipe.loss)
         return self.task.predict(self.mean_logits(logits))
 
+    def predict_each(self, x: Any) -> Array:
+        """Return the predictions of each network (K, N), of several targets (K, N, O); `predict` has those of their mean.
+
+        >>> import manynets as mn
+        >>> model = mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, mn.MLP(hidden=(4,)), n_networks=3, progress=False)
+        >>> model.predict_each([[0.0], [1.0]]).shape, model.predict_proba_each([[0.0], [1.0]]).shape
+        ((3, 2), (3, 2, 2))
+        """
+        logits = self.logits(self.encoded(x))
+        self.refuse_lost(logits)
+        return np.stack([self.task.predict(one, loss=self.recipe.loss) for one in logits])
+
+    def predict_proba_each(self, x: Any) -> Array:
+        """Return the probabilities by each network (K, N, C), for labels (K, N, O). Regression: DataError."""
+        logits = self.logits(self.encoded(x))
+        self.refuse_lost(logits)
+        return self.task.proba(logits)
+
     def predict_quantiles(self, x: Any) -> Array:
         """Return the quantiles (N, J) for X (N, D) that a model trained with loss="quantile" predicts, in increasing order and in the target's own
         unit; of several targets (N, T, J). J is the number of levels in `Recipe.quantile`; of several networks it is the mean of each quantile.

@@ -6,7 +6,7 @@ import dataclasses
 import importlib.metadata
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from manynets import core
 from manynets.distributed import current_ranks
-from manynets.errors import DivergenceWarning, warn_user
+from manynets.errors import DivergenceWarning, OptionError, warn_user
 from manynets.model import Model
 from manynets.prepare import TrainingData
 from manynets.spec import MLP, Recipe
@@ -57,6 +57,68 @@ def model_of(spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, outcomes
         module=module,
         encoder=data.encoder,
     )
+
+
+def joined(models: Iterable[Model]) -> Model:
+    """Return one model of the networks of several, such as those of `train_many`, to predict with all of them at once and to save them in one file.
+
+    They must have the same network, task and columns; recipes may differ, and that of the first is kept. `predict` is by their mean, and
+    `predict_each` has the predictions of each. OptionError for models that differ.
+
+    >>> import manynets as mn
+    >>> data = mn.datasets.load("moons", points=200, seed=0)
+    >>> pairs = [(mn.MLP(hidden=(4,)), mn.Recipe(epochs=2, seed=seed)) for seed in range(3)]
+    >>> model = mn.joined(result.model for result in mn.train_many(data.X, data.y, pairs, progress=False))
+    >>> model.size, model.predict_each(data.X_test).shape
+    (3, 50)
+    """
+    found = list(models)
+    for number, model in enumerate(found):
+        if not isinstance(model, Model) or model.spec is None:
+            what = "a module of your own" if isinstance(model, Model) else f"{model!r}"
+            raise OptionError(f"model {number} is {what}, but must be a Model of an MLP, such as result.model")
+        encoder, first = model.encoder, found[0].encoder
+        differs = {
+            "spec": model.spec != found[0].spec,
+            "task": model.task != found[0].task,
+            "in_features": model.in_features != found[0].in_features,
+            "loss": (model.recipe.loss, model.recipe.quantile) != (found[0].recipe.loss, found[0].recipe.quantile),
+            "dtype": model.recipe.dtype != found[0].recipe.dtype,
+            "encoder": encoder is not first and (encoder is None or first is None or encoder.to_json() != first.to_json()),
+        }
+        for name, is_other in differs.items():
+            if is_other:
+                raise OptionError(f"model {number} has another {name} than model 0; {_ALIKE.get(name, 'join those with the same')}")
+    if not found:
+        raise OptionError("models is empty; give at least one Model")
+    ends = {name: [end for model in found for end in _listed(model.info.get(name))] for name in ("stopped", "best")}
+    return Model(
+        spec=found[0].spec,
+        task=found[0].task,
+        recipe=found[0].recipe,
+        in_features=found[0].in_features,
+        members=[parameters for model in found for parameters in model.members],
+        history=_joined_history(found),
+        info={**found[0].info, **ends, "seconds": max(model.info.get("seconds", 0.0) for model in found)},
+        encoder=found[0].encoder,
+    )
+
+
+_ALIKE = {
+    "task": "join those of the same rows, as a target of numbers is standardised by the rows that are trained on",
+    "encoder": "join those of the same rows, by which the columns are scaled, or train with scaling=False",
+}
+
+
+def _joined_history(models: Sequence[Model]) -> dict[str, list[float]]:
+    """Return the mean history of all networks, with the standard deviations where no model is an ensemble of which only means are known."""
+    names = [name for name in models[0].history if not name.endswith("_std") and all(name in model.history for model in models)]
+    out = _mean_history([{name: model.history[name] for name in names} for model in models for _ in range(model.size)])
+    return out if all(model.size == 1 for model in models) else {name: out[name] for name in names}
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def record_of(outcomes: Sequence[Any], system: Mapping[str, Any]) -> dict[str, Any]:

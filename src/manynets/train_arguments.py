@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from manynets.display import listed
@@ -86,20 +85,3 @@ def check_options(spec: Any, recipe: Any, *, engine: str, n_networks: Any, initi
         raise OptionError(f"n_networks is {n_networks}, but with {what} only one network is trained; leave out n_networks")
     if module and initial is not None:
         raise OptionError("initial is for an MLP; load the weights into your module before you give it to train")
-
-
-def check_initial(initial: Any, shape: Shape, dtype: str) -> None:
-    """Raise OptionError for initial parameters, of one network or of several, that do not fit."""
-    if isinstance(initial, list | tuple):
-        for one in initial:
-            check_initial(one, shape, dtype)
-        return
-    if not isinstance(initial, Mapping):
-        raise OptionError(f"initial is a {type(initial).__name__}, but must be parameters by name, such as model.members[0]")
-    for name in shape.parameters():
-        if name not in initial:
-            raise OptionError(f"initial has no {name!r}; it needs {', '.join(shape.parameters())}")
-    for name, wanted in (shape.parameters() | shape.buffers()).items():
-        value = np.asarray(initial.get(name, np.zeros(wanted)))
-        if value.shape != wanted or not (np.abs(value) <= np.finfo(dtype).max).all():
-            raise OptionError(f"initial {name!r} has shape {value.shape}, but must be finite numbers of shape {wanted} in {dtype}")

@@ -128,6 +128,8 @@ def test_distributions_counts_by_epoch() -> None:
 def test_distributions_refuses() -> None:
     with pytest.raises(DataError, match="values is empty"):
         plots.distributions({})
+    with pytest.raises(DataError, match="values is a list, but must be a dict"):
+        plots.distributions([[1.0], [2.0]])  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"values\['w'\] holds no finite number"):
         plots.distributions({"w": [[np.nan], []]})
     with pytest.raises(DataError, match="lengths 1 and 2"):

@@ -10,6 +10,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.contour import ContourSet, QuadContourSet
 from matplotlib.figure import Figure
 
+import manynets as mn
 from manynets import plots
 from manynets.errors import DataError, OptionError
 from manynets.plots.canvas import PALETTE
@@ -100,6 +101,21 @@ def test_regions_of_three_classes_by_codes_and_names() -> None:
     assert set(np.round(vertices(mid)[:, 0])) == {0.0, 1.0}
 
 
+def test_a_model_in_place_of_a_function() -> None:
+    data = mn.datasets.load("moons", points=100, seed=0)
+    names = np.array(["up", "down"])[data.y]
+    options: dict[str, Any] = {"spec": mn.MLP(hidden=(4,)), "recipe": mn.Recipe(epochs=2), "progress": False}
+    model, several = mn.train(data.X, names, **options), mn.train(data.X, names, n_networks=2, **options)
+    field: dict[str, Any] = {"extent": EXTENT, "resolution": 9}
+    one, other = (plots.regions(data.X, names, predict=p, **field).images[0] for p in (model, model.predict_proba))
+    assert (one.get_array() == other.get_array()).all()
+    numbers = mn.train(data.X, data.X[:, 0], **options)
+    one, other = (plots.surface(p, **field).collections[0] for p in (numbers, numbers.predict))
+    assert (one.get_array() == other.get_array()).all()
+    one, other = (plots.spread(p, **field).collections[0] for p in (several, several.predict_proba_each))
+    assert (one.get_array() == other.get_array()).all()
+
+
 def test_regions_of_one_class_have_no_boundary() -> None:
     ax = plots.regions(X, np.zeros(4, int), predict=lambda g: np.zeros(len(g), int), resolution=9)
     assert contours(ax) == []
@@ -174,6 +190,8 @@ def test_spread_of_probabilities_draws_each_members_boundary() -> None:
         (lambda: plots.regions(X, [0, 1, 0, 1], predict=lambda g: np.zeros((len(g), 3))), "3 columns, but there are 2 classes"),
         (lambda: plots.regions(X, list("abab"), predict=lambda g: np.full(len(g), "c")), "'c', which is none of the classes"),
         (lambda: plots.regions(X, list("abab"), predict=slope, classes=["a", "c"]), "y holds 'b'"),
+        (lambda: plots.regions(X, [0.1, 0.2, 0.3, 0.4], predict=split), "y holds numbers that are not whole, .* mn.plots.surface"),
+        (lambda: plots.regions(X, [0, 1, 0, 1], predict="split"), "predict is 'split', but must be a function of points"),
         (lambda: plots.regions(X, [0, 1, 0, 1], predict=split, extent=(1, 0, 0, 1)), "left < right"),
         (lambda: plots.regions(X, [0, 1, 0, 1], predict=split, resolution=1), "resolution is 1"),
         (lambda: plots.surface(split), "neither extent nor X"),

@@ -24,6 +24,12 @@ def test_confusion_writes_the_counts_with_the_truth_down() -> None:
     assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == ("predicted", "true", "t")
 
 
+def test_a_few_rows_are_counted_in_whole_numbers() -> None:
+    ax = plots.confusion([[2, 0], [0, 2]])
+    ticks = ax.images[0].colorbar.get_ticks()
+    assert (ticks == np.round(ticks)).all()
+
+
 @pytest.mark.parametrize(
     ("normalise", "expected"),
     [

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 import manynets as mn
+from manynets.search import stacks
 from manynets.search.candidates import plan_candidates
 from manynets.search.stacks import FEW, stacked
 from tests.tolerances import assert_close
@@ -58,6 +59,18 @@ def test_which_groups_are_stacked():
     assert sizes(5, most_bytes=0) == [1, 1, 1, 1, 1]
     one = X.nbytes + 8 * len(Y)  # the rows of a group, and their target
     assert sizes(5, most_bytes=2 * one) == [2, 2, 1]
+
+
+def test_the_work_of_stacking_grows_with_the_groups_not_their_square(monkeypatch):
+    calls: list[Any] = []
+
+    def counted(group):
+        calls.append(group)
+        return 1
+
+    monkeypatch.setattr(stacks, "_bytes", counted)
+    stacked(plan_candidates(X, Y, seeds(9), **OPTIONS).plan)
+    assert len(calls) == 9
     many = plan_candidates(X, Y, seeds(FEW + 1), scaling="standard").plan  # one encoder for all
     assert [len(group.members) for group in stacked(many).groups.values()] == [FEW + 1]
     own = plan_candidates(X, Y, seeds(2), sample_weight=np.ones((2, len(X))), **OPTIONS).plan  # weights of each network

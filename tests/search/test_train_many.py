@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from hypothesis import given, settings
@@ -378,3 +379,27 @@ def test_mistakes(change: dict[str, Any], message: str) -> None:
     options: dict[str, Any] = {"X": DATA, "y": CLASSES, "candidates": [(NET, QUICK)], "progress": False} | change
     with pytest.raises(ValueError, match=message):
         mn.train_many(options.pop("X"), options.pop("y"), options.pop("candidates"), **options, scaling=False)
+
+
+def test_results_as_the_rows_of_a_table() -> None:
+    wild, wrong = mn.Recipe(epochs=2, optimizer=mn.SGD(lr=1e30)), mn.Recipe(loss="squared_error")
+    validation = (DATA[:20], CLASSES[:20])
+    options: dict[str, Any] = {"validation": validation, "cv": 2, "progress": False, "scaling": False}
+    results = mn.train_many(DATA, CLASSES, [(NET, QUICK), (NET, wild), (NET, wrong)], **options)
+    rows = [result.row for result in results[::2]]
+    table = pl.DataFrame(rows, infer_schema_length=None)
+    assert table["lr"].to_list() == [QUICK.lr, 1e30, wrong.lr]
+    assert table["stopped"].to_list() == ["done", "diverged", "failed"]
+    assert table["loss_option"].to_list() == [None, None, "squared_error"]
+    assert "loss of the task" in table["error"][2]
+    assert table["score"].to_list() == [results[0].score, -np.inf, -np.inf]
+    assert rows[0]["loss"] == results[0].loss
+    history, best = results[0].history, results[0].best
+    for name, column in (
+        ("best_epoch", "epoch"),
+        ("train_loss", "loss"),
+        ("val_loss", "val_loss"),
+        ("val_accuracy", "val_accuracy"),
+    ):
+        assert rows[0][name] == history[column][best]
+    assert np.isnan(rows[2]["best_epoch"])

@@ -12,6 +12,7 @@ from tests.tolerances import assert_close
 X = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
 Y = (X[:, 0] > 0).astype(int)
 CODES = np.random.default_rng(1).integers(0, 10, (64, 3))
+LATE = np.where(np.arange(64)[:, None] == 40, 99, CODES)  # beyond the table, but not in the first rows
 RECIPE = mn.Recipe(epochs=20, batch_size=16, optimizer=mn.Adam(lr=0.03))
 
 
@@ -101,7 +102,9 @@ def test_a_module_that_takes_floats_gets_them():
         (nn.Conv2d(1, 2, 3), X, "Conv2d does not accept X"),
         (Embedded(), X[:, :3], "Embedded does not accept X, .*Long, Int"),
         (Embedded(), CODES + 5, "Embedded does not accept X.*index out of range"),
-        (Embedded(), np.where(np.arange(64)[:, None] == 40, 99, CODES), "whole numbers from 0 to 99: index out of range"),
+        (Embedded(), LATE, "whole numbers from 0 to 99: index out of range"),
+        (nn.Sequential(nn.EmbeddingBag(10, 4), nn.Linear(4, 1)), CODES + 5, "does not accept X.*not in the valid range"),
+        (nn.Sequential(nn.EmbeddingBag(10, 4), nn.Linear(4, 1)), LATE, "whole numbers from 0 to 99: .*not in the valid range"),
         (nn.GRU(4, 1), X, "returned a tuple"),
         (nn.Linear(4, 3), X, "returns 3 scores a row, but this target needs 1"),
     ],
@@ -109,6 +112,12 @@ def test_a_module_that_takes_floats_gets_them():
 def test_modules_that_do_not_fit(module, codes, message):
     with pytest.raises(DataError, match=message):
         train(module, codes)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_module_that_was_compiled_to_a_script():
+    with pytest.raises(OptionError, match=r"made by torch.jit, .*; give the module that it was made of"):
+        train(torch.jit.script(nn.Linear(4, 1)))
 
 
 def test_parameters_without_data():

@@ -82,8 +82,8 @@ class EngineProblem:
 class EngineOutcome:
     """A trained network: parameters (and running statistics) by name, history as columns, and how it ended.
 
-    best: index in the history of the entry whose weights these are (-1: the initial weights). stopped: "done", "early" or
-    "diverged"; then `divergence` is (epoch, step, lr), counted from 1.
+    best: index in the history of the entry whose weights these are (-1: the initial weights). stopped: "done", "early", "interrupted" (by
+    the watcher) or "diverged"; then `divergence` is (epoch, step, lr), counted from 1.
     """
 
     parameters: dict[str, Array]
@@ -122,8 +122,9 @@ class Engine(Protocol):
         """Return copies of the parameters and running statistics by name."""
 
 
-Watcher: TypeAlias = Callable[[int, Mapping[str, float], Mapping[str, float], bool], None]
-"""Called after each evaluation, with the steps made, the new entry of the history, its best entry (NaN for none), and whether training goes on."""
+Watcher: TypeAlias = Callable[[int, Mapping[str, float], Mapping[str, float], bool, Mapping[str, Array]], bool]
+"""Called after each evaluation; returns whether to go on. It gets the steps made, the new entry of the history, its best entry (NaN for
+none), whether training goes on, and the parameters and running statistics of this moment."""
 
 ENGINES_WITH = {  # what not all engines have
     "batch_norm": ("torch", "numpy"),
@@ -168,7 +169,7 @@ def _shares(weight: NDArray[np.float64]) -> NDArray[np.float64]:
     return weight / (total if total else 1.0)
 
 
-def run(engine: Engine, problem: EngineProblem, watcher: Watcher = lambda *_: None) -> EngineOutcome:
+def run(engine: Engine, problem: EngineProblem, watcher: Watcher = lambda *_: True) -> EngineOutcome:
     """Train to the end and return the best weights. The history has the columns of the torch loop."""
     recipe, task, loss, data, validation = problem.recipe, problem.task, problem.loss, problem.data, problem.validation
     size, per_epoch, total = problem.batch_size, problem.steps, problem.total
@@ -228,7 +229,8 @@ def run(engine: Engine, problem: EngineProblem, watcher: Watcher = lambda *_: No
             if made >= total or patience.exhausted[0]:
                 stopped = "done" if made >= total else "early"
         at_best = {name: column[best] if best >= 0 else math.nan for name, column in history.items()}
-        watcher(made, entry, at_best, not stopped)
+        if not watcher(made, entry, at_best, not stopped, now) and not stopped:
+            stopped = "interrupted"
     return EngineOutcome(chosen, history, best, stopped, seconds, divergence)
 
 

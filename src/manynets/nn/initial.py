@@ -6,16 +6,19 @@ d_in and d_out are the columns and rows of a weight matrix (d_out, d_in).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manynets import rng
+from manynets.display import listed
+from manynets.errors import OptionError
 from manynets.nn.shape import PREFIX, Shape, embedding_shapes
 from manynets.spec import MLP, Init, Periodic
 
+LISTED = 20  # names of parameters that an error lists
 Draw: TypeAlias = Callable[[np.random.Generator, int, int], NDArray[np.float64]]
 
 
@@ -89,3 +92,29 @@ def initial_parameters(spec: MLP, in_features: int, out_features: int, *, seed: 
     if isinstance(spec.embedding, Periodic):
         out |= initial_embedding(spec.embedding, in_features, rng.generator(seed, "embedding"))
     return out
+
+
+def given_parameters(given: Any, shape: Shape, dtype: str, *, what: str = "initial") -> Any:
+    """Return parameters by name that were given, of one network or a list of several, as arrays; OptionError where they do not fit.
+
+    Running statistics may be left out. Tensors of torch may ask for a gradient and be on a GPU. what: the argument's name, for the error.
+    """
+    if isinstance(given, list | tuple):
+        return [given_parameters(one, shape, dtype, what=what) for one in given]
+    if not isinstance(given, Mapping):
+        raise OptionError(f"{what} is a {type(given).__name__}, but must be parameters by name, such as model.members[0]")
+    arrays = {name: np.asarray(value.detach().cpu() if hasattr(value, "detach") else value) for name, value in given.items()}
+    for name in shape.parameters():
+        if name not in arrays:
+            raise OptionError(
+                f"{what} has no {name!r}, but {_names(arrays)}; rename its parameters: it needs {_names(shape.parameters())}"
+            )
+    for name, wanted in (shape.parameters() | shape.buffers()).items():
+        value = arrays.get(name, np.zeros(wanted))
+        if value.shape != wanted or not (np.abs(value) <= np.finfo(dtype).max).all():
+            raise OptionError(f"{what} {name!r} has shape {value.shape}, but must be finite numbers of shape {wanted} in {dtype}")
+    return arrays
+
+
+def _names(parameters: Mapping[str, Any]) -> str:
+    return listed(parameters, LISTED) if parameters else "nothing"

@@ -46,10 +46,12 @@ def animate_regions(
     >>> data = mn.datasets.load("moons", points=100, seed=0)
     >>> extent = (-1.5, 2.5, -1.0, 1.5)
     >>> grid = mn.plots.grid_points(extent, resolution=20)
-    >>> frames = []
-    >>> for epochs in (1, 2):
-    ...     model = mn.train(data.X, data.y, mn.MLP(hidden=(4,)), mn.Recipe(epochs=epochs), progress=False)
-    ...     frames.append(model.predict_proba(grid))
+    >>> weights = []
+    >>> def watch(event):
+    ...     if isinstance(event, mn.Evaluated):
+    ...         weights.append(event.parameters[0])
+    >>> model = mn.train(data.X, data.y, mn.MLP(hidden=(4,)), mn.Recipe(epochs=2), callbacks=[watch], progress=False)
+    >>> frames = [model.with_members(one).predict_proba(grid) for one in weights]
     >>> path = Path(tempfile.mkdtemp()) / "moons.gif"
     >>> mn.plots.animate_regions(frames, path, X=data.X, y=data.y, extent=extent, dpi=30) == path
     True

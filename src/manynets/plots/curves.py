@@ -238,6 +238,10 @@ def distributions(
     >>> len(axes.ravel())
     1
     """
+    if not isinstance(values, Mapping):
+        raise DataError(
+            f"values is a {type(values).__name__}, but must be a dict, such as {{'hidden0.weight': [an array for each epoch]}}"
+        )
     if not values:
         raise DataError("values is empty; give at least one name with its arrays")
     tables = {name: [_finite(part) for part in parts] for name, parts in values.items()}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from manynets.display import short
 from manynets.errors import DataError, OptionError, one_of
 from manynets.plots.canvas import (
     DRAWING,
@@ -42,6 +43,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Predict: TypeAlias = Callable[[NDArray[np.float64]], ArrayLike]
+
+
+def _function_of(predict: Any, *methods: str) -> Predict:
+    """Return the function that predicts: the first of these methods that a model or an estimator has for its task, or what was given."""
+    if callable(predict):
+        return predict
+    numbers = not hasattr(predict, "classes_")
+    for name in methods:
+        if hasattr(predict, name) and not (numbers and "proba" in name):
+            return getattr(predict, name)
+    raise OptionError(f"predict is {short(predict)}, but must be a function of points, such as model.predict, or a model")
 
 
 def points(
@@ -100,7 +112,7 @@ def regions(
     X: ArrayLike,
     y: ArrayLike,
     *,
-    predict: Predict,
+    predict: Predict | Any,
     extent: Extent | None = None,
     classes: Sequence[Any] | None = None,
     resolution: int = 200,
@@ -109,23 +121,29 @@ def regions(
 ) -> Axes:
     """Draw the regions in which a model predicts each class, their boundaries, and the points X (N, 2) of classes y (N,).
 
-    `predict` maps (M, 2) to labels (M,), or to probabilities (M, C) with columns in the order of `classes` (default: the sorted
-    labels in y), or (M, 1) for the second of two classes. With probabilities, the colour is fainter where the model is less sure.
+    `predict` is a model or an estimator, or a function that maps (M, 2) to labels (M,), or to probabilities (M, C) with columns in the order
+    of `classes` (default: the sorted labels in y), or (M, 1) for the second of two classes. With probabilities, the colour is fainter where the
+    model is less sure.
     `extent` (left, right, bottom, top) defaults to that of the points plus a margin. y may hold labels or their codes 0..C-1.
 
     >>> import manynets as mn
     >>> data = mn.datasets.load("moons", points=100, seed=0)
     >>> model = mn.train(data.X, data.y, mn.MLP(hidden=(4,)), mn.Recipe(epochs=3), progress=False)
-    >>> ax = mn.plots.regions(data.X, data.y, predict=model.predict_proba, resolution=30)
+    >>> ax = mn.plots.regions(data.X, data.y, predict=model, resolution=30)
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('x₁', 'x₂')
     """
     rows = two_columns(X)
     target = target_of(rows, y)
-    labels, codes = classes_of(target, classes)
+    if target.dtype.kind == "f" and classes is None and (np.isfinite(target) & (target % 1 != 0)).any():
+        raise DataError(
+            "y holds numbers that are not whole, and regions are those of classes; draw the output with mn.plots.surface"
+        )
+    function = _function_of(predict, "predict_proba", "predict")
+    labels, codes = classes_of(target, getattr(predict, "classes_", None) if classes is None else classes)
     area = area_of(rows, extent)
     ax = new_axes(ax)
-    paint_regions(ax, predict(grid_points(area, resolution=resolution)), area, labels)
+    paint_regions(ax, function(grid_points(area, resolution=resolution)), area, labels)
     handles = scatter_classes(ax, rows, codes, labels)
     frame(ax, area)
     show_legend(ax, handles, title="class")
@@ -134,7 +152,7 @@ def regions(
 
 
 def surface(
-    predict: Predict,
+    predict: Predict | Any,
     *,
     X: ArrayLike | None = None,
     y: ArrayLike | None = None,
@@ -145,7 +163,7 @@ def surface(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the output of a model (M, 2) -> (M,) or (M, 1) over the plane, as filled contours or as a 3-D surface.
+    """Draw the output of a model, or of a function (M, 2) -> (M,) or (M, 1), over the plane, as filled contours or as a 3-D surface.
 
     The points X (N, 2), if given, are coloured by their y (N,). Give `extent` or X. Axes for a 3-D surface must have
     projection="3d".
@@ -161,7 +179,7 @@ def surface(
     target = None if y is None or rows is None else numbers(target_of(rows, y), what="y", finite=True)
     area = area_of(rows, extent)
     grid = grid_points(area, resolution=resolution)
-    output = numbers(predict(grid), what="the prediction")
+    output = numbers(_function_of(predict, "predict")(grid), what="the prediction")
     if output.size != len(grid):
         raise DataError(f"predict gave shape {output.shape} for {len(grid)} points; this picture needs one output, (M,) or (M, 1)")
     shape = (resolution, resolution)
@@ -207,7 +225,7 @@ def surface(
 
 
 def spread(
-    predict: Predict,
+    predict: Predict | Any,
     *,
     X: ArrayLike | None = None,
     y: ArrayLike | None = None,
@@ -220,24 +238,24 @@ def spread(
 ) -> Axes:
     """Draw how much the K members of an ensemble disagree over the plane, and for classes each member's boundary as a thin line.
 
-    `predict` maps (M, 2) to the members' outputs (K, M), or to their probabilities (K, M, C). The colour is the standard
+    `predict` is a Model of several networks, or maps (M, 2) to the members' outputs (K, M), or to their probabilities (K, M, C). The colour is the standard
     deviation over the members, for classes sqrt(sum_c var_k p_kc); the contours are the members' mean (outputs), or the
     boundaries of the first `most_lines` members and, bold, of their mean. Give `extent` or X; y (N,) marks classes, which `classes` lists
     in the order of the columns (default: sorted).
 
     >>> import manynets as mn
     >>> data = mn.datasets.load("moons", points=100, seed=0)
-    >>> models = [mn.train(data.X, data.y, mn.MLP(hidden=(4,)), mn.Recipe(epochs=2, seed=s), progress=False) for s in range(3)]
-    >>> def predict(points):
-    ...     return [model.predict_proba(points) for model in models]
-    >>> ax = mn.plots.spread(predict, X=data.X, y=data.y, resolution=20)
+    >>> model = mn.train(data.X, data.y, mn.MLP(hidden=(4,)), mn.Recipe(epochs=2), n_networks=3, progress=False)
+    >>> ax = mn.plots.spread(model, X=data.X, y=data.y, resolution=20)
     >>> ax.get_xlabel()
     'x₁'
     """
     rows = None if X is None else two_columns(X)
     area = area_of(rows, extent)
     grid = grid_points(area, resolution=resolution)
-    members = numbers(predict(grid), what="the members' predictions", finite=True)
+    members = numbers(
+        _function_of(predict, "predict_proba_each", "predict_each")(grid), what="the members' predictions", finite=True
+    )
     if members.ndim not in (2, 3) or members.shape[1] != len(grid):
         raise DataError(
             f"predict gave shape {members.shape} for {len(grid)} points; spread needs the outputs of K members (K, {len(grid)}), "

@@ -57,6 +57,8 @@ def confusion(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('predicted', 'true')
     """
+    from matplotlib.ticker import MaxNLocator
+
     axes = {"none": None, "true": 1, "predicted": 0, "all": (0, 1)}
     axis = axes[one_of(normalise, axes, what="normalise")]
     counts = numbers(matrix, what="matrix", ndim=2, finite=True)
@@ -79,7 +81,8 @@ def confusion(
         vmax=100 if axis is not None else max(values.max(), 1),
         interpolation="nearest",
     )
-    ax.figure.colorbar(shown, ax=ax, shrink=0.8, label="rows" if axis is None else f"% of {_SHARE[normalise]}")
+    whole = MaxNLocator(integer=True) if axis is None else None
+    ax.figure.colorbar(shown, ax=ax, shrink=0.8, label="rows" if axis is None else f"% of {_SHARE[normalise]}", ticks=whole)
     _write_cells(ax, values, readable_on(shown.to_rgba(values)))
     small = "medium" if size <= 30 else "small"
     step = max(size // 40, 1)  # with more than eighty classes there is room for every other name only

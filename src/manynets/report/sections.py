@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from manynets.display import cell_text
-from manynets.model_tools import LAYER_NAMES, best_epochs
+from manynets.model_tools import best_epochs
 from manynets.report import charts
 from manynets.report.classes import classes_section
 from manynets.report.failures import slices_section, worst_section
@@ -71,7 +71,7 @@ def _model(given: ReportInput) -> Section:
     at = best_epochs(model.history, model.info)
     parts: list[Part] = [_facts("Network and training", dict(model.summary_rows()))]
     lines = [[cell_text(value) for value in line] for line in model.layer_rows()]
-    parts.append(ReportTable("Layers", ["Layer", *map(str.capitalize, LAYER_NAMES)], lines))
+    parts.append(ReportTable("Layers", list(map(str.capitalize, model.layer_names)), lines))
     squared = squared_share(model.task, model.recipe)
     curve = charts.history_chart(model.history, at, squared=squared)
     if curve is not None:

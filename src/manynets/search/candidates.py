@@ -103,7 +103,8 @@ def train_many(
 
     The results of a candidate that does not fit the data, or the memory, have the error, and those of one whose loss was not
     finite the divergence; the others are complete. Ctrl-C ends the unfinished networks as "interrupted" (in other processes without a
-    model), with an InterruptedWarning; with a checkpoint, SIGTERM writes it before the process ends.
+    model), with an InterruptedWarning; with a checkpoint, SIGTERM writes it before the process ends. A callback that raises StopIteration
+    ends them in the same way, without the warning.
     Raises DataError and OptionError for data and options with which no candidate can be trained.
 
     >>> import manynets as mn
@@ -429,7 +430,7 @@ def train_plan(
                 ):
                     collect(results_of(found, scores, held_out))
             except KeyboardInterrupt:
-                halt.asked = True
+                halt.asked, halt.signal = True, signal.SIGINT
 
     plan = planned.plan if parts is not None else stacked(planned.plan)  # a checkpoint is of a group as it was planned
     plan.train(train_group, callbacks=[*progress_callbacks(progress), *callbacks])
@@ -438,5 +439,6 @@ def train_plan(
     if halt.asked:
         for network in networks.values():  # what other processes did not end
             results.setdefault((network.trial.candidate, network.trial.fold), result_of(None, network))
+    if halt.signal is not None:
         warn_of_interrupted(results.values())
     return [results[c, f] for c in range(len(planned.candidates)) for f in range(len(planned.folds))]

@@ -17,6 +17,7 @@ from manynets.plan import PlannedNetwork
 from manynets.prepare import RowNumbers
 from manynets.results import record_of, system_on
 from manynets.spec import METRICS, MLP, Recipe, score_or_worst
+from manynets.spec.flat import flat_settings
 from manynets.tasks import Task
 from manynets.training.groups import Failure
 from manynets.training.torch_settings import find_device
@@ -82,6 +83,37 @@ class Result:
     def metric(self) -> str:
         """The name of `score`."""
         return self.recipe.watch if self.recipe.watch in METRICS else self.task.metric
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The result as a row of a table: texts and numbers by name, such as for
+        `polars.DataFrame([result.row for result in results], infer_schema_length=None)` or `pandas.DataFrame`.
+
+        The settings of network and recipe by their names, where that of the loss is `loss_option`; score, loss, stopped, seconds and error; and of the
+        entry whose weights these are the epoch, and what it has on the training rows (`train_loss`) and on the validation rows (`val_loss`).
+
+        >>> import manynets as mn
+        >>> pairs = [(mn.MLP(hidden=(4,)), mn.Recipe(optimizer=mn.Adam(lr=lr), epochs=2)) for lr in (0.1, 0.2)]
+        >>> [(one.row["lr"], one.row["best_epoch"]) for one in mn.train_many([[0.0], [1.0]] * 8, [0, 1] * 8, pairs, progress=False)]
+        [(0.1, 2.0), (0.2, 2.0)]
+        """
+        settings = {
+            f"{name}_option" if name == "loss" else name: value for name, value in flat_settings(self.spec, self.recipe).items()
+        }
+        entry = {name: column[self.best] if self.best >= 0 else math.nan for name, column in self.history.items()}
+        of_rows = {f"train_{name}": entry.get(name, math.nan) for name in ("loss", self.task.metric)}
+        of_rows |= {name: value for name, value in entry.items() if name.startswith("val_")}
+        ended = {"stopped": self.stopped, "seconds": self.seconds, "error": None if self.error is None else str(self.error)}
+        place = {"candidate": self.candidate, "fold": self.fold}
+        return {
+            **place,
+            **settings,
+            "score": self.score,
+            "loss": self.loss,
+            **ended,
+            "best_epoch": entry.get("epoch", math.nan),
+            **of_rows,
+        }
 
     @functools.cached_property
     def model(self) -> Model | None:

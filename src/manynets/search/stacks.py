@@ -57,14 +57,17 @@ class _Moved:
 def stacked(plan: Plan, *, most_bytes: int = MOST_BYTES) -> Plan:
     """Return a plan of the same networks, with groups of few networks in stacks."""
     waiting: dict[object, list[TrialGroup]] = {}
+    sizes: dict[object, int] = {}  # of what waits
     stacks: list[list[TrialGroup]] = []
     for group in plan.groups.values():
-        kind = _kind(group)
+        kind, size = _kind(group), _bytes(group)
         held = waiting.get(kind)
-        if kind is None or held is None or sum(map(_bytes, [*held, group])) > most_bytes:
-            held = waiting[kind] = []
+        if kind is None or held is None or sizes[kind] + size > most_bytes:
+            held, sizes[kind] = [], 0
+            waiting[kind] = held
             stacks.append(held)
         held.append(group)
+        sizes[kind] += size
     out = Plan()
     out.groups = dict(enumerate(groups[0] if len(groups) == 1 else _stack(groups) for groups in stacks))
     out.networks = plan.networks

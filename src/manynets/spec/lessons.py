@@ -17,16 +17,24 @@ KINDS: dict[str, type[Any]] = {}
 PARTS = {"Recipe": {"optimizer": "AdamW", "stopping": "EarlyStopping"}}
 """Fields that hold another specification, and the class that an example uses."""
 FORMER = {
+    "clipnorm": "clip_norm",
+    "criterion": "loss",
+    "grad_clip": "clip_norm",
+    "gradient_clip_val": "clip_norm",
     "hidden_layer_sizes": "hidden",
     "learning_rate": "lr",
     "learning_rate_init": "lr",
     "layers": "hidden",
+    "lr_scheduler": "schedule",
+    "max_grad_norm": "clip_norm",
     "max_iter": "epochs",
+    "monitor": "watch",
     "random_state": "seed",
+    "scheduler": "schedule",
     "solver": "optimizer",
     "units": "hidden",
 }
-"""What scikit-learn and Keras call some fields."""
+"""What scikit-learn, Keras and torch's frameworks call some fields."""
 LOSSES = {
     "binary_crossentropy": "cross_entropy",
     "categorical_crossentropy": "cross_entropy",
@@ -42,6 +50,7 @@ OF_TRAIN = {
     "class_weights": "class_weight={}",
     "early_stopping": "recipe=mn.Recipe(stopping=mn.EarlyStopping(patience=20)), or no recipe: the default ensemble stops early by itself",
     "metrics": "metric='f1', or see model.evaluate, which has all metrics",
+    **dict.fromkeys(("model", "module", "net", "network"), "spec={}"),
     "n_estimators": "n_networks={}",
     "normalize": _SCALING,
     "random_state": "seed={}",
@@ -64,6 +73,12 @@ ATTRIBUTES = {
         "compile": "loss and optimizer are those of a recipe: mn.train(X, y, recipe=mn.Recipe(optimizer=mn.Adam(lr=0.01)))",
         "feature_importances_": _IMPORTANCE.format(model="model"),
         "fine_tune": "mn.train(X, y, model) trains a model further, from its weights",
+        "forward": "model.logits(X) returns the raw scores of every network",
+        "load_state_dict": "model.with_members(state) returns a model with other weights",
+        **dict.fromkeys(
+            ("named_parameters", "state_dict"),
+            "model.network() is a torch module, model.network().state_dict() has its weights, and model.members[0] has them as arrays",
+        ),
         "fit_one_cycle": "give the recipe: mn.train(X, y, recipe=mn.Recipe(schedule=mn.OneCycle()))",
     },
     "manynets": {
@@ -155,6 +170,10 @@ def _argument(name: str, value: Any, known: list[str]) -> str:
 
 def no_spec(value: Any) -> str:
     """Return what is wrong with a value that is given as the specification of a network."""
+    if isinstance(value, type):
+        return f"spec is the class {value.__name__}; give an instance: {value.__name__}(...)"
+    if isinstance(value, tuple | list) and any(hasattr(layer, "forward") for layer in value):
+        return "spec is a list of layers; write torch.nn.Sequential(*layers)"
     if isinstance(value, int | tuple | list) and not isinstance(value, bool):
         hidden = (value,) if isinstance(value, int) else tuple(value)
         return f"spec is {value!r}, but must be an MLP or a torch module; write mn.MLP(hidden={hidden!r})"

@@ -26,6 +26,7 @@ from manynets.spec.metadata import (
     specified,
 )
 from manynets.spec.optimizers import AdamW, Optimizer
+from manynets.spec.ported import check_loss, check_watch, no_part
 from manynets.spec.schedules import INSIDE, Constant, Schedule
 
 LossName: TypeAlias = Literal[
@@ -38,6 +39,8 @@ DType: TypeAlias = Literal["float32", "float64"]
 MetricName: TypeAlias = Literal["accuracy", "f1", "log_loss", "roc_auc", "r2", "rmse", "mae"]
 METRICS = get_args(MetricName)
 """The metrics that a training can watch (`Recipe.watch`); `Task.measure` computes them."""
+WATCHED = ("loss", "metric", "objective", *METRICS)
+"""What `Recipe.watch` may be."""
 LOWER_IS_BETTER = ("log_loss", "rmse", "mae")
 """Those for which lower is better."""
 
@@ -225,7 +228,7 @@ class Recipe:
         "loss",
         help="What 'best' means: loss, metric (accuracy, R2), objective (loss and penalties on the training rows), or "
         + ", ".join(METRICS),
-        allowed=("loss", "metric", "objective", *METRICS),
+        allowed=WATCHED,
         metavar="WHAT",
         panel=_MORE,
     )
@@ -277,8 +280,9 @@ class Recipe:
         for name, union in (("optimizer", Optimizer), ("schedule", Schedule), ("stopping", EarlyStopping | None)):
             value = getattr(self, name)
             if not isinstance(value, get_args(union)):
-                kinds = ", ".join(kind.__name__ for kind in get_args(union) if kind is not type(None))
-                raise OptionError(f"Recipe.{name} is {value!r}, but must be an instance of {kinds}")
+                raise OptionError(no_part(name, value, [kind for kind in get_args(union) if kind is not type(None)]))
+        check_loss(self.loss, get_args(LossName))
+        check_watch(self.watch, WATCHED, what="Recipe.watch")
         check_fields(self)
         several = isinstance(self.groups, Iterable) and not isinstance(self.groups, str)
         object.__setattr__(self, "groups", tuple(self.groups) if several else (self.groups,))
@@ -291,6 +295,7 @@ class Recipe:
         if self.epochs is not None and self.iterations is not None:
             raise OptionError(f"Recipe has epochs={self.epochs} and iterations={self.iterations}; give one of the two")
         check_device(self.device, what="Recipe.device")
+        object.__setattr__(self, "device", str(self.device))  # of torch.device, too
 
     def _checked_quantile(self) -> float | tuple[float, ...]:
         """Return the quantile as a number, or where there are several as a tuple of numbers."""

@@ -10,6 +10,8 @@ from typing import Any
 from manynets.encoding import embedded_columns
 from manynets.errors import OptionError
 from manynets.model import Model
+from manynets.nn.initial import given_parameters
+from manynets.nn.shape import Shape
 from manynets.plan import ensemble
 from manynets.results import checkpoints_of, model_of, with_residuals
 from manynets.spec import MLP, Recipe
@@ -39,6 +41,8 @@ def train_stream(
     data = stream.data
     try:
         spec = _checked(stream, spec, started=initial is not None)
+        if initial is not None:
+            initial = given_parameters(initial, Shape.of(spec, data.in_features, data.problem.task.outputs), recipe.dtype)
         members = ensemble(spec, recipe, data, n_networks, initial=initial)
         keeper = checkpoints_of(data, checkpoint=checkpoint, resume=resume, allow_world_size=allow_world_size)
         outcomes = train_members(data.problem, members, callbacks=callbacks, keeper=keeper)

@@ -39,7 +39,7 @@ class BestWeights:
         if isinstance(population, ModulePopulation):
             population.flat.copy_(self.flat)
             population.statistics.copy_(self.statistics)
-            return [{name: value.detach().cpu().numpy().copy() for name, value in population.module.state_dict().items()}]
+            return [population.network()]
         best = Population(population.shape, self.flat.cpu(), self.statistics.cpu())  # from a GPU in one copy
         return [best.network(k) for k in indices]
 

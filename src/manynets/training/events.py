@@ -1,7 +1,8 @@
 """What callbacks learn of a training run. Events are read-only; a callback is any function that takes one.
 
-A callback with the attribute `may_skip = True` need not see every evaluation: where a stepper makes several epochs in one call, it gets
-the `Evaluated` of the last one. Small networks train faster if all callbacks have it.
+A callback that raises StopIteration ends the training, as Ctrl-C does but without a warning: networks that are not through have their best
+weights so far, and are "interrupted". A callback with the attribute `may_skip = True` need not see every evaluation: where a stepper makes
+several epochs in one call, it gets the `Evaluated` of the last one. Small networks train faster if all callbacks have it.
 """
 
 from __future__ import annotations
@@ -77,16 +78,16 @@ class Evaluated:
     """An evaluation after `step` steps: columns of one value (K,) for each of the networks `numbers`.
 
     `alive` networks go on. best: the columns of each network's best entry so far, where `Started.pooled` has the networks. The arrays
-    are read-only.
+    are read-only. parameters: the weights of this moment, while the callback is called.
 
     >>> import manynets as mn
     >>> seen = []
     >>> def callback(event):
     ...     if isinstance(event, mn.Evaluated):
-    ...         seen.append((event.step, event.columns["loss"].shape))
+    ...         seen.append((event.step, event.columns["loss"].shape, event.parameters[0]["hidden0.weight"].shape))
     >>> _ = mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, mn.MLP(hidden=(4,)), mn.Recipe(epochs=2, batch_size=8), callbacks=[callback], progress=False)
     >>> seen
-    [(2, (1,)), (4, (1,))]
+    [(2, (1,), (4, 1)), (4, (1,), (4, 1))]
     """
 
     step: int
@@ -94,11 +95,17 @@ class Evaluated:
     columns: Mapping[str, NDArray[np.float64]]
     alive: int
     best: Mapping[str, NDArray[np.float64]] = dataclasses.field(default_factory=dict)
+    read: Callable[[], Iterable[Mapping[str, NDArray[Any]]]] = tuple
 
     @property
     def entries(self) -> dict[int, dict[str, float]]:
         """The entry of each network by its number."""
         return {number: {name: float(values[k]) for name, values in self.columns.items()} for k, number in enumerate(self.numbers)}
+
+    @property
+    def parameters(self) -> dict[int, dict[str, NDArray[Any]]]:
+        """Copies of the parameters and running statistics that each network has now, by its number and by name, as in `Model.members`."""
+        return {number: dict(one) for number, one in zip(self.numbers, self.read(), strict=True)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,16 +145,26 @@ def started(problem: Problem, members: Sequence[Member], *, steps: int, steps_pe
 
 
 def evaluated(
-    step: int, tracks: Tracks, columns: Mapping[str, NDArray[np.float64]], ended: NDArray[np.bool_], *, pooled: bool
+    step: int,
+    tracks: Tracks,
+    columns: Mapping[str, NDArray[np.float64]],
+    ended: NDArray[np.bool_],
+    *,
+    pooled: bool,
+    network: Callable[[int], Mapping[str, NDArray[Any]]],
 ) -> Evaluated:
     """Return the event of an evaluation, which added `columns` (E, K), and after which some networks have ended (K,).
 
-    pooled: whether the event has the best entries.
+    pooled: whether the event has the best entries. network: returns copies of the parameters of network k, by name.
     """
     seen = np.flatnonzero(tracks.alive)
     numbers = tuple(tracks.members[k].number for k in seen)
     last = {name: values[-1, seen] for name, values in columns.items()}
-    return Evaluated(step, numbers, last, int((tracks.alive & ~ended).sum()), tracks.best_entries(seen) if pooled else {})
+    best = tracks.best_entries(seen) if pooled else {}
+    for values in (*last.values(), *best.values()):
+        values.flags.writeable = False
+    alive = int((tracks.alive & ~ended).sum())
+    return Evaluated(step, numbers, last, alive, best, read=lambda: [network(k) for k in seen.tolist()])
 
 
 def _ensembles(members: Sequence[Member]) -> tuple[tuple[int, ...], ...]:
@@ -192,11 +209,16 @@ def may_skip(callbacks: Iterable[Callback]) -> bool:
     return all(getattr(callback, "may_skip", False) for callback in callbacks)
 
 
-def tell(callbacks: Iterable[Callback], *events: Event) -> None:
-    """Call all callbacks with each of the events."""
+def tell(callbacks: Iterable[Callback], *events: Event) -> bool:
+    """Call all callbacks with each of the events; return whether one of them raised StopIteration, to end the training."""
+    stop = False
     for event in events:
         for callback in callbacks:
-            callback(event)
+            try:
+                callback(event)
+            except StopIteration:
+                stop = True
+    return stop
 
 
 class Guarded:
@@ -208,10 +230,12 @@ class Guarded:
 
     def __call__(self, event: Event) -> None:
         try:
-            tell(self.callbacks, event)
+            stop = tell(self.callbacks, event)
         except Exception as error:
             self.error = error
             raise
+        if stop:
+            raise StopIteration
 
 
 class Relay:
@@ -232,6 +256,7 @@ class Relay:
         self.settings = settings
         self.started = False
         self.share = 0
+        self.stop = False  # whether a callback asked for it
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Started):
@@ -248,6 +273,8 @@ class Relay:
             self.diverged += event.diverged
         else:
             self._tell(event)
+        if self.stop:
+            raise StopIteration
 
     def done(self, networks: int) -> None:
         """Count so many networks as trained."""
@@ -261,4 +288,4 @@ class Relay:
             self._tell(Finished(self.seconds, self.diverged))
 
     def _tell(self, event: Event) -> None:
-        tell(self.callbacks, event)
+        self.stop |= tell(self.callbacks, event)

@@ -111,7 +111,8 @@ def train_members(
     there is one group only. With it, SIGTERM has a checkpoint written before it takes its course.
     deadline: by which all are to end. ranks: the processes that train them together, None for those of the process group; all of them
     call this, and all get the outcomes, but only rank 0 calls callbacks and keeper, and goes by the deadline.
-    Ctrl-C ends all networks with their best weights so far, and an InterruptedWarning; a second one stops at once.
+    Ctrl-C ends all networks with their best weights so far, and an InterruptedWarning; a second one stops at once. A callback that raises
+    StopIteration does the same without the warning.
     """
     halt, ranks = Halt(), current_ranks() if ranks is None else ranks
     options: dict[str, Any] = {"callbacks": callbacks, "halt": halt, "deadline": deadline}
@@ -130,7 +131,7 @@ def train_members(
         if isinstance(result, Failure):
             raise result.error
     outcomes = [result for result in results if isinstance(result, Outcome)]
-    if halt.asked and any(outcome.stopped == "interrupted" for outcome in outcomes):
+    if halt.signal is not None and any(outcome.stopped == "interrupted" for outcome in outcomes):
         step = max((outcome.history.get("step", [0.0])[-1] for outcome in outcomes), default=0.0)
         text = f"training was interrupted after {step:g} steps; the result has the best weights so far"
         warn_user(text, InterruptedWarning)

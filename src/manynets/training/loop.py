@@ -36,8 +36,9 @@ CROWDED = 0.8  # share of living networks below which the others are taken out o
 class TrainingRun:
     """K networks of one group (`trial.group_key`) on one problem.
 
-    Once `halt` is asked, they end as "interrupted" after the current call. Where the steps will not be done by the deadline, the
-    learning rates fall early (`Tracks.hurry`). search: whether to look for the causes of divergences. make: makes the stepper.
+    Once `halt` is asked, as a callback does that raises StopIteration, they end as "interrupted" after the current call. Where the steps
+    will not be done by the deadline, the learning rates fall early (`Tracks.hurry`). search: whether to look for the causes of divergences.
+    make: makes the stepper.
     """
 
     def __init__(
@@ -183,7 +184,7 @@ class TrainingRun:
         tracks.hurry(self.step, self.deadline.steps_left(self.step))
         ended = tracks.alive & (~finite | (self.step >= tracks.totals) | tracks.exhausted)
         if self.callbacks:
-            self._tell(evaluated(self.step, tracks, columns, ended, pooled=self.pools))
+            self._tell(evaluated(self.step, tracks, columns, ended, pooled=self.pools, network=population.network))
         if ended.any():
             self._let_go(ended, finite)
         self.sums = Sums(len(tracks))
@@ -234,4 +235,4 @@ class TrainingRun:
     def _tell(self, event: Event) -> None:
         if self.callbacks:
             with torch.inference_mode(False):  # a callback may train something of its own
-                tell(self.callbacks, event)
+                self.halt.asked |= tell(self.callbacks, event)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from manynets.errors import DataError, OptionError
 from manynets.nn.population import Population
+from manynets.training.module_scores import check_scores
 from manynets.training.torch_settings import private_generators, seeded_states
 from manynets.training.trial import Problem
 
@@ -97,6 +99,10 @@ class ModulePopulation:
         for parameter, view in zip(self._parameters, _views(grad, self._parameters), strict=True):
             parameter.grad = view
 
+    def network(self, k: int = 0) -> dict[str, NDArray[Any]]:
+        """Return copies of the module's parameters and buffers, by name."""
+        return {name: value.detach().cpu().numpy().copy() for name, value in self.module.state_dict().items()}
+
     def copied(self, flat: Tensor, statistics: Tensor) -> nn.Module:
         """Return a copy of the module with these parameters (1, P) and buffers (1, Q)."""
         module = copy.deepcopy(self.module)
@@ -110,7 +116,9 @@ class ModulePopulation:
             return self.module(x)
         try:
             return self.module(whole_numbers(x))
-        except IndexError as error:
+        except (IndexError, RuntimeError) as error:
+            if not isinstance(error, IndexError) and "range" not in str(error):
+                raise
             name, low, high = type(self.module).__name__, int(x.min()), int(x.max())
             raise DataError(f"{name} does not accept X, whole numbers from {low} to {high}: {error}") from error
 
@@ -204,6 +212,8 @@ def ready_for(module: nn.Module, problem: Problem, *, seed: int) -> Problem:
     be trained. Raises OptionError for parameters without data, and DataError for a module that does not take these rows.
     """
     with torch.inference_mode(mode=False):
+        if isinstance(module, torch.jit.ScriptModule):
+            raise OptionError("the module was made by torch.jit, which hides its parameters; give the module that it was made of")
         _copy_inference_tensors(module)
         for name, value in (*module.named_parameters(), *module.named_buffers()):
             if value.is_meta:
@@ -252,12 +262,13 @@ def _tried(module: nn.Module, problem: Problem, x: Tensor, seed: int) -> tuple[P
             break
         training = module.training
         try:
-            with torch.no_grad(), private_generators(seeded_states(seed, x.device), x.device):
-                two_axes(module.eval()(whole_numbers(x) if integers else x), len(x))
+            with torch.enable_grad(), private_generators(seeded_states(seed, x.device), x.device):
+                scores = two_axes(module.eval()(whole_numbers(x) if integers else x), len(x))
         except (RuntimeError, IndexError, TypeError) as error:
-            if first is None or isinstance(error, IndexError):  # of an embedding
+            if first is None or isinstance(error, IndexError) or "Long, Int" in str(first):  # of an embedding
                 first = error
         else:
+            check_scores(module, scores, problem.task)
             return dataclasses.replace(problem, integers=integers), None
         finally:
             module.train(training)

@@ -40,12 +40,21 @@ def train_with(
         initial={name: member.initial[name] for name in names},
     )
 
-    def evaluated(step: int, entry: Mapping[str, float], best: Mapping[str, float], alive: bool) -> None:
+    def evaluated(
+        step: int, entry: Mapping[str, float], best: Mapping[str, float], alive: bool, now: Mapping[str, NDArray[Any]]
+    ) -> bool:
         columns, at_best = ({name: np.array([value]) for name, value in one.items()} for one in (entry, best))
-        tell(callbacks, Advanced(step), Evaluated(step, (member.number,), columns, int(alive), at_best))
+        for values in (*columns.values(), *at_best.values()):
+            values.flags.writeable = False
+
+        def read() -> list[dict[str, NDArray[Any]]]:
+            return [{name: value.astype(member.recipe.dtype) for name, value in now.items()}]
+
+        event = Evaluated(step, (member.number,), columns, int(alive), at_best, read=read)
+        return not (tell(callbacks, Advanced(step), event) or stop)
 
     with torch.random.fork_rng(devices=[]), engines.opened(engine, plain) as network:
-        tell(callbacks, started(problem, [member], steps=plain.total, steps_per_epoch=plain.steps))
+        stop = tell(callbacks, started(problem, [member], steps=plain.total, steps_per_epoch=plain.steps))
         out = engines.run(network, plain, evaluated)
     divergence = None if out.divergence is None else Divergence(*out.divergence)
     tell(callbacks, Finished(out.seconds, () if divergence is None else (member.number,)))

@@ -15,7 +15,7 @@ CALLS = 4  # of which the slowest says how long a step takes
 
 
 class Halt:
-    """Whether a stop was asked for, and by which signal (None: by a call)."""
+    """Whether a stop was asked for, and by which signal (None: by a call or a callback)."""
 
     __slots__ = ("_seen", "asked", "signal")
 
