@@ -235,4 +235,5 @@ class TrainingRun:
     def _tell(self, event: Event) -> None:
         if self.callbacks:
             with torch.inference_mode(False):  # a callback may train something of its own
-                self.halt.asked |= tell(self.callbacks, event)
+                if tell(self.callbacks, event):
+                    self.halt.asked = True
