@@ -236,7 +236,7 @@ FAULTS = (
         "max(facts.rows, int(found.counts.sum())) // 2",
     ),
     Fault("stream", "streaming/opening.py", "deviation / task.scale[0]) ** 2", "deviation / task.scale[0])"),
-    Fault("stream", "streaming/means.py", "means[name][:, folds, codes]", "means[name][:, -1, codes]"),
+    Fault("stream", "streaming/means.py", "means[name][:, folds[rows], levels]", "means[name][:, -1, levels]"),
     Fault("stream", "streaming/means.py", "level_means(mean[FOLDS],", "level_means(mean[0],"),
     Fault("stream", "streaming/ensemble.py", "model.mean_logits(own.scores(scores))", "model.mean_logits(scores)"),
     Fault("stream", "streaming/ensemble.py", "np.array([facts.low, facts.high])", "np.array([facts.low, facts.mean])"),

@@ -140,7 +140,7 @@ def test_a_small_table_gets_an_ensemble_and_every_command_knows_it(call: Call, t
 
     assert call("evaluate", "run", "--json", "-q").json["loss"] == result["test"]["loss"]
     shown = call("show", "run").out
-    for text in ("8 networks", "best epoch", "folds", "all 3 epochs"):
+    for text in ("8 networks", "best epoch", "one fold of the training rows for each", "all 3 epochs"):
         assert text in shown
     assert call("predict", "run", table, "-o", "out.csv").code == 0
     rows = list(csv.DictReader(Path("out.csv").read_text().splitlines()))

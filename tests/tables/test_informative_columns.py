@@ -326,7 +326,8 @@ def test_numbers_with_some_words_are_no_codes() -> None:
     y = np.array([float(value * 7919 % 9000) for value in values])
     column = understand(frame, y=y)[0]
     assert (column.kind, column.form) == ("categorical", None)
-    assert "95.0% of it are numbers; the first other value is 'oops' in row 0 (counted from 0); drop it" in column.note
+    words = "95.0% of it are numbers; the others are 'oops' (5), the first in row 0 (counted from 0)"
+    assert f"{words}: leave them empty to have it read as numbers; drop it" in column.note
     with pytest.warns(UserWarning, match="column .key. is used, though"):
         fit_encoder(frame, y=y)
 

@@ -39,7 +39,15 @@ def test_numbers_written_as_text() -> None:
     assert "zero in front" in codes.note
     nearly = understand(polars.DataFrame({"a": ["1", "2", "3", "oops"]}))[0]
     assert nearly.kind == "categorical"
-    assert nearly.note == "75.0% of it are numbers; the first other value is 'oops' in row 3 (counted from 0)"
+    assert nearly.note == "75.0% of it are numbers; the others are 'oops' (1), the first in row 3 (counted from 0)"
+    words = ["broken", "oops", "broken", "a word that is far too long to be shown in a message", "off", "on"]
+    frame = polars.DataFrame(
+        {"a": [words[i // 20 % 6] if i % 20 == 0 else str(i % 60) for i in range(240)], "b": [i % 7 for i in range(240)]}
+    )
+    told = r"'a' is categorical: 95.0% of it are numbers; the others are 'broken' \(4\), 'oops' \(2\), .*\.\.\.' \(2\) and 2 more, the first in row 0"
+    with pytest.warns(UserWarning, match=told):
+        encoder = fit_encoder(frame)
+    assert encoder.columns[0].kind == "categorical"
     with pytest.raises(DataError, match=r"'a' should hold numbers, but row 3 .* holds 'oops'"):
         understand(polars.DataFrame({"a": ["1", "2", "3", "oops"]}), numeric=["a"])
 

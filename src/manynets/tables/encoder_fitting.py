@@ -20,7 +20,7 @@ from manynets.tables.kinds import Column
 from manynets.tables.means import targets_of
 from manynets.tables.piecewise import bins_for
 from manynets.tables.scaling import SCALINGS, Scaling
-from manynets.tables.schema import understand
+from manynets.tables.schema import TO_READ, understand
 from manynets.tables.table import Table, require
 from manynets.tables.written import PLAIN, Reading
 
@@ -148,8 +148,12 @@ def _fitted(
 
 
 def warn_of_targets(schema: Sequence[Column]) -> None:
-    """Warn of columns that are used though they look like ids, and of those that give the target away."""
-    used = [f"column {column.name!r} is {column.note}" for column in schema if column.note.startswith("used, though")]
+    """Warn of columns that are used though they look like ids or nearly hold numbers, and of those that give the target away."""
+    used = [
+        f"column {column.name!r} is {'' if column.note.startswith('used, though') else f'{column.kind}: '}{column.note}"
+        for column in schema
+        if column.note.startswith("used, though") or (column.kind == "categorical" and TO_READ in column.note)
+    ]
     if used:
         warn_user("; ".join(used), UserWarning)
     for column in schema:

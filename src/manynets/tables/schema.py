@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.display import shortened
+from manynets.display import listed, shortened
 from manynets.errors import DataError, OptionError
 from manynets.tables.association import plain_target, target_scores
 from manynets.tables.cells import (
@@ -31,7 +31,7 @@ from manynets.tables.informative import as_codes, leak_of, reconsidered, sample_
 from manynets.tables.kinds import LEFT_OUT, Column, Kind
 from manynets.tables.table import Table, native_type, require
 from manynets.tables.texts import different, meaning_of, meaning_of_all, text_counts
-from manynets.tables.written import DECIMAL_COMMA, PLAIN, Reading, units_of
+from manynets.tables.written import DECIMAL_COMMA, PLAIN, Meaning, Reading, units_of
 
 FEWEST_FOR_AN_ID = 20
 """A column with fewer different values than this is never taken for an id."""
@@ -40,6 +40,10 @@ SAMPLE = 1000
 """So many rows are looked at before all of them are."""
 
 MOSTLY_NUMBERS = 0.9
+MOST_WORDS = 3
+"""Words among numbers that a note names."""
+TO_READ = "to have it read as"
+"""In the note of a column of categories that is nearly one of numbers or dates."""
 EMPTY = "all values are missing: it adds nothing"
 _ONE_SIGN = re.compile(r"[+-]?[0-9]+([.,]?)[0-9]*", re.ASCII)
 
@@ -313,14 +317,20 @@ def _column_in_text(table: Table, name: str, cells: Any, present: Any, declared:
     if meaning.words and (note := _mixture(counts)):
         return None, note
     if meaning.words:
-        words = set(meaning.words)
-        index, value = next((index, cell) for index, cell in enumerate(cells.to_list()) if cell in words)
-        share = 1.0 - sum(counts[word] for word in words) / counts.total()
-        what = "numbers" if isinstance(meaning.form, Reading) else "dates"
-        return None, f"{share:.1%} of it are {what}; the first other value is {value!r} in {table.row(index)}"
+        return None, _words_among(table, cells, counts, meaning)
     if isinstance(meaning.form, Reading):
         return _number_column(table, name, None, meaning.form, meaning.note), ""
     return _date_column(table, name, None, meaning.form, meaning.note), ""
+
+
+def _words_among(table: Table, cells: Any, counts: Counter[str], meaning: Meaning[Any]) -> str:
+    """Say which words keep a column from being one of numbers or dates, and where they are few how to have it read so."""
+    words = Counter({word: counts[word] for word in meaning.words})
+    index = next(index for index, cell in enumerate(cells.to_list()) if cell in words)
+    share, what = 1.0 - words.total() / counts.total(), "numbers" if isinstance(meaning.form, Reading) else "dates"
+    shown = listed((f"{shortened(word)!r} ({count:,})" for word, count in words.most_common()), MOST_WORDS)
+    note = f"{share:.1%} of it are {what}; the others are {shown}, the first in {table.row(index)}"
+    return f"{note}: leave them empty {TO_READ} {what}" if share > MOSTLY_NUMBERS else note
 
 
 def _mixture(counts: Counter[str]) -> str:
