@@ -19,7 +19,7 @@ from manynets.spec import METRICS, MLP
 from manynets.steps import batch_rows
 from manynets.tasks import Regression
 from manynets.tasks.objectives import joint_objective
-from manynets.training.events import Advanced, Callback, Event, Finished, Started
+from manynets.training.events import Advanced, Callback, Finished, Started, tell
 from manynets.training.groups import Failure, groups_of, memory_at_hand, train_what_can
 from manynets.training.steppers.choice import choose
 from manynets.training.threads import most_threads
@@ -86,20 +86,16 @@ def train_pieces(
     """
     networks, done, lost, began = sum(map(len, pieces)), 0, list[int](), time.perf_counter()
 
-    def tell(event: Event) -> None:
-        for callback in callbacks:
-            callback(event)
-
     limit = None if memory_limit is None else max(1, int(memory_limit) // max(1, worker_count(n_jobs)))
     inputs = [(problem, piece, {member.number: (held_out or {}).get(member.number) for member in piece}, limit) for piece in pieces]
     settings = {member.number: member.settings for piece in pieces for member in piece}
-    tell(Started(networks, networks, 1, problem.task.metric, settings=settings))
+    tell(callbacks, Started(networks, networks, 1, problem.task.metric, settings=settings))
     for _, (results, scores) in run_calls(train_piece, inputs, n_jobs=n_jobs, shared=_shared):
         done += len(results)
         lost += [result.number for result in results if isinstance(result, Outcome) and result.divergence is not None]
-        tell(Advanced(done))
+        tell(callbacks, Advanced(done))
         yield results, scores
-    tell(Finished(time.perf_counter() - began, tuple(sorted(lost))))
+    tell(callbacks, Finished(time.perf_counter() - began, tuple(sorted(lost))))
 
 
 def train_piece(problem: Problem, members: Sequence[Member], held_out: HeldOut, memory_limit: int | None) -> tuple[Results, Scores]:
