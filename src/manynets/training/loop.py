@@ -165,7 +165,7 @@ class TrainingRun:
     def evaluate(self) -> None:
         """Add the entries that are due to each history, save the best weights, and end the networks that have finished."""
         tracks, sums = self.tracks, self.sums
-        finite = (sums.first_bad < 0) & self.stepper.finite()
+        finite = (sums.first_bad < 0) & self.stepper.population.finite()
         if len(sums.totals) > 1 and not finite[tracks.alive].all():
             self._go_back()
             return
