@@ -23,7 +23,7 @@ from manynets.modelfile import StoredTensor, check_target, open_model_file, writ
 from manynets.nn.core_scores import takes_scores
 from manynets.nn.initial import given_parameters
 from manynets.nn.network import build
-from manynets.nn.population import Population, all_finite
+from manynets.nn.population import Population
 from manynets.nn.shape import Shape
 from manynets.saved_model import FEWEST_AT_ONCE, HISTORY, SavedModel, in_run_folder, saved_from, unsound
 from manynets.spec import MLP, Recipe, to_json
@@ -430,7 +430,7 @@ def _population(saved: SavedModel, stored: Mapping[str, StoredTensor]) -> Popula
         lambda name, rows: stored[name].read_into(rows),
         dtype=torch.float64 if saved.recipe.dtype == "float64" else torch.float32,
     )
-    sound = all_finite(population.flat).all() and all_finite(population.statistics).all()
+    sound = population.finite().all()
     for name, view in (population.parameters | population.buffers).items():
         if not sound and not bool(torch.isfinite(view).all()):
             raise unsound(saved.path, name, saved.recipe.dtype)

@@ -100,6 +100,10 @@ class Population:
         """Return copies of the parameters and running statistics of network k, by name."""
         return {name: view[k].cpu().numpy().copy() for name, view in (self.parameters | self.buffers).items()}
 
+    def finite(self) -> NDArray[np.bool_]:
+        """Return which networks have finite weights and running statistics, (K,)."""
+        return all_finite(self.flat) & all_finite(self.statistics)
+
     def take(self, indices: Tensor) -> Population:
         """Return a population of the networks with these indices (long, on the same device)."""
         return Population(self.shape, self.flat.index_select(0, indices), self.statistics.index_select(0, indices))

@@ -77,6 +77,8 @@ class Optimizer(abc.ABC):
     """The names of those that the core takes, "" for none: momentum, beta1 or alpha; beta2; eps; weight_decay."""
     state_names: tuple[str, ...]
     nesterov = lr_inside = False  # of SGD
+    decoupled = False
+    """Whether weight decay shrinks w, by the factor 1 - lr weight_decay, instead of adding weight_decay w to g."""
 
     def __init__(self, specs: Sequence[Any], like: Tensor) -> None:
         self.specs, self.like = list(specs), like
@@ -84,12 +86,25 @@ class Optimizer(abc.ABC):
         self.decay, self.decays = self._column("weight_decay"), bool(self.values("weight_decay").any())
 
     def coefficients(self, rates: Host, step: int) -> Host:
-        """Return what changes by step, (n, 3, K), for learning rates (n, K) once `step` steps were made: first the rate."""
-        return np.stack([rates, np.ones_like(rates), np.ones_like(rates)], axis=1)
+        """Return what changes by step, (n, 3, K), for learning rates (n, K) once `step` steps were made: first the rate.
+
+        Where the weight decay is decoupled, the last is the factor by which it shrinks w.
+        """
+        shrink = 1 - rates * self.values("weight_decay") if self.decoupled else np.ones_like(rates)
+        return np.stack([rates, np.ones_like(rates), shrink], axis=1)
+
+    @final
+    def step(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
+        """Make a step: change w by its gradient g. now: the coefficients of the step. g and spare are overwritten."""
+        if self.decays and self.decoupled:
+            w.mul_(now[2])
+        elif self.decays:
+            _add(g, w, self.decay)
+        self.update(w, g, state, now, spare)
 
     @abc.abstractmethod
     def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
-        """Make a step: change w by its gradient g. now: the coefficients of the step. g and spare are overwritten."""
+        """Make a step whose weight decay is done; see `step`."""
 
     def values(self, name: str) -> Host:
         """Return a hyperparameter of each network, shape (K,); zeros for ""."""
@@ -103,12 +118,6 @@ class Optimizer(abc.ABC):
 
     def _column(self, name: str) -> Coefficient:
         return coefficient(self.values(name), self.like)
-
-    def _decayed(self, w: Tensor, g: Tensor) -> Tensor:
-        """Return g + weight_decay * w, which overwrites g."""
-        if self.decays:
-            _add(g, w, self.decay)
-        return g
 
 
 @final
@@ -128,7 +137,7 @@ class SGDSteps(Optimizer):
         self.nesterov, self.lr_inside = specs[0].nesterov, isinstance(specs[0], SklearnSGD)
 
     def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
-        g, lr = self._decayed(w, g), now[0]
+        lr = now[0]
         if not state:
             _add(w, g, lr, -1.0)
             return
@@ -167,10 +176,7 @@ class _Moments(Optimizer):
 
 @final
 class AdamSteps(_Moments):
-    """w <- w - lr m_hat / (sqrt(v_hat) + eps), where m_hat = m / (1 - beta1^t) and v_hat = v / (1 - beta2^t).
-
-    AdamW decays w by the factor 1 - lr weight_decay first, Adam adds weight_decay w to g.
-    """
+    """Adam and AdamW: w <- w - lr m_hat / (sqrt(v_hat) + eps), where m_hat = m / (1 - beta1^t) and v_hat = v / (1 - beta2^t)."""
 
     def __init__(self, specs: Sequence[spec.Adam | spec.AdamW], like: Tensor) -> None:
         super().__init__(specs, like)
@@ -190,11 +196,7 @@ class AdamSteps(_Moments):
         return out
 
     def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
-        rate, root, shrink = now
-        if not self.decoupled:
-            g = self._decayed(w, g)
-        elif self.decays:
-            w.mul_(shrink)
+        rate, root, _ = now
         mean, square = self._move(g, state, spare)
         _subtract_quotient(w, mean, torch.sqrt(square, out=spare).div_(root).add_(self.eps), rate)
 
@@ -228,7 +230,6 @@ class NAdamSteps(_Moments):
 
     def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
         rate, root, ahead = now
-        g = self._decayed(w, g)
         mean, square = self._move(g, state, spare)
         below = torch.div(square, root, out=spare).sqrt_().add_(self.eps)
         _add(w, g.div_(below), rate, -1.0)
@@ -249,7 +250,7 @@ class RMSpropSteps(Optimizer):
         self.state_names = ("square", "momentum") if any(one.momentum for one in specs) else ("square",)
 
     def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
-        g, square = self._decayed(w, g), state["square"]
+        square = state["square"]
         _add_square(square.mul_(self.alpha), g, self.rest, spare)
         below = torch.sqrt(square, out=spare).add_(self.eps)
         if "momentum" in state:
@@ -271,7 +272,7 @@ class AdagradSteps(Optimizer):
         self.eps = self._column("eps")
 
     def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
-        g, square = self._decayed(w, g), state["square"]
+        square = state["square"]
         square.addcmul_(g, g)
         _subtract_quotient(w, g, torch.sqrt(square, out=spare).add_(self.eps), now[0])
 
@@ -283,22 +284,17 @@ class LionSteps(Optimizer):
     number = 6
     hyperparameters = ("beta1", "beta2", "", "weight_decay")
     state_names = ("mean",)
+    decoupled = True
 
     def __init__(self, specs: Sequence[spec.Lion], like: Tensor) -> None:
         super().__init__(specs, like)
         self.rest1, self.rest2 = coefficient(1 - self.values("beta1"), like), coefficient(1 - self.values("beta2"), like)
 
-    def coefficients(self, rates: Host, step: int) -> Host:
-        return np.stack([rates, np.ones_like(rates), 1 - rates * self.values("weight_decay")], axis=1)
-
     def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
-        rate, _, shrink = now
-        if self.decays:
-            w.mul_(shrink)
         move = torch.lerp(state["mean"], g, self.rest1, out=spare)
         state["mean"].lerp_(g, self.rest2)
         # torch's sign of nan is 0; 0 * move makes it nan again, and w with it
-        _add(w, torch.sign(move, out=g).add_(move, alpha=0.0), rate, -1.0)
+        _add(w, torch.sign(move, out=g).add_(move, alpha=0.0), now[0], -1.0)
 
 
 _KINDS: dict[type, Callable[..., Optimizer]] = {

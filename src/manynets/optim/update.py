@@ -118,4 +118,4 @@ class Update:
             norm = torch.linalg.vector_norm(self.grad, dim=1, keepdim=True, dtype=torch.float64).add_(CLIP_EPS)
             self.grad.mul_((self.clip / norm).clamp_(max=1.0).to(self.grad.dtype))
         for part, w, g, state, spare in self.blocks:
-            self.optimizer.parts[part][2].update(w, g, state, list(now[3 * part : 3 * part + 3]), spare)
+            self.optimizer.parts[part][2].step(w, g, state, list(now[3 * part : 3 * part + 3]), spare)

@@ -210,7 +210,7 @@ def new_entries(run: TrainingRun, held_out: Host | None, *, since: float) -> dic
     if held_out is not None and stepper.validation is not None:
         columns["val_loss"], columns["val_" + metric] = stepper.loss.means(held_out[None], stepper.validation.spread)
         if run.named:
-            columns["val_" + run.named] = stepper.validation_metric(run.named)[None]
+            columns["val_" + run.named] = stepper.validation.figures(run.named, stepper.tasks, stepper.population.scorer())[None]
     if run.tracks.penalised.any() or "penalty" in run.tracks.columns:
         columns["penalty"] = totals[..., 2] / (run.sums.steps / entries) * stepper.penalty_share
     return columns

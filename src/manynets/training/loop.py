@@ -70,7 +70,7 @@ class TrainingRun:
         self.threads = 0  # of torch, chosen before the first step
         self.began, self.seconds = time.perf_counter(), 0.0  # seconds: that training took until it began, or went on
 
-        self.named = watched_metric(problem.task, members, validated=validated)
+        self.named = watched_metric(problem.task, members, validated=validated)  # "" where loss or metric decide
         self.every = evaluation_steps(self.recipe, self.steps)
         self.total = int(self.tracks.totals.max())
         self.pace = Pace()
@@ -165,8 +165,8 @@ class TrainingRun:
 
     def evaluate(self) -> None:
         """Add the entries that are due to each history, save the best weights, and end the networks that have finished."""
-        population, tracks, sums = self.stepper.population, self.tracks, self.sums
-        finite = (sums.first_bad < 0) & self.stepper.finite()
+        tracks, sums = self.tracks, self.sums
+        finite = (sums.first_bad < 0) & self.stepper.population.finite()
         if len(sums.totals) > 1 and not finite[tracks.alive].all():
             self._go_back()
             return
@@ -177,17 +177,22 @@ class TrainingRun:
         self.began = time.perf_counter()
         columns = new_entries(self, held_out, since=since)
         tracks.record(columns)
-        self.best.keep(population, tracks.judge(columns, finite, self.problem.task.metric, named=bool(self.named)))
-        cooling = tracks.cool(self.step)
-        if cooling.any():
-            self.best.restore(population, cooling)
-        tracks.hurry(self.step, self.deadline.steps_left(self.step))
+        better = tracks.judge(columns, finite, self.problem.task.metric, named=bool(self.named))
+        self.best.keep(self.stepper.population, better)
+        self._lower_rates()
         ended = tracks.alive & (~finite | (self.step >= tracks.totals) | tracks.exhausted)
         if self.callbacks:
-            self._tell(evaluated(self.step, tracks, columns, ended, pooled=self.pools, network=population.network))
+            self._tell(evaluated(self.step, tracks, columns, ended, pooled=self.pools, network=self.stepper.population.network))
         if ended.any():
             self._let_go(ended, finite)
         self.sums = Sums(len(tracks))
+
+    def _lower_rates(self) -> None:
+        """Let learning rates begin to fall: of networks whose patience ends, which go back to their best weights, and of those that are late."""
+        cooling = self.tracks.cool(self.step)
+        if cooling.any():
+            self.best.restore(self.stepper.population, cooling)
+        self.tracks.hurry(self.step, self.deadline.steps_left(self.step))
 
     def _go_back(self) -> None:
         """Undo the last call: a network has diverged in it, and ends with its weights at the evaluation before. So look at each one."""

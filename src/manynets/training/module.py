@@ -7,13 +7,14 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from manynets.errors import DataError, OptionError
-from manynets.nn.population import Population
+from manynets.nn.population import Population, all_finite
 from manynets.training.module_scores import check_scores
 from manynets.training.torch_settings import private_generators, seeded_states
 from manynets.training.trial import Problem
@@ -27,8 +28,8 @@ class ModulePopulation:
 
     Its parameters become views of `flat` (1, P), those of two axes or more first, and its floating-point buffers and frozen parameters
     views of `statistics` (1, Q). integers: whether the module gets x as integers. unsound: the names of those of which numbers are not
-    finite from the start, such as a mask of -inf; finite (Q,): which of the numbers are. generators: the states of torch's generators, from
-    which the module may draw in training, at first those of the seed (`seeded_states`).
+    finite from the start, such as a mask of -inf. generators: the states of torch's generators, from which the module may draw in
+    training, at first those of the seed (`seeded_states`).
     """
 
     size = 1
@@ -46,7 +47,7 @@ class ModulePopulation:
         self._parameters, kept = parameters, _not_trained(module)
         buffers = list(kept.values())
         self.flat, self.statistics = (_joined(tensors, device, dtype) for tensors in (parameters, buffers))
-        self.finite = torch.isfinite(self.statistics[0])
+        self._finite = torch.isfinite(self.statistics[0])
         self.unsound = frozenset(name for name, value in kept.items() if not torch.isfinite(value).all())
         views = [*_views(self.flat, parameters), *_views(self.statistics, buffers)]
         self._places = list(zip([*parameters, *buffers], views, strict=True))
@@ -88,6 +89,10 @@ class ModulePopulation:
             if tensor.data_ptr() != view.data_ptr():
                 view.copy_(tensor.detach())
                 tensor.data = view
+
+    def finite(self) -> NDArray[np.bool_]:
+        """Return whether the numbers of the module are finite, (1,); what was infinite to begin with may stay so."""
+        return all_finite(self.flat) & all_finite(self.statistics[:, self._finite])
 
     def state(self) -> dict[str, Tensor]:
         """Return what decides about later steps besides `flat` and `statistics`, by name."""

@@ -170,7 +170,7 @@ class Description:
 
     counts: rows of each block in each part, (blocks, 3). facts: of the columns, over the training rows. sample: training rows drawn at
     random, in their order; words: of these (`RowsTable.words`); complete: whether it has all of them. validation: the validation rows.
-    values: the different values of the target over all rows, sorted; None for more than MOST_CLASSES. target: its facts.
+    values: the different values of the target over all rows, sorted; None for more than MOST_CLASSES.
     """
 
     counts: NDArray[np.int64]

@@ -15,7 +15,7 @@ from manynets.data.batches import Batches
 from manynets.data.stream.rows import StreamedRows
 from manynets.distributed import ALONE, Ranks
 from manynets.errors import OptionError
-from manynets.nn.population import Population, all_finite
+from manynets.nn.population import Population
 from manynets.optim import GroupedOptimizer
 from manynets.spec import MLP
 from manynets.steps import batch_rows
@@ -131,18 +131,6 @@ class Stepper(abc.ABC):
         if self.validation is None:
             return None
         return self.validation.sums(self.population.scorer(), overdue, part=self.ranks.part(self.validation.most))
-
-    def validation_metric(self, metric: str) -> Host:
-        """Return a metric of `Task.metrics` (K,) over the validation rows, which there must be."""
-        assert self.validation is not None
-        return self.validation.figures(metric, self.tasks, self.population.scorer())
-
-    def finite(self) -> NDArray[np.bool_]:
-        """Return which networks have finite weights and running statistics, (K,); what was infinite in a user's module to begin with may stay so."""
-        statistics = self.population.statistics
-        if isinstance(self.population, ModulePopulation):
-            statistics = statistics[:, self.population.finite]
-        return all_finite(self.population.flat) & all_finite(statistics)
 
     def capture(self) -> dict[str, Tensor]:
         """Return the tensors that decide about every later step, besides `step`. They are the stepper's own."""
