@@ -22,7 +22,7 @@ from manynets.cli.random_search import DRAWN, default_values
 from manynets.cli.report import console_for
 from manynets.cli.sweep_plan import SweepPlan, failed_row, lengths_by_round, why_diverged
 from manynets.cli.sweep_progress import SweepProgress
-from manynets.cli.sweep_results import Key, Row, SweepCandidate, SweepResults
+from manynets.cli.sweep_results import Key, Measure, Row, SweepCandidate, SweepResults
 from manynets.display import counted
 from manynets.errors import ManynetsError, ModelFileError, OptionError, one_of
 from manynets.search.workers import run_calls, worker_count
@@ -41,9 +41,10 @@ class EnsemblePlan(SweepPlan):
     def __init__(self, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any]) -> None:
         super().__init__(source, options, own)
         task = self.target.task
-        self.by_loss = task.name != "regression"
         if options["metric"] is not None:
-            self.metric, self.by_loss = one_of(options["metric"], task.metrics, what="--metric"), False
+            self.measure = Measure(one_of(options["metric"], task.metrics, what="--metric"))
+        elif task.name != "regression":
+            self.measure = Measure(task.metric, by_loss=True)
         refuse_plain([name for name in self.grid if name != "n_networks"], options["preset"])
         self.networks = defaults.NETWORKS if options["n_networks"] is None else options["n_networks"]
         counts = [self.networks, *self.grid.get("n_networks", [])]
@@ -113,7 +114,13 @@ class EnsemblePlan(SweepPlan):
                     begun.append((changes, key))
                     options = {**self.options, **changes, "seed": seed} | ({"iterations": length} if length else {})
                     data, by_fold = self._data(options, fold), self.splits[fold].held_out is not None
-                    yield data, options, self.metric, by_fold, {} if on_workers else self._begin(results, changes, key, progress)
+                    yield (
+                        data,
+                        options,
+                        self.measure.metric,
+                        by_fold,
+                        {} if on_workers else self._begin(results, changes, key, progress),
+                    )
 
         if on_workers:
             calls = run_calls(train_candidate, tasks(), shared=_arrays)

@@ -21,12 +21,12 @@ def draw(results: SweepResults, *, best: int | None, folder: Path | None = None)
     Returns the files in the folder, by default that of the sweep, with what they show.
     """
     folder, options = folder or results.folder, results.options
-    scores = {key: results.measured(row) for key, row in results.rows.items()}
+    scores = {key: results.measure.of(row) for key, row in results.rows.items()}
     written: dict[Path, str] = {}
     lengths = {key[3] for key, score in scores.items() if math.isfinite(score)}
     if not lengths:
         return written
-    first, score = {key: value for key, value in scores.items() if key[3] == min(lengths)}, f"validation {results.ranked_by}"
+    first, score = {key: value for key, value in scores.items() if key[3] == min(lengths)}, f"validation {results.measure.name}"
     if len(lengths) > 1:
         score += f" after {min(lengths)} {'steps' if results.ensembles else 'epochs'}"
     noun = "ensemble" if results.ensembles else "network"
@@ -41,13 +41,13 @@ def draw(results: SweepResults, *, best: int | None, folder: Path | None = None)
         plots.save(axes, folder / picture_of(name))
     if options:
         table = [dict(zip([*options, score], row, strict=True)) for row in zip(*columns.values(), first.values(), strict=True)]
-        axes = plots.parallel_coordinates(table, score=score, higher_is_better=not results.less_is_better)
+        axes = plots.parallel_coordinates(table, score=score, higher_is_better=not results.measure.less_is_better)
         written[folder / PARALLEL_PICTURE] = f"{score} by all options"
         plots.save(axes, folder / PARALLEL_PICTURE)
     curves = {key: curve for key, curve in results.curves.items() if any(map(math.isfinite, curve))}
     if curves:
         keys = list(curves)
-        sign = -1 if results.less_is_better else 1
+        sign = -1 if results.measure.less_is_better else 1
         of_best = [k for k, key in enumerate(keys) if key[0] == best and key[3] == max(lengths) and math.isfinite(scores[key])]
         marked = max(of_best, key=lambda k: sign * scores[keys[k]], default=None)
         words: dict[str, Any] = {"xlabel": "evaluation"} if results.ensembles else {}
@@ -81,8 +81,8 @@ def print_ranking(console: Any, results: SweepResults, *, best: int | None = Non
     if results.with_default:
         columns.append(("candidate", ["default" if one.row["default"] == "yes" else str(one.candidate) for one in shown]))
     columns += [(name, [_cell(one.row[option_column(name)]) for one in shown]) for name in results.options]
-    columns.append((results.metric_heading, [one.score for one in shown]))
-    if results.by_loss:
+    columns.append((results.measure.heading, [one.score for one in shown]))
+    if results.measure.by_loss:
         columns.append(("log loss", [one.loss for one in shown]))
     if any(one.results > 1 for one in shown):
         columns.append(("std", [one.spread if math.isfinite(one.spread) else None for one in shown]))
@@ -91,7 +91,7 @@ def print_ranking(console: Any, results: SweepResults, *, best: int | None = Non
         columns.append(("", ["diverged" if one.diverged else "" for one in shown]))
     count = len({key[0] for key in results.rows})
     where = "in cross-validation" if results.config["cv"] is not None else "on the validation rows"
-    by = f"by {results.ranked_by}"
+    by = f"by {results.measure.name}"
     what = f"Best {SHOWN} of {count} candidates" if count > SHOWN else "Candidates"
     names, cells = zip(*columns, strict=True)
     print_table(console, names, list(zip(*cells, strict=True)), title=f"{what} {where}, {by}")

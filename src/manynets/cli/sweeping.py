@@ -125,7 +125,7 @@ def _sweep(
     kind = EnsemblePlan if results.ensembles else NetworkPlan
     plan, notes = with_notes(lambda: kind(source, base, {**own, "version": results.version}))
     note(console, *source.notes, *notes)
-    results.metric, results.by_loss = plan.metric, plan.by_loss
+    results.measure = plan.measure
     print_source(console, source)
     for line in plan.announced(folder):
         console.print(line)
@@ -164,7 +164,7 @@ def _why_none(results: SweepResults, folder: Path) -> str:
     rows = results.rows.values()
     if not any(row["error"] or row["stopped"] == "diverged" for row in rows):
         return (
-            f"no candidate can be ranked: {results.metric} is not defined on the rows that are scored, as where all are of one class;"
+            f"no candidate can be ranked: {results.measure.metric} is not defined on the rows that are scored, as where all are of one class;"
             " split them in another way, or give another --metric"
         )
     why = next((row["error"] for row in rows if row["error"]), "no score is finite")
@@ -175,8 +175,7 @@ def _shared_study(storage: Any, name: str | None, results: SweepResults, source:
     """Return the study of --storage, which knows the data by their contents, as each machine may have them in another folder."""
     options = {name: value for name, value in results.config["options"].items() if name not in DATA_PATHS}
     config = json.loads(json.dumps(results.config | {"options": options, "data": dict(source.fingerprint)}))
-    by = {"by_loss": results.by_loss, "minimize": results.less_is_better}
-    return SharedStudy(storage, name or f"{source.name}-sweep", config=config, **by)
+    return SharedStudy(storage, name or f"{source.name}-sweep", config=config, measure=results.measure)
 
 
 def _complete(plan: SweepPlan, results: SweepResults) -> str:
@@ -197,12 +196,12 @@ def _json_line(plan: SweepPlan, results: SweepResults, best: int, changes: Mappi
         "networks": sum(row.get("n_networks", plan.networks) for row in results.rows.values()),
         "best": dict(changes),
         "score": found.score,
-        "metric": plan.metric,
+        "metric": plan.measure.metric,
     }
     if results.with_default:
         line |= {
             "loss": found.loss,
-            "ranked_by": "loss" if results.by_loss else "score",
+            "ranked_by": results.measure.column,
             "candidates": len({key[0] for key in results.rows}),
             "best_is_default": best == 0,
             "default": {"score": ranking[0].score, "loss": ranking[0].loss} if 0 in ranking else None,
