@@ -24,7 +24,7 @@ from manynets.cli.sweep_plan import SweepPlan, failed_row, lengths_by_round, why
 from manynets.cli.sweep_progress import SweepProgress
 from manynets.cli.sweep_results import Key, Measure, Row, SweepCandidate, SweepResults
 from manynets.display import counted
-from manynets.errors import ManynetsError, ModelFileError, OptionError, one_of
+from manynets.errors import ManynetsError, ModelFileError, OptionError, check_count, one_of
 from manynets.search.workers import run_calls, worker_count
 from manynets.spec import Recipe
 from manynets.training.checkpoint import holds_checkpoints
@@ -48,8 +48,7 @@ class EnsemblePlan(SweepPlan):
         refuse_plain([name for name in self.grid if name != "n_networks"], options["preset"])
         self.networks = defaults.NETWORKS if options["n_networks"] is None else options["n_networks"]
         counts = [self.networks, *self.grid.get("n_networks", [])]
-        if min(counts) < 1:
-            raise OptionError(f"n_networks is {min(counts)}, but must be at least 1")
+        check_count(min(counts), what="n_networks")
         if min(counts) == 1 < max(counts) and own["cv"] is None and options["validation"] is None:
             raise OptionError(
                 "a single network validates on other rows than the folds of several; give --cv N to score all on the same rows"

@@ -118,6 +118,7 @@ class SweepResults:
         self.folder, self.config, self.resume = folder, config, resume
         self.options: list[str] = list(config.get("drawn") or config["grid"])
         self.ensembles = config["options"].get("preset", PLAIN) != PLAIN
+        self.noun = "ensemble" if self.ensembles else "network"  # what each line in results.csv is of
         self.with_default = self.ensembles or "drawn" in config
         self.allowed = "steps_allowed" if self.ensembles else "epochs_allowed"
         marks = [DEFAULT] if self.with_default else []
@@ -176,6 +177,11 @@ class SweepResults:
     def pictures(self) -> tuple[str, ...]:
         """The names of the files with its pictures."""
         return _pictures(self.options)
+
+    @property
+    def trained(self) -> int:
+        """How many candidates have a result."""
+        return len({key[0] for key in self.rows})
 
     @property
     def best_so_far(self) -> str:

@@ -35,7 +35,7 @@ from manynets.cli.sweep_results import RESULTS, SweepResults
 from manynets.cli.sweep_storage import SharedStudy, open_storage, without_password
 from manynets.cli.tracking import check_track, log_sweep, tracking
 from manynets.display import counted
-from manynets.errors import CheckpointWarning, OptionError, optional_module
+from manynets.errors import CheckpointWarning, OptionError, check_count, optional_module
 from manynets.spec import Recipe
 from manynets.training.groups import memory_at_hand
 from manynets.training.torch_settings import find_device
@@ -180,7 +180,7 @@ def _shared_study(storage: Any, name: str | None, results: SweepResults, source:
 
 def _complete(plan: SweepPlan, results: SweepResults) -> str:
     """Return what a time limit left out, in words."""
-    trained = len({key[0] for key in results.rows})
+    trained = results.trained
     if trained == plan.count:
         return ""
     of = counted(trained, "candidate") if plan.count is None else f"{trained:,} of {plan.count:,} candidates"
@@ -202,7 +202,7 @@ def _json_line(plan: SweepPlan, results: SweepResults, best: int, changes: Mappi
         line |= {
             "loss": found.loss,
             "ranked_by": results.measure.column,
-            "candidates": len({key[0] for key in results.rows}),
+            "candidates": results.trained,
             "best_is_default": best == 0,
             "default": {"score": ranking[0].score, "loss": ranking[0].loss} if 0 in ranking else None,
         }
@@ -223,11 +223,9 @@ def _check(options: Mapping[str, Any]) -> None:
                 f"--storage divides the candidates between processes, which {flag_of(name)} does not allow; leave out one"
             )
     checkpoint_interval(options["checkpoint_every"])
-    for name in ("seeds", "at_most", "n_candidates"):
-        if options[name] is not None and options[name] < 1:
-            raise OptionError(f"{flag_of(name)} is {options[name]}, but must be at least 1")
-    if options["seeds"] > MOST_SEEDS:
-        raise OptionError(f"--seeds is {options['seeds']}, but must be at most {MOST_SEEDS:,}")
+    for name, most in (("seeds", MOST_SEEDS), ("at_most", None), ("n_candidates", None)):
+        if options[name] is not None:
+            check_count(options[name], what=flag_of(name), most=most)
     if options["time_limit"] is not None and not options["time_limit"] > 0:
         raise OptionError(f"--time-limit is {options['time_limit']:g}, but must be a number of seconds above 0")
     if options["device"] is not None:
@@ -280,7 +278,7 @@ def _after_a_stop(results: SweepResults) -> str:
         earlier = (results.folder / SWEEP).is_file()
         return "nothing was written" + (f"; the earlier sweep in {results.folder} is as it was" if earlier else "")
     count = len(results.rows)
-    text = f"{counted(count, 'ensemble' if results.ensembles else 'network')} {'is' if count == 1 else 'are'} saved"
+    text = f"{counted(count, results.noun)} {'is' if count == 1 else 'are'} saved"
     text += f" in {results.folder / RESULTS}"
     if results.has_checkpoints:
         text += f", those in training in {results.checkpoints}"
