@@ -218,7 +218,7 @@ def test_networks_that_no_memory_holds(call: Call, table: Path, option: str, pre
 
 def test_seeds_without_end(call: Call) -> None:
     done = call("sweep", "moons", "--grid", "lr=0.1,0.2", "--seeds", "9" * 40)
-    assert (done.code, done.err) == (2, f"error: --seeds is {'9' * 40}, but must be at most 1,000,000\n")
+    assert (done.code, done.err) == (2, f"error: --seeds is {'9' * 40}, but must be a whole number from 1 to 1,000,000\n")
 
 
 def test_files_for_tls_that_are_none(call: Call, run: Path) -> None:

@@ -116,6 +116,36 @@ def test_plot_draws_only_what_is_asked_for(call: Call, monkeypatch: pytest.Monke
     assert call("plot", "run", "--kind", "confusion").code == 0
 
 
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("images", "the data of the run are not images"),
+        ("regions", "it is drawn in the plane, for 2 columns that are taken as they are, and the model has 2 that it encodes"),
+        ("predicted", "it is not for the task binary"),
+        ("sweep", "that is for the folder of a sweep"),
+    ],
+)
+def test_why_a_run_has_no_picture_of_a_kind(call: Call, run: Path, kind: str, why: str) -> None:
+    done = call("plot", run, "--kind", kind)
+    assert (done.code, done.err) == (
+        2,
+        f"error: --kind is {kind!r}, but {why}; this run has history, confusion, roc, network\n",
+    )
+
+
+def test_nothing_to_draw(call: Call) -> None:
+    """A ROC curve needs rows of both classes."""
+    rows = "".join(f"{i % 7},{'yes' if i == 0 else 'no'}\n" for i in range(60))
+    Path("rare.csv").write_text(f"size,kind\n{rows}", encoding="utf-8")
+    Path("test.csv").write_text("size,kind\n1,no\n2,no\n", encoding="utf-8")
+    given = ("--target", "kind", "--test", "test.csv", "--hidden", "4", "--epochs", "1", "--n-networks", "1", "--validation", "0")
+    assert call("train", "rare.csv", *given, "--out", "run", "-q").code == 0
+    done = call("plot", "run", "--kind", "roc")
+    assert done.code == 2
+    assert "--kind is 'roc', but the test rows give nothing to draw; choose another of history, confusion, roc, network" in done.err
+    assert call("plot", "run", "--kind", "confusion").code == 0
+
+
 def test_plot_of_images(call: Call) -> None:
     assert call("train", "digits", "--hidden", "8", "--epochs", "1", "--out", "run", "-q").code == 0
     done = call("plot", "run", "--json", "--kind", "first-layer", "--kind", "values", "--kind", "images")

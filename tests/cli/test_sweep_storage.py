@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from manynets.cli import sweep_storage
+from manynets.cli.sweep_results import Measure
 from manynets.cli.sweep_storage import SharedStudy, open_storage
 from manynets.cli.sweeping import workers_of
 from manynets.errors import OptionError
@@ -53,7 +54,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def study_of(url: str, **config: Any) -> SharedStudy:
-    return SharedStudy(open_storage(url), "test", config=config, by_loss=False, minimize=False)
+    return SharedStudy(open_storage(url), "test", config=config, measure=Measure())
 
 
 def row(c: int) -> list[Any]:

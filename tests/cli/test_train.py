@@ -190,7 +190,7 @@ def test_the_parameters_of_several_networks_are_those_of_each(call: Call, table:
 def test_no_networks_are_none(call: Call, table: Path) -> None:
     done = call("train", table, "--target", "kind", "--n-networks", "0")
     assert done.code == 2
-    assert "--n-networks is 0, but must be at least 1" in done.err
+    assert "--n-networks is 0, but must be a whole number of at least 1" in done.err
     done = call("train", table, "--target", "kind", "--networks", "2", "--engine", "numpy")
     assert done.code == 2
     assert "networks is 2, but with --engine numpy only one network is trained" in done.err

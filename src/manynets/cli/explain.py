@@ -11,7 +11,7 @@ from manynets.cli.origin import name_of
 from manynets.cli.report import console_for, note, print_json, print_table
 from manynets.cli.saved_runs import open_run
 from manynets.display import cell_text, counted, mean_texts, number_text
-from manynets.errors import OptionError
+from manynets.errors import OptionError, check_count
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,8 +81,8 @@ def explain(
     from manynets.explain.blocks import some_rows
 
     for flag, value, least in (("--rows", rows, 2), ("--worst", worst, 1), ("--repeats", repeats, 1)):
-        if value is not None and value < least:
-            raise OptionError(f"{flag} is {value}, but must be at least {least}")
+        if value is not None:
+            check_count(value, what=flag, least=least)
     console = console_for(quiet=quiet, to_stderr=json_line)
     found = open_run(run)
     _check_columns(found.saved, column or (), pair or ())

@@ -44,7 +44,7 @@ from manynets.data.duplicates import count_shared
 from manynets.datasets import with_shifts
 from manynets.display import counted
 from manynets.engines import ENGINES
-from manynets.errors import OptionError, one_of
+from manynets.errors import OptionError, check_count, one_of
 from manynets.prepare import cv_splits, encode_table, holdout
 from manynets.spec import PiecewiseLinear, Recipe
 from manynets.steps import batch_rows
@@ -108,8 +108,8 @@ def _check_options(options: Options) -> None:
         recipe_of(options, rows=1000)
     if one_of(options["engine"] or "torch", ENGINES, what="--engine") == "torch":
         find_device(Recipe(device=options["device"] or "auto").device)
-    if options["n_networks"] is not None and options["n_networks"] < 1:
-        raise OptionError(f"--n-networks is {options['n_networks']}, but must be at least 1")
+    if options["n_networks"] is not None:
+        check_count(options["n_networks"], what="--n-networks")
     if options["class_weight"] is not None:
         one_of(options["class_weight"], ["balanced"], what="--class-weight")
     if options["threshold"] is not None:

@@ -79,8 +79,8 @@ def why_not(about: Pictured, kind: str) -> str | None:
     """Return why a run has no picture of a kind, None where it has one."""
     model, task = about.model, about.model.task
     if kind in IN_PLANE and (model.in_features != 2 or model.encoder is not None):
-        columns = model.in_features if model.encoder is None else len(model.encoder.column_names)
-        return f"it is drawn in the plane, for 2 numeric columns, and the model has {columns} columns"
+        found = f"{model.in_features} columns" if model.encoder is None else f"{len(model.encoder.column_names)} that it encodes"
+        return f"it is drawn in the plane, for 2 columns that are taken as they are, and the model has {found}"
     if kind in OF_IMAGES and about.image_shape is None:
         return "the data of the run are not images"
     classes, number = task.name in ("binary", "multiclass"), task.name == "regression" and task.targets == 1

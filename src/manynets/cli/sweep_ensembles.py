@@ -22,9 +22,9 @@ from manynets.cli.random_search import DRAWN, default_values
 from manynets.cli.report import console_for
 from manynets.cli.sweep_plan import SweepPlan, failed_row, lengths_by_round, why_diverged
 from manynets.cli.sweep_progress import SweepProgress
-from manynets.cli.sweep_results import Key, Row, SweepCandidate, SweepResults
+from manynets.cli.sweep_results import Key, Measure, Row, SweepCandidate, SweepResults
 from manynets.display import counted
-from manynets.errors import ManynetsError, ModelFileError, OptionError, one_of
+from manynets.errors import ManynetsError, ModelFileError, OptionError, check_count, one_of
 from manynets.search.workers import run_calls, worker_count
 from manynets.spec import Recipe
 from manynets.training.checkpoint import holds_checkpoints
@@ -41,14 +41,14 @@ class EnsemblePlan(SweepPlan):
     def __init__(self, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any]) -> None:
         super().__init__(source, options, own)
         task = self.target.task
-        self.by_loss = task.name != "regression"
         if options["metric"] is not None:
-            self.metric, self.by_loss = one_of(options["metric"], task.metrics, what="--metric"), False
+            self.measure = Measure(one_of(options["metric"], task.metrics, what="--metric"))
+        elif task.name != "regression":
+            self.measure = Measure(task.metric, by_loss=True)
         refuse_plain([name for name in self.grid if name != "n_networks"], options["preset"])
         self.networks = defaults.NETWORKS if options["n_networks"] is None else options["n_networks"]
         counts = [self.networks, *self.grid.get("n_networks", [])]
-        if min(counts) < 1:
-            raise OptionError(f"n_networks is {min(counts)}, but must be at least 1")
+        check_count(min(counts), what="n_networks")
         if min(counts) == 1 < max(counts) and own["cv"] is None and options["validation"] is None:
             raise OptionError(
                 "a single network validates on other rows than the folds of several; give --cv N to score all on the same rows"
@@ -113,7 +113,13 @@ class EnsemblePlan(SweepPlan):
                     begun.append((changes, key))
                     options = {**self.options, **changes, "seed": seed} | ({"iterations": length} if length else {})
                     data, by_fold = self._data(options, fold), self.splits[fold].held_out is not None
-                    yield data, options, self.metric, by_fold, {} if on_workers else self._begin(results, changes, key, progress)
+                    yield (
+                        data,
+                        options,
+                        self.measure.metric,
+                        by_fold,
+                        {} if on_workers else self._begin(results, changes, key, progress),
+                    )
 
         if on_workers:
             calls = run_calls(train_candidate, tasks(), shared=_arrays)

@@ -39,7 +39,7 @@ class NetworkPlan(SweepPlan):
         super().__init__(source, options, own)
         if options["metric"] is not None:
             raise OptionError(
-                f"--metric is {options['metric']}, but plain networks are ranked by their {self.metric}; leave it out, or give a --preset"
+                f"--metric is {options['metric']}, but plain networks are ranked by their {self.measure.metric}; leave it out, or give a --preset"
             )
         self.share: float | None = 0.0
         if own["cv"] is not None and (own["version"] is not None or options["validation"] is not None):

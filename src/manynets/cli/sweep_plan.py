@@ -18,7 +18,7 @@ from manynets.cli.fit import validation_share
 from manynets.cli.grid import combinations
 from manynets.cli.random_search import drawn_candidates
 from manynets.cli.sweep_progress import SweepProgress
-from manynets.cli.sweep_results import Row, SweepCandidate, SweepResults, option_column
+from manynets.cli.sweep_results import Measure, Row, SweepCandidate, SweepResults, option_column
 from manynets.cli.sweep_storage import SharedStudy
 from manynets.cli.wording import in_flags
 from manynets.errors import OptionError
@@ -38,13 +38,12 @@ class SweepPlan(abc.ABC):
     options: of the best network; own: those of the sweep, with the grid as values by option. splits: rows to train and to score on, of
     the source's training rows; where held_out is None, other rows are scored. jobs: (seed, fold), on which each candidate is trained.
     default: the values, in the first candidate, of all options in which others differ from it; {} for a grid without a default.
-    most: the largest values that are drawn. metric: what `score` is; by_loss: whether candidates are ranked by the loss instead.
+    most: the largest values that are drawn. measure: what candidates are ranked by.
     networks: that a candidate trains on each fold, unless its own options say otherwise. at_once: candidates that a process claims
     together where several share them. spared: candidates that stay to the end of a halving. ruled_out: the results of the candidates that
     cannot be trained with their options.
     """
 
-    by_loss = False
     networks = at_once = 1
     spared: Sequence[int] = ()
 
@@ -55,7 +54,7 @@ class SweepPlan(abc.ABC):
         self.most: Mapping[str, float] = {}
         self.ruled_out: dict[int, Row] = {}
         self.target = find_target(source.train.y, source.task)
-        self.metric = self.target.task.metric
+        self.measure = Measure(self.target.task.metric)
         if own["cv"] is not None:
             self.splits = cv_splits(self.target, own["cv"], by=source.train.by, seed=options["seed"], what="--cv")
         elif validation_share(options, source) == 0:

@@ -21,37 +21,36 @@ def draw(results: SweepResults, *, best: int | None, folder: Path | None = None)
     Returns the files in the folder, by default that of the sweep, with what they show.
     """
     folder, options = folder or results.folder, results.options
-    scores = {key: results.measured(row) for key, row in results.rows.items()}
+    scores = {key: results.measure.of(row) for key, row in results.rows.items()}
     written: dict[Path, str] = {}
     lengths = {key[3] for key, score in scores.items() if math.isfinite(score)}
     if not lengths:
         return written
-    first, score = {key: value for key, value in scores.items() if key[3] == min(lengths)}, f"validation {results.ranked_by}"
+    first, score = {key: value for key, value in scores.items() if key[3] == min(lengths)}, f"validation {results.measure.name}"
     if len(lengths) > 1:
         score += f" after {min(lengths)} {'steps' if results.ensembles else 'epochs'}"
-    noun = "ensemble" if results.ensembles else "network"
     drawn = "drawn" in results.config  # at random: most values occur once, and the others are the default's
     columns = {name: _drawn_values([results.rows[key][option_column(name)] for key in first]) for name in options}
     for name, values in columns.items():
         if drawn and len(set(values)) == 1:
             continue
         log = all(isinstance(value, float) and value > 0 for value in values) and max(values) >= 10 * min(values)
-        axes = plots.score_over(values, [*first.values()], name=name, score=score, log=log, means=not drawn, noun=noun)
+        axes = plots.score_over(values, [*first.values()], name=name, score=score, log=log, means=not drawn, noun=results.noun)
         written[folder / picture_of(name)] = f"{score} over {name}"
         plots.save(axes, folder / picture_of(name))
     if options:
         table = [dict(zip([*options, score], row, strict=True)) for row in zip(*columns.values(), first.values(), strict=True)]
-        axes = plots.parallel_coordinates(table, score=score, higher_is_better=not results.less_is_better)
+        axes = plots.parallel_coordinates(table, score=score, higher_is_better=not results.measure.less_is_better)
         written[folder / PARALLEL_PICTURE] = f"{score} by all options"
         plots.save(axes, folder / PARALLEL_PICTURE)
     curves = {key: curve for key, curve in results.curves.items() if any(map(math.isfinite, curve))}
     if curves:
         keys = list(curves)
-        sign = -1 if results.less_is_better else 1
+        sign = -1 if results.measure.less_is_better else 1
         of_best = [k for k, key in enumerate(keys) if key[0] == best and key[3] == max(lengths) and math.isfinite(scores[key])]
         marked = max(of_best, key=lambda k: sign * scores[keys[k]], default=None)
         words: dict[str, Any] = {"xlabel": "evaluation"} if results.ensembles else {}
-        axes = plots.learning_curves([*curves.values()], best=marked, ylabel="training loss", log=True, noun=noun, **words)
+        axes = plots.learning_curves([*curves.values()], best=marked, ylabel="training loss", log=True, noun=results.noun, **words)
         written[folder / CURVES_PICTURE] = "training loss of all candidates"
         plots.save(axes, folder / CURVES_PICTURE)
     return written
@@ -81,24 +80,22 @@ def print_ranking(console: Any, results: SweepResults, *, best: int | None = Non
     if results.with_default:
         columns.append(("candidate", ["default" if one.row["default"] == "yes" else str(one.candidate) for one in shown]))
     columns += [(name, [_cell(one.row[option_column(name)]) for one in shown]) for name in results.options]
-    columns.append((results.metric_heading, [one.score for one in shown]))
-    if results.by_loss:
+    columns.append((results.measure.heading, [one.score for one in shown]))
+    if results.measure.by_loss:
         columns.append(("log loss", [one.loss for one in shown]))
     if any(one.results > 1 for one in shown):
         columns.append(("std", [one.spread if math.isfinite(one.spread) else None for one in shown]))
         columns.append(("results" if results.ensembles else "networks", [one.results for one in shown]))
     if any(one.diverged for one in shown):
         columns.append(("", ["diverged" if one.diverged else "" for one in shown]))
-    count = len({key[0] for key in results.rows})
     where = "in cross-validation" if results.config["cv"] is not None else "on the validation rows"
-    by = f"by {results.ranked_by}"
-    what = f"Best {SHOWN} of {count} candidates" if count > SHOWN else "Candidates"
+    by = f"by {results.measure.name}"
+    what = f"Best {SHOWN} of {results.trained} candidates" if results.trained > SHOWN else "Candidates"
     names, cells = zip(*columns, strict=True)
     print_table(console, names, list(zip(*cells, strict=True)), title=f"{what} {where}, {by}")
     failed = sum(row["stopped"] in ("failed", "diverged") for row in results.rows.values())
     if failed:
-        what = "ensembles" if results.ensembles else "networks"
-        note(console, f"{failed} of {len(results.rows)} {what} failed or diverged; {RESULTS} says why")
+        note(console, f"{failed} of {len(results.rows)} {results.noun}s failed or diverged; {RESULTS} says why")
     if complete:
         note(console, complete)
 

@@ -45,6 +45,39 @@ SweepCandidate = tuple[int, Mapping[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
+class Measure:
+    """What candidates are ranked by: the metric that `score` is, or with `by_loss` the loss."""
+
+    metric: str = "score"
+    by_loss: bool = False
+
+    @property
+    def heading(self) -> str:
+        """The metric as tables name it."""
+        return HEADINGS.get(self.metric, self.metric)
+
+    @property
+    def name(self) -> str:
+        """What candidates are ranked by, as tables name it."""
+        return "log loss" if self.by_loss else self.heading
+
+    @property
+    def column(self) -> str:
+        """The column of results.csv that has it."""
+        return "loss" if self.by_loss else "score"
+
+    @property
+    def less_is_better(self) -> bool:
+        """Whether the candidate with the least of it is the best."""
+        return self.by_loss or self.metric in LOWER_IS_BETTER
+
+    def of(self, row: Mapping[str, Any]) -> float:
+        """Return it of a row: the worst possible value where the training failed or diverged."""
+        metric = "log_loss" if self.by_loss else self.metric
+        return score_or_worst(float(row[self.column]), metric=metric, stopped=row["stopped"])
+
+
+@dataclasses.dataclass(frozen=True)
 class Ranked:
     """A candidate among the others: means over its seeds and folds. measured: what it is ranked by; spread: its standard deviation.
 
@@ -78,14 +111,14 @@ def picture_of(option: str) -> str:
 class SweepResults:
     """The folder of a sweep: for each finished network or ensemble a line in results.csv and its curve in curves.jsonl.
 
-    options: names of the options that differ between its candidates. metric: what `score` is. by_loss: whether candidates are ranked by
-    the loss instead.
+    options: names of the options that differ between its candidates. measure: what these are ranked by.
     """
 
     def __init__(self, folder: Path, config: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
         self.folder, self.config, self.resume = folder, config, resume
         self.options: list[str] = list(config.get("drawn") or config["grid"])
         self.ensembles = config["options"].get("preset", PLAIN) != PLAIN
+        self.noun = "ensemble" if self.ensembles else "network"  # what each line in results.csv is of
         self.with_default = self.ensembles or "drawn" in config
         self.allowed = "steps_allowed" if self.ensembles else "epochs_allowed"
         marks = [DEFAULT] if self.with_default else []
@@ -96,7 +129,7 @@ class SweepResults:
         self.curves: dict[Key, list[float]] = {}
         self.memory: int | None = None  # bytes that networks trained together may take, as when the sweep began
         self.version: str | None = __version__  # with which the sweep began, None for 0.1
-        self.metric, self.by_loss = "score", False
+        self.measure = Measure()
         there = (folder / CONFIG).is_file()
         if resume:
             if not there:
@@ -108,7 +141,7 @@ class SweepResults:
 
     def _read(self) -> None:
         former, began = _read_config(self.folder)
-        self.memory, self.metric, self.by_loss = began["memory"], began["metric"] or "score", began["ranked_by"] == "loss"
+        self.memory, self.measure = began["memory"], Measure(began["metric"] or "score", began["ranked_by"] == "loss")
         self.version = began["version"]
         check_same(former, self.config, where=f"the sweep in {self.folder}", remedy="another --out")
         for name in (RESULTS, CURVES):
@@ -146,38 +179,19 @@ class SweepResults:
         return _pictures(self.options)
 
     @property
-    def metric_heading(self) -> str:
-        """The metric as tables name it."""
-        return HEADINGS.get(self.metric, self.metric)
-
-    @property
-    def ranked_by(self) -> str:
-        """What candidates are ranked by, as tables name it."""
-        return "log loss" if self.by_loss else self.metric_heading
-
-    @property
-    def less_is_better(self) -> bool:
-        """Whether the candidate with the least of it is the best."""
-        return self.by_loss or self.metric in LOWER_IS_BETTER
+    def trained(self) -> int:
+        """How many candidates have a result."""
+        return len({key[0] for key in self.rows})
 
     @property
     def best_so_far(self) -> str:
         """The best result of the last round, in words."""
         ranking = self.ranking()
-        return f"{self.ranked_by} {number_text(ranking[0].measured)}" if ranking and not ranking[0].diverged else ""
-
-    @property
-    def _measure(self) -> str:
-        return "loss" if self.by_loss else "score"
-
-    def measured(self, row: Mapping[str, Any]) -> float:
-        """Return what a row is ranked by: the worst possible value where the training failed or diverged."""
-        metric = "log_loss" if self.by_loss else self.metric
-        return score_or_worst(float(row[self._measure]), metric=metric, stopped=row["stopped"])
+        return f"{self.measure.name} {number_text(ranking[0].measured)}" if ranking and not ranking[0].diverged else ""
 
     def _judged(self, row: Row) -> Row:
         """Return a row; one of a training that failed or diverged gets the worst possible score."""
-        return {**row, "score": score_or_worst(row["score"], metric=self.metric, stopped=row["stopped"])}
+        return {**row, "score": score_or_worst(row["score"], metric=self.measure.metric, stopped=row["stopped"])}
 
     def ranking(self, length: int | None = None) -> list[Ranked]:
         """Return the candidates of the round of this length, the best first, then those that diverged; without those of which another result is not finite.
@@ -195,12 +209,12 @@ class SweepResults:
                 by_candidate.setdefault(key[0], []).append(row)
         out = []
         for candidate, rows in by_candidate.items():
-            own = np.array([self.measured(row) for row in rows])
+            own = np.array([self.measure.of(row) for row in rows])
             if np.isfinite(own[[row["stopped"] != "diverged" for row in rows]]).all():
                 score, loss = (float(np.mean([row[name] for row in rows])) for name in ("score", "loss"))
                 spread = float(own.std()) if np.isfinite(own).all() else math.nan
                 out.append(Ranked(candidate, score, loss, float(own.mean()), spread, len(rows), rows[0], candidate in diverged))
-        sign = 1 if self.less_is_better else -1
+        sign = 1 if self.measure.less_is_better else -1
 
         def order(ranked: Ranked) -> tuple[bool, float, int]:
             if ranked.diverged:  # then by the loss of their last finite weights
@@ -218,7 +232,7 @@ class SweepResults:
         if not self.resume:
             self._move_former()
         self.begun = True
-        more = {"version": self.version, "memory": self.memory, "metric": self.metric, "ranked_by": self._measure}
+        more = {"version": self.version, "memory": self.memory, "metric": self.measure.metric, "ranked_by": self.measure.column}
         self._write(CONFIG, json.dumps(self.config | more, indent=2) + "\n")
 
     def _move_former(self) -> None:

@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from manynets.claims import BEAT, STALE, Owner, has_ended, this_process
-from manynets.cli.sweep_results import Key, Row, SweepCandidate, check_same
+from manynets.cli.sweep_results import Key, Measure, Row, SweepCandidate, check_same
 from manynets.errors import OptionError, optional_module
 
 CONFIG, CANDIDATE, WORKER, FOUND = "manynets:sweep", "candidate", "worker", "found"
@@ -100,18 +100,18 @@ def without_password(text: str) -> str:
 
 
 class SharedStudy:
-    """The study of a sweep. config: what all its processes must have in common. by_loss: whether the loss is its value. minimize: whether less is better.
+    """The study of a sweep. config: what all its processes must have in common. measure: what its candidates are ranked by.
 
     Raises OptionError where the study is of another sweep.
     """
 
-    def __init__(self, storage: Any, name: str, *, config: Mapping[str, Any], by_loss: bool, minimize: bool) -> None:
+    def __init__(self, storage: Any, name: str, *, config: Mapping[str, Any], measure: Measure) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        direction = "minimize" if minimize else "maximize"
+        direction = "minimize" if measure.less_is_better else "maximize"
         storage.guarded(optuna.create_study, storage=storage.storage, study_name=name, load_if_exists=True, direction=direction)
-        self.storage, self.by_loss = storage, by_loss
+        self.storage, self.measure = storage, measure
         self.study = storage.get_study_id_from_name(name)
         if CONFIG not in self._attributes():
             storage.set_study_user_attr(self.study, CONFIG, dict(config))
@@ -178,7 +178,7 @@ class SharedStudy:
         rows = [row for _, row, _ in found or []]
         value = np.nan
         if rows and not any(row.get("stopped") == "diverged" for row in rows):
-            value = np.mean([row["loss" if self.by_loss else "score"] for row in rows])
+            value = np.mean([row[self.measure.column] for row in rows])
         with contextlib.suppress(RuntimeError):  # UpdateFinishedTrialError
             if np.isfinite(value):
                 self.storage.set_trial_state_values(trial, TrialState.COMPLETE, [float(value)])

@@ -35,7 +35,7 @@ from manynets.cli.sweep_results import RESULTS, SweepResults
 from manynets.cli.sweep_storage import SharedStudy, open_storage, without_password
 from manynets.cli.tracking import check_track, log_sweep, tracking
 from manynets.display import counted
-from manynets.errors import CheckpointWarning, OptionError, optional_module
+from manynets.errors import CheckpointWarning, OptionError, check_count, optional_module
 from manynets.spec import Recipe
 from manynets.training.groups import memory_at_hand
 from manynets.training.torch_settings import find_device
@@ -125,7 +125,7 @@ def _sweep(
     kind = EnsemblePlan if results.ensembles else NetworkPlan
     plan, notes = with_notes(lambda: kind(source, base, {**own, "version": results.version}))
     note(console, *source.notes, *notes)
-    results.metric, results.by_loss = plan.metric, plan.by_loss
+    results.measure = plan.measure
     print_source(console, source)
     for line in plan.announced(folder):
         console.print(line)
@@ -164,7 +164,7 @@ def _why_none(results: SweepResults, folder: Path) -> str:
     rows = results.rows.values()
     if not any(row["error"] or row["stopped"] == "diverged" for row in rows):
         return (
-            f"no candidate can be ranked: {results.metric} is not defined on the rows that are scored, as where all are of one class;"
+            f"no candidate can be ranked: {results.measure.metric} is not defined on the rows that are scored, as where all are of one class;"
             " split them in another way, or give another --metric"
         )
     why = next((row["error"] for row in rows if row["error"]), "no score is finite")
@@ -175,13 +175,12 @@ def _shared_study(storage: Any, name: str | None, results: SweepResults, source:
     """Return the study of --storage, which knows the data by their contents, as each machine may have them in another folder."""
     options = {name: value for name, value in results.config["options"].items() if name not in DATA_PATHS}
     config = json.loads(json.dumps(results.config | {"options": options, "data": dict(source.fingerprint)}))
-    by = {"by_loss": results.by_loss, "minimize": results.less_is_better}
-    return SharedStudy(storage, name or f"{source.name}-sweep", config=config, **by)
+    return SharedStudy(storage, name or f"{source.name}-sweep", config=config, measure=results.measure)
 
 
 def _complete(plan: SweepPlan, results: SweepResults) -> str:
     """Return what a time limit left out, in words."""
-    trained = len({key[0] for key in results.rows})
+    trained = results.trained
     if trained == plan.count:
         return ""
     of = counted(trained, "candidate") if plan.count is None else f"{trained:,} of {plan.count:,} candidates"
@@ -197,13 +196,13 @@ def _json_line(plan: SweepPlan, results: SweepResults, best: int, changes: Mappi
         "networks": sum(row.get("n_networks", plan.networks) for row in results.rows.values()),
         "best": dict(changes),
         "score": found.score,
-        "metric": plan.metric,
+        "metric": plan.measure.metric,
     }
     if results.with_default:
         line |= {
             "loss": found.loss,
-            "ranked_by": "loss" if results.by_loss else "score",
-            "candidates": len({key[0] for key in results.rows}),
+            "ranked_by": results.measure.column,
+            "candidates": results.trained,
             "best_is_default": best == 0,
             "default": {"score": ranking[0].score, "loss": ranking[0].loss} if 0 in ranking else None,
         }
@@ -224,11 +223,9 @@ def _check(options: Mapping[str, Any]) -> None:
                 f"--storage divides the candidates between processes, which {flag_of(name)} does not allow; leave out one"
             )
     checkpoint_interval(options["checkpoint_every"])
-    for name in ("seeds", "at_most", "n_candidates"):
-        if options[name] is not None and options[name] < 1:
-            raise OptionError(f"{flag_of(name)} is {options[name]}, but must be at least 1")
-    if options["seeds"] > MOST_SEEDS:
-        raise OptionError(f"--seeds is {options['seeds']}, but must be at most {MOST_SEEDS:,}")
+    for name, most in (("seeds", MOST_SEEDS), ("at_most", None), ("n_candidates", None)):
+        if options[name] is not None:
+            check_count(options[name], what=flag_of(name), most=most)
     if options["time_limit"] is not None and not options["time_limit"] > 0:
         raise OptionError(f"--time-limit is {options['time_limit']:g}, but must be a number of seconds above 0")
     if options["device"] is not None:
@@ -281,7 +278,7 @@ def _after_a_stop(results: SweepResults) -> str:
         earlier = (results.folder / SWEEP).is_file()
         return "nothing was written" + (f"; the earlier sweep in {results.folder} is as it was" if earlier else "")
     count = len(results.rows)
-    text = f"{counted(count, 'ensemble' if results.ensembles else 'network')} {'is' if count == 1 else 'are'} saved"
+    text = f"{counted(count, results.noun)} {'is' if count == 1 else 'are'} saved"
     text += f" in {results.folder / RESULTS}"
     if results.has_checkpoints:
         text += f", those in training in {results.checkpoints}"

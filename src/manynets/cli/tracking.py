@@ -38,10 +38,10 @@ def log_sweep(tracker: Any, results: SweepResults) -> None:
     """Add what a finished sweep found to the run that the tracker has begun: results one after the other, their table, and the best."""
     best = math.nan
     for step, row in enumerate(results.rows.values(), 1):
-        score = results.measured(row)
-        better = score < best if results.less_is_better else score > best
+        score = results.measure.of(row)
+        better = score < best if results.measure.less_is_better else score > best
         best = score if better or math.isnan(best) else best
-        tracker.log_curves({"score": row["score"], "loss": row["loss"], f"best {results.ranked_by}": best}, step=step)
+        tracker.log_curves({"score": row["score"], "loss": row["loss"], f"best {results.measure.name}": best}, step=step)
     tracker.log_table(results.names, [[row.get(name) for name in results.names] for row in results.rows.values()])
     tracker.log_folder(results.folder)
     tracker.log_folder(results.folder / BEST)
