@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import manynets as mn
-from manynets.errors import DataError, OptionError
+from manynets.errors import DataError, DivergenceWarning, OptionError
 from tests.tolerances import assert_close
 
 X = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
@@ -118,6 +118,30 @@ def test_modules_that_do_not_fit(module, codes, message):
 def test_a_module_that_was_compiled_to_a_script():
     with pytest.raises(OptionError, match=r"made by torch.jit, .*; give the module that it was made of"):
         train(torch.jit.script(nn.Linear(4, 1)))
+
+
+class Logarithm(nn.Linear):
+    def forward(self, x):
+        return torch.log(super().forward(x) - 100)
+
+
+@pytest.mark.parametrize(
+    ("module", "layer"),
+    [
+        (Logarithm(4, 1), "the network"),
+        (nn.Sequential(nn.Linear(4, 3), Logarithm(3, 1)), "layer 1"),
+    ],
+)
+def test_a_module_whose_scores_are_not_finite(module, layer):
+    with pytest.warns(DivergenceWarning, match=rf"the first not to be finite was {layer} \(its output\)"):
+        train(module)
+
+
+@pytest.mark.parametrize("scaling", ["standard", "robust"])
+def test_a_module_may_ask_for_scaled_columns(scaling):
+    torch.manual_seed(0)
+    model = train(nn.Linear(4, 1), X * 1e6 + 1e7, scaling=scaling)
+    assert model.evaluate(X * 1e6 + 1e7, Y)["accuracy"] > 0.9
 
 
 def test_parameters_without_data():

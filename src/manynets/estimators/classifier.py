@@ -75,7 +75,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         curves are means.
     bootstrap: each network trains on as many rows, drawn with replacement.
     device: "cpu", "cuda", "cuda:N", or "auto" (CUDA if available). Prediction is on the CPU.
-    callbacks: functions that are called with each event of a training run (`mn.Event`); events are read-only.
+    callbacks: functions that are called with each event of a training run (`mn.Event`); events are read-only. One that raises StopIteration
+        ends the training.
     prior: start the output biases at the scores that predict the shares of the classes.
     embedding: of numeric columns, `mn.PiecewiseLinear()` or `mn.Periodic()`, or None.
     scaling: of numeric columns, "standard", "robust", "quantile", "smooth" or "none"; None: "standard" for a table that needs encoding,

@@ -71,7 +71,8 @@ class MLPRegressor(inputs.ScoresNumbers, BaseMLP):
         curves are means.
     bootstrap: each network trains on as many rows, drawn with replacement.
     device: "cpu", "cuda", "cuda:N", or "auto" (CUDA if available). Prediction is on the CPU.
-    callbacks: functions that are called with each event of a training run (`mn.Event`); events are read-only.
+    callbacks: functions that are called with each event of a training run (`mn.Event`); events are read-only. One that raises StopIteration
+        ends the training.
     prior: start the output biases at the scores that predict the mean of y.
     clamp: keep predictions within the range of y in training.
     embedding: of numeric columns, `mn.PiecewiseLinear()` or `mn.Periodic()`, or None.

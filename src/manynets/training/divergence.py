@@ -78,7 +78,7 @@ class DivergenceSearch:
             twin.sums.add(log[None], sound[None], step)
             for index, k in indices.items():
                 weights, output, (name, most) = looked[index]
-                loss = "" if sound[k, 0] else f"the loss (layer {name} reaches {most:.3g})"
+                loss = "" if sound[k, 0] else f"the loss ({_called(name)} reaches {most:.3g})"
                 penalty = "" if sound[k, 1] else "the penalty on the weights"
                 out[index] = weights or output or loss or penalty or _unsound(twin, k)
         return out
@@ -111,8 +111,13 @@ def _unsound_output(run: TrainingRun, index: int) -> tuple[str, tuple[str, float
     name, output = "", torch.empty(0)
     for name, output in _outputs(run.stepper, index):
         if not torch.isfinite(output).all():
-            return f"layer {name} (its output)", (name, math.inf)
+            return f"{_called(name)} (its output)", (name, math.inf)
     return "", (name, float(output.abs().max()))
+
+
+def _called(name: str) -> str:
+    """Return what a layer is called in a message. name: "" for a user's module as a whole."""
+    return f"layer {name}" if name else "the network"
 
 
 def _outputs(stepper: Stepper, index: int) -> Iterable[tuple[str, Tensor]]:
@@ -139,7 +144,7 @@ def _module_outputs(module: nn.Module, x: Tensor) -> list[tuple[str, Tensor]]:
 
     hooks = [listen(name) for name, part in module.named_modules() if not any(True for _ in part.children())]
     module.train()
-    out.append(("the network", module(x)))
+    out.append(("", module(x)))
     for handle in hooks:
         handle.remove()
     return out
