@@ -273,7 +273,7 @@ def test_a_module_must_fit() -> None:
     with pytest.raises(mn.DataError, match="Flatten has no parameter that requires a gradient; there is nothing to train"):
         fit(spec=nn.Flatten())
     for outputs in (1, 2):  # one score would broadcast over three classes
-        with pytest.raises(mn.DataError, match=f"the module returns {outputs} scores a row, but this target needs 3"):
+        with pytest.raises(mn.DataError, match=f"the module returns {outputs} scores? a row, but this target needs 3"):
             fit(spec=nn.Linear(3, outputs))
 
 

@@ -70,7 +70,7 @@ def joined(models: Iterable[Model]) -> Model:
     >>> pairs = [(mn.MLP(hidden=(4,)), mn.Recipe(epochs=2, seed=seed)) for seed in range(3)]
     >>> model = mn.joined(result.model for result in mn.train_many(data.X, data.y, pairs, progress=False))
     >>> model.size, model.predict_each(data.X_test).shape
-    (3, 50)
+    (3, (3, 100))
     """
     found = list(models)
     for number, model in enumerate(found):

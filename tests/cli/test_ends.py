@@ -62,6 +62,21 @@ def test_a_signal_that_is_sent_again_too_soon_is_not_lost(monkeypatch: pytest.Mo
     assert not late
 
 
+@pytest.mark.parametrize("line", ["train moons --hidden 4 --epochs 2", "sweep moons --hidden 4 --epochs 2 --grid lr=0.1,0.2"])
+def test_a_signal_of_which_compiled_code_makes_another_error(line: str, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def drawn(*_given: Any, **_more: Any) -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except Stopped:
+            raise ValueError("Invalid affine transformation matrix") from None
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", drawn)
+    done = call(*line.split(), "-q", "--out", "out")
+    assert done.code == 128 + signal.SIGTERM
+    assert done.err.startswith("terminated; ")
+    assert done.err.count("\n") == 1
+
+
 SWEEP = ("sweep", *KIND, "--out", "swept", "--grid", "lr=0.1,0.2")
 
 

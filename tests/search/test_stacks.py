@@ -59,22 +59,22 @@ def test_which_groups_are_stacked():
     assert sizes(5, most_bytes=0) == [1, 1, 1, 1, 1]
     one = X.nbytes + 8 * len(Y)  # the rows of a group, and their target
     assert sizes(5, most_bytes=2 * one) == [2, 2, 1]
+    many = plan_candidates(X, Y, seeds(FEW + 1), scaling="standard").plan  # one encoder for all
+    assert [len(group.members) for group in stacked(many).groups.values()] == [FEW + 1]
+    own = plan_candidates(X, Y, seeds(2), sample_weight=np.ones((2, len(X))), **OPTIONS).plan  # weights of each network
+    assert len(stacked(own).groups) == 2
 
 
-def test_the_work_of_stacking_grows_with_the_groups_not_their_square(monkeypatch):
+def test_the_work_of_stacking_grows_with_the_groups_not_their_square(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Any] = []
 
     def counted(group):
         calls.append(group)
         return 1
 
-    monkeypatch.setattr(stacks, "_bytes", counted)
+    monkeypatch.setattr(stacks, "bytes_of", counted)
     stacked(plan_candidates(X, Y, seeds(9), **OPTIONS).plan)
     assert len(calls) == 9
-    many = plan_candidates(X, Y, seeds(FEW + 1), scaling="standard").plan  # one encoder for all
-    assert [len(group.members) for group in stacked(many).groups.values()] == [FEW + 1]
-    own = plan_candidates(X, Y, seeds(2), sample_weight=np.ones((2, len(X))), **OPTIONS).plan  # weights of each network
-    assert len(stacked(own).groups) == 2
 
 
 def test_networks_that_diverge_do_not_concern_the_others():

@@ -18,7 +18,7 @@ from manynets.claims import claim
 from manynets.cli.options import left_out, stored_shape
 from manynets.cli.origin import absolute, from_standard_input, is_file_name
 from manynets.cli.recipe import flag_of
-from manynets.cli.signals import Stopped
+from manynets.cli.signals import Stopped, stops_kept
 from manynets.distributed.environment import launched
 from manynets.errors import DivergenceError, ModelFileError, OptionError
 from manynets.jsonfiles import check_shape, read_json
@@ -139,7 +139,8 @@ def saving_checkpoints(folder: str | os.PathLike[str], options: Mapping[str, Any
         return
     part = _PartFolder(folder, options, every)
     try:
-        yield part.begin
+        with stops_kept():
+            yield part.begin
         part.remove()
     except (KeyboardInterrupt, Stopped) as error:
         number = error.number if isinstance(error, Stopped) else signal.SIGINT

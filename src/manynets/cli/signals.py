@@ -13,6 +13,8 @@ from types import FrameType
 
 AGAIN = 0.01  # seconds after which a signal that was lost is sent again
 
+_raised: list[Stopped] = []  # since the signals are handled
+
 
 class Stopped(BaseException):
     """A signal stopped the command; the text says what was saved. Not an Exception, so that no handler swallows it."""
@@ -31,14 +33,27 @@ def handled_signals() -> Iterator[None]:
         yield
         return
     before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    _raised.clear()
     report = sys.unraisablehook
     sys.unraisablehook = functools.partial(_send_lost_again, report=report)
     try:
-        yield
+        with stops_kept():
+            yield
     finally:
         sys.unraisablehook = report
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def stops_kept() -> Iterator[None]:
+    """Within this context, an error that compiled code, as of a plot, raises in place of Stopped is Stopped again."""
+    try:
+        yield
+    except Exception:
+        if _raised:
+            raise _raised[-1] from None
+        raise
 
 
 def _send_lost_again(lost: sys.UnraisableHookArgs, *, report: Callable[[sys.UnraisableHookArgs], object]) -> None:
@@ -83,4 +98,5 @@ def _stop(number: int, frame: FrameType | None) -> None:
     if torch is not None and getattr(torch.__spec__, "_initializing", False):  # its libraries do not survive an exception here
         os.write(2, f"{Stopped(number).text}\n".encode())
         os._exit(128 + number)
-    raise Stopped(number)
+    _raised.append(Stopped(number))
+    raise _raised[-1]

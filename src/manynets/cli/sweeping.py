@@ -25,7 +25,7 @@ from manynets.cli.random_search import DRAWN
 from manynets.cli.recipe import flag_of
 from manynets.cli.report import console_for, note, print_json, print_metrics, print_source
 from manynets.cli.saved_runs import BEST, SWEEP
-from manynets.cli.signals import Stopped
+from manynets.cli.signals import Stopped, stops_kept
 from manynets.cli.sweep_ensembles import EnsemblePlan
 from manynets.cli.sweep_networks import NetworkPlan
 from manynets.cli.sweep_plan import SweepPlan, train_sweep
@@ -260,7 +260,8 @@ def workers_of(scheduler: str | None) -> Iterator[None]:
 def _resumable(results: SweepResults) -> Iterator[None]:
     """Within this context, the message of a stop, or of a full disk, says what is saved and how to resume; a sweep without a result leaves nothing."""
     try:
-        yield
+        with stops_kept():
+            yield
     except BaseException as error:
         if not results.is_resumable:
             results.discard()
