@@ -15,6 +15,7 @@ from manynets.spec import MLP, PiecewiseLinear
 from manynets.tables import fit_encoder, understand
 from manynets.tables.converted import converted
 from manynets.tables.means import MOST_OUTPUTS, is_large
+from manynets.tables.piecewise import MOST_BINS
 from manynets.tables.rowgroups import BlockFiles, in_blocks
 from manynets.tables.scaling import Scaling
 from manynets.tables.source import TEXT
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 HEAD = 10_000
 """Rows from which the width of the encoded table is judged."""
-BINS = 48  # of a piecewise-linear column at most
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,14 +60,14 @@ def bytes_in_memory(files: BlockFiles, columns: Columns, *, embedding: Piecewise
     head = files.read(first, features) if features else None
     width = 0
     if head is not None:
-        most = columns.max_levels or 64
+        most = columns.encoding["max_levels"]
         named: dict[str, Any] = {
             name: [one for one in getattr(columns, name) if one in features] for name in ("categorical", "numeric")
         }
         schema = understand(head, **named)
         used = [column.kind != "dropped" for column in schema]
         width = fit_encoder(head, schema=schema, max_levels=most).width if any(used) else len(features)
-        bins = 0 if embedding is None else embedding.bins or BINS
+        bins = 0 if embedding is None else embedding.bins or MOST_BINS
         width += bins * sum(column.kind == "numeric" for column in schema)
         large = sum(column.kind == "categorical" and is_large(column.distinct, most) for column in schema)
         if columns.category_means and large and columns.target in files.names:
