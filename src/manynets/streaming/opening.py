@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
@@ -309,9 +311,6 @@ def _spread(task: Task, found: Description, target: str, sample: NDArray[Any], r
 
 def _identity(table: RowsTable, encoder: TableEncoder, layout: Layout) -> dict[str, Any]:
     """Return what decides about the rows that networks see, as JSON."""
-    import hashlib
-    import json
-
     split = table.split
     return {
         "files": table.files.fingerprint,

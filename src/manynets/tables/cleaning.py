@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from manynets.display import counted, listed
 from manynets.errors import DataError
 from manynets.tables.missing import is_missing
+from manynets.tables.numerals import NUMBER_LIKE
 from manynets.tables.sniffing import (
     COMMENTS,
     first_cells_are_numbers,
@@ -37,7 +38,7 @@ _KEYWORD = re.compile(
 )
 """What a line below the table begins with."""
 _SENTENCE = re.compile(r".*:|\S+ \S+ \S+")
-_NUMBER = re.compile(r"[+-]?[0-9.,]+(?:[eE][+-]?[0-9]+)?", re.ASCII)
+_NUMBER = re.compile(NUMBER_LIKE)
 MOST_FOOTERS = 10
 
 

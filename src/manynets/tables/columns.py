@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from manynets.display import listed_with_count, shortened
 from manynets.errors import DataError
-from manynets.tables.cells import NUMBER, counts_of, factorise, number_cells, plain_label
+from manynets.tables.cells import counts_of, number_cells, part_codes, plain_label
 from manynets.tables.dates import CYCLES, PARTS, DateForm, date_cells, date_parts
 from manynets.tables.hashed import TextColumn
 from manynets.tables.labels import in_known_spelling
 from manynets.tables.means import LevelMeans, fit_means, is_large
-from manynets.tables.parts import CodePart, cut
+from manynets.tables.numerals import NUMBER
+from manynets.tables.parts import CodePart
 from manynets.tables.piecewise import Pieces, fit_pieces
 from manynets.tables.scaling import Scaling, Spread, apply_spread, fit_spread
 from manynets.tables.table import Table
@@ -262,20 +263,6 @@ class CategoricalColumn:
 
 def _shown(labels: Sequence[str]) -> str:
     return listed_with_count([repr(shortened(label)) for label in labels])
-
-
-def part_codes(table: Table, name: str, part: CodePart) -> tuple[list[str], NDArray[np.int64]]:
-    """Return the different parts of the labels of a column, and for each row the number of its part (N,), -1 where missing."""
-    return merged(*factorise(table, name), part)
-
-
-def merged(labels: list[str], codes: NDArray[np.int64], part: CodePart) -> tuple[list[str], NDArray[np.int64]]:
-    """Return labels, and the number of each row's (N,), with those made one that have this part in common."""
-    if not part:
-        return labels, codes
-    number: dict[str, int] = {}
-    of_part = [number.setdefault(one, len(number)) for one in cut(labels, part)]
-    return list(number), np.array([*of_part, -1], dtype=np.int64)[codes]
 
 
 def fit_categorical(

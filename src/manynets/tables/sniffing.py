@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from manynets.display import counted, listed
 from manynets.errors import DataError, OptionError
+from manynets.tables.numerals import NUMBER_LIKE
 from manynets.tables.source import HEAD_BYTES, Source
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
@@ -20,7 +21,7 @@ HEAD_ROWS = 1000
 SNIFF_ROWS = 100
 
 _SEP = re.compile(r'\s*"?sep=(.)"?[,;\t|]*\s*(?:\r\n|\r|\n|$)', re.IGNORECASE)
-_NUMBER = re.compile(r"[+-]?[0-9.,]+(?:[eE][+-]?[0-9]+)?", re.ASCII)
+_NUMBER = re.compile(NUMBER_LIKE)
 COMMENTS = ("#", "//", "%")
 
 
@@ -43,6 +44,11 @@ class Head:
     rows: list[list[str]]
     unclean: bool
     notes: tuple[str, ...] = ()
+
+    @property
+    def commas(self) -> bool:
+        """Whether numbers may have a decimal comma, which they often have where semicolons are between cells."""
+        return self.delimiter == ";"
 
 
 def read_head(source: Source, *, delimiter: str | None, header: bool) -> Head:

@@ -10,20 +10,19 @@ from numpy.typing import NDArray
 
 from manynets.display import counted, listed
 from manynets.errors import DataError, warn_user
-from manynets.tables.cells import bad_number, blank_cells, number_cells, plain_label, points_in_doubt, text_cells
+from manynets.tables.cells import number_cells, plain_label, text_cells
 from manynets.tables.dates import DateForm
 from manynets.tables.frames import open_table
 from manynets.tables.labels import spelled_alike
-from manynets.tables.missing import is_missing
+from manynets.tables.meaning import different, meaning_of
+from manynets.tables.missing import is_missing, missing_texts
+from manynets.tables.numerals import WHOLE, bad_number, points_in_doubt
 from manynets.tables.schema import refuse_a_mixture
 from manynets.tables.table import Table, native_type, require
-from manynets.tables.texts import different, meaning_of
 from manynets.tables.written import PLAIN, Reading, is_currency, read_number
 
 NEARLY_A_NUMBER = r"^[+-]?[$€£¥]? ?[+-]?(?:[0-9]{1,3}(?:[,.' ][0-9]{3})+|[0-9]+)(?:[.,][0-9]*)? ?(?:[%$€£¥]|[A-Z]{3})?$"
 """A number, maybe with separators of thousands, a decimal comma, a currency or a percent sign."""
-
-WHOLE = r"^[+-]?[0-9]+$"
 
 MOST_CLASSES = 20
 
@@ -175,7 +174,7 @@ def _missing(table: Table, name: str) -> NDArray[np.bool_]:
     reading = _reading(table, name, cells)
     if reading is not None:  # numbers written as text: their missing tokens count
         return np.isnan(number_cells(table, name, reading))
-    return np.asarray(blank_cells(cells).to_numpy(), dtype=bool)
+    return np.asarray(missing_texts(cells).to_numpy(), dtype=bool)
 
 
 def _reading(table: Table, name: str, cells: Any) -> Reading | None:
