@@ -194,14 +194,14 @@ def plain_label(value: Any) -> str:
 
 
 def numbered(cells: nw.Series[Any]) -> tuple[list[Any], NDArray[np.int64]]:
-    """Return the different texts of a column, and for each row the number of its text (N,), -1 where missing."""
+    """Return the different texts of a column as they first occur, and for each row the number of its text (N,), -1 where missing."""
     import narwhals as nw
 
     if len(cells) <= FEW_ROWS:
         numbers: dict[str | None, int] = {}
         codes = [-1 if text is None else numbers.setdefault(text, len(numbers)) for text in text_list(cells)]
         return list(numbers), np.array(codes, dtype=np.int64)
-    raw = cells.drop_nulls().unique().to_list()
+    raw = cells.drop_nulls().unique(maintain_order=True).to_list()
     if not raw:
         return [], np.full(len(cells), -1)
     numbered = cells.replace_strict(raw, list(range(len(raw))), return_dtype=nw.Int64)
