@@ -186,9 +186,7 @@ def _duplicates(table: Table) -> int:
 
     if table.array is not None:
         return table.rows - len(np.unique(np.stack([table.numbers(name) for name in table.names], axis=1), axis=0))
-    frame = table.loaded(table.names).frame
-    assert frame is not None
-    frame = frame if table.taken is None else frame[table.taken]
+    frame = table.as_frame()
     objects = [series for series in frame.iter_columns() if storage_of(series) in ("mixed", "other")]  # which may have no hash
     texts = [nw.new_series(one.name, [*map(repr, one.to_list())], nw.String, backend=one.implementation) for one in objects]
     return table.rows - len(frame.with_columns(*texts).unique())

@@ -73,7 +73,9 @@ def split_target(
     features = [name for name in table.names if name not in excluded]
     if not features:
         raise DataError(f"no column is left to learn from besides {', '.join(sorted(excluded))}")
-    return _as_given(table.select(features), frame), ys[0] if isinstance(target, str) else np.stack(ys, axis=1), weights
+    X = table.select(features)
+    y = ys[0] if isinstance(target, str) else np.stack(ys, axis=1)
+    return X if isinstance(frame, Table) else X.as_frame().to_native(), y, weights
 
 
 def rows_with_target(frame: Any, target: str | Sequence[str]) -> NDArray[np.bool_]:
@@ -157,14 +159,6 @@ def refuse_records(table: Table, name: str) -> None:
 
     if table.storage(name) == "other" and table.series(name).dtype == nw.Struct:
         raise DataError(f"target {name!r} has the type {native_type(table.series(name))}; make a column of the field to predict")
-
-
-def _as_given(table: Table, frame: Any) -> Any:
-    """Return the table as a frame, unless a table was given."""
-    if isinstance(frame, Table):
-        return table
-    assert table.frame is not None
-    return (table.frame if table.taken is None else table.frame[table.taken]).to_native()
 
 
 def _missing(table: Table, name: str) -> NDArray[np.bool_]:
