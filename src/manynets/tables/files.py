@@ -55,7 +55,7 @@ _MARKS = {
 }
 """Patterns of how files begin that are no text tables, what they are, and what to do."""
 MARKED = 4096
-"""So many bytes are searched for them."""
+"""Bytes at the start of a file that are searched for them."""
 _OTHER_ENDINGS = {
     **dict.fromkeys(("zip", "7z", "rar", "tar", "tgz"), "an archive is not read: unpack it, and name the file in it"),
     **dict.fromkeys(("bz2", "xz", "zst", "lz4"), "decompress the file, or compress it with gzip (.csv.gz)"),
@@ -121,12 +121,10 @@ def open_file(
     (('size', 'town', 'price'), 2)
     """
     options = TextOptions(encoding=encoding, delimiter=delimiter, header=header, text=tuple(text))
-    files = None if str(path) == STANDARD_INPUT else parquet_files(path)
+    files = _parquet(path, options)
     if files is None:
         found = _read(path, options, content)
         return replace(open_table(found.frame), commas=found.commas)
-    _refuse_text_options(path, options)
-    _refuse_text(files)
     stored = StoredColumns(str(path), files)
     _check(str(path), stored.names, stored.rows)
     if stored.nested:
@@ -153,15 +151,22 @@ def standard_input() -> bytes:
     return sys.stdin.buffer.read()
 
 
+def _parquet(path: str | Path, options: TextOptions) -> list[Path] | None:
+    """Return the Parquet files that a path names, None where it names another file. Errors: DataError for options that they do not have."""
+    files = None if str(path) == STANDARD_INPUT else parquet_files(path)
+    if files is not None:
+        _refuse_text_options(path, options)
+        _refuse_text(files)
+    return files
+
+
 def _read(path: str | Path, options: TextOptions, content: bytes | None = None) -> TextTable:
     """Return the table in a file; warn of what was done to read it."""
     name, marks = str(path), None
     if name == STANDARD_INPUT:
         name = "standard input"
         found = _read_bytes(name, standard_input() if content is None else content, options)
-    elif (files := parquet_files(path)) is not None:
-        _refuse_text_options(path, options)
-        _refuse_text(files)
+    elif (files := _parquet(path, options)) is not None:
         found = TextTable(read_parquet(name, files))
     else:
         file = Path(path)

@@ -26,7 +26,7 @@ FREQUENT, COLUMNS_PER_WORD = 10, 4
 MOST_HASHED = 1 << 12
 """The most columns that the text of a stored encoder may have."""
 SAMPLE, COUNTED = 1000, 20_000
-"""So many cells are looked at for words, and counted to find the width."""
+"""Cells in which words are looked for, and in which they are counted to find the width."""
 FEWEST_WORDS = 2.5
 """With fewer words in a cell, on average, a text is a name or a code."""
 

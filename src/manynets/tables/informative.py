@@ -21,14 +21,14 @@ from manynets.tables.values import numbers_of
 from manynets.tables.written import Reading
 
 SAMPLE = 20_000
-"""So many rows are looked at, spread evenly over the table."""
+"""Rows of a longer table that are looked at, spread evenly over it."""
 FEWEST_FOR_A_COPY, FEWEST_ALONE = 30, 100
 """In fewer rows a copy of the target, or a column that predicts it perfectly alone, may be chance or a good column."""
 FEWEST_OF_A_CLASS = 5
 FEWEST_CODES, ROWS_PER_CODE, NEIGHBOURS = 17, 10, 4
 """Codes have so many different values, so many rows of each, and so many neighbours are taken together to see whether they are alike."""
 FEW_VALUES = 64
-"""So many of the least values are looked at before all of a column are, to see whether it predicts numbers perfectly."""
+"""The least values of a column that must predict numbers perfectly before all of them are looked at."""
 GAIN_OF_CODES, TIMES_OF_CODES = 0.02, 3.0
 """What single values must explain beyond groups of neighbours: so much more of the target, and so many times as much."""
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import narwhals as nw
 
 SAMPLE = 100
-"""So many different texts are looked at before all of them are."""
+"""Different texts that are read before all of them are."""
 
 
 def text_counts(cells: nw.Series[Any]) -> Counter[str]:

@@ -48,10 +48,15 @@ def missing_numbers(cells: Any) -> Any:
 
 def missing_texts(cells: Any) -> Any:
     """Return which cells of a column of text have no value, as `is_missing_text` has it."""
-    blank = cells.is_null() | (cells == "")
-    if not (cells.str.starts_with("#") | cells.str.starts_with("(")).any():  # as all other ones begin
-        return blank
-    return blank | cells.str.to_lowercase().is_in(list(TEXT_MISSING)).fill_null(True)
+    blank, tokens = cells.is_null() | (cells == ""), text_tokens(cells)
+    return blank if tokens is None else blank | tokens
+
+
+def text_tokens(cells: Any) -> Any:
+    """Return which cells of a column of text have no value though something is written in them; None where it is seen at once that none is."""
+    if not (cells.str.starts_with("#") | cells.str.starts_with("(")).any():  # as all of them begin
+        return None
+    return cells.str.to_lowercase().is_in(list(TEXT_MISSING)).fill_null(True)
 
 
 def is_missing_value(cell: Any) -> bool:

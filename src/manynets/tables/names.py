@@ -32,7 +32,7 @@ def named_as_code(name: str) -> bool:
 
 
 def named_as_row_number(name: str) -> bool:
-    """Return whether a column has the name of what numbers rows, such as "order" or none."""
+    """Return whether a column has the name of what numbers rows, such as "order" or "unnamed_0"."""
     return _ROW_NUMBER.fullmatch(name) is not None
 
 

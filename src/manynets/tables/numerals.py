@@ -38,7 +38,7 @@ NUMBER_LIKE = r"^[+-]?[0-9.,]+(?:[eE][+-]?[0-9]+)?$"
 FEW = 20
 """Fewer numbers such as "1.234" on their own stay text: whether the point is one between thousands is for the encoder to know."""
 HEAD_ROWS = 1000
-"""So many cells are looked at before all of a column are."""
+"""Cells of a column that are looked at before all of them are, as most columns of words show themselves at once."""
 
 NumberKind = Literal["int", "float", "comma"]
 """Of the numbers of a column: "comma" are those with a decimal comma."""
@@ -132,7 +132,7 @@ class NumberFacts:
 def kind_of_numbers(cells: polars.Series, *, commas: bool) -> NumberKind | None:
     """Return `NumberFacts.kind` of a whole column."""
     facts = NumberFacts(commas=commas)
-    facts.add(cells[:HEAD_ROWS])  # most columns of words show themselves at once
+    facts.add(cells[:HEAD_ROWS])
     facts.add(cells[HEAD_ROWS:])
     return facts.kind()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from manynets.display import counted
 from manynets.tables.meaning import SAMPLE, meaning_of, meaning_of_column, text_counts
-from manynets.tables.missing import is_missing, missing_texts
+from manynets.tables.missing import is_missing, text_tokens
 from manynets.tables.numerals import CODE, COMMA_NUMBER, GROUPED, NUMBER, SHORT_WHOLE, ZERO_IN_FRONT, as_numbers, kind_of_numbers
 from manynets.tables.written import PLAIN, Meaning, Reading
 
@@ -120,5 +120,5 @@ def holds_numbers(cells: polars.Series, *, commas: bool) -> bool:
 
 def without_text_tokens(cells: polars.Series) -> polars.Series:
     """Return a column of text with nulls for what is missing in such."""
-    gone = missing_texts(cells)
-    return cells.set(gone, None) if gone.any() else cells
+    tokens = text_tokens(cells)
+    return cells if tokens is None else cells.set(tokens, None)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.tables.cells import number_cells, part_codes
-from manynets.tables.dates import DateForm, date_cells
+from manynets.tables.dates import DAY_SECONDS, DateForm, date_cells
 from manynets.tables.frames import open_table
 from manynets.tables.kinds import Column
 from manynets.tables.table import Table
@@ -26,7 +26,7 @@ def numbers_of(table: Table, column: Column) -> NDArray[np.float64] | None:
         return None
     if column.kind == "date" and isinstance(column.form, DateForm):
         moments = date_cells(table, column.name, column.form)
-        days = moments.astype("M8[s]").astype(np.int64) / 86400.0
+        days = moments.astype("M8[s]").astype(np.int64) / DAY_SECONDS
         return np.where(np.isnat(moments), np.nan, days)
     numeric = column.kind == "numeric" or (column.kind == "dropped" and table.storage(column.name) in ("number", "duration"))
     return number_cells(table, column.name, column.form if isinstance(column.form, Reading) else PLAIN) if numeric else None
