@@ -16,14 +16,7 @@ from manynets.display import counted, listed
 from manynets.errors import DataError
 from manynets.tables.missing import is_missing
 from manynets.tables.numerals import NUMBER_LIKE
-from manynets.tables.sniffing import (
-    COMMENTS,
-    first_cells_are_numbers,
-    has_lone_returns,
-    unique_names,
-    with_newlines,
-    without_separator_line,
-)
+from manynets.tables.sniffing import COMMENTS, first_cells_are_numbers, plain_lines, unique_names
 from manynets.tables.source import Source, decoded
 
 TOTAL = re.compile(
@@ -76,11 +69,8 @@ def cleaned(source: Source, delimiter: str, *, header: bool) -> Source:
     """
     text, more = decoded(source.name, source.read())
     notes = [*source.notes, *more]
-    text = text.removeprefix("\ufeff")
-    text, separator = without_separator_line(text)
+    text, separator = plain_lines(text.removeprefix("\ufeff"))
     first = 2 if separator else 1
-    if has_lone_returns(text):
-        text = with_newlines(text)
     rows = _without_blank_lines(list(_rows(source.name, text, delimiter, first)))
     if not rows:
         raise DataError(f"{source.name} holds 0 data rows: it is empty; a header and at least 1 row are needed")
