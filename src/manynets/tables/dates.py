@@ -32,6 +32,8 @@ _ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?", re.ASCII)
 _ORDERS: tuple[tuple[DateOrder, ...], ...] = (("ymd",), ("dmy", "mdy"), ("time",))
 """In which order they are tried, until all cells are dates."""
 
+_IN_A_SECOND: dict[DateOrder, float] = {"seconds": 1.0, "milliseconds": 1e3}
+
 Seconds = NDArray[np.datetime64]
 NAT = np.datetime64("NaT", "s")
 DAY_SECONDS = 86400
@@ -146,9 +148,9 @@ def order_of_numbers(name: str, present: NDArray[np.float64]) -> DateOrder | Non
         if not np.array_equal(present, np.floor(present)) or (not named and np.unique(present).size < 5):
             return None
         return None if np.isnat(_of_compact(present)).any() else "compact"
-    for order, unit in (("seconds", 1.0), ("milliseconds", 1e3)):
+    for order, unit in _IN_A_SECOND.items():
         if 1e9 * unit <= low and high < 2e9 * unit:
-            return order if named or (np.array_equal(present, np.floor(present)) and np.unique(present).size >= 20) else None  # type: ignore[return-value]
+            return order if named or (np.array_equal(present, np.floor(present)) and np.unique(present).size >= 20) else None
     return None
 
 
@@ -171,7 +173,7 @@ def date_cells(table: Table, name: str, form: DateForm) -> Seconds:
     storage = table.storage(name)
     if storage == "date":
         return _stored_dates(table.series(name), form)
-    if form.order in ("compact", "seconds", "milliseconds"):
+    if not form.as_written:
         return _dates_of_numbers(table, name, form)
     if storage == "duration" and form.order == "time":  # the time since midnight, as some databases give it
         return _since_midnight(table, name)
@@ -211,7 +213,7 @@ def _dates_of_numbers(table: Table, name: str, form: DateForm) -> Seconds:
     if form.order == "compact":
         moments = _of_compact(values)
     else:
-        seconds = np.where(missing, 0.0, values) / (1e3 if form.order == "milliseconds" else 1.0)
+        seconds = np.where(missing, 0.0, values) / _IN_A_SECOND[form.order]
         fine = np.abs(seconds) < 2.5e11  # within the years of a datetime
         moments = np.where(fine, np.floor(np.where(fine, seconds, 0)).astype(np.int64).astype("datetime64[s]"), NAT)
         moments[missing] = NAT

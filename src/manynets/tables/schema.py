@@ -235,7 +235,7 @@ def _date_column(table: Table, name: str, declared: Kind | None, form: DateForm,
     moments = date_cells(table, name, form)
     present = moments[~np.isnat(moments)]
     described = "; ".join(text for text in (str(form), remark) if text)
-    if form.order in ("compact", "seconds", "milliseconds"):
+    if not form.as_written:
         described = f"numbers read as dates, {described}; declare it numeric if it is a number"
     note = LEFT_OUT if declared == "dropped" else described if present.size else EMPTY
     example = str(present[0]).removesuffix("T00:00:00") if present.size else ""
