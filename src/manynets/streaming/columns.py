@@ -18,7 +18,7 @@ from manynets.tables.means import MOST_OUTPUTS, is_large
 from manynets.tables.piecewise import MOST_BINS
 from manynets.tables.rowgroups import BlockFiles, in_blocks
 from manynets.tables.scaling import Scaling
-from manynets.tables.source import TEXT
+from manynets.tables.source import is_plain_text
 from manynets.tabular import encoder_options
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def files_of(path: str, limit: int | str, *, what: str = "memory_limit", **text:
         return BlockFiles(path), ""
     if path != "-" and not Path(path).exists():
         raise missing_file(path)
-    if not path.lower().endswith(TEXT) or not Path(path).is_file():
+    if not is_plain_text(path):
         raise OptionError(
             f"{what} is for Parquet, Arrow and plain text files, which can be read in parts, but {path} is none of them; convert it to Parquet,"
             f" or leave out {what}"

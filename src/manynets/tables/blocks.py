@@ -19,7 +19,7 @@ from manynets.tables.lines import delimiters_in_cells, ends_with_open_quote, odd
 from manynets.tables.numerals import NUMBER, SHORT_WHOLE, NumberFacts, as_numbers
 from manynets.tables.settling import without_text_tokens
 from manynets.tables.sniffing import Head, read_head
-from manynets.tables.source import TEXT, Source, TextOptions, in_utf8
+from manynets.tables.source import Source, TextOptions, in_utf8, is_plain_text
 from manynets.tables.stored import FileMarks, StoredColumns
 from manynets.tables.table import refuse_duplicates
 
@@ -85,7 +85,7 @@ def open_blocks(
     if files is not None:
         return _stored(path, files)
     file = Path(path)
-    if not file.is_file() or file.suffix.lower() not in TEXT or file.stat().st_size <= STREAM_BYTES:
+    if not is_plain_text(file) or file.stat().st_size <= STREAM_BYTES:
         return None
     options = TextOptions(encoding=encoding, delimiter=delimiter, header=header, text=tuple(text))
     try:
