@@ -39,7 +39,7 @@ def on_clock(moment: Moment, zone: str) -> datetime:
     ahead = minutes_ahead(zone)
     if ahead is not None:
         return utc + timedelta(minutes=ahead)
-    return utc.replace(tzinfo=UTC).astimezone(zone_named(zone)).replace(tzinfo=None)
+    return utc.replace(tzinfo=UTC).astimezone(_zone_named(zone)).replace(tzinfo=None)
 
 
 @cache
@@ -61,7 +61,7 @@ def is_zone(zone: str) -> bool:
 
 
 @cache
-def zone_named(zone: str) -> ZoneInfo:
+def _zone_named(zone: str) -> ZoneInfo:
     """Return a time zone. Errors: DataError for an unknown name."""
     try:
         return ZoneInfo(zone)

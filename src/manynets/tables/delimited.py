@@ -141,7 +141,7 @@ def _typed(source: Source, head: Head, frame: polars.DataFrame, words: list[str]
     if repeated is not None:
         notes.append(f"the header is repeated in {counted(int(repeated.sum()), 'row')}, left out")
         texts = frame = texts.filter(~repeated)
-    if is_second_header(frame, texts, commas=head.commas):
+    if _is_second_header(frame, texts, commas=head.commas):
         first = frame.with_columns(texts).row(0)
         shown = listed((repr(cell or "") for cell in first), 4)
         which, what = ("line below the header", "units or more names") if head.header_lines else ("first line", "names or units")
@@ -172,7 +172,7 @@ def repeated_header(texts: polars.DataFrame) -> polars.Series | None:
     return same if same.any() and not same.all() else None
 
 
-def is_second_header(frame: polars.DataFrame, texts: polars.DataFrame, *, commas: bool) -> bool:
+def _is_second_header(frame: polars.DataFrame, texts: polars.DataFrame, *, commas: bool) -> bool:
     """Return whether the first row holds words, such as units, or nothing, in columns that hold numbers otherwise. texts: those of text.
 
     Some columns may hold other words, if that of the first row is not one of them and two columns hold numbers otherwise.

@@ -148,12 +148,12 @@ def _lacking(table: Table, targets: Sequence[str]) -> NDArray[np.bool_]:
     """Return which rows (N,) lack any of the targets."""
     missing = np.zeros(table.rows, dtype=bool)
     for name in targets:
-        refuse_records(table, name)
+        _refuse_records(table, name)
         missing |= _missing(table, name)
     return missing
 
 
-def refuse_records(table: Table, name: str) -> None:
+def _refuse_records(table: Table, name: str) -> None:
     """Raise DataError for a target whose cells have fields of their own."""
     import narwhals as nw
 
