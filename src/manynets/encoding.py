@@ -66,14 +66,15 @@ def validation_matrix(X: Any, encoder: TableEncoder | None, *, columns: int, of_
         assert encoder is not None
         shown = listed(encoder.column_names, 8)
         raise DataError(f"the validation set is an array, but X is a table; give a frame with the columns {shown}")
-    encodes = encoder is not None and (is_frame(X) or encoder.positional)
-    if encoder is not None and encoder.positional:
-        columns = encoder.array_width
-    by_name = encodes and encoder is not None and not encoder.positional
     with _reading_validation_set():
-        matrix = X if is_frame(X) and encodes else as_numpy(X) if encodes else as_matrix(X)
-        if by_name or matrix.shape[1] == columns:
-            return encoder.transform(matrix) if encoder is not None and encodes else matrix
+        if encoder is not None and encoder.positional:
+            matrix, columns = X if is_frame(X) else as_numpy(X), encoder.array_width
+        elif encoder is not None and is_frame(X):
+            return encoder.transform(X)
+        else:
+            matrix, encoder = as_matrix(X), None  # which is encoded already
+        if matrix.shape[1] == columns:
+            return matrix if encoder is None else encoder.transform(matrix)
     raise DataError(f"the validation set has {matrix.shape[1]} columns, but X has {columns}; give both the same columns")
 
 

@@ -137,11 +137,7 @@ def _opened(path: str) -> Any:
     from manynets.tables import open_file
 
     table = open_file(path)
-    if table.commas:
-        return table
-    held = table.loaded(table.names)
-    assert held.frame is not None
-    return held.frame.to_native()
+    return table if table.commas else table.as_frame().to_native()
 
 
 def declared_columns(X: Any, encoder: Any, **columns: Sequence[str]) -> dict[str, list[str]]:

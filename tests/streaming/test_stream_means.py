@@ -23,10 +23,10 @@ from manynets.streaming import (
     train_stream,
     train_stream_ensemble,
 )
-from manynets.streaming.columns import BINS
 from manynets.tables import fit_encoder
 from manynets.tables.columns import has_means
 from manynets.tables.means import MOST_OUTPUTS, MOST_WITHOUT
+from manynets.tables.piecewise import MOST_BINS
 from manynets.tables.rowgroups import BlockFiles
 from manynets.training.checkpoint import Checkpoint
 from tests.tolerances import assert_close
@@ -176,7 +176,7 @@ def test_the_columns_of_means_count_for_the_limit(frame: polars.DataFrame, tmp_p
     plain, more = (
         bytes_in_memory(files, dataclasses.replace(columns, category_means=means), embedding=bins) for means in (False, True)
     )
-    assert more - plain == ROWS * 8 * outputs * (1 + BINS)
+    assert more - plain == ROWS * 8 * outputs * (1 + MOST_BINS)
 
 
 def test_the_default_ensemble_learns_from_large_categories(frame: polars.DataFrame, path: Path, tmp_path: Path) -> None:

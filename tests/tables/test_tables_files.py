@@ -12,7 +12,7 @@ import pytest
 
 from manynets.display import counted
 from manynets.errors import DataError, OptionError
-from manynets.tables import delimited, fit_encoder, read_table, sniffing, understand
+from manynets.tables import delimited, fit_encoder, lines, read_table, sniffing, understand
 from manynets.tables.source import Source
 
 
@@ -174,7 +174,7 @@ def test_blanks_are_taken_off(tmp_path: Path) -> None:
 @pytest.mark.parametrize("chunk", [2, 3, 4, 5, 7, 1 << 17])
 @pytest.mark.parametrize("delimiter", [",", "\t", ";"])
 def test_blanks_are_found_wherever_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, delimiter: str) -> None:
-    monkeypatch.setattr(delimited, "SMALL_CHUNK", chunk)
+    monkeypatch.setattr(lines, "SMALL_CHUNK", chunk)
     monkeypatch.setattr(delimited, "BYTES_A_CELL", 1000)
     random = np.random.default_rng(chunk)
     monkeypatch.setattr(sniffing, "HEAD_ROWS", 0)  # the look at the first rows would find most of them
@@ -193,7 +193,7 @@ def test_blanks_are_found_wherever_they_stand(tmp_path: Path, monkeypatch: pytes
         with monkeypatch.context() as patch:
             patch.setattr(delimited, "BYTES_A_CELL", 0)  # strip all without a look
             assert lazily.equals(read_table(path, delimiter=delimiter)), body
-        found.append(delimited.blanks_in(Source(name=str(path), file=path), delimiter))
+        found.append(lines.blanks_in(Source(name=str(path), file=path), delimiter))
     assert {"", "spaces", "any"} == set(found)
 
 
@@ -206,7 +206,7 @@ def test_a_delimiter_in_quotes_does_not_hide_a_short_line(tmp_path: Path) -> Non
 
 
 def test_quotes_and_gaps_need_no_walk_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delimited, "blank_lines", None)
+    monkeypatch.setattr(lines, "blank_lines", None)
     frame = read_table(write(tmp_path, '"a,a",n,"b"\n"x,y",1,"u"\n"",,\n"\n,",3,\n'))
     assert columns(frame) == {"a,a": ["x,y", None, ","], "n": [1, None, 3], "b": ["u", None, None]}
 

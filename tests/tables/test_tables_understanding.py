@@ -16,7 +16,8 @@ import pyarrow  # type: ignore[import-untyped]
 import pytest
 
 from manynets.errors import DataError, OptionError
-from manynets.tables import Column, fit_encoder, match_labels, split_target, understand
+from manynets.tables import Column, fit_encoder, match_labels, open_table, split_target, understand
+from manynets.tables.cells import FEW_ROWS, factorise
 
 
 def test_case_14_missing_target(make: Callable[[dict[str, Any]], Any]) -> None:
@@ -312,3 +313,11 @@ def test_a_target_of_classes_is_not_remarked_on(cells: list[str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert split_target(frame, "y")[1].tolist() == cells
+
+
+@pytest.mark.parametrize("rows", [FEW_ROWS, FEW_ROWS + 1000])
+def test_labels_are_numbered_as_they_first_occur(rows: int) -> None:  # so that inspections are alike to the last bit
+    towns = [f"town {7 * i % 500}" for i in range(rows)]
+    labels, codes = factorise(open_table(polars.DataFrame({"town": towns})), "town")
+    assert labels == list(dict.fromkeys(towns))
+    assert [labels[code] for code in codes] == towns

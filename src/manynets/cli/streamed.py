@@ -22,7 +22,7 @@ from manynets.cli.table_columns import columns_named, leak_notes
 from manynets.cli.written import write_trained
 from manynets.data.stream.limit import memory_bytes
 from manynets.errors import DataError, OptionError
-from manynets.tables.source import TEXT
+from manynets.tables.source import is_plain_text
 from manynets.tabular import tabular_network
 from manynets.training.progress import progress_callbacks
 
@@ -73,7 +73,7 @@ def stream_of(options: Options, origin: Mapping[str, Any], console: Any) -> tupl
 
 def _refuse_encoding(path: str, encoding: str | None, limit: int) -> None:
     """Raise OptionError for the encoding of a text table that would be converted, before it is."""
-    if encoding is not None and path.lower().endswith(TEXT) and Path(path).is_file() and Path(path).stat().st_size > limit:
+    if encoding is not None and is_plain_text(path) and Path(path).stat().st_size > limit:
         raise OptionError(
             f"--encoding does not go with a stream, and {path} is larger than --memory-limit; write it as UTF-8 and leave the option out, or"
             " raise the limit"

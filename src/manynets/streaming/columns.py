@@ -15,9 +15,10 @@ from manynets.spec import MLP, PiecewiseLinear
 from manynets.tables import fit_encoder, understand
 from manynets.tables.converted import converted
 from manynets.tables.means import MOST_OUTPUTS, is_large
+from manynets.tables.piecewise import MOST_BINS
 from manynets.tables.rowgroups import BlockFiles, in_blocks
 from manynets.tables.scaling import Scaling
-from manynets.tables.source import TEXT
+from manynets.tables.source import is_plain_text
 from manynets.tabular import encoder_options
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 HEAD = 10_000
 """Rows from which the width of the encoded table is judged."""
-BINS = 48  # of a piecewise-linear column at most
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,14 +60,14 @@ def bytes_in_memory(files: BlockFiles, columns: Columns, *, embedding: Piecewise
     head = files.read(first, features) if features else None
     width = 0
     if head is not None:
-        most = columns.max_levels or 64
+        most = columns.encoding["max_levels"]
         named: dict[str, Any] = {
             name: [one for one in getattr(columns, name) if one in features] for name in ("categorical", "numeric")
         }
         schema = understand(head, **named)
         used = [column.kind != "dropped" for column in schema]
         width = fit_encoder(head, schema=schema, max_levels=most).width if any(used) else len(features)
-        bins = 0 if embedding is None else embedding.bins or BINS
+        bins = 0 if embedding is None else embedding.bins or MOST_BINS
         width += bins * sum(column.kind == "numeric" for column in schema)
         large = sum(column.kind == "categorical" and is_large(column.distinct, most) for column in schema)
         if columns.category_means and large and columns.target in files.names:
@@ -93,7 +93,7 @@ def files_of(path: str, limit: int | str, *, what: str = "memory_limit", **text:
         return BlockFiles(path), ""
     if path != "-" and not Path(path).exists():
         raise missing_file(path)
-    if not path.lower().endswith(TEXT) or not Path(path).is_file():
+    if not is_plain_text(path):
         raise OptionError(
             f"{what} is for Parquet, Arrow and plain text files, which can be read in parts, but {path} is none of them; convert it to Parquet,"
             f" or leave out {what}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -95,12 +96,10 @@ def train_stream_ensemble(
         if metric != task.metric and stream.validation is None:
             raise OptionError(without_validation(metric, task))
     check_count(n_networks, what="n_networks")
-    try:
+    with closing(stream):
         members = _members(stream, n_networks, preset=preset, metric=metric, changes=changes or {}, seed=seed, device=device)
         keeper = checkpoints_of(data, checkpoint=checkpoint, resume=resume, allow_world_size=allow_world_size)
         outcomes = train_members(data.problem, members, callbacks=callbacks, keeper=keeper)
-    finally:
-        stream.close()
     if isinstance(task, Regression):
         task = task.clamped_to(task.encode(_range(stream)))
         data = dataclasses.replace(data, problem=dataclasses.replace(data.problem, task=task))

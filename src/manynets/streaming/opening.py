@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
@@ -33,9 +35,9 @@ from manynets.tables.encoder import MeansOf
 from manynets.tables.encoder_fitting import warn_of_targets
 from manynets.tables.facts import corrected, rank_error
 from manynets.tables.kinds import Column
-from manynets.tables.piecewise import bins_for
+from manynets.tables.piecewise import bins_of
 from manynets.tables.rowgroups import BlockFiles
-from manynets.tables.schema import may_number_rows
+from manynets.tables.schema import FEWEST_FOR_AN_ID, may_number_rows
 from manynets.tasks import Regression, Task, find_task, with_quantiles
 from manynets.tasks.objectives import objective_for
 from manynets.training.torch_settings import find_device
@@ -159,10 +161,10 @@ def open_stream(
     schema, encoder = _encoder(table, found, columns, task.encode(y), y, embedding)
     means: FoldMeans = {}
     if columns.category_means:
-        bins = 0 if embedding is None else embedding.bins or bins_for(found.sample.height)
+        bins = bins_of(embedding, found.sample.height)
         encoder, means = fit_fold_means(table, found, encoder, task, bins=bins, **columns.encoding)
     rows = _rows(table, found, encoder, means, task, recipe, budget, spec=spec, rank=rank, world_size=world_size)
-    sampled = _labelled(table, found.sample, encoder, of_other_folds(means, found.words))
+    sampled = _labelled(table, found.sample, encoder, means_of=of_other_folds(means, found.words))
     held = _labelled(table, found.validation, encoder) if found.validation.height else None
     problem = Problem(task, rows, None if held is None else _on_device(held, task, recipe))
     bare = dataclasses.replace(found, sample=found.sample.clear(), words=found.words[:0], validation=found.validation.clear())
@@ -241,7 +243,7 @@ def _in_all_rows(column: Column, found: Description) -> Column:
     if not column.distinct and facts.present and not kind.is_numeric():
         why = f"all values are missing in a sample of {found.sample.height:,} rows, and all but {facts.present:,} in the table"
         return dataclasses.replace(column, kind="dropped", note=why)
-    if column.kind != "numeric" or not kind.is_integer() or column.distinct < found.sample.height or facts.rows < 20:
+    if column.kind != "numeric" or not kind.is_integer() or column.distinct < found.sample.height or facts.rows < FEWEST_FOR_AN_ID:
         return column
     if not may_number_rows(column.name, facts.low, facts.high, max(facts.rows, int(found.counts.sum()))):
         return column
@@ -283,10 +285,8 @@ def _rows(
 
     def read(block: int) -> Encoded:
         frame, words = table.training_rows(table.files.blocks[block])
-        features = frame[list(table.features)]
-        with table.naming_rows(encoder):
-            x = encoder.transform(features, out=space[: frame.height], means_of=of_other_folds(means, words))
-        return Encoded(x, task.encode(table.target_of(frame)), table.weights_of(frame))
+        rows = _labelled(table, frame, encoder, out=space[: frame.height], means_of=of_other_folds(means, words))
+        return Encoded(rows.x, task.encode(rows.y), rows.weight)
 
     kind = getattr(torch, recipe.dtype)
     options: dict[str, Any] = {"device": find_device(recipe.device)}
@@ -312,9 +312,6 @@ def _spread(task: Task, found: Description, target: str, sample: NDArray[Any], r
 
 def _identity(table: RowsTable, encoder: TableEncoder, layout: Layout) -> dict[str, Any]:
     """Return what decides about the rows that networks see, as JSON."""
-    import hashlib
-    import json
-
     split = table.split
     return {
         "files": table.files.fingerprint,
@@ -327,10 +324,12 @@ def _identity(table: RowsTable, encoder: TableEncoder, layout: Layout) -> dict[s
     } | ({"ranks": layout.world_size} if layout.world_size > 1 else {})
 
 
-def _labelled(table: RowsTable, frame: Any, encoder: TableEncoder, means_of: MeansOf | None = None) -> Labelled:
-    """Return rows of a table, encoded."""
+def _labelled(
+    table: RowsTable, frame: Any, encoder: TableEncoder, *, out: NDArray[np.float32] | None = None, means_of: MeansOf | None = None
+) -> Labelled:
+    """Return rows of a table, encoded, in out (N, D) if that is given."""
     with table.naming_rows(encoder):
-        x = encoder.transform(frame[list(table.features)], means_of=means_of)
+        x = encoder.transform(frame[list(table.features)], out=out, means_of=means_of)
     return Labelled(x, table.target_of(frame), table.weights_of(frame))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 from manynets.encoding import embedded_columns
@@ -39,15 +40,13 @@ def train_stream(
     The stream is closed at the end. In a group of processes all call this, each with a stream that was opened for its rank.
     """
     data = stream.data
-    try:
+    with closing(stream):
         spec = _checked(stream, spec, started=initial is not None)
         if initial is not None:
             initial = given_parameters(initial, Shape.of(spec, data.in_features, data.problem.task.outputs), recipe.dtype)
         members = ensemble(spec, recipe, data, n_networks, initial=initial)
         keeper = checkpoints_of(data, checkpoint=checkpoint, resume=resume, allow_world_size=allow_world_size)
         outcomes = train_members(data.problem, members, callbacks=callbacks, keeper=keeper)
-    finally:
-        stream.close()
     return _model_of(stream, spec, recipe, members, outcomes)
 
 
@@ -59,11 +58,9 @@ def train_candidates(
     Those of one shape, whose recipes may differ in rates, penalties, dropout and seed, share the stream, as `manynets.train_many` has it for
     rows in memory; those of another shape read it after them. All must take batches of the size that the stream was opened for.
     """
-    try:
+    with closing(stream):
         members = stream_members(stream, candidates, numbers=range(len(candidates)))
         outcomes = train_members(stream.data.problem, members, callbacks=callbacks)
-    finally:
-        stream.close()
     return [_model_of(stream, m.spec, m.recipe, [m], [outcome]) for m, outcome in zip(members, outcomes, strict=True)]
 
 

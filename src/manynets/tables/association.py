@@ -60,10 +60,18 @@ def target_scores(y: Any) -> NDArray[np.float64]:
     return np.concatenate([_scores_of(column) for column in columns], axis=1)
 
 
+def are_classes(found: NDArray[Any]) -> bool:
+    """Return whether the different values of a target are classes: text, or whole numbers of which there are few.
+
+    >>> are_classes(np.array(["a", "b"])), are_classes(np.array([1.0, 2.0])), are_classes(np.array([0.5, 2.0]))
+    (True, True, False)
+    """
+    return found.dtype.kind not in "biuf" or (len(found) <= MOST_CLASSES and bool(np.all(found == np.floor(found))))
+
+
 def _scores_of(y: NDArray[Any]) -> NDArray[np.float64]:
     found, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
-    few = len(found) <= MOST_CLASSES and (y.dtype.kind != "f" or bool(np.all(found == np.floor(found))))
-    if y.dtype.kind in "biuf" and not few:
+    if not are_classes(found):
         ranks = np.cumsum(counts) - (counts + 1) / 2
         return (ranks[codes] / max(1, len(y) - 1))[:, None]
     usual = np.argsort(-counts, kind="stable")[:MOST_CLASSES]

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 from manynets.errors import DataError
 from manynets.tables.binary import parquet_files
-from manynets.tables.cells import NUMBER
 from manynets.tables.dates import DateForm
-from manynets.tables.delimited import ends_oddly, ends_with_open_quote, kinds_of, odd_line, repeated_header
+from manynets.tables.delimited import ends_oddly, kinds_of, repeated_header
 from manynets.tables.kinds import Forms
-from manynets.tables.settling import NumberFacts, as_numbers, odd_cells, with_points, without_text_tokens
+from manynets.tables.lines import delimiters_in_cells, ends_with_open_quote, odd_line
+from manynets.tables.numerals import NUMBER, SHORT_WHOLE, NumberFacts, as_numbers
+from manynets.tables.settling import odd_cells, without_text_tokens
 from manynets.tables.sniffing import Head, read_head
-from manynets.tables.source import TEXT, Source, TextOptions, in_utf8
+from manynets.tables.source import Source, TextOptions, in_utf8, is_plain_text
 from manynets.tables.stored import FileMarks, StoredColumns
 from manynets.tables.table import refuse_duplicates
 from manynets.tables.written import Reading
@@ -33,7 +34,6 @@ STREAM_CELLS = 1 << 22
 """Smaller files are read at once: text tables by their bytes, Parquet files by rows times columns."""
 PIECE_BYTES = 1 << 23
 STORED_ROWS = 1 << 16
-_INTEGER = r"^[+-]?[0-9]{1,18}$"
 
 
 class _WholeNeeded(Exception):
@@ -88,7 +88,7 @@ def open_blocks(
     if files is not None:
         return _stored(path, files)
     file = Path(path)
-    if not file.is_file() or file.suffix.lower() not in TEXT or file.stat().st_size <= STREAM_BYTES:
+    if not is_plain_text(file) or file.stat().st_size <= STREAM_BYTES:
         return None
     options = TextOptions.of(text, encoding=encoding, delimiter=delimiter, header=header)
     try:
@@ -149,8 +149,7 @@ def _typed(source: Source, head: Head, text: Forms, used: Sequence[str]) -> Bloc
     assert source.file is not None
     marks = FileMarks([source.file], form="text")
     columns = [
-        _Facts(name, kind, text.get(name), commas=head.delimiter == ";")
-        for name, kind in zip(head.names, kinds_of(head, text), strict=True)
+        _Facts(name, kind, text.get(name), commas=head.commas) for name, kind in zip(head.names, kinds_of(head, text), strict=True)
     ]
     rows, last = 0, None
     for piece in _pieces(source, head):
@@ -168,7 +167,7 @@ def _typed(source: Source, head: Head, text: Forms, used: Sequence[str]) -> Bloc
     def pieces() -> Iterator[polars.DataFrame]:
         for piece in _pieces(source, head):
             marks.check()
-            yield piece.with_columns(_as(cells, kind, facts) for cells, kind, facts in zip(piece, types, columns, strict=True))
+            yield piece.with_columns(_as(cells, kind) for cells, kind in zip(piece, types, strict=True))
         marks.check()
 
     return Blocks(names=tuple(head.names), rows=rows, pieces=pieces, notes=head.notes)
@@ -214,7 +213,7 @@ def _parsed(text: bytes, head: Head) -> polars.DataFrame:
         raise _WholeNeeded from None
     delimiters = text.count(head.delimiter.encode())
     if b'"' in text:
-        delimiters -= sum(frame.select(polars.all().str.count_matches(head.delimiter, literal=True).sum()).row(0))
+        delimiters -= delimiters_in_cells(frame, head.delimiter)
     if frame.width > 1 and delimiters != (frame.width - 1) * frame.height:  # a line is blank, or too short
         raise _WholeNeeded
     frame = frame.with_columns(polars.all().str.strip_chars())
@@ -230,9 +229,8 @@ class _Facts:
 
     def __init__(self, name: str, kind: str, form: Reading | DateForm | None, *, commas: bool) -> None:
         self.name, self.kind, self.form = name, kind, form
-        self.fits = True
-        self._numbers = NumberFacts()
-        self._pointed = NumberFacts() if commas else None
+        self.fits = True  # all cells so far are as the first rows show
+        self._numbers = NumberFacts(commas=commas)
 
     def add(self, cells: polars.Series) -> None:
         """Look at some more cells."""
@@ -241,31 +239,21 @@ class _Facts:
                 raise _WholeNeeded
             return
         if self.kind in ("int", "float"):
-            self.fits = self.fits and bool(cells.str.contains(_INTEGER if self.kind == "int" else NUMBER).fill_null(True).all())
+            pattern = SHORT_WHOLE if self.kind == "int" else NUMBER
+            self.fits = self.fits and bool(cells.str.contains(pattern).fill_null(True).all())
         self._numbers.add(cells)
-        pointed = None if self._pointed is None else with_points(cells)
-        if self._pointed is not None and pointed is not None:
-            self._pointed.add(pointed)
-        else:
-            self._pointed = None
 
     def type(self, *, fits: bool, used: bool) -> str:
-        """Return "int", "float", "comma" or "text" for the whole column. fits: whether all columns are as their first rows show."""
-        if self.kind == "words":
-            return "text"
-        if fits and self.kind in ("int", "float"):
+        """Return "words", "text" or the type of the numbers in the whole column. fits: whether all columns are as their first rows show."""
+        if self.kind == "words" or (fits and self.kind != "text"):
             return self.kind
-        kind = self._numbers.kind()
-        if kind is None and self._pointed is not None and self._pointed.kind(doubt=False) is not None:
-            return "comma"
-        if kind is None and used:
+        found = self._numbers.kind()
+        if found is None and used:
             raise _WholeNeeded
-        return kind or "text"
+        return found or "text"
 
 
-def _as(cells: polars.Series, kind: str, facts: _Facts) -> polars.Series:
-    if kind == "comma":
-        return as_numbers(cells.str.replace(",", ".", literal=True), whole=False)
-    if kind in ("int", "float"):
-        return as_numbers(cells, whole=kind == "int")
-    return without_text_tokens(cells) if facts.kind == "words" else cells
+def _as(cells: polars.Series, kind: str) -> polars.Series:
+    if kind in ("int", "float", "comma"):
+        return as_numbers(cells, kind)  # type: ignore[arg-type]
+    return without_text_tokens(cells) if kind == "words" else cells

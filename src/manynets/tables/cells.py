@@ -7,7 +7,6 @@ A numeric column may be written as text: a cell is then a number in the `Reading
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,9 @@ from numpy.typing import NDArray
 
 from manynets.errors import DataError
 from manynets.tables.durations import duration_seconds
-from manynets.tables.missing import MISSING_TOKENS, TEXT_MISSING, is_missing, is_missing_text, is_missing_value
+from manynets.tables.missing import is_missing, is_missing_text, is_missing_value
+from manynets.tables.numerals import NUMBER
+from manynets.tables.parts import CodePart, merged
 from manynets.tables.table import Table, native_type, storage_of
 from manynets.tables.units import conversion, same_unit
 from manynets.tables.written import DECIMAL_COMMA, PLAIN, Reading, read_number, reading_for, simple_pattern, unit_of
@@ -24,11 +25,8 @@ from manynets.tables.written import DECIMAL_COMMA, PLAIN, Reading, read_number, 
 if TYPE_CHECKING:
     import narwhals as nw
 
-GROUPED = r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$"
 FEW_ROWS = 4096
 """A dict numbers so many texts in less time than a frame's library."""
-NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
-_NUMBER = re.compile(NUMBER)
 
 
 def text_cells(table: Table, name: str) -> nw.Series[Any]:
@@ -60,46 +58,6 @@ def text_list(cells: nw.Series[Any]) -> list[str | None]:
     """Return a column of text as a list, None where missing (pandas has NaN there)."""
     found = cells.to_list()
     return [cell if isinstance(cell, str) else None for cell in found] if cells.implementation.is_pandas() else found
-
-
-def blank_cells(cells: nw.Series[Any]) -> nw.Series[Any]:
-    """Return which cells of a column of text are missing."""
-    blank = cells.is_null() | (cells == "")
-    if not cells.str.contains("^[#(]").any():  # as all other ones begin
-        return blank
-    return blank | cells.str.to_lowercase().is_in(list(TEXT_MISSING)).fill_null(True)
-
-
-def bad_number(cells: nw.Series[Any]) -> tuple[int, str] | None:
-    """Return index and value of the first cell that is neither a missing token nor a plain number, or None.
-
-    A plain number is digits, perhaps with a sign, a point and an exponent.
-    """
-    first = cells[0] if len(cells) else None
-    if isinstance(first, str) and not _NUMBER.fullmatch(first) and not is_missing(first):  # as in most columns of words
-        return 0, first
-    bad = ~np.asarray(fitting(cells, NUMBER).to_numpy(), dtype=bool)
-    if not bad.any():
-        return None
-    index = int(np.argmax(bad))
-    return index, str(cells[index])
-
-
-def fitting(cells: Any, pattern: str) -> Any:
-    """Return which cells of a column of text, of narwhals or polars, fit a pattern, or are missing in a column of numbers or dates."""
-    fine = cells.is_null() | cells.str.contains(pattern).fill_null(True)
-    return fine if fine.all() else fine | cells.str.to_lowercase().is_in(list(MISSING_TOKENS)).fill_null(True)
-
-
-def points_in_doubt(cells: nw.Series[Any]) -> bool:
-    """Return whether the points in a column of plain numbers, each before three digits, may stand between thousands.
-
-    They cannot where a number without a point has more than three digits.
-    """
-    pointed = cells.filter(cells.str.contains(".", literal=True).fill_null(False))
-    if not len(pointed) or not pointed.str.contains(GROUPED).all():
-        return False
-    return not cells.str.contains(r"^[+-]?[0-9]{4,}$").any()
 
 
 def number_cells(table: Table, name: str, reading: Reading = PLAIN) -> NDArray[np.float64]:
@@ -243,14 +201,14 @@ def plain_label(value: Any) -> str:
 
 
 def numbered(cells: nw.Series[Any]) -> tuple[list[Any], NDArray[np.int64]]:
-    """Return the different texts of a column, and for each row the number of its text (N,), -1 where missing."""
+    """Return the different texts of a column as they first occur, and for each row the number of its text (N,), -1 where missing."""
     import narwhals as nw
 
     if len(cells) <= FEW_ROWS:
         numbers: dict[str | None, int] = {}
         codes = [-1 if text is None else numbers.setdefault(text, len(numbers)) for text in text_list(cells)]
         return list(numbers), np.array(codes, dtype=np.int64)
-    raw = cells.drop_nulls().unique().to_list()
+    raw = cells.drop_nulls().unique(maintain_order=True).to_list()
     if not raw:
         return [], np.full(len(cells), -1)
     numbered = cells.replace_strict(raw, list(range(len(raw))), return_dtype=nw.Int64)
@@ -260,8 +218,6 @@ def numbered(cells: nw.Series[Any]) -> tuple[list[Any], NDArray[np.int64]]:
 def factorise(table: Table, name: str) -> tuple[list[str], NDArray[np.int64]]:
     """Return the labels of a column, each once, and for each row the number of its label (N,), -1 where missing."""
     storage = table.storage(name)
-    if storage == "empty":
-        return [], np.full(table.rows, -1)
     if storage in ("number", "bool"):
         whole = table.array is None and table.series(name).dtype.is_integer() and not table.series(name).null_count()
         values = np.asarray(table.series(name).to_numpy()) if whole else number_cells(table, name)
@@ -280,6 +236,11 @@ def factorise(table: Table, name: str) -> tuple[list[str], NDArray[np.int64]]:
         label = plain_label(value)
         merged[code] = -1 if is_missing_text(label) else number.setdefault(label, len(number))
     return list(number), merged[codes]
+
+
+def part_codes(table: Table, name: str, part: CodePart) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the different parts of the labels of a column, and for each row the number of its part (N,), -1 where missing."""
+    return merged(*factorise(table, name), part)
 
 
 def counts_of(labels: list[str], codes: NDArray[np.int64]) -> dict[str, int]:

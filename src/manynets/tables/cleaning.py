@@ -10,19 +10,13 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from manynets.display import counted, listed
 from manynets.errors import DataError
 from manynets.tables.missing import is_missing
-from manynets.tables.sniffing import (
-    COMMENTS,
-    first_cells_are_numbers,
-    has_lone_returns,
-    unique_names,
-    with_newlines,
-    without_separator_line,
-)
+from manynets.tables.numerals import NUMBER_LIKE
+from manynets.tables.sniffing import COMMENTS, first_cells_are_numbers, plain_lines, unique_names
 from manynets.tables.source import Source, decoded
 
 TOTAL = re.compile(
@@ -37,7 +31,7 @@ _KEYWORD = re.compile(
 )
 """What a line below the table begins with."""
 _SENTENCE = re.compile(r".*:|\S+ \S+ \S+")
-_NUMBER = re.compile(r"[+-]?[0-9.,]+(?:[eE][+-]?[0-9]+)?", re.ASCII)
+_NUMBER = re.compile(NUMBER_LIKE)
 MOST_FOOTERS = 10
 
 
@@ -62,13 +56,10 @@ class _Row:
         return any(_NUMBER.fullmatch(cell.strip()) for cell in self.cells)
 
 
-@dataclass
-class _Notes:
-    texts: list[str] = field(default_factory=list)
-
-    def add(self, what: str, rows: Sequence[_Row]) -> None:
-        if rows:
-            self.texts.append(f"{what} (line{'s' if len(rows) > 1 else ''} {listed((row.line for row in rows), 5)})")
+def _note(notes: list[str], what: str, rows: Sequence[_Row]) -> None:
+    """Add what was done with these rows, if there are any."""
+    if rows:
+        notes.append(f"{what} (line{'s' if len(rows) > 1 else ''} {listed((row.line for row in rows), 5)})")
 
 
 def cleaned(source: Source, delimiter: str, *, header: bool) -> Source:
@@ -77,12 +68,9 @@ def cleaned(source: Source, delimiter: str, *, header: bool) -> Source:
     Errors: DataError that names the line for one with more or fewer fields than the header, and for a quote that is not closed.
     """
     text, more = decoded(source.name, source.read())
-    notes = _Notes([*source.notes, *more])
-    text = text.removeprefix("\ufeff")
-    text, separator = without_separator_line(text)
+    notes = [*source.notes, *more]
+    text, separator = plain_lines(text.removeprefix("\ufeff"))
     first = 2 if separator else 1
-    if has_lone_returns(text):
-        text = with_newlines(text)
     rows = _without_blank_lines(list(_rows(source.name, text, delimiter, first)))
     if not rows:
         raise DataError(f"{source.name} holds 0 data rows: it is empty; a header and at least 1 row are needed")
@@ -101,7 +89,7 @@ def cleaned(source: Source, delimiter: str, *, header: bool) -> Source:
     if names is not None:
         writer.writerow([name.strip() for name in unique_names([name.strip() for name in names])[0]])
     writer.writerows(row.cells if len(row.cells) > 1 or row.cells[0] else [""] for row in body)
-    return replace(source, content=out.getvalue().encode(), notes=tuple(dict.fromkeys(notes.texts)))
+    return replace(source, content=out.getvalue().encode(), notes=tuple(dict.fromkeys(notes)))
 
 
 def _rows(name: str, text: str, delimiter: str, first: int) -> Iterator[_Row]:
@@ -132,7 +120,7 @@ def _without_blank_lines(rows: list[_Row]) -> list[_Row]:
     return [row if row.cells else replace(row, cells=[""]) for row in rows]
 
 
-def _cut_ends(rows: list[_Row], notes: _Notes) -> None:
+def _cut_ends(rows: list[_Row], notes: list[str]) -> None:
     """Leave out the empty cells at the ends of rows that are beyond the last name of the header, where no row has anything there."""
     first = next((row for row in rows if not row.comment and not row.blank), None)
     if first is None:
@@ -151,11 +139,11 @@ def _cut_ends(rows: list[_Row], notes: _Notes) -> None:
         del row.cells[width:]
 
 
-def _note_ends(rows: Sequence[_Row], notes: _Notes, *, names: bool) -> None:
+def _note_ends(rows: Sequence[_Row], notes: list[str], *, names: bool) -> None:
     """Tell of delimiters at the end of rows. names: whether the first cells may be names of the rows, as far as one can tell from the widths."""
-    notes.add("a delimiter at the end of rows is left out", rows)
+    _note(notes, "a delimiter at the end of rows is left out", rows)
     if names and len({row.cells[0] for row in rows}) == len(rows):
-        notes.texts.append(
+        notes.append(
             "the header has one field less than the rows, whose last is empty: if their first is the name of the row, name it in the header"
         )
 
@@ -169,7 +157,7 @@ def _width(rows: Sequence[_Row]) -> int:
     return max(counts, key=lambda width: (counts[width], width == first, width))
 
 
-def _header(rows: list[_Row], width: int, notes: _Notes) -> tuple[list[str], list[_Row]]:
+def _header(rows: list[_Row], width: int, notes: list[str]) -> tuple[list[str], list[_Row]]:
     """Return the names and the rows below them; what stands above is a title or a comment."""
     widths = (width, width - 1) if width > 2 else (width,)
     fits = [index for index, row in enumerate(rows) if len(row.cells) in widths and not row.blank]
@@ -187,7 +175,7 @@ def _header(rows: list[_Row], width: int, notes: _Notes) -> tuple[list[str], lis
             index -= 1
             rows[index].cells[0] = rows[index].cells[0].lstrip().lstrip("#/").strip()
     above = [row for row in rows[:index] if not row.blank]
-    notes.add("lines above the header are left out", above)
+    _note(notes, "lines above the header are left out", above)
     return rows[index].cells, rows[index + 1 :]
 
 
@@ -207,12 +195,14 @@ def _is_split_title(rows: list[_Row], index: int, width: int) -> bool:
     return words and not header.numbers and first.numbers
 
 
-def _even(name: str, body: list[_Row], names: list[str] | None, width: int, notes: _Notes) -> tuple[list[_Row], list[str] | None]:
+def _even(
+    name: str, body: list[_Row], names: list[str] | None, width: int, notes: list[str]
+) -> tuple[list[_Row], list[str] | None]:
     """Return rows that all have as many cells as there are names."""
     among_numbers = first_cells_are_numbers([row.cells for row in body if not row.comment])
     comments = [row for row in body if row.comment and (len(row.cells) != width or among_numbers)]
     body = [row for row in body if not (row.comment and (len(row.cells) != width or among_numbers))]
-    notes.add("comments are left out", comments)
+    _note(notes, "comments are left out", comments)
     body = _without_footers(body, width, notes)
     if names is not None and len(names) == width - 1:
         wide = [row for row in body if len(row.cells) == width]
@@ -220,7 +210,7 @@ def _even(name: str, body: list[_Row], names: list[str] | None, width: int, note
             _note_ends(wide, notes, names=True)
             width -= 1
         else:
-            notes.texts.append("the rows have one field more than the header: the first is taken for the names of the rows")
+            notes.append("the rows have one field more than the header: the first is taken for the names of the rows")
             names = ["", *names]
     elif names is not None and len(names) > width:
         width = len(names)
@@ -232,7 +222,7 @@ def _even(name: str, body: list[_Row], names: list[str] | None, width: int, note
     end = len(body)
     while end > 1 and body[end - 1].blank:
         end -= 1
-    notes.add("empty rows at the end are left out", body[end:])
+    _note(notes, "empty rows at the end are left out", body[end:])
     return body[:end], names
 
 
@@ -244,12 +234,12 @@ def _ragged(name: str, row: _Row, width: int) -> DataError:
     )
 
 
-def _without_footers(body: list[_Row], width: int, notes: _Notes) -> list[_Row]:
+def _without_footers(body: list[_Row], width: int, notes: list[str]) -> list[_Row]:
     """Return the rows but the last ones that are words on their own, such as "Source: ..."."""
     end = _start_of_notes(body, width)
     while end > 1 and len(body) - end < MOST_FOOTERS and _is_footer(body, end, width):
         end -= 1
-    notes.add("lines below the table are left out", body[end:])
+    _note(notes, "lines below the table are left out", body[end:])
     return body[:end]
 
 
@@ -285,7 +275,7 @@ def _is_footer(body: list[_Row], end: int, width: int) -> bool:
     return keyword or sentence or (spaced and len(filled) == 1 and len(row.cells) < width)
 
 
-def _without_total(body: list[_Row], notes: _Notes) -> list[_Row]:
+def _without_total(body: list[_Row], notes: list[str]) -> list[_Row]:
     """Return the rows but a last one that sums up the others."""
     if len(body) < 3:
         return body
@@ -295,18 +285,18 @@ def _without_total(body: list[_Row], notes: _Notes) -> list[_Row]:
     index = filled[0][0]
     if any(TOTAL.fullmatch(row.cells[index].strip()) for row in body[:-1]):
         return body
-    notes.add("a row of totals is left out", body[-1:])
+    _note(notes, "a row of totals is left out", body[-1:])
     return body[:-1]
 
 
-def _without_blank_columns(names: list[str] | None, body: list[_Row], notes: _Notes) -> tuple[list[str] | None, list[_Row]]:
+def _without_blank_columns(names: list[str] | None, body: list[_Row], notes: list[str]) -> tuple[list[str] | None, list[_Row]]:
     if names is None or all(name.strip() for name in names) or not body:
         return names, body
     used = [index for index, name in enumerate(names) if name.strip() or any(row.cells[index].strip() for row in body)]
     if len(used) == len(names) or not used:
         return names, body
     gone = [str(index) for index in range(len(names)) if index not in used]
-    notes.texts.append(f"columns without a name and without a value are left out (counted from 0: {', '.join(gone)})")
+    notes.append(f"columns without a name and without a value are left out (counted from 0: {', '.join(gone)})")
     for row in body:
         row.cells = [row.cells[index] for index in used]
     return [names[index] for index in used], body

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from manynets.display import listed, shortened
 from manynets.errors import DataError
-from manynets.tables.cells import NUMBER, counts_of, factorise, number_cells, plain_label
+from manynets.tables.cells import counts_of, number_cells, part_codes, plain_label
 from manynets.tables.dates import CYCLES, PARTS, DateForm, date_cells, date_parts
 from manynets.tables.hashed import TextColumn
 from manynets.tables.labels import in_known_spelling
 from manynets.tables.means import LevelMeans, fit_means, is_large
-from manynets.tables.parts import CodePart, cut
+from manynets.tables.numerals import NUMBER
+from manynets.tables.parts import CodePart
 from manynets.tables.piecewise import Pieces, fit_pieces
 from manynets.tables.scaling import Scaling, Spread, apply_spread, fit_spread
 from manynets.tables.table import Table
@@ -207,23 +208,23 @@ class CategoricalColumn:
             re.fullmatch(NUMBER, level) and plain_label(float(level)) == level for level in self.known
         )
 
-    def _labels(self, table: Table) -> tuple[list[str], NDArray[np.int64]]:
-        """Return what `part_codes` does, with labels in the spelling of the levels."""
+    def _read(self, table: Table) -> tuple[NDArray[np.int64], dict[str, int]]:
+        """Return what `codes` and `unseen` do."""
         labels, codes = part_codes(table, self.name, self.part)
-        return (labels if self.part else in_known_spelling(labels, self.known)), codes
-
-    def positions(self, table: Table) -> tuple[NDArray[np.int64], dict[str, int]]:
-        """Return for each row its output column (N,), -1 for none, and the values not seen at fit with their counts."""
-        return self._positions(*self._labels(table))
-
-    def _positions(self, labels: list[str], codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], dict[str, int]]:
-        shared = len(self.levels) if self.rare else -1
-        position = {level: index for index, level in enumerate(self.levels)} | dict.fromkeys(self.rare, shared)
-        absent = len(self.levels) + bool(self.rare) if self.gaps else shared
-        lookup = np.array([*(position.get(label, shared) for label in labels), absent], dtype=np.int64)  # code -1 finds the last
-        unseen = [label for label in labels if label not in position]
+        labels = labels if self.part else in_known_spelling(labels, self.known)
+        number = {level: index for index, level in enumerate(self.known)}
+        levels = [number.get(label, len(number) + 1) for label in labels]
+        unseen = [label for label in labels if label not in number]
         counts = counts_of(labels, codes) if unseen else {}
-        return lookup[codes], {label: counts[label] for label in unseen}
+        return np.array([*levels, len(number)], dtype=np.int64)[codes], {label: counts[label] for label in unseen}
+
+    def codes(self, table: Table) -> NDArray[np.int64]:
+        """Return the number of each row's level among `levels` and `rare`, (N,); after them come missing and unseen values."""
+        return self._read(table)[0]
+
+    def unseen(self, table: Table) -> dict[str, int]:
+        """Return the values not seen at fit with their counts."""
+        return self._read(table)[1]
 
     def fill_in(
         self,
@@ -238,34 +239,26 @@ class CategoricalColumn:
 
         means_of: from the number of each row's level (N,) to a mean (N,) for each output; None: those of all rows at fit.
         """
-        labels, codes = self._labels(table)
-        positions, unseen = self._positions(labels, codes)
+        codes, unseen = self._read(table)
         if found is not None:
             found.update(unseen)
         if strict and unseen:
-            first = int(np.argmax(np.isin(codes, [labels.index(label) for label in unseen])))
+            first = int(np.argmax(codes > len(self.known)))
             raise DataError(
                 f"column {self.name!r} holds categories not seen in training: {_shown(list(unseen))}; the first is in {table.row(first)}."
                 f" Known are {_shown(self.known)}; with strict=False they are encoded as unseen"
             )
-        rows = np.flatnonzero(positions >= 0)
-        out[rows, positions[rows]] = 1.0
+        shared = len(self.levels) if self.rare else -1
+        absent = len(self.levels) + bool(self.rare) if self.gaps else shared
+        place = np.array([*range(len(self.levels)), *[shared] * len(self.rare), absent, shared], dtype=np.int64)[codes]
+        rows = np.flatnonzero(place >= 0)
+        out[rows, place[rows]] = 1.0
         if self.means:
-            levels = self._codes(labels, codes)
-            self.write_means(out, (means_of or self.means_of)(levels))
+            self.write_means(out, (means_of or self.means_of)(codes))
 
     def means_of(self, levels: NDArray[np.int64]) -> list[NDArray[np.float64]]:
         """Return the mean over all rows at fit (N,) for each output. levels: see `codes`."""
         return [np.array([*one.values, one.missing, one.prior])[levels] for one in self.means]
-
-    def codes(self, table: Table) -> NDArray[np.int64]:
-        """Return the number of each row's level among `levels` and `rare`, (N,); after them come missing and unseen values."""
-        return self._codes(*self._labels(table))
-
-    def _codes(self, labels: list[str], codes: NDArray[np.int64]) -> NDArray[np.int64]:
-        number = {level: index for index, level in enumerate(self.known)}
-        lookup = [number.get(label, len(number) + 1) for label in labels]
-        return np.array([*lookup, len(number)], dtype=np.int64)[codes]
 
     def write_means(self, out: Out, means: Sequence[NDArray[np.float64]]) -> None:
         """Write means (N,) of each output into the last columns of out (N, width)."""
@@ -277,20 +270,6 @@ class CategoricalColumn:
 
 def _shown(labels: Sequence[str]) -> str:
     return listed([repr(shortened(label)) for label in labels])
-
-
-def part_codes(table: Table, name: str, part: CodePart) -> tuple[list[str], NDArray[np.int64]]:
-    """Return the different parts of the labels of a column, and for each row the number of its part (N,), -1 where missing."""
-    return merged(*factorise(table, name), part)
-
-
-def merged(labels: list[str], codes: NDArray[np.int64], part: CodePart) -> tuple[list[str], NDArray[np.int64]]:
-    """Return labels, and the number of each row's (N,), with those made one that have this part in common."""
-    if not part:
-        return labels, codes
-    number: dict[str, int] = {}
-    of_part = [number.setdefault(one, len(number)) for one in cut(labels, part)]
-    return list(number), np.array([*of_part, -1], dtype=np.int64)[codes]
 
 
 def fit_categorical(

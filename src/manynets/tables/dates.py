@@ -5,18 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, get_args
-from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError
 from manynets.tables.cells import number_cells, numbered, text_cells
+from manynets.tables.clocks import minutes_ahead, on_clock, one_clock
 from manynets.tables.missing import is_missing
 from manynets.tables.moments import Moment, read_moment, read_time
+from manynets.tables.names import named_as_date
 from manynets.tables.table import Table
 from manynets.tables.written import Meaning
 
@@ -30,13 +29,10 @@ CYCLES = {"month": 12.0, "weekday": 7.0, "hour": 24.0}
 """Parts that come round again, and after how many steps."""
 
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?", re.ASCII)
-_DATE_NAME = re.compile(
-    r".*(?:date|day|time|when|datum|fecha|ymd|stamp|epoch|unix|utc|_at|_ts|_dt|_on)$|^(?:ts|dt|at|t)$", re.IGNORECASE
-)
-_OFFSET = re.compile(r"([+-])(\d{2}):(\d{2})", re.ASCII)
-
 _ORDERS: tuple[tuple[DateOrder, ...], ...] = (("ymd",), ("dmy", "mdy"), ("time",))
 """In which order they are tried, until all cells are dates."""
+
+_IN_A_SECOND: dict[DateOrder, float] = {"seconds": 1.0, "milliseconds": 1e3}
 
 Seconds = NDArray[np.datetime64]
 NAT = np.datetime64("NaT", "s")
@@ -107,7 +103,7 @@ def find_form(counts: Mapping[str, int]) -> Meaning[DateForm] | None:
     best = [order for order in size if size[order] == most]
     order, note = (best[0], "") if len(best) == 1 or best[0] == "ymd" else _day_or_month(read["dmy"], list(read["dmy"]))
     moments = read[order]
-    zone, more = _one_clock([moment.offset for moment in moments.values()])
+    zone, more = one_clock([moment.offset for moment in moments.values()])
     words = tuple(text for text in labels if text not in moments)
     return Meaning(DateForm(order=order, zone=zone), words, "; ".join(part for part in (note, more) if part))
 
@@ -140,20 +136,6 @@ def _day_or_month(moments: Mapping[str, Moment], labels: Sequence[str]) -> tuple
     return "dmy", "day and month could be either way round and are read day first: write 2024-12-31 if that is wrong"
 
 
-def _one_clock(offsets: Sequence[int | None]) -> tuple[str, str]:
-    """Return the zone for these offsets, and a note where they differ."""
-    found = set(offsets)
-    if found <= {None}:
-        return "", ""
-    if len(found) == 1:
-        offset = next(iter(found)) or 0
-        sign, size = "-" if offset < 0 else "+", abs(offset)
-        return (f"{sign}{size // 60:02d}:{size % 60:02d}" if offset else "UTC"), ""
-    return "UTC", "the offsets differ: all are converted to UTC" + (
-        ", which those without one are taken for" if None in found else ""
-    )
-
-
 def order_of_numbers(name: str, present: NDArray[np.float64]) -> DateOrder | None:
     """Return in which way the numbers of a column are dates, or None.
 
@@ -161,14 +143,14 @@ def order_of_numbers(name: str, present: NDArray[np.float64]) -> DateOrder | Non
     that of a date, or 20 differ. Milliseconds likewise.
     """
     low, high = float(present.min()), float(present.max())
-    named = bool(_DATE_NAME.match(name))
+    named = named_as_date(name)
     if low >= 19000101 and high <= 21001231:
         if not np.array_equal(present, np.floor(present)) or (not named and np.unique(present).size < 5):
             return None
         return None if np.isnat(_of_compact(present)).any() else "compact"
-    for order, unit in (("seconds", 1.0), ("milliseconds", 1e3)):
+    for order, unit in _IN_A_SECOND.items():
         if 1e9 * unit <= low and high < 2e9 * unit:
-            return order if named or (np.array_equal(present, np.floor(present)) and np.unique(present).size >= 20) else None  # type: ignore[return-value]
+            return order if named or (np.array_equal(present, np.floor(present)) and np.unique(present).size >= 20) else None
     return None
 
 
@@ -189,15 +171,13 @@ def date_cells(table: Table, name: str, form: DateForm) -> Seconds:
     Errors: DataError with the first text that is not a date, and its row.
     """
     storage = table.storage(name)
-    if storage == "empty":
-        return np.full(table.rows, NAT)
     if storage == "date":
         return _stored_dates(table.series(name), form)
-    if form.order in ("compact", "seconds", "milliseconds"):
+    if not form.as_written:
         return _dates_of_numbers(table, name, form)
     if storage == "duration" and form.order == "time":  # the time since midnight, as some databases give it
         return _since_midnight(table, name)
-    if storage not in ("text", "category", "mixed", "time"):
+    if storage not in ("text", "category", "mixed", "time", "empty"):
         raise DataError(f"column {name!r} should hold dates, but holds numbers; give dates, or text such as 2024-12-31")
     return _dates_of_text(table, name, text_cells(table, name), form)
 
@@ -208,8 +188,9 @@ def _stored_dates(series: nw.Series[Any], form: DateForm) -> Seconds:
     later = 0  # minutes; moments without a zone are on the clock of the column
     if series.dtype == nw.Datetime and getattr(series.dtype, "time_zone", None):
         if form.zone:
-            series = series.dt.convert_time_zone("UTC" if _OFFSET.fullmatch(form.zone) else form.zone)
-            later = _fixed_offset(form.zone)
+            ahead = minutes_ahead(form.zone)
+            series = series.dt.convert_time_zone(form.zone if ahead is None else "UTC")
+            later = ahead or 0
         series = series.dt.replace_time_zone(None)
     moments = np.asarray(series.cast(nw.Datetime("us")).to_numpy()).astype("datetime64[s]")
     return (moments + np.timedelta64(later, "m")).astype("datetime64[s]")
@@ -232,7 +213,7 @@ def _dates_of_numbers(table: Table, name: str, form: DateForm) -> Seconds:
     if form.order == "compact":
         moments = _of_compact(values)
     else:
-        seconds = np.where(missing, 0.0, values) / (1e3 if form.order == "milliseconds" else 1.0)
+        seconds = np.where(missing, 0.0, values) / _IN_A_SECOND[form.order]
         fine = np.abs(seconds) < 2.5e11  # within the years of a datetime
         moments = np.where(fine, np.floor(np.where(fine, seconds, 0)).astype(np.int64).astype("datetime64[s]"), NAT)
         moments[missing] = NAT
@@ -273,41 +254,8 @@ def _read_all(labels: Sequence[str], form: DateForm) -> Seconds:
     for index, label in enumerate(labels):
         moment = _read(label, form.order)
         if moment is not None:
-            moments[index] = _on_clock(moment, form.zone)
+            moments[index] = on_clock(moment, form.zone)
     return moments
-
-
-def _on_clock(moment: Moment, zone: str) -> datetime:
-    if moment.offset is None or not zone:
-        return moment.when
-    utc = moment.when - timedelta(minutes=moment.offset)
-    if zone == "UTC" or _OFFSET.fullmatch(zone):
-        return utc + timedelta(minutes=_fixed_offset(zone))
-    return utc.replace(tzinfo=UTC).astimezone(zone_named(zone)).replace(tzinfo=None)
-
-
-@cache
-def _fixed_offset(zone: str) -> int:
-    found = _OFFSET.fullmatch(zone)
-    if found is None:
-        return 0
-    return (-1 if found[1] == "-" else 1) * (60 * int(found[2]) + int(found[3]))
-
-
-def is_zone(zone: str) -> bool:
-    """Return whether a text can be the zone of a `DateForm`; one of a hostile file may not be a path."""
-    return (
-        bool(re.fullmatch(r"[+-]\d{2}:\d{2}|[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+){0,2}", zone, re.ASCII)) and len(zone) <= 40
-    )
-
-
-@cache
-def zone_named(zone: str) -> ZoneInfo:
-    """Return a time zone. Errors: DataError for an unknown name."""
-    try:
-        return ZoneInfo(zone)
-    except (ValueError, OSError, KeyError) as error:
-        raise DataError(f"the time zone {zone!r} is not known on this machine; install the package tzdata, or give UTC") from error
 
 
 def date_parts(moments: Seconds) -> dict[str, NDArray[np.float64]]:

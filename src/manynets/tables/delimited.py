@@ -6,40 +6,30 @@ is read as text and turned into numbers after. Where lines are not as polars nee
 
 from __future__ import annotations
 
-import csv
 import re
 import zlib
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, NamedTuple
 
 from manynets.display import counted, listed
 from manynets.errors import DataError
 from manynets.tables.cleaning import SOURCE, TOTAL, cleaned
 from manynets.tables.kinds import Forms
+from manynets.tables.lines import UncleanLinesError, blank_lines, blanks_in, ends_with_open_quote, without_blank_lines
 from manynets.tables.missing import is_missing
 from manynets.tables.settling import holds_numbers, settled, settled_as, type_of, without_text_tokens
 from manynets.tables.sniffing import Head, read_head
-from manynets.tables.source import Source, TextOptions, in_utf8, not_in, with_single_blanks
+from manynets.tables.source import Source, TextOptions, in_utf8, with_single_blanks
 from manynets.tables.stored import first_line
 from manynets.tables.written import PLAIN
 
 if TYPE_CHECKING:
     import polars
 
-CHUNK = 1 << 22
-SMALL_CHUNK = 1 << 17
-"""Bytes that are looked at in the cache of a core."""
 MOST_UNZIPPED = 1 << 28
 """A larger .gz file is unzipped twice, where it must be, rather than held in memory beside its table."""
 BYTES_A_CELL = 25
 """A cell of text is stripped in the time that so many bytes of the file are looked at."""
-
-_WIDE_BLANKS = (b"\xc2\x85", b"\xc2\xa0", b"\xe1\x9a\x80", b"\xe2\x80", b"\xe2\x81\x9f", b"\xe3\x80\x80")
-"""Blanks beyond ASCII in UTF-8; E2 80 begins those of U+2000 to U+202F, and some signs that are none."""
-
 
 _DIGIT = re.compile("[0-9]")
 _POWER = re.compile(r"(?:(?<=[a-z])[23]|(?<=[A-Za-z])(?:[-\u2212][1-4]|\^[-\u2212]?[0-9]))(?![^\W_])")  # of a unit: m2, s-1, cm^3
@@ -53,10 +43,6 @@ class TextTable(NamedTuple):
     commas: tuple[str, ...] = ()
 
 
-class _NeedsCleaning(Exception):
-    """The lines are not as polars needs them; the cause is the error to raise where they cannot be cleaned."""
-
-
 def read_source(source: Source, options: TextOptions) -> TextTable:
     """Return the table in a text; see `read_table`."""
     source = in_utf8(source.loaded() if source.padded else source, options.encoding)
@@ -66,7 +52,7 @@ def read_source(source: Source, options: TextOptions) -> TextTable:
     if not head.unclean:
         try:
             frame, words = _read(source, head, options.text)
-        except _NeedsCleaning:
+        except UncleanLinesError:
             pass
         else:
             if not ends_oddly(frame):
@@ -76,8 +62,8 @@ def read_source(source: Source, options: TextOptions) -> TextTable:
     head = read_head(source, delimiter=head.delimiter, header=options.header)
     try:
         frame, words = _read(source, head, options.text)
-    except _NeedsCleaning as error:
-        raise error.__cause__ or error from None
+    except UncleanLinesError as error:
+        raise DataError(str(error)) from None
     return _typed(source, replace(head, notes=head.notes or notes), frame, words, options.text)
 
 
@@ -111,7 +97,7 @@ def _read(source: Source, head: Head, text: Forms) -> tuple[polars.DataFrame, li
         )
 
     if ends_with_open_quote(source, head.delimiter):  # on which polars panics, with a trace on standard error
-        raise _NeedsCleaning from DataError(f'{source.name} ends with a quote (") that opens a cell; close it, or remove it')
+        raise UncleanLinesError(f'{source.name} ends with a quote (") that opens a cell; close it, or remove it')
     try:
         try:
             frame = read(kinds)
@@ -124,11 +110,11 @@ def _read(source: Source, head: Head, text: Forms) -> tuple[polars.DataFrame, li
             blank_lines(source, head)  # raises with the line, or the offset, if that is the fault
             frame = read(["text"] * len(kinds))
     except (polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
-        raise _NeedsCleaning from DataError(f"{source.name} cannot be read as a text table: {first_line(error)}")
+        raise UncleanLinesError(f"{source.name} cannot be read as a text table: {first_line(error)}") from error
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{source.name} cannot be read as a text table: {first_line(error)}") from error
     if frame.height and frame.get_column(frame.columns[-1]).null_count():  # only then can a line have been too short, or blank
-        frame = _without_blank_lines(source, head, frame)
+        frame = without_blank_lines(source, head, frame)
     return frame, [name for name, kind in zip(head.names, kinds, strict=True) if kind == "words"]
 
 
@@ -137,7 +123,7 @@ def kinds_of(head: Head, text: Forms) -> list[str]:
     return [
         "words"
         if text.get(name, PLAIN) != PLAIN
-        else type_of([row[j].strip() for row in head.rows if j < len(row)], head.delimiter)
+        else type_of([row[j].strip() for row in head.rows if j < len(row)], commas=head.commas)
         for j, name in enumerate(head.names)
     ]
 
@@ -158,7 +144,7 @@ def _typed(source: Source, head: Head, frame: polars.DataFrame, words: list[str]
     if repeated is not None:
         notes.append(f"the header is repeated in {counted(int(repeated.sum()), 'row')}, left out")
         texts = frame = texts.filter(~repeated)
-    if is_second_header(frame, texts, head.delimiter):
+    if _is_second_header(frame, texts, commas=head.commas):
         first = frame.with_columns(texts).row(0)
         shown = listed((repr(cell or "") for cell in first), 4)
         which, what = ("line below the header", "units or more names") if head.header_lines else ("first line", "names or units")
@@ -166,9 +152,9 @@ def _typed(source: Source, head: Head, frame: polars.DataFrame, words: list[str]
         texts, frame = texts[1:], frame[1:]
     columns, commas = [], []
     for cells in texts:
-        if head.delimiter == ";" and cells.str.contains(",", literal=True).any():
+        if head.commas and cells.str.contains(",", literal=True).any():
             commas.append(cells.name)
-        column, note = (without_text_tokens(cells), "") if cells.name in words else settled(cells, head.delimiter)
+        column, note = (without_text_tokens(cells), "") if cells.name in words else settled(cells, commas=head.commas)
         notes += [note] if note else []
         form = text.get(cells.name)
         if form is not None and column.dtype == polars.String:
@@ -190,7 +176,7 @@ def repeated_header(texts: polars.DataFrame) -> polars.Series | None:
     return same if same.any() and not same.all() else None
 
 
-def is_second_header(frame: polars.DataFrame, texts: polars.DataFrame, delimiter: str) -> bool:
+def _is_second_header(frame: polars.DataFrame, texts: polars.DataFrame, *, commas: bool) -> bool:
     """Return whether the first row holds words, such as units, or nothing, in columns that hold numbers otherwise. texts: those of text.
 
     Some columns may hold other words, if that of the first row is not one of them and two columns hold numbers otherwise.
@@ -201,7 +187,7 @@ def is_second_header(frame: polars.DataFrame, texts: polars.DataFrame, delimiter
     if len(first) < 2 or any(is_missing(cell) or _DIGIT.search(_POWER.sub("", cell)) for cell in first):
         return False
     named = [cells for cells in texts if cells[0] is not None]
-    others = [cells for cells in named if not holds_numbers(cells[1:], delimiter)]
+    others = [cells for cells in named if not holds_numbers(cells[1:], commas=commas)]
     numbers = len(named) - len(others)
     return not others or (numbers > 1 and not any((cells[1:] == cells[0]).any() for cells in others))
 
@@ -216,127 +202,3 @@ def _padded(source: Source, delimiter: str, texts: polars.DataFrame) -> list[str
     if blanks == "spaces":
         return [cells.name for cells in texts.get_columns() if (cells.str.starts_with(" ") | cells.str.ends_with(" ")).any()]
     return texts.columns if blanks else []
-
-
-def ends_with_open_quote(source: Source, delimiter: str) -> bool:
-    """Return whether the last byte of a text that is not compressed is a quote behind a delimiter or a line's end."""
-    if source.zipped or source.size < 2:
-        return False
-    last = source.end(2)
-    return last[1:] == b'"' and last[:1] in (delimiter.encode(), b"\n", b"\r")
-
-
-def blanks_in(source: Source, delimiter: str) -> Literal["", "spaces", "any"]:
-    """Return which blanks the file may have at the ends of cells: none, spaces only, or any.
-
-    A delimiter or quote counts as an end also within a cell.
-    """
-    found: Literal["", "spaces"] = ""
-    others = [sign for sign in (b"\t", b"\v", b"\f") if sign != delimiter.encode()]
-    last = b"\n"
-    with source.open() as stream:
-        while chunk := stream.read(SMALL_CHUNK):
-            if any(sign in chunk for sign in others):
-                return "any"
-            chunk = last + chunk
-            if not chunk.isascii() and any(sign[:1] in chunk and sign in chunk for sign in _WIDE_BLANKS):
-                return "any"
-            signs = np.frombuffer(chunk, dtype=np.uint8)
-            feed = signs == ord("\n")
-            edge = feed | (signs == ord(delimiter))
-            if b'"' in chunk:
-                edge |= signs == ord('"')
-            if b"\r" in chunk:
-                back = signs == ord("\r")
-                if (back[:-1] > feed[1:]).any():  # within a line it is a blank
-                    return "any"
-                edge |= back
-            if not found:
-                beside = edge[2:] | edge[:-2]
-                beside &= signs[1:-1] == ord(" ")
-                found = "spaces" if beside.any() else ""
-            last = chunk[-2:]
-    return "spaces" if last.endswith(b" ") else found
-
-
-def _lines(source: Source) -> Iterator[str]:
-    """Yield the lines as they stand. Errors: DataError with the line and offset of the first byte that is not UTF-8."""
-    offset = 0
-    with source.open() as stream:
-        for number, line in enumerate(stream, 1):
-            try:
-                yield line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise _NeedsCleaning from not_in(source.name, number, offset + error.start, line[error.start], "utf-8")
-            offset += len(line)
-
-
-def blank_lines(source: Source, head: Head) -> list[int]:
-    """Return the numbers of the data rows that are blank lines.
-
-    Errors: DataError for the first line with more or fewer fields than the header has.
-    """
-    reader = csv.reader(_lines(source), delimiter=head.delimiter)
-    blank: list[int] = []
-    width = len(head.names)
-    index = -1
-    line = 0
-    try:
-        for row in reader:
-            begins, line = line + 1, reader.line_num
-            if line <= head.header_lines:
-                continue
-            index += 1
-            if not row:
-                blank.append(index)
-            elif len(row) != width:
-                raise _NeedsCleaning from DataError(
-                    f"{source.name}, line {begins} has {counted(len(row), 'field')}, but the header has {width}; correct the line, or give the right"
-                    " delimiter"
-                )
-    except csv.Error as error:
-        raise _NeedsCleaning from DataError(f"{source.name}, line {reader.line_num}: {error}")
-    return blank
-
-
-def odd_line(source: Source, head: Head) -> str:
-    """Return in words which line is not UTF-8, blank, or not as long as the header; empty where there is none."""
-    try:
-        blank = blank_lines(source, head)
-    except _NeedsCleaning as error:
-        return str(error.__cause__).removeprefix(f"{source.name}, ").partition(";")[0]
-    return f"data row {blank[0]:,} (counted from 0) is a blank line" if blank else ""
-
-
-def _without_blank_lines(source: Source, head: Head, frame: polars.DataFrame) -> polars.DataFrame:
-    """Take out the rows that polars made of blank lines, and refuse lines that are too short.
-
-    Too long a line was refused by polars. So as many delimiters between cells as rows and columns call for prove that none was
-    too short either; only else the lines are walked one by one.
-    """
-    if not head.names[1:]:  # in a single column a blank line is a missing value
-        return frame
-    if _delimiters(source, head, frame) == (len(head.names) - 1) * (frame.height + 1):
-        return frame
-    blank = blank_lines(source, head)
-    if not blank:
-        return frame
-    used = np.ones(frame.height, dtype=bool)
-    used[[index for index in blank if index < frame.height]] = False
-    return frame.filter(used)
-
-
-def _delimiters(source: Source, head: Head, frame: polars.DataFrame) -> int:
-    """Count the delimiters in the file that are not part of a cell or name in quotes."""
-    import polars
-
-    count, quoted = 0, False
-    with source.open() as stream:
-        while chunk := stream.read(CHUNK):
-            quoted = quoted or b'"' in chunk
-            count += int(np.count_nonzero(np.frombuffer(chunk, dtype=np.uint8) == ord(head.delimiter)))
-    if quoted:
-        count -= sum(name.count(head.delimiter) for name in head.names)
-        inside = frame.select(polars.col(polars.String).str.count_matches(head.delimiter, literal=True).sum())
-        count -= sum(inside.row(0)) if inside.width else 0
-    return count

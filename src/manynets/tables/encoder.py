@@ -290,8 +290,8 @@ class TableEncoder:
             )
         if self.positional and len(table.names) != self.array_width:
             raise DataError(f"X has {counted(len(table.names), 'column')}, but this model was trained on {self.array_width}")
-        known = set(table.names)
-        missing = [name for name in self.column_names if name not in known]
+        there = set(table.names)
+        missing = [name for name in self.column_names if name not in there]
         if missing:
             alike = look_alike(missing[0], table.names)
             near = nearest(missing[0], [name for name in table.names if name not in self.column_names])

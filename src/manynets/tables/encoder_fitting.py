@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from manynets.tables.frames import open_table
 from manynets.tables.hashed import fit_text
 from manynets.tables.kinds import Column
 from manynets.tables.means import targets_of
-from manynets.tables.piecewise import bins_for
+from manynets.tables.piecewise import bins_of
 from manynets.tables.scaling import SCALINGS, Scaling
 from manynets.tables.schema import TO_READ, understand
 from manynets.tables.table import Table, require
@@ -98,13 +98,12 @@ def fit_encoder(
     if not used:
         raise DataError(f"no column is left to learn from; left out: {'; '.join(f'{name} ({why})' for name, why in dropped)}")
     table = table if rows is None else table.take(rows)
-    options: dict[str, Any] = {"bins": 0, "target": None}
-    if embedding is not None:
-        options["bins"] = bins_for(table.rows) if embedding.bins is None else embedding.bins
-        if embedding.by == "tree":
-            options["target"] = _target_of(y, target, rows, "PiecewiseLinear(by='tree')")
+    by_tree = embedding is not None and embedding.by == "tree"
+    splits = _target_of(y, target, rows, "PiecewiseLinear(by='tree')") if by_tree else None
     means = targets_of(_target_of(y, target, rows, "category_means")) if category_means and not all_numbers else None
-    fitted = [_fitted(table, column, scaling, max_levels, min_count, means, **options) for column in used]
+    numbers: dict[str, Any] = {"scaling": scaling, "bins": bins_of(embedding, table.rows)}
+    levels: dict[str, Any] = {"max_levels": max_levels, "min_count": min_count, "target": means, **numbers}
+    fitted = [_fitted(table, column, {**numbers, "target": splits}, levels) for column in used]
     if schema is None:
         _warn(fitted, [item for item in dropped if item[0] not in drop])
         warn_of_targets(used)
@@ -124,27 +123,18 @@ def _target_of(y: Any, target: NDArray[Any] | None, rows: NDArray[np.int64] | No
     return target if rows is None else target[rows]
 
 
-def _fitted(
-    table: Table,
-    column: Column,
-    scaling: Scaling,
-    max_levels: int,
-    min_count: int | None,
-    means: NDArray[Any] | None,
-    **options: Any,
-) -> ColumnEncoder:
-    """Return the encoder of a column that is used."""
+def _fitted(table: Table, column: Column, numbers: Mapping[str, Any], levels: Mapping[str, Any]) -> ColumnEncoder:
+    """Return the encoder of a column that is used. numbers, levels: options of `fit_numeric` and `fit_categorical`."""
     form = column.form
     if column.kind == "numeric":
-        return fit_numeric(table, column.name, scaling, form if isinstance(form, Reading) else PLAIN, **options)
+        return fit_numeric(table, column.name, reading=form if isinstance(form, Reading) else PLAIN, **numbers)
     if column.kind == "date":
         if form is None:  # a schema written by hand
             form = understand(table.select([column.name]))[0].form
         return fit_date(table, column.name, form if isinstance(form, DateForm) else DateForm())
     if column.kind == "text":
         return fit_text(table, column.name)
-    of_levels = {"target": means, "scaling": scaling, "bins": options["bins"]}
-    return fit_categorical(table, column.name, max_levels=max_levels, min_count=min_count, part=column.part, **of_levels)
+    return fit_categorical(table, column.name, part=column.part, **levels)
 
 
 def warn_of_targets(schema: Sequence[Column]) -> None:

@@ -31,16 +31,19 @@ if TYPE_CHECKING:
 MOST_LABELS = 100_000
 """Labels of a column that are counted at most; of a column with more, the sample says which are frequent."""
 
+CHANCE = 0.01
+"""Of an error above `rank_error`."""
+
 Values = NDArray[np.float64]
 
 
-def rank_error(rows: int, chance: float = 0.01) -> float:
-    """Return the largest error of the rank of a quantile that is taken from a sample of so many rows, exceeded with this chance.
+def rank_error(rows: int) -> float:
+    """Return the largest error of the rank of a quantile that is taken from a sample of so many rows, 99 times in 100.
 
     >>> round(rank_error(100_000), 4)
     0.0051
     """
-    return math.sqrt(math.log(2.0 / chance) / (2.0 * rows))
+    return math.sqrt(math.log(2.0 / CHANCE) / (2.0 * rows))
 
 
 @dataclass(frozen=True, kw_only=True)

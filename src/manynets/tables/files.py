@@ -57,7 +57,7 @@ _MARKS = {
 }
 """Patterns of how files begin that are no text tables, what they are, and what to do."""
 MARKED = 4096
-"""So many bytes are searched for them."""
+"""Bytes at the start of a file that are searched for them."""
 _OTHER_ENDINGS = {
     **dict.fromkeys(("zip", "7z", "rar", "tar", "tgz"), "an archive is not read: unpack it, and name the file in it"),
     **dict.fromkeys(("bz2", "xz", "zst", "lz4"), "decompress the file, or compress it with gzip (.csv.gz)"),
@@ -128,12 +128,10 @@ def open_file(
     (('size', 'town', 'price'), 2)
     """
     options = TextOptions.of(text, encoding=encoding, delimiter=delimiter, header=header)
-    files = None if str(path) == STANDARD_INPUT else parquet_files(path)
+    files = _parquet(path, options)
     if files is None:
         found = _read(path, options, content)
         return replace(open_table(found.frame), commas=found.commas)
-    _refuse_text_options(str(path), options)
-    _refuse_text(files)
     stored = StoredColumns(str(path), files)
     _check(str(path), stored.names, stored.rows)
     if stored.nested:
@@ -160,15 +158,22 @@ def standard_input() -> bytes:
     return sys.stdin.buffer.read()
 
 
+def _parquet(path: str | Path, options: TextOptions) -> list[Path] | None:
+    """Return the Parquet files that a path names, None where it names another file. Errors: DataError for options that they do not have."""
+    files = None if str(path) == STANDARD_INPUT else parquet_files(path)
+    if files is not None:
+        _refuse_text_options(path, options)
+        _refuse_text(files)
+    return files
+
+
 def _read(path: str | Path, options: TextOptions, content: bytes | None = None) -> TextTable:
     """Return the table in a file; warn of what was done to read it."""
     name, marks = str(path), None
     if name == STANDARD_INPUT:
         name = "standard input"
         found = _read_bytes(name, standard_input() if content is None else content, options)
-    elif (files := parquet_files(path)) is not None:
-        _refuse_text_options(name, options)
-        _refuse_text(files)
+    elif (files := _parquet(path, options)) is not None:
         found = TextTable(read_parquet(name, files))
     else:
         file = Path(path)
@@ -186,9 +191,9 @@ def _read(path: str | Path, options: TextOptions, content: bytes | None = None) 
 def _read_file(file: Path, ending: str, options: TextOptions) -> TextTable:
     """Return the table in a file with one of the known endings, which is not Parquet."""
     source = Source(name=str(file), file=file)
+    _refuse_text_options(file, options)
     if ending.removesuffix(".gz") in TEXT:
         return read_source(source, options)
-    _refuse_text_options(str(file), options, sheet=ending in SHEETS)
     if ending in SHEETS:
         return read_sheet(str(file), file, options)
     return TextTable(read_arrow(str(file), file) if ending in ARROW else read_json_lines(str(file), source.read()))
@@ -262,8 +267,9 @@ def _refuse_text(files: Sequence[Path]) -> None:
         raise DataError(f"{file} is text, whatever its ending: it begins with {line!r}; rename it to {stem}.csv if it is a table")
 
 
-def _refuse_text_options(name: str, options: TextOptions, *, sheet: bool = False) -> None:
-    if options.encoding is not None or options.delimiter is not None:
-        raise DataError(f"{name}: encoding and delimiter are for text files ({', '.join(TEXT)}); leave them out here")
-    if not options.header and not sheet:
-        raise DataError(f"{name}: header=False is for text files and sheets; this format stores the names of its columns")
+def _refuse_text_options(path: str | Path, options: TextOptions) -> None:
+    taken = text_options(path)
+    if "delimiter" not in taken and (options.encoding is not None or options.delimiter is not None):
+        raise DataError(f"{path}: encoding and delimiter are for text files ({', '.join(TEXT)}); leave them out here")
+    if "header" not in taken and not options.header:
+        raise DataError(f"{path}: header=False is for text files and sheets; this format stores the names of its columns")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.tables.cells import blank_cells, text_cells, text_list
+from manynets.tables.cells import text_cells, text_list
+from manynets.tables.missing import missing_texts
 from manynets.tables.table import Table
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ FREQUENT, COLUMNS_PER_WORD = 10, 4
 MOST_HASHED = 1 << 12
 """The most columns that the text of a stored encoder may have."""
 SAMPLE, COUNTED = 1000, 20_000
-"""So many cells are looked at for words, and counted to find the width."""
+"""Cells in which words are looked for, and in which they are counted to find the width."""
 FEWEST_WORDS = 2.5
 """With fewer words in a cell, on average, a text is a name or a code."""
 
@@ -65,10 +66,7 @@ class TextColumn:
         """Write the column into out (N, width), which holds zeros."""
         from sklearn.feature_extraction.text import HashingVectorizer
 
-        if table.storage(self.name) == "empty":
-            texts: list[str | None] = [None] * table.rows
-        else:
-            texts = text_list(text_cells(table, self.name))
+        texts = text_list(text_cells(table, self.name))
         hashing = HashingVectorizer(n_features=self.width, token_pattern=_TOKEN.pattern, dtype=np.float32)
         out[:, : self.width] = hashing.transform([text or "" for text in texts]).toarray()
         if self.gaps:
@@ -77,12 +75,12 @@ class TextColumn:
 
 def fit_text(table: Table, name: str) -> TextColumn:
     """Fit a column of text, with a power of two of columns: at least four for each word that occurs in ten cells, but at most 2,048."""
-    cells = None if table.storage(name) == "empty" else text_cells(table, name)
-    some = [] if cells is None else text_list(cells.gather_every(-(-table.rows // COUNTED)))
+    cells = text_cells(table, name)
+    some = text_list(cells.gather_every(-(-table.rows // COUNTED)))
     counts = Counter(word for text in some if text for word in set(_TOKEN.findall(text.lower())))
     wanted = COLUMNS_PER_WORD * sum(count >= FREQUENT for count in counts.values())
     most = min(MOST_WIDTH, max(ALWAYS_WIDTH, (1 << (MOST_CELLS // table.rows).bit_length()) >> 1))
-    gaps = cells is None or bool(blank_cells(cells).any())
+    gaps = bool(missing_texts(cells).any())
     return TextColumn(name=name, width=min(max(1 << (wanted - 1).bit_length(), LEAST_WIDTH), most), gaps=gaps)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
@@ -11,32 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.tables.association import MOST_CLASSES, Association, Codes, association, binned, plain_target, target_scores
-from manynets.tables.cells import count_different, factorise, number_cells
-from manynets.tables.columns import merged, part_codes
-from manynets.tables.dates import DateForm, date_cells
+from manynets.tables.cells import count_different, factorise, number_cells, part_codes
 from manynets.tables.kinds import Column
+from manynets.tables.meaning import meaning_of
 from manynets.tables.missing import is_missing
-from manynets.tables.parts import PARTS_OF_CODES, CodePart, digits_of
+from manynets.tables.names import named_as_row_number
+from manynets.tables.parts import PARTS_OF_CODES, CodePart, digits_of, merged
 from manynets.tables.table import Table
-from manynets.tables.texts import meaning_of
-from manynets.tables.written import PLAIN, Reading
+from manynets.tables.values import numbers_of
+from manynets.tables.written import Reading
 
 SAMPLE = 20_000
-"""So many rows are looked at, spread evenly over the table."""
+"""Rows of a longer table that are looked at, spread evenly over it."""
 FEWEST_FOR_A_COPY, FEWEST_ALONE = 30, 100
 """In fewer rows a copy of the target, or a column that predicts it perfectly alone, may be chance or a good column."""
 FEWEST_OF_A_CLASS = 5
 FEWEST_CODES, ROWS_PER_CODE, NEIGHBOURS = 17, 10, 4
 """Codes have so many different values, so many rows of each, and so many neighbours are taken together to see whether they are alike."""
 FEW_VALUES = 64
-"""So many of the least values are looked at before all of a column are, to see whether it predicts numbers perfectly."""
+"""The least values of a column that must predict numbers perfectly before all of them are looked at."""
 GAIN_OF_CODES, TIMES_OF_CODES = 0.02, 3.0
 """What single values must explain beyond groups of neighbours: so much more of the target, and so many times as much."""
-
-_COUNTS_ROWS = re.compile(
-    r"(?:|.*[\W_])(?:[pu]?id|index|idx|order|row|rownum|(?:seq)?no|nr|num|number|seq|obs|observation|case|record|unnamed_[0-9]+)",
-    re.IGNORECASE,
-)
 
 
 class _Use(NamedTuple):
@@ -110,7 +104,7 @@ def as_codes(table: Table, column: Column, scores: NDArray[np.float64]) -> Colum
 
 
 def _numbers_the_rows(table: Table, column: Column) -> bool:
-    if table.storage(column.name) != "number" or not _COUNTS_ROWS.fullmatch(column.name):
+    if table.storage(column.name) != "number" or not named_as_row_number(column.name):
         return False
     values = number_cells(table, column.name)
     steps = np.diff(values[~np.isnan(values)])
@@ -162,18 +156,6 @@ def explained_share(table: Table, column: Column, scores: NDArray[np.float64]) -
     values = numbers_of(table, column)
     codes = part_codes(table, column.name, column.part)[1] if values is None else binned(values)
     return max(0.0, association(codes, scores).share)
-
-
-def numbers_of(table: Table, column: Column) -> NDArray[np.float64] | None:
-    """Return the numbers of a column (N,), those of dates in days, or None where it holds no numbers."""
-    if not column.distinct:
-        return None
-    if column.kind == "date" and isinstance(column.form, DateForm):
-        moments = date_cells(table, column.name, column.form)
-        days = moments.astype("M8[s]").astype(np.int64) / 86400.0
-        return np.where(np.isnat(moments), np.nan, days)
-    numeric = column.kind == "numeric" or (column.kind == "dropped" and table.storage(column.name) in ("number", "duration"))
-    return number_cells(table, column.name, column.form if isinstance(column.form, Reading) else PLAIN) if numeric else None
 
 
 class Truth(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,29 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.display import counted
-from manynets.tables.association import MOST_CLASSES, target_scores
-from manynets.tables.cells import factorise
-from manynets.tables.columns import part_codes
+from manynets.tables.association import are_classes, target_scores
 from manynets.tables.frames import open_table
-from manynets.tables.informative import explained_share, numbers_of, sample_rows
-from manynets.tables.kinds import LEFT_OUT, Column
-from manynets.tables.labels import spelled_alike
-from manynets.tables.schema import FEWEST_FOR_AN_ID, named_as_id, understand
+from manynets.tables.informative import explained_share, sample_rows
+from manynets.tables.kinds import Column
+from manynets.tables.schema import understand
+from manynets.tables.suggestions import suggestions
 from manynets.tables.table import Table, storage_of
 from manynets.tables.target import split_target
 
-RARE = 0.05
-"""A class with fewer rows than this share, and than half the mean of all classes, is rare."""
-MOSTLY = 0.5
-"""A column is mostly missing above this share."""
-NEARLY_ALL = 0.95
-"""A column that explains more of the target than this may have been written after it."""
 FEWEST_ROWS = 30
 """In fewer rows, what a column explains of the target is chance."""
-FEWEST_OTHERS = 10
-"""Among fewer different values none is far from the others."""
-SKEWED = 1.0
-"""A positive target with a skewness above this has a heavy tail."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,33 +156,19 @@ def inspect_table(
         rows = sample_rows(table.rows)
         some, scores = table.take(rows), target_scores(y[rows])
         columns = [InspectedColumn(column=column, association=explained_share(some, column, scores)) for column in schema]
-    suggestions = [text for column in schema for text in _of_values(table, column)]
     duplicates = _duplicates(replace(whole, rows=table.rows, taken=table.taken))
     return Inspection(
         rows=table.rows,
         columns=tuple(columns),
         targets=tuple(targets),
         duplicates=duplicates,
-        suggestions=(*said, *_suggestions(table.rows, columns, targets, duplicates), *suggestions),
+        suggestions=(*said, *suggestions(table, columns, targets, duplicates)),
     )
-
-
-def plain_values(frame: Any, column: Column) -> NDArray[Any]:
-    """Return the values of a column (N,) as they are read: numbers with NaN where missing, of dates the year and its part, or labels
-    with None where missing."""
-    table = open_table(frame)
-    values = numbers_of(table, column)
-    if values is not None:
-        in_years = column.kind == "date" and getattr(column.form, "order", "") != "time"
-        return 1970.0 + values / 365.2425 if in_years else values * (24.0 if column.kind == "date" else 1.0)
-    labels, codes = part_codes(table, column.name, column.part)
-    return np.array([*labels, None], dtype=object)[codes]
 
 
 def _target(name: str, y: NDArray[Any], missing: int) -> InspectedTarget:
     labels, counts = np.unique(y, return_counts=True)
-    numbers = y.dtype.kind in "iuf" and (len(labels) > MOST_CLASSES or bool(np.any(labels != np.floor(labels))))
-    if not numbers:
+    if are_classes(labels):
         order = np.argsort(-counts, kind="stable")
         return InspectedTarget(name=name, missing=missing, classes={str(labels[i]): int(counts[i]) for i in order})
     values = y.astype(np.float64)
@@ -212,92 +186,7 @@ def _duplicates(table: Table) -> int:
 
     if table.array is not None:
         return table.rows - len(np.unique(np.stack([table.numbers(name) for name in table.names], axis=1), axis=0))
-    frame = table.loaded(table.names).frame
-    assert frame is not None
-    frame = frame if table.taken is None else frame[table.taken]
+    frame = table.as_frame()
     objects = [series for series in frame.iter_columns() if storage_of(series) in ("mixed", "other")]  # which may have no hash
     texts = [nw.new_series(one.name, [*map(repr, one.to_list())], nw.String, backend=one.implementation) for one in objects]
     return table.rows - len(frame.with_columns(*texts).unique())
-
-
-def _suggestions(
-    rows: int, columns: Sequence[InspectedColumn], targets: Sequence[InspectedTarget], duplicates: int
-) -> Iterator[str]:
-    for one in columns:
-        yield from _of_column(rows, one.column)
-        if not one.column.leak and (one.association or 0.0) > NEARLY_ALL:
-            yield (
-                f"{one.column.name!r} explains {one.association:.0%} of the target by itself: make sure that it is known before the target"
-            )
-    for target in targets:
-        yield from _of_target(target)
-    if duplicates:
-        yield (
-            f"{duplicates} of {rows} rows are the same as an earlier one: unless that is how the data come, remove them, as they may be"
-            " on both sides of a split"
-        )
-    dates = [
-        column.name
-        for column in (one.column for one in columns)
-        if column.kind == "date" and getattr(column.form, "order", "") != "time"
-    ]
-    if dates and targets:
-        yield f"if new rows will be later than these, split by time: times=frame[{dates[0]!r}]"
-
-
-def _of_column(rows: int, column: Column) -> Iterator[str]:
-    name, present = column.name, rows - column.missing
-    if column.leak:
-        yield f"{name!r} gives the target away: {column.leak}; unless it is known before the target, drop=[{name!r}]"
-    if column.kind != "dropped" and present and column.distinct == 1 and not column.missing:
-        yield f"{name!r} has one value in all rows: it says nothing"
-    if column.kind != "dropped" and column.missing > MOSTLY * rows:
-        yield f"{name!r} is missing in {column.missing / rows:.0%} of the rows"
-    looks_like_an_id = (column.kind == "dropped" and column.note != LEFT_OUT) or bool(column.part)
-    named = named_as_id(name) and column.distinct >= FEWEST_FOR_AN_ID and column.note != LEFT_OUT
-    if (looks_like_an_id or named) and 1 < column.distinct <= 0.95 * present:
-        yield f"if the rows of one {name!r} belong together, do not split them: groups=frame[{name!r}]"
-
-
-def _of_values(table: Table, column: Column) -> Iterator[str]:
-    if column.kind == "categorical" and column.distinct and not column.part:
-        for alike in spelled_alike(factorise(table, column.name)[0]):
-            yield f"{column.name!r} has the levels {', '.join(map(repr, alike))}: if they are one, write them alike"
-    values = numbers_of(table, column) if column.kind == "numeric" else None
-    for value, count in () if values is None else _far_values(values[~np.isnan(values)]):
-        yield (
-            f"{column.name!r} is {value:g} in {counted(count, 'row')}, far from all its other values: if that stands for a missing value, leave"
-            " those cells empty"
-        )
-
-
-def _far_values(values: NDArray[np.float64]) -> list[tuple[float, int]]:
-    """Return the least or the largest of many values, and its rows, where it occurs several times, farther away than the others spread.
-
-    >>> _far_values(np.array([-999.0, -999.0, *range(20)]))
-    [(-999.0, 2)]
-    """
-    different, counts = np.unique(values, return_counts=True)
-    if different.size < FEWEST_OTHERS:
-        return []
-    ends = (
-        (0, different[1] - different[0], different[-1] - different[1]),
-        (-1, different[-1] - different[-2], different[-2] - different[0]),
-    )
-    return [(float(different[at]), int(counts[at])) for at, gap, spread in ends if gap > spread and counts[at] > 1]
-
-
-def _of_target(target: InspectedTarget) -> Iterator[str]:
-    if target.missing:
-        yield f"the target {target.name!r} is missing in {counted(target.missing, 'row')}: drop_missing_target=True leaves them out"
-    if (target.classes is not None and len(target.classes) == 1) or (
-        target.quartiles and target.quartiles[0] == target.quartiles[-1]
-    ):
-        yield f"the target {target.name!r} has one value in all rows: there is nothing to predict"
-    if target.classes is not None and len(target.classes) > 1:
-        label, count = min(target.classes.items(), key=lambda item: item[1])
-        rows = sum(target.classes.values())
-        if count < RARE * rows and 2 * count * len(target.classes) < rows:
-            yield f"the class {label!r} of {target.name!r} has {counted(count, 'row')}: look at its own accuracy, not at that of all rows"
-    if target.quartiles is not None and target.quartiles[0] > 0.0 and (target.skewness or 0.0) > SKEWED:
-        yield f"the target {target.name!r} is positive with a heavy tail: try target_transform='log'"

@@ -1,4 +1,4 @@
-"""What people write where a value is missing."""
+"""What people write where a value is missing: in one cell, in the cells of a column (of narwhals or polars), as a Python object."""
 
 from __future__ import annotations
 
@@ -39,6 +39,24 @@ def is_missing_text(cell: str) -> bool:
     [True, True, False, False]
     """
     return cell.lower() in _TEXT
+
+
+def missing_numbers(cells: Any) -> Any:
+    """Return which cells of a column of numbers or dates in text have no value, as `is_missing` has it."""
+    return cells.str.to_lowercase().is_in(list(MISSING_TOKENS)).fill_null(True)
+
+
+def missing_texts(cells: Any) -> Any:
+    """Return which cells of a column of text have no value, as `is_missing_text` has it."""
+    blank, tokens = cells.is_null() | (cells == ""), text_tokens(cells)
+    return blank if tokens is None else blank | tokens
+
+
+def text_tokens(cells: Any) -> Any:
+    """Return which cells of a column of text have no value though something is written in them; None where it is seen at once that none is."""
+    if not (cells.str.starts_with("#") | cells.str.starts_with("(")).any():  # as all of them begin
+        return None
+    return cells.str.to_lowercase().is_in(list(TEXT_MISSING)).fill_null(True)
 
 
 def is_missing_value(cell: Any) -> bool:

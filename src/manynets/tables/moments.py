@@ -44,31 +44,38 @@ _NAME = r"(?P<name>[^\W\d_]{3,10})\.?"
 _WEEKDAY = r"(?:[^\W\d_]{2,10}\.?,? +)?"
 _FLAGS = re.IGNORECASE
 
-_YEAR_FIRST = re.compile(rf"(?P<year>\d{{4}})(?P<sign>[-/.])(?P<month>\d{{1,2}})(?P=sign)(?P<day>\d{{1,2}}){_AFTER}", _FLAGS)
-_COMPACT = re.compile(
+# The forms of a date, each with a text that it matches; _AFTER is the clock behind some of them.
+_YEAR_FIRST = re.compile(  # 2024-01-05, 2024/1/5 13:15
+    rf"(?P<year>\d{{4}})(?P<sign>[-/.])(?P<month>\d{{1,2}})(?P=sign)(?P<day>\d{{1,2}}){_AFTER}", _FLAGS
+)
+_COMPACT = re.compile(  # 20240105, 20240105T131500Z
     rf"(?P<year>\d{{4}})(?P<month>\d{{2}})(?P<day>\d{{2}})(?:[T ]?(?P<hour>\d{{2}})(?P<minute>\d{{2}})(?P<second>\d{{2}})?(?: ?{_ZONE})?)?"
 )
-_COMPACT_CLOCK = re.compile(rf"(?P<year>\d{{4}})(?P<month>\d{{2}})(?P<day>\d{{2}})[T ]{_CLOCK}", _FLAGS)
-_HOUR = re.compile(r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})[T ](?P<hour>\d{2})")
+_COMPACT_CLOCK = re.compile(  # 20240105 13:15
+    rf"(?P<year>\d{{4}})(?P<month>\d{{2}})(?P<day>\d{{2}})[T ]{_CLOCK}", _FLAGS
+)
+_HOUR = re.compile(r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})[T ](?P<hour>\d{2})")  # 2024-01-05T13
 _IDEOGRAPHS = re.compile(rf"(?P<year>\d{{4}})年(?P<month>\d{{1,2}})月(?P<day>\d{{1,2}})日{_AFTER}", _FLAGS)
-_YEAR_LAST = re.compile(
+_YEAR_LAST = re.compile(  # 05.01.2024, 1/5/24 1:15 pm
     rf"{_WEEKDAY}(?P<first>\d{{1,2}})(?P<sign>[-/.]) ?(?P<next>\d{{1,2}})(?P=sign) ?(?P<year>\d{{4}}|\d{{2}}){_AFTER}", _FLAGS
 )
-_DAY_NAME = re.compile(
+_DAY_NAME = re.compile(  # 5-Jan-2024, Fri, 5th of January 2024 13:15
     rf"{_WEEKDAY}(?P<day>\d{{1,2}})(?:st|nd|rd|th|\.)?(?:[-/., ]| of | de )*{_NAME}(?:[-/., ]| de )*(?P<year>\d{{4}}|\d{{2}}){_AFTER}",
     _FLAGS,
 )
-_NAME_DAY = re.compile(
+_NAME_DAY = re.compile(  # January 5, 2024
     rf"{_WEEKDAY}{_NAME}[-/. ]*(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?:,? +|,|[-/])(?P<year>\d{{4}}){_AFTER}", _FLAGS
 )
-_NAME_YEAR = re.compile(rf"{_NAME}(?:[-/., ]+(?P<year>\d{{4}})|[-']+(?P<short>\d{{2}}))", _FLAGS)
-_YEAR_MONTH = re.compile(r"(?P<year>\d{4})[-/](?P<month>\d{2})", re.ASCII)
-_MONTH_YEAR = re.compile(r"(?P<month>\d{1,2})[-/](?P<year>(?:19|20)\d{2})", re.ASCII)
-_QUARTER = re.compile(
+_NAME_YEAR = re.compile(rf"{_NAME}(?:[-/., ]+(?P<year>\d{{4}})|[-']+(?P<short>\d{{2}}))", _FLAGS)  # January 2024, Jan-24
+_YEAR_MONTH = re.compile(r"(?P<year>\d{4})[-/](?P<month>\d{2})", re.ASCII)  # 2024-01
+_MONTH_YEAR = re.compile(r"(?P<month>\d{1,2})[-/](?P<year>(?:19|20)\d{2})", re.ASCII)  # 1/2024
+_QUARTER = re.compile(  # 2024-Q1, Q1 2024
     r"(?P<year>\d{4})[-/ ]?q(?P<of>[1-4])|q(?P<number>[1-4])[-/ ]?(?P<its>(?:19|20)\d{2})", re.ASCII | re.IGNORECASE
 )
-_YEAR_NAME = re.compile(rf"(?P<year>\d{{4}})[-/. ]{_NAME}(?:[-/. ](?P<day>\d{{1,2}}){_AFTER})?", _FLAGS)
-_MAIL = re.compile(  # Mon Jan 05 13:15:00 2024, and with the zone before the year
+_YEAR_NAME = re.compile(  # 2024 Jan, 2024-Jan-05
+    rf"(?P<year>\d{{4}})[-/. ]{_NAME}(?:[-/. ](?P<day>\d{{1,2}}){_AFTER})?", _FLAGS
+)
+_MAIL = re.compile(  # Fri Jan 05 13:15:00 2024, and with the zone before the year
     rf"{_WEEKDAY}{_NAME} +(?P<day>\d{{1,2}}) (?P<hour>\d{{2}}):(?P<minute>\d{{2}}):(?P<second>\d{{2}})(?: {_ZONE})? (?P<year>\d{{4}})",
     _FLAGS,
 )

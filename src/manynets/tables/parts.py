@@ -9,6 +9,9 @@ import re
 from collections.abc import Sequence
 from typing import Literal, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 CodePart = Literal["", "first 1", "first 2", "first 3", "last 1", "last 2", "first word", "last word", "length"]
 PARTS_OF_CODES: tuple[CodePart, ...] = get_args(CodePart)
 """The parts by name; the empty one is the whole."""
@@ -33,6 +36,15 @@ def cut(labels: Sequence[str], part: CodePart) -> list[str]:
         return [found[0 if end == "first" else -1] for found in words]
     count = int(what)
     return [label[:count] if end == "first" else label[-count:] for label in labels]
+
+
+def merged(labels: list[str], codes: NDArray[np.int64], part: CodePart) -> tuple[list[str], NDArray[np.int64]]:
+    """Return labels, and the number of each row's (N,), with those made one that have this part in common."""
+    if not part:
+        return labels, codes
+    number: dict[str, int] = {}
+    of_part = [number.setdefault(one, len(number)) for one in cut(labels, part)]
+    return list(number), np.array([*of_part, -1], dtype=np.int64)[codes]
 
 
 def digits_of(label: str) -> float | None:

@@ -18,10 +18,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from manynets.spec import PiecewiseLinear
+
 Values = NDArray[np.float64]
 
 SIZE = 0.25
-FEWEST, MOST, ROWS_PER_BIN = 4, 48, 150
+FEWEST_BINS, MOST_BINS, ROWS_PER_BIN = 4, 48, 150
 MOST_EDGES = 256
 AT_ONCE = 1 << 12  # values of a column that are looked at together
 LEAF_ROWS, LEAF_GAIN = 64, 1e-4  # of a tree: rows of a bin, and what a split must gain of the impurity
@@ -52,7 +54,12 @@ def bins_for(rows: int) -> int:
     >>> bins_for(100), bins_for(4_000), bins_for(1_000_000)
     (4, 26, 48)
     """
-    return int(np.clip(rows // ROWS_PER_BIN, FEWEST, MOST))
+    return int(np.clip(rows // ROWS_PER_BIN, FEWEST_BINS, MOST_BINS))
+
+
+def bins_of(embedding: PiecewiseLinear | None, rows: int) -> int:
+    """Return how many bins an embedding gives each column at most where there are so many training rows; 0 without one."""
+    return 0 if embedding is None else embedding.bins or bins_for(rows)
 
 
 def fit_pieces(values: Values, bins: int, target: NDArray[Any] | None = None) -> Pieces | None:

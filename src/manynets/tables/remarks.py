@@ -34,7 +34,7 @@ class Remarks:
         self._rows += table.rows
         for column in encoder.columns:
             if isinstance(column, CategoricalColumn):
-                self._unseen.setdefault(column.name, Counter()).update(column.positions(table)[1])
+                self._unseen.setdefault(column.name, Counter()).update(column.unseen(table))
             elif isinstance(column, NumericColumn):
                 self._units.setdefault(column.name, Counter()).update(units_converted(table, column.name, column.reading))
                 beyond, gaps = column.beyond(table)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import polars
 
 ARROW_ROWS = 1 << 16
+END_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ class BlockFiles:
                 start, first = start + rows, first + rows
 
 
-def _end_of(file: Path, most: int = 1 << 16) -> bytes:
+def _end_of(file: Path) -> bytes:
     with file.open("rb") as stream:
-        stream.seek(max(0, file.stat().st_size - most))
+        stream.seek(max(0, file.stat().st_size - END_BYTES))
         return stream.read()

@@ -14,30 +14,22 @@ from numpy.typing import NDArray
 from manynets.display import listed, shortened
 from manynets.errors import DataError, OptionError
 from manynets.tables.association import plain_target, target_scores
-from manynets.tables.cells import (
-    NUMBER,
-    bad_number,
-    blank_cells,
-    count_different,
-    number_cells,
-    plain_label,
-    points_in_doubt,
-    text_cells,
-)
-from manynets.tables.dates import DateForm, date_cells, is_zone, order_of_numbers
+from manynets.tables.cells import count_different, number_cells, plain_label, text_cells
+from manynets.tables.clocks import is_zone
+from manynets.tables.dates import DateForm, date_cells, order_of_numbers
 from manynets.tables.frames import open_table
 from manynets.tables.hashed import holds_words
 from manynets.tables.informative import as_codes, leak_of, reconsidered, sample_rows, truths_of
 from manynets.tables.kinds import LEFT_OUT, Column, Kind
+from manynets.tables.meaning import meaning_of, meaning_of_column, text_counts
+from manynets.tables.missing import missing_texts
+from manynets.tables.names import named_as_code, named_as_id, named_as_time
+from manynets.tables.numerals import HEAD_ROWS, NUMBER, ZERO_IN_FRONT, bad_number, points_in_doubt
 from manynets.tables.table import Table, native_type, require
-from manynets.tables.texts import different, meaning_of, meaning_of_all, text_counts
 from manynets.tables.written import DECIMAL_COMMA, PLAIN, Meaning, Reading, units_of
 
 FEWEST_FOR_AN_ID = 20
 """A column with fewer different values than this is never taken for an id."""
-
-SAMPLE = 1000
-"""So many rows are looked at before all of them are."""
 
 MOSTLY_NUMBERS = 0.9
 MOST_WORDS = 3
@@ -46,11 +38,6 @@ TO_READ = "to have it read as"
 """In the note of a column of categories that is nearly one of numbers or dates."""
 EMPTY = "all values are missing: it adds nothing"
 _ONE_SIGN = re.compile(r"[+-]?[0-9]+([.,]?)[0-9]*", re.ASCII)
-
-_ID_NAME = re.compile(r"(?:^|.*[\W_])(?:id|uuid|guid|key|index|rownum)$", re.IGNORECASE)
-_TIME_NAME = re.compile(r"(?:.*(?:year|month|week|day|time)s?|(?:.*[\W_])?(?:yr|date|t))(?:[\W_].*)?", re.IGNORECASE)
-_CODE_NAME = re.compile(r".*(?:id|key|code|type|class|zip|category)$", re.IGNORECASE)
-_ID_CAMEL = re.compile(r".*[a-z](?:Id|ID|Uuid|Guid|Key)$")
 
 
 def understand(
@@ -239,21 +226,12 @@ def may_number_rows(name: str, low: float, high: float, rows: int) -> bool:
     >>> may_number_rows("order", 1, 100, 90), may_number_rows("year", 1950, 2020, 71), may_number_rows("income", 1, 1000, 90)
     (True, False, False)
     """
-    return high - low + 1 <= 2 * rows and not _TIME_NAME.fullmatch(name)
-
-
-def named_as_id(name: str) -> bool:
-    """Return whether a column has the name of an id.
-
-    >>> [named_as_id(name) for name in ("customer_id", "userId", "paid")]
-    [True, True, False]
-    """
-    return bool(_ID_NAME.match(name) or _ID_CAMEL.match(name))
+    return high - low + 1 <= 2 * rows and not named_as_time(name)
 
 
 def _code_hint(name: str, present: np.ndarray[Any, Any], distinct: int) -> str:
     """Return what to do if a column of whole numbers holds codes, as its name may say. Of two values it makes no difference."""
-    codes = distinct > 2 and _CODE_NAME.match(name) and bool(np.all(present == np.floor(present)))
+    codes = distinct > 2 and named_as_code(name) and bool(np.all(present == np.floor(present)))
     return "taken as a number: declare it categorical if it is a code" if codes else ""
 
 
@@ -261,7 +239,7 @@ def _date_column(table: Table, name: str, declared: Kind | None, form: DateForm,
     moments = date_cells(table, name, form)
     present = moments[~np.isnat(moments)]
     described = "; ".join(text for text in (str(form), remark) if text)
-    if form.order in ("compact", "seconds", "milliseconds"):
+    if not form.as_written:
         described = f"numbers read as dates, {described}; declare it numeric if it is a number"
     note = LEFT_OUT if declared == "dropped" else described if present.size else EMPTY
     example = str(present[0]).removesuffix("T00:00:00") if present.size else ""
@@ -275,7 +253,7 @@ def _date_column(table: Table, name: str, declared: Kind | None, form: DateForm,
 
 def _text_column(table: Table, name: str, declared: Kind | None) -> Column:
     cells = text_cells(table, name)
-    present = cells.filter(~blank_cells(cells))
+    present = cells.filter(~missing_texts(cells))
     missing = table.rows - len(present)
     if not len(present):
         return Column(name=name, kind=declared or "numeric", missing=missing, distinct=0, note=EMPTY)
@@ -296,17 +274,17 @@ def _text_column(table: Table, name: str, declared: Kind | None) -> Column:
 
 def _column_in_text(table: Table, name: str, cells: Any, present: Any, declared: Kind | None) -> tuple[Column | None, str]:
     """Return the column of numbers or dates that text holds, or None and why it holds none."""
-    head = present[:SAMPLE]
+    head = present[:HEAD_ROWS]
     if bad_number(head) is None and bad_number(present) is None and not points_in_doubt(present):
         count = int(present.str.contains(NUMBER).sum())
-        if declared == "numeric" or (count and not present.str.contains(r"^[+-]?0[0-9]").any()):
+        if declared == "numeric" or (count and not present.str.contains(ZERO_IN_FRONT).any()):
             return _number_column(table, name, declared, PLAIN), ""
         return None, f"codes: {count} numbers, some with a zero in front" if count else ""
     comma_first = name in table.commas
     if declared is None and meaning_of(text_counts(head), comma_first=comma_first) is None:
         return None, _mixture(text_counts(head))
     counts: Counter[str] = Counter()
-    meaning = meaning_of_all(present, comma_first=comma_first) or meaning_of(different(present), comma_first=comma_first)
+    meaning = meaning_of_column(present, comma_first=comma_first)
     if meaning is None or meaning.words:
         meaning = meaning_of(counts := text_counts(present), comma_first=comma_first)
     if declared == "numeric":

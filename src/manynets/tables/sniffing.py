@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from manynets.display import counted, listed
 from manynets.errors import DataError, OptionError
+from manynets.tables.numerals import NUMBER_LIKE
 from manynets.tables.source import HEAD_BYTES, Source
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
@@ -20,7 +21,7 @@ HEAD_ROWS = 1000
 SNIFF_ROWS = 100
 
 _SEP = re.compile(r'\s*"?sep=(.)"?[,;\t|]*\s*(?:\r\n|\r|\n|$)', re.IGNORECASE)
-_NUMBER = re.compile(r"[+-]?[0-9.,]+(?:[eE][+-]?[0-9]+)?", re.ASCII)
+_NUMBER = re.compile(NUMBER_LIKE)
 COMMENTS = ("#", "//", "%")
 
 
@@ -44,6 +45,11 @@ class Head:
     unclean: bool
     notes: tuple[str, ...] = ()
 
+    @property
+    def commas(self) -> bool:
+        """Whether numbers may have a decimal comma, which they often have where semicolons are between cells."""
+        return self.delimiter == ";"
+
 
 def read_head(source: Source, *, delimiter: str | None, header: bool) -> Head:
     """Look at the first lines. Where several delimiters would do, that of a .tsv file is a tab.
@@ -56,19 +62,15 @@ def read_head(source: Source, *, delimiter: str | None, header: bool) -> Head:
     if not text.strip():
         raise DataError(f"{source.name} holds 0 data rows: it is empty; a header and at least 1 row are needed")
     chosen = None if delimiter is None else _check_delimiter(delimiter)
-    unclean = False
-    text, separator = without_separator_line(text)
-    if separator:
-        if chosen is None and not _is_delimiter(separator):
-            raise DataError(
-                f"{source.name}, line 1 gives {separator!r} as the delimiter, which must be a single ASCII character; correct the line, or"
-                " give the right --delimiter"
-            )
-        chosen, unclean = chosen or separator, True
-    if has_lone_returns(text):
-        text, unclean = with_newlines(text), True
-    chosen = chosen or _find_delimiter(source.name, text)
-    names, header_lines, rows = _first_rows(source.name, text, chosen, header)
+    lines, separator = plain_lines(text)
+    if separator and chosen is None and not _is_delimiter(separator):
+        raise DataError(
+            f"{source.name}, line 1 gives {separator!r} as the delimiter, which must be a single ASCII character; correct the line, or"
+            " give the right --delimiter"
+        )
+    chosen = chosen or separator or _find_delimiter(source.name, lines)
+    names, header_lines, rows = _first_rows(source.name, lines, chosen, header)
+    unclean = lines != text
     if not rows and whole and not unclean:
         raise DataError(
             f"{source.name} holds 0 data rows: only a header of {counted(len(names), 'column')}; at least 1 row is needed"
@@ -86,7 +88,18 @@ def read_head(source: Source, *, delimiter: str | None, header: bool) -> Head:
     return Head(delimiter=chosen, names=named, header_lines=header_lines, rows=complete, unclean=unclean, notes=notes)
 
 
-def has_lone_returns(text: str) -> bool:
+def plain_lines(text: str) -> tuple[str, str]:
+    """Return the text without Excel's first line `sep=;`, all lines ended by newlines if some end in a carriage return alone.
+
+    Then the delimiter that the first line gives, empty where there is none.
+    """
+    found = _SEP.match(text)
+    if found is not None:
+        text = text[found.end() :]
+    return _with_newlines(text) if _has_lone_returns(text) else text, "" if found is None else found[1]
+
+
+def _has_lone_returns(text: str) -> bool:
     """Return whether lines end in a carriage return alone; one within a quoted cell, or at the very end, does not count."""
     if "\r" not in text.replace("\r\n", ""):
         return False
@@ -94,17 +107,11 @@ def has_lone_returns(text: str) -> bool:
     return "\r" in outside.replace("\r\n", "")
 
 
-def with_newlines(text: str) -> str:
+def _with_newlines(text: str) -> str:
     """Return the text with each line ended by a newline; quoted cells stay as they are."""
     parts = text.split('"')
     parts[::2] = [part.replace("\r\n", "\n").replace("\r", "\n") for part in parts[::2]]
     return '"'.join(parts)
-
-
-def without_separator_line(text: str) -> tuple[str, str]:
-    """Return the text without Excel's first line `sep=;`, and the delimiter that it gives, empty where there is none."""
-    found = _SEP.match(text)
-    return (text, "") if found is None else (text[found.end() :], found[1])
 
 
 def _first_rows(name: str, text: str, delimiter: str, header: bool) -> tuple[list[str], int, list[list[str]]]:

@@ -27,6 +27,11 @@ _BOMS = (
 )
 
 
+def is_plain_text(path: str | Path) -> bool:
+    """Return whether a path names a text table that can be read in parts, as it is not zipped."""
+    return str(path).lower().endswith(TEXT) and Path(path).is_file()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """A text table before it is read.

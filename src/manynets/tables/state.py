@@ -9,8 +9,9 @@ from dataclasses import asdict
 from typing import Any, TypeVar
 
 from manynets.errors import DataError
+from manynets.tables.clocks import is_zone
 from manynets.tables.columns import CategoricalColumn, ColumnEncoder, DateColumn, NumericColumn
-from manynets.tables.dates import DATE_ORDERS, PARTS, DateForm, is_zone
+from manynets.tables.dates import DATE_ORDERS, PARTS, DateForm
 from manynets.tables.hashed import MOST_HASHED, TextColumn
 from manynets.tables.means import LevelMeans
 from manynets.tables.parts import PARTS_OF_CODES

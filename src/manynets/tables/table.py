@@ -87,6 +87,12 @@ class Table:
         """Return a table that has these columns in memory."""
         return self if self.file is None else replace(self, names=tuple(names), frame=self.file.read(names), file=None)
 
+    def as_frame(self) -> nw.DataFrame[Any]:
+        """Return the rows of the table, of a frame or file, as a frame in memory."""
+        frame = self.loaded(self.names).frame
+        assert frame is not None
+        return frame if self.taken is None else frame[self.taken]
+
     def piece(self, start: int, stop: int) -> Table:
         """Return rows start to stop of what is in memory, without a copy."""
         stop = min(stop, self.rows)

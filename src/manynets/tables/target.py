@@ -10,20 +10,19 @@ from numpy.typing import NDArray
 
 from manynets.display import counted, listed
 from manynets.errors import DataError, warn_user
-from manynets.tables.cells import bad_number, blank_cells, number_cells, plain_label, points_in_doubt, text_cells
+from manynets.tables.cells import number_cells, plain_label, text_cells
 from manynets.tables.dates import DateForm
 from manynets.tables.frames import open_table
 from manynets.tables.labels import spelled_alike
-from manynets.tables.missing import is_missing
+from manynets.tables.meaning import different, meaning_of
+from manynets.tables.missing import is_missing, missing_texts
+from manynets.tables.numerals import WHOLE, bad_number, points_in_doubt
 from manynets.tables.schema import refuse_a_mixture
 from manynets.tables.table import Table, native_type, require
-from manynets.tables.texts import different, meaning_of
 from manynets.tables.written import PLAIN, Reading, is_currency, read_number
 
 NEARLY_A_NUMBER = r"^[+-]?[$€£¥]? ?[+-]?(?:[0-9]{1,3}(?:[,.' ][0-9]{3})+|[0-9]+)(?:[.,][0-9]*)? ?(?:[%$€£¥]|[A-Z]{3})?$"
 """A number, maybe with separators of thousands, a decimal comma, a currency or a percent sign."""
-
-WHOLE = r"^[+-]?[0-9]+$"
 
 MOST_CLASSES = 20
 
@@ -74,7 +73,9 @@ def split_target(
     features = [name for name in table.names if name not in excluded]
     if not features:
         raise DataError(f"no column is left to learn from besides {', '.join(sorted(excluded))}")
-    return _as_given(table.select(features), frame), ys[0] if isinstance(target, str) else np.stack(ys, axis=1), weights
+    X = table.select(features)
+    y = ys[0] if isinstance(target, str) else np.stack(ys, axis=1)
+    return X if isinstance(frame, Table) else X.as_frame().to_native(), y, weights
 
 
 def rows_with_target(frame: Any, target: str | Sequence[str]) -> NDArray[np.bool_]:
@@ -147,25 +148,17 @@ def _lacking(table: Table, targets: Sequence[str]) -> NDArray[np.bool_]:
     """Return which rows (N,) lack any of the targets."""
     missing = np.zeros(table.rows, dtype=bool)
     for name in targets:
-        refuse_records(table, name)
+        _refuse_records(table, name)
         missing |= _missing(table, name)
     return missing
 
 
-def refuse_records(table: Table, name: str) -> None:
+def _refuse_records(table: Table, name: str) -> None:
     """Raise DataError for a target whose cells have fields of their own."""
     import narwhals as nw
 
     if table.storage(name) == "other" and table.series(name).dtype == nw.Struct:
         raise DataError(f"target {name!r} has the type {native_type(table.series(name))}; make a column of the field to predict")
-
-
-def _as_given(table: Table, frame: Any) -> Any:
-    """Return the table as a frame, unless a table was given."""
-    if isinstance(frame, Table):
-        return table
-    assert table.frame is not None
-    return (table.frame if table.taken is None else table.frame[table.taken]).to_native()
 
 
 def _missing(table: Table, name: str) -> NDArray[np.bool_]:
@@ -175,7 +168,7 @@ def _missing(table: Table, name: str) -> NDArray[np.bool_]:
     reading = _reading(table, name, cells)
     if reading is not None:  # numbers written as text: their missing tokens count
         return np.isnan(number_cells(table, name, reading))
-    return np.asarray(blank_cells(cells).to_numpy(), dtype=bool)
+    return np.asarray(missing_texts(cells).to_numpy(), dtype=bool)
 
 
 def _reading(table: Table, name: str, cells: Any) -> Reading | None:

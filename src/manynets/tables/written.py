@@ -36,26 +36,33 @@ _CODES = (
     *("ISK", "RUB", "UAH", "TRY", "ILS", "INR", "PKR", "BDT", "LKR", "KRW", "TWD", "HKD", "SGD", "MYR", "THB", "IDR", "PHP", "VND"),
     *("BRL", "MXN", "ARS", "CLP", "COP", "PEN", "UYU", "ZAR", "NGN", "KES", "EGP", "MAD", "SAR", "AED", "QAR", "KWD", "BTC", "ETH"),
 )
-_BEFORE = rf"(?:(?:US|AU|CA|NZ|HK|NT|MX|[ACRS])?[{_SIGNS}]|{'|'.join(_CODES)}|Rs\.?|S?Fr\.?|kr\.?|Ft|[Ll]ei|RM|zł|Kč)"
-_WORD = r"[^\W\d_][^\W_]*(?:\.[^\W\d_]+)*\.?"
-_RATING = r"(?:/ ?|(?:out )?of )(?:5|10|20|100)(?: stars?)?"
+
+# The parts of a cell, each with what it matches.
+_GAP = f"[{_SPACES}]?"
+_BEFORE = rf"(?:(?:US|AU|CA|NZ|HK|NT|MX|[ACRS])?[{_SIGNS}]|{'|'.join(_CODES)}|Rs\.?|S?Fr\.?|kr\.?|Ft|[Ll]ei|RM|zł|Kč)"  # US$, CHF
+_WORD = r"[^\W\d_][^\W_]*(?:\.[^\W\d_]+)*\.?"  # kg, m2, sq.ft.
+_RATING = r"(?:/ ?|(?:out )?of )(?:5|10|20|100)(?: stars?)?"  # /5, out of 10 stars
 _UNIT = (
-    rf"(?:{_RATING}|(?:[%‰°º′″]{_WORD}|[%％‰°º℃℉★′″'\"{_SIGNS}]|{_WORD})"
-    rf"(?:[ ·*^]?/ ?(?:100 )?[^\W_]+\.?|[ ]per[ ][^\W\d_]+|[ ·*][^\W\d_][^\W_]*\.?|\([^\W\d_]{{1,3}}\)|[ ]?[{_SIGNS}]|\^[0-9])?)"
+    rf"(?:{_RATING}|(?:[%‰°º′″]{_WORD}|[%％‰°º℃℉★′″'\"{_SIGNS}]|{_WORD})"  # °C, %, kg
+    rf"(?:[ ·*^]?/ ?(?:100 )?[^\W_]+\.?|[ ]per[ ][^\W\d_]+|[ ·*][^\W\d_][^\W_]*\.?"  # m/s, l/100 km, units per day, sq ft
+    rf"|\([^\W\d_]{{1,3}}\)|[ ]?[{_SIGNS}]|\^[0-9])?)"  # dB(A), Mio. €, m^2
 )
 _ABOUT = r"(?:ca|circa|approx|about|over|under|up to|(?:more|less) than|at (?:least|most)|min|max)(?:\.[ ]?|[ ])"
-_MARK = r"\*{1,3}|[†‡]|\[[0-9a-z]{1,3}\]"
-_CORE = rf"[0-9](?:[0-9.,{_APOSTROPHES}{_SPACES}]*[0-9])?[.,]?|[.,][0-9]+"
+_MARK = r"\*{1,3}|[†‡]|\[[0-9a-z]{1,3}\]"  # of a footnote: **, [a]
+_CORE = rf"[0-9](?:[0-9.,{_APOSTROPHES}{_SPACES}]*[0-9])?[.,]?|[.,][0-9]+"  # 1,299.99, .5
 _CELL = re.compile(
-    rf"(?P<bound>[<>≤≥≈~][=]?|±|\+/-|(?i:{_ABOUT}))?[{_SPACES}]?(?P<bracket>\()?(?P<sign>[+{_MINUS}])?[{_SPACES}]?(?P<before>{_BEFORE}|%)?[{_SPACES}]?"
-    rf"(?P<inner>[+{_MINUS}])?(?P<core>{_CORE})(?P<power>[eE][+-]?[0-9]+|(?<=[.,0-9])[dD][+-]?[0-9]+)?(?P<minus>-(?=\)?$))?(?P<more>\+)?"
-    rf"[{_SPACES}]?(?P<after>{_UNIT})?(?P<close>\))?(?P<mark>{_MARK})?"
+    rf"(?P<bound>[<>≤≥≈~][=]?|±|\+/-|(?i:{_ABOUT}))?{_GAP}"  # <5, about 5
+    rf"(?P<bracket>\()?(?P<sign>[+{_MINUS}])?{_GAP}"  # (5), -5
+    rf"(?P<before>{_BEFORE}|%)?{_GAP}(?P<inner>[+{_MINUS}])?"  # $5, $-5
+    rf"(?P<core>{_CORE})(?P<power>[eE][+-]?[0-9]+|(?<=[.,0-9])[dD][+-]?[0-9]+)?"  # 5e3, and Fortran's 5.0D3
+    r"(?P<minus>-(?=\)?$))?(?P<more>\+)?"  # 5-, 5+
+    rf"{_GAP}(?P<after>{_UNIT})?(?P<close>\))?(?P<mark>{_MARK})?"  # 5 kg, (5 kg), 5**
 )
-_NO_CENTS = re.compile(r"(?<=[0-9])(?:[.,](?:--?|[–—]{1,2})|/-)(?![0-9])")
-_BRACKETS = re.compile(
+_NO_CENTS = re.compile(r"(?<=[0-9])(?:[.,](?:--?|[–—]{1,2})|/-)(?![0-9])")  # 5.-, 5,--, 5/-
+_BRACKETS = re.compile(  # $ (5), (5) %
     rf"(?P<before>{_BEFORE})?[{_SPACES}]*\([{_SPACES}]*(?P<inner>[^()]*?)[{_SPACES}]*\)[{_SPACES}]*(?P<after>[%‰{_SIGNS}]|{'|'.join(_CODES)})?"
 )
-_POWER = re.compile(r" ?[x×*·] ?10\^([+-]?[0-9]{1,3})")
+_POWER = re.compile(r" ?[x×*·] ?10\^([+-]?[0-9]{1,3})")  # 3 x 10^5
 _ANY_SPACE, _ANY_APOSTROPHE = re.compile(f"[{_SPACES}]"), re.compile(f"[{_APOSTROPHES}]")
 _MAGNITUDES = {
     "k": 1e3, "tsd": 1e3, "thousand": 1e3, "lakh": 1e5, "lac": 1e5, "m": 1e6, "mn": 1e6, "mio": 1e6, "million": 1e6,

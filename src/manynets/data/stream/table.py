@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from manynets.data.stream.parts import TRAIN, VALIDATION, HashSplit, row_words
 from manynets.display import counted
 from manynets.errors import DataError
-from manynets.tables.cells import blank_cells, plain_label, text_cells, text_list
+from manynets.tables.cells import plain_label, text_cells, text_list
 from manynets.tables.facts import ColumnFacts, Facts
 from manynets.tables.frames import open_table
+from manynets.tables.missing import missing_texts
 from manynets.tables.rowgroups import BlockFiles, RowBlock
 from manynets.tables.table import require
 
@@ -158,7 +159,7 @@ def missing_cells(frame: polars.DataFrame, name: str) -> NDArray[np.bool_]:
     if column.dtype.is_numeric() or str(column.dtype) == "Boolean":
         return column.is_null().to_numpy()
     table = open_table(frame[[name]])
-    return np.asarray(blank_cells(text_cells(table, name)).to_numpy(), dtype=bool)
+    return np.asarray(missing_texts(text_cells(table, name)).to_numpy(), dtype=bool)
 
 
 # ------------------------------------------------------------------------------------------------------------ the one pass

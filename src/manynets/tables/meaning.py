@@ -8,18 +8,17 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from manynets.tables.cells import fitting, text_list
+from manynets.tables.cells import text_list
 from manynets.tables.dates import DateForm, find_form
 from manynets.tables.missing import is_missing
+from manynets.tables.numerals import HEAD_ROWS, fitting
 from manynets.tables.written import Meaning, Reading, find_duration, find_reading, simple_pattern
 
 if TYPE_CHECKING:
     import narwhals as nw
 
-HEAD = 1000
-"""So many cells are taken for the first ones of a column."""
 SAMPLE = 100
-"""So many different texts are looked at before all of them are."""
+"""Different texts that are read before all of them are."""
 
 
 def text_counts(cells: nw.Series[Any]) -> Counter[str]:
@@ -33,18 +32,19 @@ def different(cells: nw.Series[Any]) -> Counter[str]:
     return text_counts(cells.unique(maintain_order=True))
 
 
-def meaning_of_all(cells: nw.Series[Any], *, comma_first: bool = False) -> Meaning[Reading] | Meaning[DateForm] | None:
-    """Return the meaning of a long column of which each cell is a number as the first ones are, and these leave no doubt, or None.
+def meaning_of_column(cells: nw.Series[Any], *, comma_first: bool = False) -> Meaning[Reading] | Meaning[DateForm] | None:
+    """Return `meaning_of` the different texts of a column.
 
-    What has another meaning, or any doubt, is for `meaning_of`.
+    Of a long one they are not read one by one where each is a number as the first ones are, and these leave no doubt.
     """
-    meaning = meaning_of(different(cells[:HEAD]), comma_first=comma_first)
-    if meaning is None or meaning.words or meaning.note or not isinstance(meaning.form, Reading):
-        return None
-    pattern = simple_pattern(meaning.form)
-    if pattern is None:
-        return None
-    return meaning if fitting(cells, pattern).all() else None
+    meaning = meaning_of(different(cells[:HEAD_ROWS]), comma_first=comma_first)
+    if len(cells) <= HEAD_ROWS:
+        return meaning
+    if meaning is not None and not meaning.words and not meaning.note and isinstance(meaning.form, Reading):
+        pattern = simple_pattern(meaning.form)
+        if pattern is not None and fitting(cells, pattern).all():
+            return meaning
+    return meaning_of(different(cells), comma_first=comma_first)
 
 
 def meaning_of(counts: Mapping[str, int], *, comma_first: bool = False) -> Meaning[Reading] | Meaning[DateForm] | None:
