@@ -34,11 +34,12 @@ class Trial:
 
 
 class PlannedNetwork(NamedTuple):
-    """A network to train: its trial, and the data that it was planned on."""
+    """A network to train: its trial, the data that it was planned on, and those of its rows on which it is tested, None for none."""
 
     trial: Trial
     member: Member
     data: TrainingData
+    held_out: RowNumbers | None = None
 
 
 @dataclasses.dataclass(eq=False)
@@ -64,7 +65,7 @@ class Plan:
         """Add the network of a trial to a group. held_out: the rows on which it is tested."""
         group.members.append(member)
         group.held_out[member.number] = held_out
-        self.networks[member.number] = PlannedNetwork(trial, member, group.data)
+        self.networks[member.number] = PlannedNetwork(trial, member, group.data, held_out)
 
     def train(self, trainer: Trainer, *, callbacks: Sequence[Callback] = ()) -> None:
         """Call trainer(group, callbacks) for one group after the other.

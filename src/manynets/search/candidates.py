@@ -24,7 +24,7 @@ from manynets.plan import FoldRows, Plan, Trial, TrialGroup, starting_parameters
 from manynets.prepare import RowNumbers, Split, SplitBy, TrainingData, copies_held_out, cv_splits, prepare
 from manynets.recorded import Recorded
 from manynets.results import system_of
-from manynets.search.processes import HeldOut, Results, Scores, count_processes, held_out_scores, pieces_of, train_pieces
+from manynets.search.processes import Results, Scores, count_processes, held_out_scores, pieces_of, train_pieces
 from manynets.search.result import NO_SCORES, Result, judged, result_of, warn_of_interrupted
 from manynets.search.resuming import check_recorded, weightless_recorded
 from manynets.search.stacks import stacked
@@ -398,9 +398,8 @@ def train_plan(
     halt, networks = Halt(), planned.plan.networks
     known = [number for number, (trial, *_) in networks.items() if (trial.candidate, trial.fold) in finished]
 
-    def results_of(found: Results, scores: Scores, held_out: HeldOut) -> list[Result]:
-        results = {one.number: result_of(one, networks[one.number], scores=scores.get(one.number, NO_SCORES)) for one in found}
-        return [judged(result, held_out[number]) for number, result in results.items()]
+    def results_of(found: Results, scores: Scores) -> list[Result]:
+        return [result_of(one, networks[one.number], scores=scores.get(one.number, NO_SCORES)) for one in found]
 
     def train_group(group: TrialGroup, listeners: Sequence[Callback]) -> None:
         problem, members, held_out = group.data.problem, group.members, group.held_out
@@ -415,7 +414,7 @@ def train_plan(
                     callbacks=listeners,
                     memory_limit=memory_limit,
                     at_most=max_networks,
-                    told=lambda found: collect(results_of(found, held_out_scores(problem, members, held_out, found), held_out)),
+                    told=lambda found: collect(results_of(found, held_out_scores(problem, members, held_out, found))),
                     halt=halt,
                     parts=parts,
                     system=system_of(group.data),
@@ -428,7 +427,7 @@ def train_plan(
                 for found, scores in train_pieces(
                     problem, pieces, n_jobs=n_jobs, callbacks=listeners, memory_limit=memory_limit, held_out=held_out
                 ):
-                    collect(results_of(found, scores, held_out))
+                    collect(results_of(found, scores))
             except KeyboardInterrupt:
                 halt.asked, halt.signal = True, signal.SIGINT
 

@@ -134,7 +134,7 @@ class Result:
 
 def result_of(found: Outcome | Failure | None, network: PlannedNetwork, *, scores: tuple[float, float] = NO_SCORES) -> Result:
     """Return the result of a network of a plan, found None if the training ended before its turn. scores: loss and score."""
-    trial, member, data = network
+    trial, member, data, held_out = network
     assert isinstance(member.spec, MLP)
     more: dict[str, Any] = {"stopped": "interrupted"}
     if isinstance(found, Failure):
@@ -143,7 +143,7 @@ def result_of(found: Outcome | Failure | None, network: PlannedNetwork, *, score
         more = {name: getattr(found, name) for name in OF_OUTCOME}
         more |= {"loss": scores[0], "score": scores[1], "in_features": data.in_features, "encoder": data.encoder}
     own: dict[str, Any] = {"spec": member.spec, "recipe": member.recipe, "task": data.problem.task}
-    return Result(candidate=trial.candidate, fold=trial.fold, **own, **more)
+    return judged(Result(candidate=trial.candidate, fold=trial.fold, **own, **more), held_out)
 
 
 def judged(result: Result, held_out: RowNumbers | None) -> Result:
