@@ -29,7 +29,7 @@ def _tests(result: Json) -> list[str]:
 def _tutorial(result: Json) -> list[str]:
     verdict = "reached" if result["accuracy"] >= GOAL else "not reached"
     return [
-        f"Dropout 0.2, batch 20, SGD 0.01, the best of {result['epochs']} epochs by 20 % validation rows (`{result['stepper']}`).",
+        f"Dropout 0.2, batch 20, SGD 0.01, the best of {result['epochs']} epochs by 20% validation rows (`{result['stepper']}`).",
         "",
         *_table(
             ("what", "value"),

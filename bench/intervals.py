@@ -133,7 +133,7 @@ def run(table: str, system: str, seed: int, rows: int) -> dict[str, Any]:
 
 
 def is_beyond(run: dict[str, Any], level: float, *, calibration: bool) -> bool:
-    """Return whether the coverage of a run is beyond its 99 % limits.
+    """Return whether the coverage of a run is beyond its 99% limits.
 
     calibration: whether to count that the limits of the interval are quantiles of n errors, as many as there are training rows, and not the true ones. If the
     errors are exchangeable, the number of N test rows within them is then beta-binomial, of N, level (n + 1) and (1 - level) (n + 1), and not binomial
@@ -163,7 +163,7 @@ def _cell(runs: Sequence[dict[str, Any]], level: float) -> str:
 
 def _own_table(runs: Sequence[dict[str, Any]]) -> list[str]:
     """Return the lines of the table of one system: coverage and width on each table, and how many coverages are beyond chance."""
-    heads = [*(f"{100 * level:g} %" for level in COVERAGES), "beyond binomial", "beyond beta-binomial"]
+    heads = [*(f"{100 * level:g}%" for level in COVERAGES), "beyond binomial", "beyond beta-binomial"]
     lines = [f"| table | seeds | {' | '.join(heads)} |", f"|---|{'---|' * (len(heads) + 1)}"]
     for name in [*NUMBERS, "**all**"]:
         own = [run for run in runs if name in (run["table"], "**all**")]
@@ -184,7 +184,7 @@ def _comparison(runs: Sequence[dict[str, Any]], systems: Sequence[str]) -> list[
     for table in [*NUMBERS, "**mean**"]:
         of = [[run for run in runs if run["system"] == name and table in (run["table"], "**mean**")] for name in systems]
         if all(of):
-            lines += [f"| {table} | {100 * level:g} % | {' | '.join(_cell(own, level) for own in of)} |" for level in COVERAGES]
+            lines += [f"| {table} | {100 * level:g}% | {' | '.join(_cell(own, level) for own in of)} |" for level in COVERAGES]
     return lines
 
 
@@ -206,7 +206,7 @@ def markdown(results: dict[str, Any]) -> str:
         lines += [f"The {len(shared)} splits that all systems were measured on:", "", *_comparison(common, systems), ""]
         counts = [f"{name} {_count([run for run in common if run['system'] == name], calibration=False)}" for name in systems]
         total = len(shared) * len(COVERAGES)
-        lines += [f"Coverages beyond the 99 % limits of the binomial distribution, of {total}: {', '.join(counts)}.", ""]
+        lines += [f"Coverages beyond the 99% limits of the binomial distribution, of {total}: {', '.join(counts)}.", ""]
     known = {name: version for name, version in results["versions"].items() if name in (*SYSTEMS, "MAPIE", "scikit-learn")}
     where = f"{results['machine']['processor']}, {results['machine']['date']}; {', '.join(map(' '.join, known.items()))}."
     return "\n".join([*lines, where])

@@ -1,6 +1,6 @@
 """Training on a stream of rows against training in memory: python -m bench.streaming speed | quality | mixing [--json FILE].
 
-speed: a Parquet file of N x 50 float32 and a 50-128-128-1 network; the streamed run must stay within 1.5 GB, and make 70 % of the
+speed: a Parquet file of N x 50 float32 and a 50-128-128-1 network; the streamed run must stay within 1.5 GB, and make 70% of the
 steps per second of a run in memory (of at most 1,000,000 rows). Seconds of the processor are given too, for a busy machine.
 quality: california, adult and covertype, with small row groups and a limit that asks for several windows, against the same rows in memory.
 mixing: the loss of windows against that of one order over all rows, also where the file is sorted by the target.

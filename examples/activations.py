@@ -20,7 +20,7 @@ results = mn.train_many(data.X, data.y, candidates, progress=False)
 accuracy = np.array([result.model.evaluate(data.X_test, data.y_test)["accuracy"] for result in results]).reshape(len(names), 20)
 for name, row in zip(names, accuracy, strict=True):
     learned = int((row > 0.95).sum())
-    print(f"{name:11} {'#' * learned:20} {learned:2} of 20 above 95 %, median {np.median(row):.3f}")
+    print(f"{name:11} {'#' * learned:20} {learned:2} of 20 above 95%, median {np.median(row):.3f}")
 
 # Without a curved activation, layers on top of each other are one linear map.
 assert accuracy[names.index("identity")].max() < 0.9

@@ -95,7 +95,7 @@ def test_the_page_of_intervals_counts_what_chance_does_not_explain() -> None:
     results = {"machine": {"date": "2026-01-01", "processor": "a processor"}, "versions": {}}
     text = intervals.markdown(results | {"runs": [one("manynets", 0.03), one("mapie", 0.0)]})
     assert "| abalone | 1 | 83.0 (2.00) | 93.0 (2.00) | 98.0 (2.00) | 2 of 3 | 1 of 3 |" in text
-    assert "| abalone | 80 % | 83.0 (2.00) | 80.0 (2.00) |\n| abalone | 90 % | 93.0 (2.00) | 90.0 (2.00) |\n" in text
+    assert "| abalone | 80% | 83.0 (2.00) | 80.0 (2.00) |\n| abalone | 90% | 93.0 (2.00) | 90.0 (2.00) |\n" in text
     assert "of 3: manynets 2, mapie 0." in text
 
 

@@ -54,7 +54,7 @@ def confusion_matrix(truth: Array, predicted: Array, *, classes: int) -> NDArray
 
 def per_class(truth: Array, predicted: Array, *, classes: tuple[Any, ...]) -> list[dict[str, Any]]:
     """Return for each class, from class codes (N,): its label, rows, correct rows, recall (by the name "accuracy"), rows that were predicted to be of
-    it, precision, F1, and 95 % intervals of recall, precision and F1.
+    it, precision, F1, and 95% intervals of recall, precision and F1.
 
     None stands for a share of no rows. The intervals are Wilson's; that of F1 = 2 J / (1 + J) follows from that of J = correct / (count + predicted
     - correct), the share of the rows of either kind that are of both.

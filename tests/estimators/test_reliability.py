@@ -109,7 +109,7 @@ def test_case_07_a_class_with_one_member(options: dict[str, Any]) -> None:
         ).fit(X[:30], y)  # fmt: skip
     assert model.classes_.tolist() == ["apple", "pear", "quince"]
     assert model.validation_scores_ is not None
-    assert set(np.round(np.array(model.validation_scores_) * 6, 9) % 1) == {0.0}  # 20 % of 29 rows are 6
+    assert set(np.round(np.array(model.validation_scores_) * 6, 9) % 1) == {0.0}  # 20% of 29 rows are 6
     with pytest.warns(UserWarning, match="only one row is of class 'b'"):
         MLPClassifier(**FAST, early_stopping=True).fit(X[:30], ["a"] * 29 + ["b"])
 

@@ -194,7 +194,7 @@ def test_the_tables_of_numbers() -> None:
     model, frame, errors, intervals = sections(y, loss="quantile", quantile=(0.1, 0.5, 0.75))
     lines = table_of(errors, "Absolute errors")
     away = np.abs(y - model.predict(frame))
-    assert [line[0] for line in lines] == ["50 %", "80 %", "90 %", "95 %", "99 %"]
+    assert [line[0] for line in lines] == ["50%", "80%", "90%", "95%", "99%"]
     wanted = np.percentile(away, [50, 80, 90, 95, 99])
     assert [float(line[1].replace(",", "")) for line in lines] == pytest.approx(wanted, rel=1e-3)
     below = (y[:, None] <= model.predict_quantiles(frame)).mean(axis=0)

@@ -135,7 +135,7 @@ def test_a_report_on_numbers(tmp_path: Path) -> None:
     limits = model.predict_interval(frame, 0.9)
     inside = np.mean((limits[:, 0] <= target(frame)) & (target(frame) <= limits[:, 1]))
     _, line, _ = reader.tables["Coverage and width of the intervals"][1:]
-    assert line[:3] == ["90 %", "price", f"{inside:.1%}".replace("%", " %")]
+    assert line[:3] == ["90%", "price", f"{inside:.1%}"]
     assert float(line[4].replace(",", "")) == pytest.approx(np.median(limits[:, 1] - limits[:, 0]), rel=1e-3)
 
 
@@ -365,7 +365,7 @@ def test_every_number_is_that_of_metrics_json(column: str, call: Call, table: Pa
             assert shown == (number_text(found[key]) if key in found else "")
     if column == "kind":
         matrix = np.array(stored["test"]["confusion"])
-        for code, line in enumerate(reader.tables["Precision, recall and F1 of each class, with 95 % intervals"][1:]):
+        for code, line in enumerate(reader.tables["Precision, recall and F1 of each class, with 95% intervals"][1:]):
             one = stored["test"]["per_class"][code]
             expected = [one["count"], one["correct"] / matrix[:, code].sum(), one["accuracy"]]
             assert [float(line[i]) for i in (1, 2, 4)] == pytest.approx(expected, abs=5e-5)

@@ -120,7 +120,7 @@ def test_numbers_are_rounded_and_outputs_are_named(tmp_path: Path) -> None:
         assert page.locator("#columns small").all_inner_texts() == ["in training 0 to 4", "in training 1950 to 1954"]
         [[price, rate]] = server.predict([{"rooms": None, "built": None}])
         assert page.locator("#answer strong").inner_text() == f"price {price:,.6g}; rate {rate:.6g}"
-        assert page.locator("#interval").inner_text().startswith("90 % interval: price ")
+        assert page.locator("#interval").inner_text().startswith("90% interval: price ")
         assert page.locator("#contributions caption").inner_text().startswith("Contributions to output price, beginning at ")
         browser.close()
     server.end()
@@ -173,7 +173,7 @@ def test_the_form_shows_interval_and_contributions(tmp_path: Path) -> None:
         row = dict.fromkeys(frame.columns) | {"size": 80.0}
         low, high = model.predict_interval(frame.clear().vstack(polars.DataFrame([row], schema=frame.schema)), 0.9)[0]
         shown = page.locator("#interval").inner_text()
-        assert shown == f"90 % interval: {low:.6g} to {high:.6g}"
+        assert shown == f"90% interval: {low:.6g} to {high:.6g}"
         names = page.locator("#contributions th").all_inner_texts()
         assert sorted(names) == sorted(frame.columns)
         page.screenshot(path=tmp_path / "form.png")

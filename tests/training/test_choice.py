@@ -125,7 +125,7 @@ def test_threads_are_no_more_than_help(one: float, two: float, expected: int, mo
 def test_the_timing_takes_a_small_share_of_the_training(
     steps: int, within: tuple[float, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A training of three products a step, of a millisecond each: half a second, of which 3 % are some three rounds, and half a minute."""
+    """A training of three products a step, of a millisecond each: half a second, of which 3% are some three rounds, and half a minute."""
     now = [0.0]
 
     def multiply(*_: Any) -> None:

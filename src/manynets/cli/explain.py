@@ -197,7 +197,7 @@ def _largest_errors(console: Console, model: Any, X: Any, y: Any, *, most: int, 
         for one in slices
     ]
     title = f"Groups of {name} with larger errors than the others, by more than chance"
-    heads = ["Column", "Group", "Rows", "Mean error, 95 % interval", "Of the others"]
+    heads = ["Column", "Group", "Rows", "Mean error, 95% interval", "Of the others"]
     if groups:
         print_table(console, heads, groups, title=title)
     else:

@@ -199,7 +199,7 @@ def print_classes(console: Console, metrics: Mapping[str, Any], *, names: Sequen
             )
             for i, entry in enumerate(entries)
         ]
-        title = f"By class on the {part} rows, with 95 % intervals"
+        title = f"By class on the {part} rows, with 95% intervals"
         title += "" if few else f": the {len(entries)} lowest of {metrics['classes']:,} classes"
         print_table(console, ["class", "correct", "count", "recall", "precision", "F1"], texts, title=title)
     elif "per_label" in metrics:

@@ -176,7 +176,7 @@ def partial_dependence(
 ) -> Dependence:
     """Return the mean prediction of rows X (N, D), or a frame, over the values of one column or of two.
 
-    Numbers get `n_grid` values evenly from the 5 % to the 95 % quantile (all values, where there are fewer; as many of all, where both
+    Numbers get `n_grid` values evenly from the 5% to the 95% quantile (all values, where there are fewer; as many of all, where both
     quantiles are one frequent value), dates as many quantiles, categories all levels, and None where cells are empty. n_rows: how many
     single rows are kept beside the mean. Predictions are in the unit of the target, or probabilities.
 
@@ -265,7 +265,7 @@ def _grid(model: Model, X: Any, rows: SourceRows, name: str, n_grid: int) -> tup
 
 
 def _between(values: NDArray[np.float64], n_grid: int) -> NDArray[np.float64]:
-    """Return the grid of scikit-learn's partial_dependence: all values where there are few, else evenly from the 5 % to the 95 % quantile.
+    """Return the grid of scikit-learn's partial_dependence: all values where there are few, else evenly from the 5% to the 95% quantile.
 
     Where both are one frequent value, which scikit-learn refuses, the grid is taken from all values.
     """

@@ -37,7 +37,7 @@ class Slice:
     """A group of rows whose error is larger than that of the others.
 
     column, group: which rows, such as "age" and "61 to 80". rows: how many. loss, other_loss: the mean loss of these rows, and of all others: wrong
-    predictions of classes, absolute errors of numbers. low, high: a 95 % interval of `loss`, of classes Wilson's. p: corrected for all groups that were looked at.
+    predictions of classes, absolute errors of numbers. low, high: a 95% interval of `loss`, of classes Wilson's. p: corrected for all groups that were looked at.
 
     >>> one = Slice(column="town", group="Chur", rows=40, loss=0.9, other_loss=0.3, low=0.2, high=1.0, p=0.001)
     >>> round(one.loss / one.other_loss, 1)

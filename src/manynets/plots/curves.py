@@ -228,7 +228,7 @@ def distributions(
     """Draw, for each name, the distribution of its values (weights, activations, gradients) by epoch, and the median; return axes (P,).
 
     `values` maps each name to a sequence over E epochs of arrays of any shape; NaN and infinities are left out. The colour
-    is the share of an epoch's values in a bin, relative to that epoch's fullest bin. Bins span the 0.1 % to 99.9 % quantiles.
+    is the share of an epoch's values in a bin, relative to that epoch's fullest bin. Bins span the 0.1% to 99.9% quantiles.
     `ax` may be an array of one axes per name.
 
     >>> import manynets as mn

@@ -41,7 +41,7 @@ def classes_section(given: ReportInput, rows: LabelledRows) -> Section:
     if held_out.get("per_class"):
         names = ["Class", "Rows", "Precision", "Interval of precision", "Recall", "Interval of recall", "F1"]
         parts.append(
-            ReportTable("Precision, recall and F1 of each class, with 95 % intervals", names, per_class_rows(given, held_out))
+            ReportTable("Precision, recall and F1 of each class, with 95% intervals", names, per_class_rows(given, held_out))
         )
     if costs is not None and len(costs) <= MOST_CLASSES:
         shown = [given.class_name(code) for code in range(len(costs))]

@@ -57,7 +57,7 @@ def error_points_chart(values: Array, away: Array, title: str) -> Chart:
 
 
 def error_by_number_chart(values: Array, away: Array, name: str, *, dates: bool = False) -> Chart | None:
-    """Return the mean error, and the middle 80 % of the errors, over bins of a column of numbers (N,); None for a constant."""
+    """Return the mean error, and the middle 80% of the errors, over bins of a column of numbers (N,); None for a constant."""
     there = np.isfinite(values)
     if there.sum() < FEWEST:
         return None
@@ -82,7 +82,7 @@ def error_by_number_chart(values: Array, away: Array, name: str, *, dates: bool 
 
 
 def error_by_category_chart(column: CategoryValues, away: Array) -> Chart | None:
-    """Return the mean error, and the middle 80 % of the errors, of the most frequent categories; None for one alone."""
+    """Return the mean error, and the middle 80% of the errors, of the most frequent categories; None for one alone."""
     alt = require_report()
     codes = [*column.frequent(MOST_LEVELS), -1]
     groups = {code: chosen for code in codes if (chosen := column.codes == code).sum() >= FEWEST}

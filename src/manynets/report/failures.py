@@ -37,7 +37,7 @@ def slices_section(given: ReportInput, rows: LabelledRows) -> Section:
         ]
         for one in found
     ]
-    names = ["Column", "Group", "Rows", f"Mean {what}", "95 % interval", "Of the others", "p, corrected"]
+    names = ["Column", "Group", "Rows", f"Mean {what}", "95% interval", "Of the others", "p, corrected"]
     words = "Groups of rows whose error is larger than that of the others by more than chance, corrected for all groups that were looked at."
     return Section(title, words, [ReportTable("Groups", names, lines)])
 

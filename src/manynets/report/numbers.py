@@ -43,7 +43,7 @@ def numbers_section(given: ReportInput, rows: LabelledRows) -> Section:
             ),
         ]
         lines = [
-            [f"{share} %", number_text(float(value))]
+            [f"{share}%", number_text(float(value))]
             for share, value in zip(SHARES, np.percentile(np.abs(away), SHARES), strict=True)
         ]
         of = "" if len(names) == 1 else f" of {name}"
@@ -75,9 +75,9 @@ def intervals_section(given: ReportInput, rows: LabelledRows) -> Section:
         inside = ((limits[..., 0] <= truth) & (truth <= limits[..., 1])).sum(axis=0)
         width = np.median(limits[..., 1] - limits[..., 0], axis=0)
         for name, count, wide in list(zip(names, inside.tolist(), width.tolist(), strict=True))[:MOST_OUTPUTS]:
-            lines.append([f"{coverage * 100:g} %", name, *_percentage(count, len(rows)), number_text(wide)])
+            lines.append([f"{coverage * 100:g}%", name, *_percentage(count, len(rows)), number_text(wide)])
     words = f"How many of the {len(rows):,} {given.part} rows are within the limits that are to hold a share of new rows, and how wide these are."
-    heads = ["Coverage", "Target", "Rows within", "95 % interval, in %", "Median width"]
+    heads = ["Coverage", "Target", "Rows within", "95% interval, in %", "Median width"]
     tables = [ReportTable("Coverage and width of the intervals", heads, lines)]
     return Section(title, words, [*tables, *_quantile_tables(rows, truth, names)])
 
@@ -93,13 +93,13 @@ def _quantile_tables(rows: LabelledRows, truth: Array, names: list[str]) -> list
         for t, name in enumerate(names[:MOST_OUTPUTS]):
             count = int((truth[:, t] <= found[:, t, j]).sum())
             lines.append([f"{level:g}", name, *_percentage(count, len(rows))])
-    return [ReportTable("Rows below each predicted quantile", ["Quantile", "Target", "Rows below", "95 % interval, in %"], lines)]
+    return [ReportTable("Rows below each predicted quantile", ["Quantile", "Target", "Rows below", "95% interval, in %"], lines)]
 
 
 def _percentage(count: int, rows: int) -> list[str]:
     """Return a share of the rows, and its interval, in percent."""
     low, high = wilson_interval(count, rows)
-    return [f"{100 * count / rows:.1f} %", f"{100 * low:.1f} to {100 * high:.1f}"]
+    return [f"{100 * count / rows:.1f}%", f"{100 * low:.1f} to {100 * high:.1f}"]
 
 
 def _columns(task: object, rows: LabelledRows) -> tuple[Array, Array]:
@@ -125,5 +125,5 @@ def _by_column(given: ReportInput, rows: LabelledRows, away: Array, target: str)
             chart = error_charts.error_by_category_chart(column, away)
         if chart is not None:
             figures.append(ReportFigure(f"Error of {target} over {name}", chart, small=True))
-    words = " Over each column, the line or bar is the mean error, and the band or line holds 80 % of the errors; a mean away from 0 is a pattern that the model missed."
+    words = " Over each column, the line or bar is the mean error, and the band or line holds 80% of the errors; a mean away from 0 is a pattern that the model missed."
     return figures, words + (f" The last {left} columns are left out." if left else "") if figures else ""

@@ -39,7 +39,7 @@ def metrics_section(given: ReportInput, rows: LabelledRows | None) -> Section:
             for name in names
         ]
         caption = f"Metrics on the {given.part} rows ({cell_text(held_out.get('rows'))})"
-        parts.append(ReportTable(caption, ["Metric", "Model", "95 % interval", *map(str.capitalize, baselines)], lines))
+        parts.append(ReportTable(caption, ["Metric", "Model", "95% interval", *map(str.capitalize, baselines)], lines))
     lines = [
         [part, cell_text(values.get("rows")), *(cell_text(values.get(name)) for name in names)]
         for part, values in given.metrics.items()
@@ -77,7 +77,7 @@ def _of_shares(found: Mapping[str, Any], rows: int) -> dict[str, Sequence[float]
 
 
 def metric_intervals(rows: LabelledRows, names: Sequence[str]) -> dict[str, str]:
-    """Return 95 % intervals in words: of shares of rows by Wilson's formula, of other metrics from resampled rows, unless there are many classes."""
+    """Return 95% intervals in words: of shares of rows by Wilson's formula, of other metrics from resampled rows, unless there are many classes."""
     model, out = rows.model, {}
     logits = model.mean_logits(rows.logits)
     found = model.task.evaluate(logits, rows.target, loss=model.recipe.loss, weight=rows.weight)

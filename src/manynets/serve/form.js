@@ -37,7 +37,7 @@ function show(error) {
   byId("answer").replaceChildren(element("p", { className: "error" }, column ? `${column}: ${error.message}` : error.message));
 }
 
-const percent = (part) => `${Math.round(100 * part)} %`;
+const percent = (part) => `${Math.round(100 * part)}%`;
 
 function short(number) {
   const size = Math.abs(number);

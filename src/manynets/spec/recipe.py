@@ -75,7 +75,7 @@ class EarlyStopping:
     training continues with new patience, instead of stopping, while lr is above min_lr.
 
     With cool_down the training ends differently: the best weights are restored, and lr falls linearly from its value there to 0. That
-    takes this share of the steps made up to the best weights, at least 8 % and at most 40 % of all steps. Where patience runs out after
+    takes this share of the steps made up to the best weights, at least 8% and at most 40% of all steps. Where patience runs out after
     four fifths of the steps, training goes on to its end.
 
     With shared, networks that differ in their seeds and rows only, as in an ensemble, are judged by the mean of what they watch, so that

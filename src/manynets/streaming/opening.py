@@ -95,7 +95,7 @@ class Stream:
             return text
         return (
             f"{text}; medians and quantiles are those of {sampled:,} rows drawn at random (99 times in 100 their ranks are off by at most"
-            f" {100 * rank_error(sampled):.1f} %), all else is exact"
+            f" {100 * rank_error(sampled):.1f}%), all else is exact"
         )
 
     def warn_of_columns(self) -> None:

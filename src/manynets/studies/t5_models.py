@@ -1,7 +1,7 @@
 """T5: MNIST, logistic regression and models A to E; SGD 0.1, batches of 100, 3,000 steps, the test accuracy every 500.
 
 Five seeds are trained at once, as one population. All models but T5-E start from torch's initial weights, as in the tutorial. From
-these, T5-E reaches 96.8 % on average, against a published 97 (in whole percent); with Kaiming initialisation, made for ReLU, it learns
+these, T5-E reaches 96.8% on average, against a published 97 (in whole percent); with Kaiming initialisation, made for ReLU, it learns
 faster and exceeds 97.
 """
 

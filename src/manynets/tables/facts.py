@@ -1,7 +1,7 @@
 """What one pass over all rows says of each column exactly, and an encoder that was fitted to a sample, corrected by it.
 
 A sample of n rows, drawn at random, finds a quantile whose rank among all rows is off by more than e with a chance of at most
-2 exp(-2 n e^2) (Dvoretzky, Kiefer and Wolfowitz 1956, with the constant of Massart 1990): with 100,000 rows 0.5 %, 99 times in 100.
+2 exp(-2 n e^2) (Dvoretzky, Kiefer and Wolfowitz 1956, with the constant of Massart 1990): with 100,000 rows 0.5%, 99 times in 100.
 Counts, means, standard deviations, least and largest values need no sample.
 """
 

@@ -88,7 +88,7 @@ def read_table(
     are left out, and a warning says so. Blanks around cells and names are taken off; an empty cell is missing. A column is made
     numbers if each of its cells is one or one of `MISSING_TOKENS`, in a file with `;` also with a decimal comma; but not if a
     number begins with a zero ("0171"), has more than 18 digits, or may have a point between thousands. Numbers and dates as people
-    write them stay text, which `understand` reads. A few words among numbers or dates, one or at most 2 % of the cells, become
+    write them stay text, which `understand` reads. A few words among numbers or dates, one or at most 2% of the cells, become
     missing, and a warning names the first; with `encoder.forms` also what is no number, or date, as at fit. A column without a
     name is called unnamed_0, after its position; a name that occurs twice gets a number.
 

@@ -5,7 +5,7 @@
 T and c are found on rows that were not trained on. For classes they minimise the log loss: T alone is temperature scaling (Guo et al. 2017). For
 numbers 1 / T is the slope of the line through the mean that fits the target best, and c = 1 - 1 / T. Where the columns say little about the target, a
 network still finds something in them, and T is large: without c, classes would then become equally likely, however rare some are. c is used where it
-lowers the log loss by at least 2 % of that of the class frequencies alone, or where the slope is below 0.7; short of that, averaging the networks
+lowers the log loss by at least 2% of that of the class frequencies alone, or where the slope is below 0.7; short of that, averaging the networks
 corrects enough.
 """
 

@@ -35,7 +35,7 @@ class Regression(Task):
     """Real targets y (N,) or (N, O). Inside, a network predicts (y - center) / scale; outside all is in y's own unit.
 
     With transform="log", y is positive and a network predicts (log y - center) / scale. So the loss, its delta and the history are on
-    the log scale, where an error of 10 % counts the same for small and large y; predictions and the metrics of `evaluate` are in y's own
+    the log scale, where an error of 10% counts the same for small and large y; predictions and the metrics of `evaluate` are in y's own
     unit. Quantiles and medians (loss="quantile", "absolute_error") stay what they are, as the logarithm keeps the order. With
     "squared_error" the prediction is the geometric mean, which is below the mean: it is near the median of a skewed y.
 

@@ -32,7 +32,7 @@ def probability_of_truth(task: Task, probability: Array, target: Array) -> Array
 def best_temperature(task: Task, logits: Array, target: Array, weight: Array | None = None) -> float:
     """Return the T with the least (weighted) mean log loss of mean_k p(s_k / T), for scores s (K, N, O) and an encoded target.
 
-    T is one of 241 from 1/20 to 20, each 2.5 % above the one before. Source: Guo et al. 2017, "On Calibration of Modern Neural Networks".
+    T is one of 241 from 1/20 to 20, each 2.5% above the one before. Source: Guo et al. 2017, "On Calibration of Modern Neural Networks".
 
     >>> from manynets.tasks import Binary
     >>> sure, right = np.full((1, 100, 1), 9.0), np.array([1.0] * 80 + [0.0] * 20)[:, None]

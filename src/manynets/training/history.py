@@ -77,7 +77,7 @@ class Tracks:
     def cool(self, step: int) -> NDArray[np.bool_]:
         """Return which networks go back to their best weights, as their patience ends now; from here on their rates fall to 0.
 
-        They fall from the rate of the best entry, for the share `cool_down` of the steps up to it, at least 8 % and at most 40 % of all.
+        They fall from the rate of the best entry, for the share `cool_down` of the steps up to it, at least 8% and at most 40% of all.
         """
         due = self.alive & self.patience.exhausted & (self.cool_down > 0) & (self.cool_start < 0) & (self.best >= 0)
         due &= step < COOL_BEFORE * self.totals

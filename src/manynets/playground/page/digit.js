@@ -117,7 +117,7 @@ export class DigitPad {
     const rows = [];
     for (let i = 0; i < arrays.shares.length; i++) {
       const share = arrays.shares[i];
-      rows.push(el("span", {}, this.names[i]), el("meter", { min: 0, max: 1, value: share, "aria-label": `Share of ${this.names[i]}` }), el("span", {}, `${(100 * share).toFixed(0)} %`));
+      rows.push(el("span", {}, this.names[i]), el("meter", { min: 0, max: 1, value: share, "aria-label": `Share of ${this.names[i]}` }), el("span", {}, `${(100 * share).toFixed(0)}%`));
     }
     fill(this.shares, ...rows);
     const names = Object.keys(arrays).filter((name) => name.startsWith("layer"));

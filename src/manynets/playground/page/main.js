@@ -140,7 +140,7 @@ function readout(header) {
   set("loss", short(last.loss ?? NaN));
   set("val-loss", short(last.val_loss ?? NaN));
   const value = last[`val_${metric}`] ?? last[metric] ?? NaN;
-  set("metric", metric === "accuracy" && Number.isFinite(value) ? `${(100 * value).toFixed(1)} %` : short(value));
+  set("metric", metric === "accuracy" && Number.isFinite(value) ? `${(100 * value).toFixed(1)}%` : short(value));
   set("speed", header.speed > 0 ? Math.round(header.speed).toLocaleString("en") : "–");
   const scrub = byId("scrub");
   if (document.activeElement !== scrub || past === null) {
