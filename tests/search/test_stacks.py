@@ -68,7 +68,7 @@ def test_the_work_of_stacking_grows_with_the_groups_not_their_square(monkeypatch
         calls.append(group)
         return 1
 
-    monkeypatch.setattr(stacks, "_bytes", counted)
+    monkeypatch.setattr(stacks, "row_bytes", counted)
     stacked(plan_candidates(X, Y, seeds(9), **OPTIONS).plan)
     assert len(calls) == 9
     many = plan_candidates(X, Y, seeds(FEW + 1), scaling="standard").plan  # one encoder for all
