@@ -72,7 +72,7 @@ def test_the_work_of_stacking_grows_with_the_groups_not_their_square(monkeypatch
         calls.append(group)
         return 1
 
-    monkeypatch.setattr(stacks, "bytes_of", counted)
+    monkeypatch.setattr(stacks, "row_bytes", counted)
     stacked(plan_candidates(X, Y, seeds(9), **OPTIONS).plan)
     assert len(calls) == 9
 

@@ -60,7 +60,7 @@ def stacked(plan: Plan, *, most_bytes: int = MOST_BYTES) -> Plan:
     sizes: dict[object, int] = {}  # of what waits
     stacks: list[list[TrialGroup]] = []
     for group in plan.groups.values():
-        kind, size = _kind(group), bytes_of(group)
+        kind, size = _kind(group), row_bytes(group)
         held = waiting.get(kind)
         if kind is None or held is None or sizes[kind] + size > most_bytes:
             held, sizes[kind] = [], 0
@@ -86,6 +86,7 @@ def _kind(group: TrialGroup) -> object:
     return task, problem.integers, rows.x.shape[1:], rows.x.dtype, rows.x.device, rows.target.dtype, rows.weight is None
 
 
-def bytes_of(group: TrialGroup) -> int:
+def row_bytes(group: TrialGroup) -> int:
+    """Return the bytes of the rows of a group and of their target."""
     rows = group.data.problem.rows
     return sum(tensor.numel() * tensor.element_size() for tensor in (rows.x, rows.target))

@@ -78,7 +78,7 @@ class Evaluated:
     """An evaluation after `step` steps: columns of one value (K,) for each of the networks `numbers`.
 
     `alive` networks go on. best: the columns of each network's best entry so far, where `Started.pooled` has the networks. The arrays
-    are read-only. parameters: the weights of this moment, while the callback is called.
+    are read-only. parameters: the weights of this moment, which `read` copies; use them while the callback is called.
 
     >>> import manynets as mn
     >>> seen = []
