@@ -125,6 +125,7 @@ FAULTS = (
     Fault("training", _HISTORY, "(chosen, self.entries - 1,", "(chosen, self.entries,"),
     Fault("training", _HISTORY, "(better | self.keeps_last) & finite &", "(better | self.keeps_last) &"),
     Fault("training", _LOOP, "first_bad, self.step - 1)", "first_bad, self.step)"),
+    Fault("training", _LOOP, "last % self.every == 0 and ", ""),
     Fault("training", _HISTORY, "(tracks.exhausted[k] and run.step < tracks.totals[k])", "tracks.exhausted[k]"),
     Fault("training", "training/signals.py", "max(self.taken, default=0.0)", "min(self.taken, default=0.0)"),
     Fault("training", "training/signals.py", "self._seen = self._seen or time", "self._seen = time"),

@@ -197,7 +197,7 @@ def test_backward_is_the_slope_of_forward(task: str, activation: Any, batch_norm
         return float((share * loss.rows(np, run(w)[0], target)).sum())
 
     scores, layers, h = run(w)
-    gradient = backward(spec, w, layers, h, share[:, None] * loss.gradient(scores, target))
+    gradient = backward(spec, w, layers, h, share[:, None] * loss.gradient(scores, target), X, masks[0])
     assert set(gradient) == set(w)
     numeric = {name: np.zeros_like(value) for name, value in w.items()}
     for name, value in w.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from manynets import core
 from manynets.data import batches
 from manynets.training import loop, validation
 from manynets.training.checkpoint import Checkpoint, Checkpoints, checkpoint_files, read_checkpoint
+from manynets.training.deadline import Deadline
 from manynets.training.events import Evaluated, Event
 from manynets.training.loop import TrainingRun
 from manynets.training.signals import Halt, Pace
@@ -113,6 +115,23 @@ def test_a_divergence_is_that_of_single_epochs(stepper: str, lrs: tuple[float, .
     calls.clear()
     assert_same(TrainingRun(problem, members).run(), expected)
     assert calls[-1] > 2  # also while the network that diverged is among the others
+
+
+def test_a_network_goes_on_after_the_end_of_another_within_an_epoch(calls: list[int]) -> None:
+    """One that is late ends one step into an epoch; the other is then evaluated at the end of that epoch."""
+
+    class Late(Deadline):
+        def steps_left(self, step: int) -> float:
+            return 301.0 if step == 3 else math.inf
+
+    problem = problem_of("binary")
+    recipes = [mn.Recipe(epochs=epochs, batch_size=16) for epochs in (106, 400)]
+    members = [member_of(problem, k, mn.MLP(hidden=(3,)), recipe) for k, recipe in enumerate(recipes)]
+    expected = TrainingRun(problem, members, callbacks=[watch], deadline=Late(math.inf)).run()
+    assert [outcome.history["step"][-3:] for outcome in expected] == [[312, 315, 318], [300, 303, 304]]
+    calls.clear()
+    assert_same(TrainingRun(problem, members, deadline=Late(math.inf)).run(), expected)
+    assert max(calls) > 3
 
 
 @pytest.mark.skipif(core.load() is None, reason="no core")

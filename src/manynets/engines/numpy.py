@@ -137,7 +137,7 @@ def forward(
 
 
 def backward(
-    spec: MLP, w: Parameters, layers: Sequence[Layer], h: Floats, d: Floats, x: Floats | None = None, mask: Floats | None = None
+    spec: MLP, w: Parameters, layers: Sequence[Layer], h: Floats, d: Floats, x: Floats, mask: Floats | None
 ) -> dict[str, Floats]:
     """Return the gradient of every parameter by name, from d = dloss/dscores (n, O) and what `forward` returned.
 
@@ -159,7 +159,7 @@ def backward(
             d = d * w[f"norm{i}.weight"] * layer.inverse  # dloss/dz
         above = f"hidden{i}"
         g[f"{above}.weight"], g[f"{above}.bias"] = d.T @ layer.h, d.sum(axis=0)
-    if isinstance(spec.embedding, Periodic) and x is not None:
+    if isinstance(spec.embedding, Periodic):
         below = d @ _scaled(spec, w)[f"{above}.weight"]
         g |= embedding_gradient(spec, w, x, below if mask is None else below * mask)
     if spec.input_scale:  # of the gradient G by W * s:  dW = G * s,  ds = sum over units of G * W

@@ -120,11 +120,9 @@ def train_members(
         if keeper is None:
             results = train_what_can(problem, members, ranks=ranks, **options)
         else:
-
-            def train(make: Make) -> list[Outcome | Failure]:
-                return _train_kept(problem, groups_of(problem, members), keeper=keeper, make=make, **options)
-
-            results = Team(ranks, problem, members, halt).run(train)
+            results = Team(ranks, problem, members, halt).run(
+                lambda make: _train_kept(problem, groups_of(problem, members), keeper=keeper, make=make, **options)
+            )
     if halt.signal == signal.SIGTERM:
         signal.raise_signal(signal.SIGTERM)
     for result in results:
