@@ -95,7 +95,7 @@ class Evaluated:
     columns: Mapping[str, NDArray[np.float64]]
     alive: int
     best: Mapping[str, NDArray[np.float64]] = dataclasses.field(default_factory=dict)
-    read: Callable[[], Iterable[Mapping[str, NDArray[Any]]]] = tuple
+    read: Callable[[], Iterable[Mapping[str, NDArray[Any]]]] | None = dataclasses.field(default=None, repr=False)
 
     @property
     def entries(self) -> dict[int, dict[str, float]]:
@@ -105,7 +105,8 @@ class Evaluated:
     @property
     def parameters(self) -> dict[int, dict[str, NDArray[Any]]]:
         """Copies of the parameters and running statistics that each network has now, by its number and by name, as in `Model.members`."""
-        return {number: dict(one) for number, one in zip(self.numbers, self.read(), strict=True)}
+        networks = () if self.read is None else zip(self.numbers, self.read(), strict=True)
+        return {number: dict(one) for number, one in networks}
 
 
 @dataclasses.dataclass(frozen=True)
