@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from torch import nn
 
 import manynets as mn
-from manynets.errors import InterruptedWarning
 from tests.tolerances import assert_close
 
 X = np.random.default_rng(0).normal(size=(80, 3))
@@ -60,15 +60,22 @@ def test_between_two_groups() -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.* tasks which were still being processed")
-def test_in_other_processes_it_is_like_ctrl_c() -> None:
-    with pytest.warns(InterruptedWarning):
-        results = mn.train_many(X, Y, PAIRS, callbacks=[at_once], progress=False, n_jobs=2)
+@pytest.mark.parametrize("kind", [mn.Started, mn.Advanced])
+def test_in_other_processes(kind: type[mn.Event]) -> None:
+    def at_once(event: mn.Event) -> None:
+        if isinstance(event, kind):
+            raise StopIteration
+
+    results = mn.train_many(X, Y, PAIRS, callbacks=[at_once], progress=False, n_jobs=2)
     assert "interrupted" in {result.stopped for result in results}
 
 
-def at_once(event: mn.Event) -> None:
-    if isinstance(event, mn.Advanced):
-        raise StopIteration
+def test_candidates_on_a_stream(tmp_path) -> None:
+    rows = np.random.default_rng(0).normal(size=(60_000, 4))  # 2 MB
+    pl.DataFrame(rows, schema=["a", "b", "c", "y"]).write_parquet(tmp_path / "table.parquet", row_group_size=5_000)
+    options: dict[str, Any] = {"target": "y", "memory_limit": "1MB", "progress": False}
+    results = mn.train_many(tmp_path / "table.parquet", None, PAIRS, callbacks=[stop], **options)  # without a warning
+    assert [result.stopped for result in results] == ["interrupted", "interrupted"]
 
 
 @pytest.mark.parametrize("engine", ["torch", "numpy"])
