@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from manynets import core
+from manynets.display import short
 from manynets.distributed import current_ranks
 from manynets.errors import DivergenceWarning, OptionError, warn_user
 from manynets.model import Model
@@ -72,10 +73,12 @@ def joined(models: Iterable[Model]) -> Model:
     >>> model.size, model.predict_each(data.X_test).shape
     (3, (3, 100))
     """
+    if not isinstance(models, Iterable):
+        raise OptionError(f"models is {short(models)}, but must be a list of Models")
     found = list(models)
     for number, model in enumerate(found):
         if not isinstance(model, Model) or model.spec is None:
-            what = "a module of your own" if isinstance(model, Model) else f"{model!r}"
+            what = "a module of your own" if isinstance(model, Model) else short(model)
             raise OptionError(f"model {number} is {what}, but must be a Model of an MLP, such as result.model")
         encoder, first = model.encoder, found[0].encoder
         differs = {
@@ -105,7 +108,7 @@ def joined(models: Iterable[Model]) -> Model:
 
 
 _ALIKE = {
-    "task": "join those of the same rows, as a target of numbers is standardised by the rows that are trained on",
+    "task": "join those of one threshold and of the same rows, by which a target of numbers is standardised",
     "encoder": "join those of the same rows, by which the columns are scaled, or train with scaling=False",
 }
 

@@ -95,7 +95,7 @@ class Evaluated:
     columns: Mapping[str, NDArray[np.float64]]
     alive: int
     best: Mapping[str, NDArray[np.float64]] = dataclasses.field(default_factory=dict)
-    read: Callable[[], Iterable[Mapping[str, NDArray[Any]]]] = tuple
+    read: Callable[[], Iterable[Mapping[str, NDArray[Any]]]] = dataclasses.field(default=tuple, repr=False)
 
     @property
     def entries(self) -> dict[int, dict[str, float]]:
