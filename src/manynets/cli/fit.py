@@ -170,10 +170,8 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
                 class_weight=options["class_weight"],
             )
         )
-        from manynets.cli.pictures import (
-            Pictured,
-            pictures_of_training,
-        )  # not above: the training begins before the plots are loaded
+        # not above: the training begins before the plots are loaded
+        from manynets.cli.pictures import Pictured, pictures_of_training
 
         about = Pictured(
             model=model,
