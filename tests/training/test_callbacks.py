@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,14 @@ def test_the_weights_of_each_evaluation(engine: Any) -> None:
     assert len(seen) == 6
     assert_close(seen[-1][0], model.members[0], "float32")
     assert not (seen[0][0]["hidden0.weight"] == seen[-1][0]["hidden0.weight"]).any()
+
+
+def test_events_can_be_pickled() -> None:
+    seen: list[mn.Event] = []
+    mn.train(X, Y, mn.MLP(hidden=(4,)), RECIPE, callbacks=[seen.append], progress=False)
+    again = pickle.loads(pickle.dumps(seen))
+    assert [repr(event) for event in again] == [repr(event) for event in seen]
+    assert [event.parameters for event in again if isinstance(event, mn.Evaluated)] == [{}] * RECIPE.epochs
 
 
 def test_weights_belong_to_the_numbers_of_networks_that_are_left() -> None:

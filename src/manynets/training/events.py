@@ -104,8 +104,12 @@ class Evaluated:
 
     @property
     def parameters(self) -> dict[int, dict[str, NDArray[Any]]]:
-        """Copies of the parameters and running statistics that each network has now, by its number and by name, as in `Model.members`."""
-        return {number: dict(one) for number, one in zip(self.numbers, self.read(), strict=True)}
+        """Copies of the parameters and running statistics that each network has now, by its number and by name, as in `Model.members`; {} of an
+        event that was pickled."""
+        return {number: dict(one) for number, one in zip(self.numbers, self.read(), strict=False)}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"read": tuple}  # an event may be kept in another process, the networks stay in theirs
 
 
 @dataclasses.dataclass(frozen=True)
