@@ -67,6 +67,16 @@ def test_a_loss_of_its_own_and_no_models() -> None:
         mn.joined(one)
 
 
+def test_ensembles_with_linear_models_count_them() -> None:
+    frame = pl.DataFrame(X).with_columns(y=NUMBERS)
+    model = mn.train(frame, target="y", preset="fast", n_networks=2, progress=False)
+    assert (model.size, model.info["linear"]) == (4, 2)
+    assert repr(mn.joined([model, model])).startswith("<Model: Regression model, 4 networks 128-128 silu and 4 linear models")
+    assert mn.joined([model, model]).info["n_networks"] == 4
+    assert repr(model.with_members(model.members[:1])).startswith("<Model: Regression model, 128-128 silu,")
+    assert model.with_members(model.members).info["linear"] == 2
+
+
 def test_other_members() -> None:
     model = trained()
     network = model.network()

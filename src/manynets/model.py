@@ -306,7 +306,8 @@ class Model(ModelTools):
         if self.spec is not None:
             shape = Shape.of(self.spec, self.in_features, self.task.outputs)
             given = given_parameters(given, shape, self.recipe.dtype, what="members")
-            return with_fields(self, members=given, residuals=None)
+            info = self.info if len(given) == self.size else {name: one for name, one in self.info.items() if name != "linear"}
+            return with_fields(self, members=given, residuals=None, info=info)
         if len(given) > 1:
             raise OptionError(
                 f"members has the parameters of {len(given)} networks, but a module of your own is one; give those of one"

@@ -94,6 +94,8 @@ def joined(models: Iterable[Model]) -> Model:
                 raise OptionError(f"model {number} has another {name} than model 0; {_ALIKE.get(name, 'join those with the same')}")
     if not found:
         raise OptionError("models is empty; give at least one Model")
+    counted = [name for name in ("linear", "n_networks") if name in found[0].info]
+    counts: dict[str, int] = {name: sum(model.info.get(name, 0) for model in found) for name in counted}
     ends = {name: [end for model in found for end in _listed(model.info.get(name))] for name in ("stopped", "best")}
     return Model(
         spec=found[0].spec,
@@ -102,7 +104,7 @@ def joined(models: Iterable[Model]) -> Model:
         in_features=found[0].in_features,
         members=[parameters for model in found for parameters in model.members],
         history=_joined_history(found),
-        info={**found[0].info, **ends, "seconds": max(model.info.get("seconds", 0.0) for model in found)},
+        info={**found[0].info, **counts, **ends, "seconds": max(model.info.get("seconds", 0.0) for model in found)},
         encoder=found[0].encoder,
     )
 
