@@ -162,7 +162,7 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "initial of a module": ({"spec": nn.Linear(3, 3), "initial": {}}, "initial is for an MLP"),
     "initial without a name": ({"initial": {}}, "initial has no 'hidden0.weight', but nothing; .* it needs hidden0.weight, output.weight,"),
-    "initial a model": ({"initial": 5}, r"initial is a int, but must be parameters by name, such as model.members\[0\]"),
+    "initial a model": ({"initial": 5}, r"initial is 5, but must be parameters by name, such as model.members\[0\]"),
     "class weight": ({"class_weight": {0: "x"}}, "class_weight is {0: 'x'}, but 'x' is not a number"),
     "progress": ({"progress": "of course"}, "progress is 'of course', but must be 'auto', True or False"),
     "initial turned": (

@@ -63,6 +63,18 @@ def test_a_loss_of_its_own_and_no_models() -> None:
         mn.joined([one, other])
     with pytest.raises(OptionError, match="models is empty"):
         mn.joined([])
+    with pytest.raises(OptionError, match=r"models is <Model: Regression.*>, but must be a list of Models"):
+        mn.joined(one)
+
+
+def test_ensembles_with_linear_models_count_them() -> None:
+    frame = pl.DataFrame(X).with_columns(y=NUMBERS)
+    model = mn.train(frame, target="y", preset="fast", n_networks=2, progress=False)
+    assert (model.size, model.info["linear"]) == (4, 2)
+    assert repr(mn.joined([model, model])).startswith("<Model: Regression model, 4 networks 128-128 silu and 4 linear models")
+    assert mn.joined([model, model]).info["n_networks"] == 4
+    assert repr(model.with_members(model.members[:1])).startswith("<Model: Regression model, 128-128 silu,")
+    assert model.with_members(model.members).info["linear"] == 2
 
 
 def test_other_members() -> None:
@@ -79,6 +91,15 @@ def test_other_members() -> None:
         model.with_members({"0.weight": 1})
     with pytest.raises(OptionError, match="members is empty"):
         model.with_members([])
+    with pytest.raises(OptionError, match=r"members is Linear\(.*, but must be parameters by name, .* module.state_dict\(\)"):
+        model.with_members(network.output)
+
+
+def test_members_of_a_type_that_numpy_lacks() -> None:
+    model = trained()
+    state = {name: value.bfloat16() for name, value in model.network().state_dict().items()}
+    expected = {name: value.float().numpy() for name, value in state.items()}
+    assert_close(model.with_members(state).members[0], expected, "bits")
 
 
 def test_other_members_of_a_module() -> None:
@@ -89,6 +110,10 @@ def test_other_members_of_a_module() -> None:
     assert_close(model.logits(X), before, "bits")
     with pytest.raises(OptionError, match="members does not fit Linear: Error"):
         model.with_members({"weight": np.zeros((1, 3))})
+    with pytest.raises(OptionError, match="members does not fit Linear: "):
+        model.with_members({"weight": "x", "bias": 0})
+    with pytest.raises(OptionError, match="members is 5, but must be parameters by name"):
+        model.with_members(5)
     with pytest.raises(OptionError, match="2 networks"):
         model.with_members(model.members * 2)
 

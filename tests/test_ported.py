@@ -62,6 +62,8 @@ def test_what_is_advised_exists() -> None:
     ("call", "error", "advice"),
     [
         (lambda: mn.Recipe(max_grad_norm=1.0), TypeError, r"write Recipe\(clip_norm=1.0\)"),
+        (lambda: mn.Recipe(criterion=nn.MSELoss()), TypeError, r"write Recipe\(loss='squared_error'\)"),
+        (lambda: mn.train(X, TWO, loss=nn.BCEWithLogitsLoss()), TypeError, r"write recipe=mn.Recipe\(loss='cross_entropy'\)"),
         (lambda: mn.train(X, TWO, model=nn.Linear(3, 1)), TypeError, "write spec="),
         (lambda: mn.train(X, TWO, mn.MLP(), metric=max), OptionError, "metric is .*; with one of your own"),
         (lambda: mn.train(X, TWO, nn.Linear), OptionError, r"spec is the class Linear; give an instance: Linear\(...\)"),

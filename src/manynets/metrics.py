@@ -16,6 +16,7 @@ __all__ = [
 ]  # fmt: skip
 
 Array = NDArray[Any]
+QUANTILE = 1.96  # of the normal distribution, for 95%
 
 
 def _number(found: Any) -> Any:
@@ -78,13 +79,13 @@ def per_class(truth: Array, predicted: Array, *, classes: tuple[Any, ...]) -> li
     return found
 
 
-def wilson_interval(right: Any, count: Any, *, z: float = 1.96) -> tuple[Any, Any]:
-    """Return the lower and the upper limit of a share, right of count (Wilson 1927); 0 and 1 where there are no rows.
+def wilson_interval(right: Any, count: Any) -> tuple[Any, Any]:
+    """Return the lower and the upper limit of a share, right of count, with 95% confidence (Wilson 1927); 0 and 1 where there are no rows.
 
     >>> [round(limit, 3) for limit in wilson_interval(8, 10)]
     [0.49, 0.943]
     """
-    n, k = np.asarray(count, dtype=np.float64), np.asarray(right, dtype=np.float64)
+    n, k, z = np.asarray(count, dtype=np.float64), np.asarray(right, dtype=np.float64), QUANTILE
     safe = np.maximum(n, 1)
     share = k / safe
     middle = (share + z**2 / (2 * safe)) / (1 + z**2 / safe)

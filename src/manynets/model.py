@@ -300,27 +300,26 @@ class Model(ModelTools):
         >>> bool((model.with_members(state).members[0]["output.bias"] == 2 * model.members[0]["output.bias"]).all())
         True
         """
-        given: list[Any] = [members] if isinstance(members, Mapping) else list(members)
+        given: list[Any] = list(members) if isinstance(members, list | tuple) else [members]
         if not given:
             raise OptionError("members is empty; give the parameters of at least one network")
         if self.spec is not None:
             shape = Shape.of(self.spec, self.in_features, self.task.outputs)
             given = given_parameters(given, shape, self.recipe.dtype, what="members")
-            return with_fields(self, members=given, residuals=None)
+            info = self.info if len(given) == self.size else {name: one for name, one in self.info.items() if name != "linear"}
+            return with_fields(self, members=given, residuals=None, info=info)
         if len(given) > 1:
             raise OptionError(
                 f"members has the parameters of {len(given)} networks, but a module of your own is one; give those of one"
             )
+        if not isinstance(given[0], Mapping):
+            raise OptionError(f"members is {short(given[0])}, but must be parameters by name, such as module.state_dict()")
         module = copy.deepcopy(self.module)
         assert module is not None
         try:
-            module.load_state_dict(
-                {
-                    name: value if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
-                    for name, value in given[0].items()
-                }
-            )
-        except RuntimeError as error:
+            state = {name: one if isinstance(one, Tensor) else torch.from_numpy(np.array(one)) for name, one in given[0].items()}
+            module.load_state_dict(state)
+        except (RuntimeError, TypeError) as error:
             raise OptionError(f"members does not fit {type(module).__name__}: {error}") from error
         return with_fields(self, module=module, residuals=None)
 

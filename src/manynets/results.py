@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from manynets import core
+from manynets.display import short
 from manynets.distributed import current_ranks
 from manynets.errors import DivergenceWarning, OptionError, warn_user
 from manynets.model import Model
@@ -72,10 +73,12 @@ def joined(models: Iterable[Model]) -> Model:
     >>> model.size, model.predict_each(data.X_test).shape
     (3, (3, 100))
     """
+    if not isinstance(models, Iterable):
+        raise OptionError(f"models is {short(models)}, but must be a list of Models")
     found = list(models)
     for number, model in enumerate(found):
         if not isinstance(model, Model) or model.spec is None:
-            what = "a module of your own" if isinstance(model, Model) else f"{model!r}"
+            what = "a module of your own" if isinstance(model, Model) else short(model)
             raise OptionError(f"model {number} is {what}, but must be a Model of an MLP, such as result.model")
         encoder, first = model.encoder, found[0].encoder
         differs = {
@@ -91,6 +94,8 @@ def joined(models: Iterable[Model]) -> Model:
                 raise OptionError(f"model {number} has another {name} than model 0; {_ALIKE.get(name, 'join those with the same')}")
     if not found:
         raise OptionError("models is empty; give at least one Model")
+    counted = [name for name in ("linear", "n_networks") if name in found[0].info]
+    counts: dict[str, int] = {name: sum(model.info.get(name, 0) for model in found) for name in counted}
     ends = {name: [end for model in found for end in _listed(model.info.get(name))] for name in ("stopped", "best")}
     return Model(
         spec=found[0].spec,
@@ -99,13 +104,13 @@ def joined(models: Iterable[Model]) -> Model:
         in_features=found[0].in_features,
         members=[parameters for model in found for parameters in model.members],
         history=_joined_history(found),
-        info={**found[0].info, **ends, "seconds": max(model.info.get("seconds", 0.0) for model in found)},
+        info={**found[0].info, **counts, **ends, "seconds": max(model.info.get("seconds", 0.0) for model in found)},
         encoder=found[0].encoder,
     )
 
 
 _ALIKE = {
-    "task": "join those of the same rows, as a target of numbers is standardised by the rows that are trained on",
+    "task": "join those of one threshold and of the same rows, by which a target of numbers is standardised",
     "encoder": "join those of the same rows, by which the columns are scaled, or train with scaling=False",
 }
 

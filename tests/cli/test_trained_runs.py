@@ -55,7 +55,7 @@ def test_rows_that_cannot_be_scored_are_named_and_may_be_left_out(call: Call, ru
     assert done.json["rows"] == done.json["seen"]["rows"] == 7  # training had all of them
     assert "note: 2 of 9 rows left out, of classes that training did not have: 'huge'" in done.err
     for more in ((), ("new.csv", "--memory-limit", "1GB")):
-        assert "that is read at once; leave them out" in call("evaluate", run, *more, "--drop-unseen-classes").err
+        assert "that are read at once; leave them out" in call("evaluate", run, *more, "--drop-unseen-classes").err
     Path("none.csv").write_text(f"{lines[0]}\n{lines[4]}\n")
     assert "1 row of 1 has a label" in call("evaluate", run, "none.csv", "--drop-unseen-classes").err
 
@@ -71,6 +71,11 @@ def test_rows_of_arrays_of_unseen_classes_may_be_left_out(call: Call) -> None:
     done = call("evaluate", "run", "new.npz", "--drop-unseen-classes", "--json")
     assert sum(part["rows"] for part in (done.json, done.json["seen"])) == 59
     assert "1 of 60 rows left out" in done.err
+    assert "is for a table, and new.npz is none; leave it out" in call("evaluate", "run", "new.npz", "--drop-missing-target").err
+    np.savez("numbers.npz", X=X, y=X[:, 0])
+    assert call("train", "numbers.npz", *SMALL, "--out", "numbers").code == 0
+    refused = call("evaluate", "numbers", "new.npz", "--drop-unseen-classes").err
+    assert "is for classes, but the task of the run is regression; leave it out" in refused
 
 
 def test_evaluate_tells_that_the_file_changed(call: Call, table: Path) -> None:

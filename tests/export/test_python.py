@@ -21,8 +21,8 @@ from manynets.errors import OptionError
 from manynets.export import model_inputs, standalone, to_python
 from manynets.spec import Activation, PiecewiseLinear
 from manynets.tables import fit_encoder, understand
-from manynets.tables.cells import NUMBER
 from manynets.tables.missing import MISSING_TOKENS, TEXT_MISSING
+from manynets.tables.numerals import NUMBER
 from manynets.tables.parts import PARTS_OF_CODES
 from tests.export.tables import fitted, model_of_task, target, wide_table
 from tests.tolerances import assert_close
@@ -60,6 +60,19 @@ def test_a_table_of_all_kinds(scaling: Any, embedding: Any, tmp_path: Path) -> N
     module = module_in(tmp_path / "m.py")
     for rows in ([row], [row_too], {name: [cell] for name, cell in row.items()}, polars.DataFrame([row]).to_arrow()):
         assert_close(module.predict(rows), wanted, "float32")
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_a_frame_of_plain_numbers_in_another_order(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(64, 3)) * [1, 10, 100]
+    frame = pandas.DataFrame(x, columns=list("abc"))
+    model = mn.MLPRegressor(hidden_layer_sizes=(4,), max_iter=2).fit(frame, x[:, 0]).model_
+    to_python(model, tmp_path / "m.py", X=frame)
+    module, other = module_in(tmp_path / "m.py"), polars.DataFrame(frame[["c", "a", "b"]])
+    for rows in (x, frame, frame.rename(columns=str.upper), other, other.to_pandas(), other.to_arrow()):
+        assert_close(module.predict(rows), model.predict(frame), "float32")
+    with pytest.raises(ValueError, match="column 'b' is missing"):
+        module.predict(other.rename({"b": "d"}))
 
 
 @pytest.mark.parametrize("activation", get_args(Activation))

@@ -192,6 +192,7 @@ def test_spread_of_probabilities_draws_each_members_boundary() -> None:
         (lambda: plots.regions(X, list("abab"), predict=slope, classes=["a", "c"]), "y holds 'b'"),
         (lambda: plots.regions(X, [0.1, 0.2, 0.3, 0.4], predict=split), "y holds numbers that are not whole, .* mn.plots.surface"),
         (lambda: plots.regions(X, [0, 1, 0, 1], predict="split"), "predict is 'split', but must be a function of points"),
+        (lambda: plots.spread(mn.MLP(), X=X), r"predict is MLP\(.*, such as model.predict_each, or a Model"),
         (lambda: plots.regions(X, [0, 1, 0, 1], predict=split, extent=(1, 0, 0, 1)), "left < right"),
         (lambda: plots.regions(X, [0, 1, 0, 1], predict=split, resolution=1), "resolution is 1"),
         (lambda: plots.surface(split), "neither extent nor X"),

@@ -233,7 +233,7 @@ def test_other_columns_are_reported(client: TestClient) -> None:
 def test_unknown_names_of_records_take_no_memory() -> None:
     names = {f"n{j}": 1 for j in range(3000)}
     body = json.dumps([names | {"x0": 1}] + [{"x0": 1}] * 20_000).encode()
-    reader = RowReader(None, 1)
+    reader = RowReader(None, ["x0"])
     tracemalloc.start()
     try:
         rows = reader.read(body, "application/json", most=100_000)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import polars
 import pytest
 
@@ -64,3 +65,17 @@ def test_a_column_without_a_name(tmp_path: Path) -> None:
     assert dependence.mean[0] == pytest.approx(
         float(model.predict(frame.with_columns(polars.lit(dependence.grid[0][0]).alias(""))).mean())
     )
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_a_frame_of_plain_numbers_keeps_its_names(tmp_path: Path) -> None:
+    frame = pandas.DataFrame(np.random.default_rng(0).normal(size=(50, 2)), columns=["b", "a"])
+    model = mn.MLPRegressor(hidden_layer_sizes=(4,), max_iter=2).fit(frame, frame["a"]).model_
+    model.save(tmp_path / "m.safetensors")
+    with client_of(ServeSettings(models={"m": str(tmp_path / "m.safetensors")})) as client:
+        wanted = model.predict(frame[:1])
+        for records in ([{"a": frame["a"][0], "b": frame["b"][0]}], frame[:1].to_numpy().tolist()):
+            answer = client.post("/v1/models/m:predict?contributions=true", json=records)
+            assert_close(np.array(answer.json()["predictions"]), wanted.astype(np.float64), "float32")
+            assert answer.json()["contributions"]["columns"] == ["b", "a"]
+        assert [column["name"] for column in client.get("/v1/models/m").json()["columns"]] == ["b", "a"]

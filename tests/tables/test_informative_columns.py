@@ -18,6 +18,7 @@ from manynets.tables.association import association, binned, target_scores
 from manynets.tables.frames import open_table
 from manynets.tables.hashed import TextColumn, fit_text
 from manynets.tables.parts import PARTS_OF_CODES, cut, digits_of
+from manynets.tables.written import PLAIN
 
 ROWS = 60
 NOISE = np.random.default_rng(0)
@@ -109,7 +110,7 @@ def test_an_id_that_tells_about_the_target_is_used(name: str) -> None:
     assert encoder.transform(frame.cast({"key": polars.String})).tolist() == matrix.tolist()
     assert TableEncoder.from_json(json.loads(json.dumps(encoder.to_json()))) == encoder
     assert np.unique(matrix[:, encoder.blocks[0].slice], axis=0).shape[0] > 1
-    assert ("key" in encoder.text_columns) == (kind == "categorical" or isinstance(values[0], str))
+    assert (encoder.forms.get("key", PLAIN) != PLAIN) == (kind == "categorical" or isinstance(values[0], str))
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -20,6 +20,7 @@ from sklearn.preprocessing import FunctionTransformer
 from manynets.errors import DataError
 from manynets.tables import TableEncoder, fit_encoder, plain, read_table, split_target, understand
 from manynets.tables.columns import NumericColumn
+from manynets.tables.written import PLAIN
 from tests.tolerances import assert_close
 
 MIXED = {
@@ -408,13 +409,13 @@ def test_levels_that_look_like_numbers_are_read_as_written(tmp_path: Path) -> No
     """A column that is declared categorical stays text in a file; so it must in the next one."""
     (tmp_path / "t.csv").write_text("code,q\n1.0,1\n2.50,2\n0171,3\n")
     encoder = fit_encoder(read_table(tmp_path / "t.csv", text=["code"]), categorical=["code"])
-    assert encoder.text_columns == ("code",)
+    assert encoder.forms == {"code": None, "q": PLAIN}
     (tmp_path / "new.csv").write_text("code,q\n1.0,1\n2.50,3\n")
-    new = read_table(tmp_path / "new.csv", text=encoder.text_columns)
+    new = read_table(tmp_path / "new.csv", text=encoder.forms)
     assert encoder.check(new) == []
     assert encoder.transform(new)[:, :3].tolist() == [[0, 1, 0], [0, 0, 1]]
     whole = fit_encoder(polars.DataFrame({"code": [1, 2, 3], "q": [0.5, 1, 2]}), categorical=["code"])
-    assert whole.text_columns == ()
+    assert whole.forms == {"q": PLAIN}
 
 
 def test_plain_numbers_are_encoded_together_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:

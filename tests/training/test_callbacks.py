@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from torch import nn
 
 import manynets as mn
-from manynets.errors import InterruptedWarning
 from tests.tolerances import assert_close
 
 X = np.random.default_rng(0).normal(size=(80, 3))
@@ -60,15 +61,22 @@ def test_between_two_groups() -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.* tasks which were still being processed")
-def test_in_other_processes_it_is_like_ctrl_c() -> None:
-    with pytest.warns(InterruptedWarning):
-        results = mn.train_many(X, Y, PAIRS, callbacks=[at_once], progress=False, n_jobs=2)
+@pytest.mark.parametrize("kind", [mn.Started, mn.Advanced])
+def test_in_other_processes(kind: type[mn.Event]) -> None:
+    def at_once(event: mn.Event) -> None:
+        if isinstance(event, kind):
+            raise StopIteration
+
+    results = mn.train_many(X, Y, PAIRS, callbacks=[at_once], progress=False, n_jobs=2)
     assert "interrupted" in {result.stopped for result in results}
 
 
-def at_once(event: mn.Event) -> None:
-    if isinstance(event, mn.Advanced):
-        raise StopIteration
+def test_candidates_on_a_stream(tmp_path) -> None:
+    rows = np.random.default_rng(0).normal(size=(60_000, 4))  # 2 MB
+    pl.DataFrame(rows, schema=["a", "b", "c", "y"]).write_parquet(tmp_path / "table.parquet", row_group_size=5_000)
+    options: dict[str, Any] = {"target": "y", "memory_limit": "1MB", "progress": False}
+    results = mn.train_many(tmp_path / "table.parquet", None, PAIRS, callbacks=[stop], **options)  # without a warning
+    assert [result.stopped for result in results] == ["interrupted", "interrupted"]
 
 
 @pytest.mark.parametrize("engine", ["torch", "numpy"])
@@ -83,6 +91,14 @@ def test_the_weights_of_each_evaluation(engine: Any) -> None:
     assert len(seen) == 6
     assert_close(seen[-1][0], model.members[0], "float32")
     assert not (seen[0][0]["hidden0.weight"] == seen[-1][0]["hidden0.weight"]).any()
+
+
+def test_events_can_be_pickled() -> None:
+    seen: list[mn.Event] = []
+    mn.train(X, Y, mn.MLP(hidden=(4,)), RECIPE, callbacks=[seen.append], progress=False)
+    again = pickle.loads(pickle.dumps(seen))
+    assert [repr(event) for event in again] == [repr(event) for event in seen]
+    assert [event.parameters for event in again if isinstance(event, mn.Evaluated)] == [{}] * RECIPE.epochs
 
 
 def test_weights_belong_to_the_numbers_of_networks_that_are_left() -> None:

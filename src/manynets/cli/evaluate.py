@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, Target, Threshold, argument, option
 from manynets.cli.bounded import metrics_of
+from manynets.cli.origin import kind_of
 from manynets.cli.report import console_for, note, print_classes, print_json, print_metrics
 from manynets.cli.saved_runs import open_run
 from manynets.errors import OptionError
+
+if TYPE_CHECKING:
+    from manynets.runs import SavedRun
 
 
 def evaluate(
@@ -62,8 +67,7 @@ def evaluate(
     names = found.config.get("class_names")
     more: dict[str, Any] = {}
     drop = {"drop_missing_target": drop_missing_target, "drop_unseen_classes": drop_unseen_classes}
-    if any(drop.values()) and (data is None or memory_limit is not None):
-        raise OptionError("--drop-missing-target and --drop-unseen-classes are for other data that is read at once; leave them out")
+    _check_drop(found, data, drop, in_parts=memory_limit is not None)
     streamed = metrics_of_files(found, data, target=target, memory_limit=memory_limit, threshold=threshold, header=header)
     if streamed is not None:
         metrics, name = streamed
@@ -90,3 +94,15 @@ def evaluate(
     print_classes(console, metrics, names=names or found.saved.target_names, part=name)
     if json_line:
         print_json({"run_dir": str(found.folder), "data": name, **metrics, **more})
+
+
+def _check_drop(run: SavedRun, data: str | None, drop: Mapping[str, bool], *, in_parts: bool) -> None:
+    """Raise OptionError where rows of these data cannot be left out. drop: as for `evaluation_rows`; in_parts: how the data are read."""
+    if any(drop.values()) and (data is None or in_parts):
+        raise OptionError(
+            "--drop-missing-target and --drop-unseen-classes are for other data that are read at once; leave them out"
+        )
+    if drop["drop_missing_target"] and data is not None and kind_of(data) != "table":
+        raise OptionError(f"--drop-missing-target is for a table, and {data} is none; leave it out")
+    if drop["drop_unseen_classes"] and run.saved.task.name not in ("binary", "multiclass"):
+        raise OptionError(f"--drop-unseen-classes is for classes, but the task of the run is {run.saved.task.name}; leave it out")

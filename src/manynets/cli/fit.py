@@ -159,21 +159,13 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
         metrics["validation"] = validation_metrics(model, out_of_fold, data)
         metrics["test"] = None if source.test is None else metrics_of(model, source.test)
         test_part, tested = ("test", metrics["test"]) if metrics["test"] else ("validation", metrics["validation"])
-        baselines, left_out = (
-            ({}, None)
-            if not tested
-            else baselines_of(
-                model.task,
-                source.train,
-                parts[test_part] or source.train,
-                data.encoder,
-                class_weight=options["class_weight"],
-            )
-        )
-        from manynets.cli.pictures import (
-            Pictured,
-            pictures_of_training,
-        )  # not above: the training begins before the plots are loaded
+        baselines: dict[str, Any] = {}
+        left_out: str | None = None
+        if tested:
+            compared, weight = parts[test_part] or source.train, options["class_weight"]
+            baselines, left_out = baselines_of(model.task, source.train, compared, data.encoder, class_weight=weight)
+        # not above: the training begins before the plots are loaded
+        from manynets.cli.pictures import Pictured, pictures_of_training
 
         about = Pictured(
             model=model,

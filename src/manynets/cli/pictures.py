@@ -167,9 +167,8 @@ def _points(about: Pictured) -> Any:
     more: dict[str, Any] = {"label": about.target, "title": about.titled("Test rows")}
     if about.model.task.name == "regression":
         return plots.points(about.part.X, about.part.y, task="regression", **more)
-    return plots.points(
-        about.part.X, about.truth, task="classification", classes=about.class_names, **more
-    )  # colours as in all pictures
+    more["classes"] = about.class_names  # for the colours that these have in all pictures
+    return plots.points(about.part.X, about.truth, task="classification", **more)
 
 
 def _regions(about: Pictured) -> Any:

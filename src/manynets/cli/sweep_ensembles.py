@@ -113,13 +113,8 @@ class EnsemblePlan(SweepPlan):
                     begun.append((changes, key))
                     options = {**self.options, **changes, "seed": seed} | ({"iterations": length} if length else {})
                     data, by_fold = self._data(options, fold), self.splits[fold].held_out is not None
-                    yield (
-                        data,
-                        options,
-                        self.measure.metric,
-                        by_fold,
-                        {} if on_workers else self._begin(results, changes, key, progress),
-                    )
+                    begin = {} if on_workers else self._begin(results, changes, key, progress)
+                    yield data, options, self.measure.metric, by_fold, begin
 
         if on_workers:
             calls = run_calls(train_candidate, tasks(), shared=_arrays)

@@ -114,7 +114,8 @@ class TabularClassifier(ClassifierMixin, _Tabular):
         columns say little, it also shrinks them towards the class frequencies. None: the probabilities of the networks as they are.
     class_weight: None, "balanced" or a dict from class to weight.
     random_state: of initial weights, folds, order and dropout: a whole number, a RandomState, or None for a new one each time.
-    device: "auto" (CUDA if there is one), "cpu", "cuda" or "cuda:N". verbose: show progress. callbacks: called with each `mn.Event`.
+    device: "auto" (CUDA if there is one), "cpu", "cuda" or "cuda:N". verbose: show progress.
+    callbacks: functions that are called with each event of a training run (`mn.Event`). One that raises StopIteration ends the training.
 
     Fitted: classes_, model_ (a `manynets.Model`), encoder_, oof_prediction_ (the probabilities (N, C) of the training rows by the networks
     that did not train on them, NaN where there is none; None with a validation set), n_features_in_, feature_names_in_.

@@ -102,6 +102,7 @@ def _state(model: Model) -> dict[str, Any]:
         "threshold": getattr(model.task, "threshold", 0.5),
         "costs": getattr(model.task, "costs", None),
         "array_width": model.in_features if encoder is None else encoder.array_width,
+        "names": model.info.get("columns"),
         "positional": encoder is not None and encoder.positional,
         "columns": None if encoder is None else [_column(column) for column in encoder.columns],
         "networks": model.size,

@@ -45,7 +45,7 @@ def is_missing(cell, texts=MISSING):
 def encode(model, rows):
     """Return the matrix (N, D), float32, of a list of dicts, a dict of columns, a frame, or for a model of an array that array (N, D)."""
     if model["columns"] is None:
-        return finite(matrix_of(model, rows).astype(model["dtype"]))
+        return finite(matrix_of(model, in_order(model, rows)).astype(model["dtype"]))
     table = columns_of(model, rows)
     blocks = [ENCODERS[column["kind"]](column, table[column["name"]]) for column in model["columns"]]
     with np.errstate(over="ignore"):
@@ -58,6 +58,17 @@ def finite(x):
         row = int(np.flatnonzero(~np.isfinite(x).all(axis=1))[0])
         raise ValueError(f"row {row} (counted from 0) holds a number that is missing or too large for this model")
     return x
+
+
+def in_order(model, rows):
+    """Return the rows, the columns of a frame in the order of training where it has the names that they had there."""
+    names, found = model["names"] or [], list(map(str, getattr(rows, "column_names", getattr(rows, "columns", ()))))
+    if not set(names) & set(found):
+        return rows
+    absent = [name for name in names if name not in found]
+    if absent:
+        raise ValueError(f"column {absent[0]!r} is missing")
+    return rows.select(names) if hasattr(rows, "column_names") else rows[names]
 
 
 def matrix_of(model, rows):

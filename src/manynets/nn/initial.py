@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets import rng
-from manynets.display import listed
+from manynets.display import listed, short
 from manynets.errors import OptionError
 from manynets.nn.shape import PREFIX, Shape, embedding_shapes
 from manynets.spec import MLP, Init, Periodic
@@ -97,13 +97,17 @@ def initial_parameters(spec: MLP, in_features: int, out_features: int, *, seed: 
 def given_parameters(given: Any, shape: Shape, dtype: str, *, what: str = "initial") -> Any:
     """Return parameters by name that were given, of one network or a list of several, as arrays; OptionError where they do not fit.
 
-    Running statistics may be left out. Tensors of torch may ask for a gradient and be on a GPU. what: the argument's name, for the error.
+    Running statistics may be left out. Tensors of torch may be of any type, ask for a gradient and be on a GPU. what: the argument's name, for the error.
     """
     if isinstance(given, list | tuple):
         return [given_parameters(one, shape, dtype, what=what) for one in given]
     if not isinstance(given, Mapping):
-        raise OptionError(f"{what} is a {type(given).__name__}, but must be parameters by name, such as model.members[0]")
-    arrays = {name: np.asarray(value.detach().cpu() if hasattr(value, "detach") else value) for name, value in given.items()}
+        raise OptionError(
+            f"{what} is {short(given)}, but must be parameters by name, such as model.members[0] or module.state_dict()"
+        )
+    arrays = {
+        name: np.asarray(value.detach().cpu().double() if hasattr(value, "detach") else value) for name, value in given.items()
+    }
     for name in shape.parameters():
         if name not in arrays:
             raise OptionError(

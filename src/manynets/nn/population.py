@@ -116,7 +116,7 @@ class Population:
 
     @functools.cached_property
     def views(self) -> dict[str, Tensor]:
-        """Parameters and running statistics by name; of a single network without the model axis, as torch multiplies matrices quicker."""
+        """Parameters and running statistics by name; of a single network without the model axis, as torch then multiplies matrices faster."""
         named = self.parameters | self.buffers
         return {name: view[0] for name, view in named.items()} if self.size == 1 else named
 

@@ -35,7 +35,7 @@ ROW_ACTIVATIONS: dict[Activation, Callable[[NDArray[Any]], object]] = {
 class Scorer:
     """Raw scores (K, N, O) of a population, in prediction mode. No gradient is recorded.
 
-    Inside, tensors of a single network lack the model axis, as torch multiplies matrices quicker.
+    Inside, tensors of a single network lack the model axis, as torch then multiplies matrices faster.
 
     layers: of each layer its weights, transposed, and its biases. norms: slope and shift of each hidden layer's batch norm.
     """

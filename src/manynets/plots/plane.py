@@ -53,7 +53,7 @@ def _function_of(predict: Any, *methods: str) -> Predict:
     for name in methods:
         if hasattr(predict, name) and not (numbers and "proba" in name):
             return getattr(predict, name)
-    raise OptionError(f"predict is {short(predict)}, but must be a function of points, such as model.predict, or a model")
+    raise OptionError(f"predict is {short(predict)}, but must be a function of points, such as model.{methods[-1]}, or a Model")
 
 
 def points(

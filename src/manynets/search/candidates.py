@@ -425,7 +425,7 @@ def train_plan(
             pieces = [piece for piece in pieces if not all(member.number in known for member in piece)]
             try:
                 for found, scores in train_pieces(
-                    problem, pieces, n_jobs=n_jobs, callbacks=listeners, memory_limit=memory_limit, held_out=held_out
+                    problem, pieces, n_jobs=n_jobs, halt=halt, callbacks=listeners, memory_limit=memory_limit, held_out=held_out
                 ):
                     collect(results_of(found, scores))
             except KeyboardInterrupt:

@@ -19,8 +19,9 @@ from manynets.spec import METRICS, MLP
 from manynets.steps import batch_rows
 from manynets.tasks import Regression
 from manynets.tasks.objectives import joint_objective
-from manynets.training.events import Advanced, Callback, Event, Finished, Started, tell
+from manynets.training.events import Advanced, Callback, Finished, Started, tell
 from manynets.training.groups import Failure, groups_of, memory_at_hand, train_what_can
+from manynets.training.signals import Halt
 from manynets.training.steppers.choice import choose
 from manynets.training.threads import most_threads
 from manynets.training.torch_settings import torch_modes
@@ -47,7 +48,8 @@ def train_in_processes(
     jobs = count_processes(problem, members, n_jobs)
     if not jobs:
         return train_what_can(problem, members, callbacks=callbacks, memory_limit=memory_limit)
-    pieces = train_pieces(problem, pieces_of(problem, members, jobs), n_jobs=n_jobs, callbacks=callbacks, memory_limit=memory_limit)
+    options: dict[str, Any] = {"n_jobs": n_jobs, "callbacks": callbacks, "memory_limit": memory_limit}
+    pieces = train_pieces(problem, pieces_of(problem, members, jobs), halt=Halt(), **options)
     found = {result.number: result for results, _ in pieces for result in results}
     return [found[member.number] for member in members]
 
@@ -76,29 +78,30 @@ def train_pieces(
     pieces: Sequence[list[Member]],
     *,
     n_jobs: int | None,
+    halt: Halt,
     callbacks: Sequence[Callback] = (),
     memory_limit: int | None = None,
     held_out: HeldOut | None = None,
 ) -> Iterator[tuple[Results, Scores]]:
     """Yield the results of one piece after the other, and the scores on the rows held out from each of its networks.
 
-    Callbacks are called when a piece is finished, not for the events in between. One that raises StopIteration is taken as Ctrl-C.
+    Callbacks are called when a piece is finished, not for the events in between. One that raises StopIteration asks for a halt, and the
+    other pieces are left.
     """
     networks, done, lost, began = sum(map(len, pieces)), 0, list[int](), time.perf_counter()
-
-    def report(event: Event) -> None:
-        if tell(callbacks, event):
-            raise KeyboardInterrupt
 
     limit = None if memory_limit is None else max(1, int(memory_limit) // max(1, worker_count(n_jobs)))
     inputs = [(problem, piece, {member.number: (held_out or {}).get(member.number) for member in piece}, limit) for piece in pieces]
     settings = {member.number: member.settings for piece in pieces for member in piece}
-    report(Started(networks, networks, 1, problem.task.metric, settings=settings))
-    for _, (results, scores) in run_calls(train_piece, inputs, n_jobs=n_jobs, shared=_shared):
+    if tell(callbacks, Started(networks, networks, 1, problem.task.metric, settings=settings)):
+        halt.asked = True
+    for _, (results, scores) in () if halt.asked else run_calls(train_piece, inputs, n_jobs=n_jobs, shared=_shared):
         done += len(results)
         lost += [result.number for result in results if isinstance(result, Outcome) and result.divergence is not None]
         yield results, scores
-        report(Advanced(done))
+        if tell(callbacks, Advanced(done)):
+            halt.asked = True
+            break
     tell(callbacks, Finished(time.perf_counter() - began, tuple(sorted(lost))))
 
 

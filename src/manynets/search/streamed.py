@@ -6,6 +6,7 @@ import dataclasses
 import os
 import signal
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 from manynets.plan import PlannedNetwork, Trial
@@ -55,7 +56,7 @@ def train_many_streamed(
         if not results:
             stream.warn_of_columns()
         results |= _trained(stream, {number: candidates[number] for number in numbers}, listeners, halt)
-    if halt.asked:
+    if halt.signal is not None:
         warn_of_interrupted(results.values())
     return [results[number] for number in range(len(candidates))]
 
@@ -69,12 +70,10 @@ def _stream_of(spec: MLP, recipe: Recipe) -> Hashable:
 
 def _trained(stream: Stream, candidates: Mapping[int, Candidate], callbacks: Sequence[Callback], halt: Halt) -> dict[int, Result]:
     """Return the results of candidates by number, and close the stream."""
-    try:
+    with closing(stream):
         members = stream_members(stream, list(candidates.values()), numbers=list(candidates))
         with listening(halt, (signal.SIGINT,)):
             found = train_what_can(stream.data.problem, members, callbacks=callbacks, halt=halt)
-    finally:
-        stream.close()
     return {
         one.number: result_of(one, PlannedNetwork(Trial(one.number, fold=0), member, stream.data))
         for member, one in zip(members, found, strict=True)

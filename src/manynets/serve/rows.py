@@ -55,13 +55,13 @@ class RequestRows:
 
 
 class RowReader:
-    """Reads the rows of requests for one model. encoder: of the model, or None where it takes `width` numbers a row of at most `largest`."""
+    """Reads the rows of requests for one model. encoder: of the model, or None where it takes numbers of at most `largest` in these columns."""
 
-    def __init__(self, encoder: TableEncoder | None, width: int, *, largest: float = sys.float_info.max) -> None:
+    def __init__(self, encoder: TableEncoder | None, names: Sequence[str], *, largest: float = sys.float_info.max) -> None:
         self._largest = largest
         self._positional = encoder is None or encoder.positional
         self._gaps = encoder is not None
-        self._readings: dict[str, Reading | None] = dict.fromkeys((f"x{j}" for j in range(width)), PLAIN)
+        self._readings: dict[str, Reading | None] = dict.fromkeys(names, PLAIN)
         if encoder is not None and not encoder.positional:
             self._readings = {column.name: reading_of(column) for column in encoder.columns}
 

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from manynets.model import Model
-from manynets.serve.served import Loaded, array_width, date_example
+from manynets.serve.served import Loaded, array_columns, date_example
 from manynets.tables.columns import MARGIN, DateColumn, NumericColumn
 
 MOST_LEVELS = 200
@@ -28,7 +28,7 @@ def columns_of(model: Model) -> list[dict[str, Any]]:
     """Return the columns of a model: name, kind and an example, for categories their levels, for numbers their range."""
     encoder = model.encoder
     if encoder is None or encoder.positional:
-        return [{"name": f"x{j}", "kind": "numeric", "example": 0.0} for j in range(array_width(model))]
+        return [{"name": name, "kind": "numeric", "example": 0.0} for name in array_columns(model)]
     return [_column(column) for column in encoder.columns]
 
 

@@ -44,10 +44,10 @@ class Loaded:
     @functools.cached_property
     def reader(self) -> RowReader:
         """The reader of the rows of requests."""
-        width = array_width(self.model)
+        names = array_columns(self.model)
         if self.model.encoder is not None:
-            return RowReader(self.model.encoder, width)
-        return RowReader(None, width, largest=float(np.finfo(self.model.recipe.dtype).max))
+            return RowReader(self.model.encoder, names)
+        return RowReader(None, names, largest=float(np.finfo(self.model.recipe.dtype).max))
 
     @functools.cached_property
     def multiplications(self) -> float:
@@ -58,9 +58,9 @@ class Loaded:
         return float(self.model.size * Shape.of(spec, self.model.in_features, self.model.task.outputs).multiplications)
 
 
-def array_width(model: Model) -> int:
-    """Return how many columns an array for a model has."""
-    return model.in_features if model.encoder is None else model.encoder.array_width
+def array_columns(model: Model) -> tuple[str, ...]:
+    """Return what the columns of an array for a model are called."""
+    return model.column_names if model.encoder is None else tuple(f"x{j}" for j in range(model.encoder.array_width))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from manynets.errors import nearest
+from manynets.spec.ported import loss_called
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -35,16 +36,6 @@ FORMER = {
     "units": "hidden",
 }
 """What scikit-learn, Keras and torch's frameworks call some fields."""
-LOSSES = {
-    "binary_crossentropy": "cross_entropy",
-    "categorical_crossentropy": "cross_entropy",
-    "mae": "absolute_error",
-    "mean_absolute_error": "absolute_error",
-    "mean_squared_error": "squared_error",
-    "mse": "squared_error",
-    "sparse_categorical_crossentropy": "cross_entropy",
-}
-"""What Keras and others call some losses."""
 _SCALING = "scaling=False, with a spec such as mn.MLP(), to leave the columns of X as they are; else they are scaled"
 OF_TRAIN = {
     "class_weights": "class_weight={}",
@@ -159,7 +150,8 @@ def _argument(name: str, value: Any, known: list[str]) -> str:
     if meant in _names("MLP"):
         return f"write spec=mn.MLP({meant}={shown}), {plain}"
     if meant in _names("Recipe"):
-        shown = repr(LOSSES.get(str(value).lower(), value)) if meant == "loss" and isinstance(value, str) else shown
+        known_loss = loss_called(value) if meant == "loss" else None
+        shown = shown if known_loss is None else repr(known_loss)
         loss = {"quantile": "loss='quantile', ", "delta": "loss='huber', "}.get(meant, "")
         return f"write recipe=mn.Recipe({loss}{meant}={shown}), {plain}"
     if meant in _names("AdamW"):
@@ -228,6 +220,7 @@ def _names(kind: str) -> list[str]:
 def _advice(kind: str, name: str, value: Any) -> str:
     """Return the call that has the option that was meant."""
     meant = _meant(name)
+    value = (loss_called(value) or value) if meant == "loss" else value
     if meant in _names(kind):
         return f"write {kind}({meant}={value!r})"
     for field, part in PARTS.get(kind, {}).items():

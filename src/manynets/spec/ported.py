@@ -70,6 +70,15 @@ def no_part(field: str, value: Any, kinds: Iterable[type[Any]]) -> str:
     return f"{text}; {OWN_LOOP}" if callable(value) or hasattr(value, "step") else text
 
 
+def loss_called(value: Any) -> str | None:
+    """Return the name of a loss that torch or Keras has as a function, as a class or under this name; None for one that is not known.
+
+    >>> loss_called("mse"), loss_called("binary_crossentropy"), loss_called(max)
+    ('squared_error', 'cross_entropy', None)
+    """
+    return LOSSES.get(_name(value))
+
+
 def check_loss(value: Any, names: Sequence[str]) -> None:
     """Raise OptionError for what is not None or one of the names of the losses.
 
@@ -81,7 +90,7 @@ def check_loss(value: Any, names: Sequence[str]) -> None:
     if value is None or (isinstance(value, str) and value in names):
         return
     text = f"Recipe.loss is {short(value)}, but must be one of {', '.join(names)}"
-    known = LOSSES.get(_name(value))
+    known = loss_called(value)
     near = nearest(value, names) if isinstance(value, str) else None
     if known is not None:
         text += f"; write loss={known!r}"

@@ -144,7 +144,7 @@ def _note_ends(rows: Sequence[_Row], notes: list[str], *, names: bool) -> None:
     _note(notes, "a delimiter at the end of rows is left out", rows)
     if names and len({row.cells[0] for row in rows}) == len(rows):
         notes.append(
-            "the header has one field less than the rows, whose last is empty: if their first is the name of the row, name it in the header"
+            "the header has one field fewer than the rows, whose last is empty: if their first is the name of the row, name it in the header"
         )
 
 

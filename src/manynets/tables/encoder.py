@@ -171,11 +171,6 @@ class TableEncoder:
         return len(self.columns) + len(self.dropped)
 
     @property
-    def text_columns(self) -> tuple[str, ...]:
-        """The columns that `read_table` must leave as they are written, so that they are read as at fit."""
-        return tuple(column.name for column in self.columns if column.as_written)
-
-    @property
     def forms(self) -> dict[str, Reading | DateForm | None]:
         """How the cells of a file are read as at fit, None for text: the option `text` of `read_table`."""
         forms: dict[str, Reading | DateForm | None] = {column.name: None for column in self.columns if column.as_written}

@@ -9,6 +9,7 @@ import numpy as np
 
 from manynets.display import listed, shortened
 
+SHOWN = 5  # labels in a message
 _BETWEEN_WORDS = re.compile(r"(?<=[^\W\d_])[\s_-]+(?=[^\W\d_])")
 _WORD = re.compile(r"[^\W\d_]{2}")
 _WHOLE = re.compile(r"([+-]?[0-9]+)\.0*")
@@ -85,7 +86,7 @@ def _number(label: str) -> str:
     return label
 
 
-def shown_unseen(unseen: Iterable[str], known: Sequence[str], *, most: int = 5) -> str:
+def shown_unseen(unseen: Iterable[str], known: Sequence[str]) -> str:
     """Return labels that a column did not have in training in words, each with the known one that is spelled alike.
 
     >>> shown_unseen(["berlin", "Ulm"], ["Berlin", "Bonn"])
@@ -97,4 +98,4 @@ def shown_unseen(unseen: Iterable[str], known: Sequence[str], *, most: int = 5) 
         repr(shortened(label)) + (f" (known is {shortened(alike[key])!r})" if (key := _plain(label)) in alike else "")
         for label in labels
     )
-    return listed(texts, most)
+    return listed(texts, SHOWN)

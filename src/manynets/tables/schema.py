@@ -32,7 +32,7 @@ FEWEST_FOR_AN_ID = 20
 """A column with fewer different values than this is never taken for an id."""
 
 MOSTLY_NUMBERS = 0.9
-MOST_WORDS = 3
+SHOWN_WORDS = 3
 """Words among numbers that a note names."""
 TO_READ = "to have it read as"
 """In the note of a column of categories that is nearly one of numbers or dates."""
@@ -306,7 +306,7 @@ def _words_among(table: Table, cells: Any, counts: Counter[str], meaning: Meanin
     words = Counter({word: counts[word] for word in meaning.words})
     index = next(index for index, cell in enumerate(cells.to_list()) if cell in words)
     share, what = 1.0 - words.total() / counts.total(), "numbers" if isinstance(meaning.form, Reading) else "dates"
-    shown = listed((f"{shortened(word)!r} ({count:,})" for word, count in words.most_common()), MOST_WORDS)
+    shown = listed((f"{shortened(word)!r} ({count:,})" for word, count in words.most_common()), SHOWN_WORDS)
     note = f"{share:.1%} of it are {what}; the others are {shown}, the first in {table.row(index)}"
     return f"{note}: leave them empty {TO_READ} {what}" if share > MOSTLY_NUMBERS else note
 

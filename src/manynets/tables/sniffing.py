@@ -304,7 +304,7 @@ def _sniffed(text: str, delimiter: str) -> list[list[str]]:
 
 
 def _may_have_a_header(text: str, delimiter: str, width: int) -> bool:
-    """Return whether the first line has one field less than the rows, or the first line as wide as they are holds no number."""
+    """Return whether the first line has one field fewer than the rows, or the first line as wide as they are holds no number."""
     first = True
     for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
         if first and len(row) == width - 1 > 1:

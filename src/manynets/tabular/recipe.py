@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from manynets import rng
 from manynets.spec import MLP, AdamW, Cosine, EarlyStopping, ParameterGroup, PiecewiseLinear, Recipe
-from manynets.tables.piecewise import bins_for
+from manynets.tables.piecewise import FEWEST_BINS, bins_for
 from manynets.tabular.changes import Changes, changed_network, changed_recipe
 from manynets.tasks import Multiclass, Regression, Task
 
@@ -26,9 +26,9 @@ RATE_OF_NUMBERS, RATE_OF_CLASSES = 0.04, 0.08
 FULL_ROWS = 8000  # with fewer, dropout grows; with more, steps and batches do
 MOST_GROWTH = 4.0
 MOST_CELLS = 1 << 29  # of piecewise-linear columns, 2 GiB: larger tables get fewer bins a column,
-MOST_WIDTH, MOST_BINS = 1 << 13, 2600  # and no table more outputs, or bins, than that,
+MOST_WIDTH, MOST_BINS_IN_ALL = 1 << 13, 2600  # and no table more outputs, or bins, than that;
+# each column has at least FEWEST_BINS, or none has any, as where there are more columns than rows
 FEWEST_LEVELS, MOST_LEVELS = 50, 256  # of a category, with an output of their own: half of what width and cells allow
-FEWEST_BINS = 4  # but each column at least so many, or none has any, as where there are more columns than rows
 TEXT_SCALE = 0.25  # the factor that columns of text start with; from 0 they never count, as their weights start at 0, too
 
 
@@ -72,7 +72,7 @@ def encoder_options(rows: int, columns: int) -> dict[str, Any]:
     True
     """
     room = min(MOST_CELLS // (rows * columns), MOST_WIDTH // columns)  # outputs of each column
-    bins = max(min(bins_for(rows), room, MOST_BINS // columns), FEWEST_BINS)
+    bins = max(min(bins_for(rows), room, MOST_BINS_IN_ALL // columns), FEWEST_BINS)
     return {
         "scaling": "smooth",
         "max_levels": max(min(MOST_LEVELS, room // 2), FEWEST_LEVELS),

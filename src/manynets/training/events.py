@@ -104,9 +104,13 @@ class Evaluated:
 
     @property
     def parameters(self) -> dict[int, dict[str, NDArray[Any]]]:
-        """Copies of the parameters and running statistics that each network has now, by its number and by name, as in `Model.members`."""
+        """Copies of the parameters and running statistics that each network has now, by its number and by name, as in `Model.members`; {} of an
+        event that was pickled."""
         networks = () if self.read is None else zip(self.numbers, self.read(), strict=True)
         return {number: dict(one) for number, one in networks}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"read": None}  # an event may be kept in another process, the networks stay in theirs
 
 
 @dataclasses.dataclass(frozen=True)
