@@ -100,6 +100,17 @@ def test_case_26_the_delimiter_given_wins(tmp_path: Path) -> None:
         read_table(path, delimiter="::")
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("price", "text is 'price', but must be a list"), (5, "text is 5"), ({"price": "number"}, "text has 'number' for 'price'")],
+)
+def test_what_stays_text_is_given_as_a_list_or_as_forms(tmp_path: Path, text: Any, told: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("price,p\n1,2\n", encoding="utf-8")
+    with pytest.raises(OptionError, match=told):
+        read_table(path, text=text)
+
+
 def test_case_27_a_single_column_is_not_split_on_a_letter(tmp_path: Path) -> None:
     assert columns(read_table(write(tmp_path, "height\nheron\nhen\n"))) == {"height": ["heron", "hen"]}
 

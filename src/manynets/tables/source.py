@@ -11,7 +11,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from manynets.display import short
 from manynets.errors import DataError, OptionError
+from manynets.tables.dates import DateForm
+from manynets.tables.written import Reading
 
 if TYPE_CHECKING:
     from manynets.tables.kinds import Forms
@@ -106,8 +109,16 @@ class TextOptions:
 
     @classmethod
     def of(cls, text: Iterable[str] | Forms, **options: Any) -> TextOptions:
-        """Return the options; text: columns that stay text, or how each column is read, None for text."""
-        return cls(text=text if isinstance(text, Mapping) else dict.fromkeys(text), **options)
+        """Return the options; text: columns that stay text, or how each column is read, None for text. Raises OptionError for another."""
+        if isinstance(text, str) or not isinstance(text, Iterable):
+            raise OptionError(
+                f"text is {short(text)}, but must be a list of names of columns, or how columns are read, as encoder.forms"
+            )
+        forms = text if isinstance(text, Mapping) else dict.fromkeys(text)
+        for name, form in forms.items():
+            if not isinstance(form, Reading | DateForm | None):
+                raise OptionError(f"text has {short(form)} for {name!r}, but must have what encoder.forms has, or None for text")
+        return cls(text=forms, **options)
 
 
 def in_utf8(source: Source, encoding: str | None) -> Source:
