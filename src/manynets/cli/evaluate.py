@@ -37,13 +37,13 @@ def evaluate(
         ),
     ] = None,
     drop_missing_target: Annotated[
-        bool, option("--drop-missing-target", help="Leave out rows of DATA without a target instead of stopping at them.")
+        bool, option("--drop-missing-target", help="Leave out rows of DATA without a target, instead of stopping at them.")
     ] = False,
     drop_unseen_classes: Annotated[
         bool,
         option(
             "--drop-unseen-classes",
-            help="Leave out rows of DATA of classes that training did not have instead of stopping at them.",
+            help="Leave out rows of DATA whose class training did not have, instead of stopping at them.",
         ),
     ] = False,
     json_line: JsonLine = False,

@@ -47,7 +47,7 @@ def handled_signals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def stops_kept() -> Iterator[None]:
-    """Within this context, an error that compiled code, as of a plot, raises in place of Stopped is Stopped again."""
+    """Within this context, raise Stopped again where compiled code, such as that of a plot, has replaced it by an error of its own."""
     try:
         yield
     except Exception:
