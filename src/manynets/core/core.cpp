@@ -449,9 +449,14 @@ struct ValueAndSlope {
   T value, slope;
 };
 
-// value[i], slope[i] = f(in[i] ...) for all i < n. Either may be written over what is read.
+// value[i], slope[i] = f(in[i] ...) for all i < n. Either may be written over what is read; slope may be NULL.
 template <class T, class F, class... In>
 INLINE void map(int64_t n, T* value, T* slope, F f, const In*... in) {
+  if (!slope) {
+    INDEPENDENT
+    for (int64_t i = 0; i < n; i++) value[i] = f(in[i]...).value;
+    return;
+  }
   INDEPENDENT
   for (int64_t i = 0; i < n; i++) {
     const ValueAndSlope<T> y = f(in[i]...);
@@ -460,7 +465,7 @@ INLINE void map(int64_t n, T* value, T* slope, F f, const In*... in) {
   }
 }
 
-// Replace z (n) by the activation, and write its derivative. A z that is not a number stays one.
+// Replace z (n) by the activation, and write its derivative unless slope is NULL. A z that is not a number stays one.
 template <class T>
 void activate(int64_t activation, int64_t n, T* z, T* slope) {
   using Y = ValueAndSlope<T>;
@@ -622,7 +627,7 @@ struct Layer {
   T *running_mean, *running_var;  // (out), in the job
   T* ahead;                       // (in, out): the matrix as the forward pass needs it
   T* a;       // (b, out_stride): output before the activation, then after it and dropout, then the derivative by the former
-  T* slope;   // (b, out_stride): derivative of the activation, dropout included
+  T* slope;   // (b, out_stride): derivative of the activation, dropout included; NULL if not training
   T* normal;  // (b, out_stride): normalized by batch norm
   T *mean, *var, *inverse;  // (out): of this batch, for batch norm
 };
@@ -678,7 +683,7 @@ class Network {
     const int64_t last = job.order_stride - (job.steps_per_epoch - 1) * job.batch_size;  // rows in the last batch of an epoch
     const int64_t b = !training ? EVALUATED : last > job.batch_size ? last : job.batch_size;
     values = arena.take<T>(padded<T>(job.parameters));
-    grads = arena.take<T>(padded<T>(job.parameters));
+    grads = training ? arena.take<T>(padded<T>(job.parameters)) : nullptr;
     for (int i = 0; i < 2; i++) state[i] = training && job.state[i] ? arena.take<T>(padded<T>(job.parameters)) : nullptr;
     Layer<T> counted;
     int64_t widest = job.widths[0];
@@ -691,7 +696,7 @@ class Network {
       y.a = arena.take<T>(b * y.out_stride);
       if (l == layers - 1) break;
       widest = y.out > widest ? y.out : widest;
-      y.slope = arena.take<T>(b * y.out_stride);
+      y.slope = training ? arena.take<T>(b * y.out_stride) : nullptr;
       if (!job.batch_norm) continue;
       y.normal = arena.take<T>(b * y.out_stride);
       y.mean = arena.take<T>(y.out), y.var = arena.take<T>(y.out), y.inverse = arena.take<T>(y.out);
