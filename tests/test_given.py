@@ -109,6 +109,7 @@ X, Y = [[0.0, 1.0], [1.0, 0.0]] * 10, [0.0, 1.5] * 10
     ("given", "words"),
     [
         ({"epochs": 5}, "write recipe=mn.Recipe(epochs=5), which trains a plain network"),
+        ({"optimizer": "nadam"}, "write recipe=mn.Recipe(optimizer=mn.NAdam()), which trains a plain network"),
         ({"lr": 0.1}, "write recipe=mn.Recipe(optimizer=mn.AdamW(lr=0.1))"),
         ({"hidden": (16,)}, "write spec=mn.MLP(hidden=(16,))"),
         ({"hidden_layer_sizes": (8,)}, "write spec=mn.MLP(hidden=(8,))"),

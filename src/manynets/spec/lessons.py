@@ -143,8 +143,7 @@ def _argument(name: str, value: Any, known: list[str]) -> str:
     if name in OF_TRAIN:
         return f"write {OF_TRAIN[name].format(shown)}"
     if name == "solver" or (name == "optimizer" and isinstance(value, str)):
-        shown = {"sgd": "mn.SGD()", "adam": "mn.Adam()", "rmsprop": "mn.RMSprop()"}.get(str(value).lower(), "mn.AdamW()")
-        name = "optimizer"
+        name, shown = "optimizer", f"mn.{_optimizer_called(value)}()"
     meant = _meant(name)
     plain = "which trains a plain network in place of the default ensemble"
     if meant in _names("MLP"):
@@ -158,6 +157,12 @@ def _argument(name: str, value: Any, known: list[str]) -> str:
         return f"write recipe=mn.Recipe(optimizer=mn.AdamW({meant}={shown})), {plain}"
     near = nearest(name, known)
     return f"did you mean {near!r}?" if near else f"it has {', '.join(known)}"
+
+
+def _optimizer_called(value: Any) -> str:
+    """Return the optimizer of this name, in small letters or not, else the default one."""
+    optimizers = [name for name, kind in KINDS.items() if kind.__module__.endswith(".optimizers")]
+    return next((name for name in optimizers if name.lower() == str(value).lower()), "AdamW")
 
 
 def no_spec(value: Any) -> str:
