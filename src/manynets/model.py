@@ -250,7 +250,8 @@ class Model(ModelTools):
         classes); or r2, rmse and mae.
 
         precision, recall and f1 are those of the second of two classes, and of more the mean over the classes; auc is for two. Of several
-        targets r2 is the mean of each one's, and rmse and mae are over all numbers as they are, so that large ones count most.
+        targets r2 is the mean of each one's, and rmse and mae are over all numbers as they are, so that large ones count most; per_target has
+        r2, rmse and mae of each.
         The loss is in the unit of y; several networks are judged by their mean prediction. The columns of a frame y are found by name where
         the model has the names of its targets. R2 is NaN for a single row.
 

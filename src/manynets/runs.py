@@ -70,8 +70,8 @@ _CLASS = {
     "?intervals": {str: [float]},
 }  # fmt: skip
 _PART = {
-    "?per_class": [_CLASS], "?per_label": ([_NUMBER], {str: _NUMBER}), "?classes": int,
-    "?labels": int,
+    "?per_class": [_CLASS], "?per_label": ([_NUMBER], {str: _NUMBER}), "?per_target": ([{str: _NUMBER}], {str: {str: _NUMBER}}),
+    "?classes": int, "?labels": int, "?targets": int,
     "?confusion": [[int]], str: (float, str, bool, type(None), list, dict),
 }  # fmt: skip
 _METRICS = {"?train": _PART, "?validation": _PART, "?test": _PART, "?baselines": {str: _PART}}

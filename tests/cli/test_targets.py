@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 import manynets as mn
+from manynets.cli.bounded import bounded
+from manynets.display import number_text
 from tests.cli.conftest import Call
 
 FAST = ("--preset", "plain", "--hidden", "4", "--epochs", "2", "--n-networks", "1", "--quiet", "--out", "run")
@@ -38,6 +41,24 @@ def test_predictions_are_named_and_the_targets_are_no_unknown_columns(call: Call
     assert next(csv.reader(done.out.splitlines())) == ["a", "prediction_y", "prediction_z"]
     assert "does not know" not in done.err + done.out
     assert "ignored" not in done.err
+
+
+def test_each_target_has_metrics_of_its_own(call: Call, run: Path) -> None:
+    found = json.loads((run / "metrics.json").read_text())["test"]["per_target"]
+    assert [list(values) for values in found] == [["r2", "rmse", "mae"]] * 2
+    for command in ("show", "evaluate"):
+        printed = call(command, "run").out
+        for name, values in zip("yz", found, strict=True):
+            assert re.search(rf"By target on the test rows\n[^B]*\n {name} +{re.escape(number_text(values['r2']))} ", printed)
+
+
+def test_of_many_targets_the_worst_are_listed() -> None:
+    each = [{"r2": 1 - i / 200, "rmse": float(i), "mae": 0.0} for i in range(150)]
+    found = bounded({"per_target": each})
+    assert found["targets"] == 150
+    assert list(found["per_target"])[:2] == ["149", "148"]
+    assert len(found["per_target"]) == 50
+    assert bounded({"per_target": each[:100]})["per_target"] == each[:100]
 
 
 def test_runs_of_older_versions_have_the_names_among_the_options(call: Call, run: Path) -> None:

@@ -211,8 +211,14 @@ def test_several_targets(tmp_path: Path) -> None:
     _, reader = written(fitted(frame, both), frame, both, tmp_path)
     assert {"Absolute errors of target 0", "Absolute errors of target 1"} <= set(reader.tables)
     named = polars.DataFrame({"a, in CHF": both[:, 0], "b": both[:, 1]})
-    _, reader = written(fitted(frame, named), frame, named, tmp_path)
+    model = fitted(frame, named)
+    page, reader = written(model, frame, named, tmp_path)
     assert {"Absolute errors of a, in CHF", "Absolute errors of b"} <= set(reader.tables)
+    each = [map(number_text, values.values()) for values in model.evaluate(frame, named)["per_target"]]
+    expected = [["a, in CHF", *each[0]], ["b", *each[1]]]
+    assert reader.tables["Metrics by target on the test rows"] == [["Target", "R2", "RMSE", "MAE"], *expected]
+    assert "Mean prediction of a, in CHF over " in page
+    assert "Mean prediction of b over " in page
 
 
 def test_a_logarithm_is_named(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from manynets.cli.data import Part
 
 MOST = 100
-"""With more classes or labels than this, only the worst are listed."""
+"""With more classes, labels or targets than this, only the worst are listed."""
 LISTED = 50
 
 
@@ -17,7 +17,8 @@ def bounded(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return metrics whose size does not grow with classes x classes.
 
     With more than `MOST` classes, `per_class` has the 50 of the lowest recall (of equal ones, those with the most rows), `classes` is
-    their number, and there is no confusion matrix. With more labels, `per_label` is {label: accuracy} of the 50 lowest.
+    their number, and there is no confusion matrix. With more labels, `per_label` is {label: accuracy} of the 50 lowest; with more targets,
+    `per_target` is {target: metrics} of the 50 of the lowest R2.
 
     >>> few = bounded({"per_class": [{"class": i, "count": 1, "correct": 1, "accuracy": 1.0} for i in range(5000)], "confusion": []})
     >>> few["classes"], len(few["per_class"]), "confusion" in few
@@ -33,6 +34,10 @@ def bounded(metrics: Mapping[str, Any]) -> dict[str, Any]:
         shares = sorted(enumerate(out["per_label"]), key=lambda item: item[1])
         out["labels"] = len(shares)
         out["per_label"] = {str(label): share for label, share in shares[:LISTED]}
+    if len(out.get("per_target", ())) > MOST:
+        found = sorted(enumerate(out["per_target"]), key=lambda item: item[1]["r2"])
+        out["targets"] = len(found)
+        out["per_target"] = {str(target): values for target, values in found[:LISTED]}
     return out
 
 

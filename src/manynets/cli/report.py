@@ -183,7 +183,7 @@ def _with_interval(entry: Mapping[str, Any], name: str) -> str:
 
 
 def print_classes(console: Console, metrics: Mapping[str, Any], *, names: Sequence[str] | None = None, part: str) -> None:
-    """Print recall, precision and F1 of each class with counts and intervals, or the accuracy of each label."""
+    """Print recall, precision and F1 of each class with counts and intervals, the accuracy of each label, or the metrics of each target."""
     if "per_class" in metrics:
         entries = metrics["per_class"]
         if len(entries) == 2 and "precision" in metrics:
@@ -209,3 +209,11 @@ def print_classes(console: Console, metrics: Mapping[str, Any], *, names: Sequen
         title = f"Accuracy by label on the {part} rows"
         title += "" if isinstance(shares, list) else f": the {len(shares)} lowest of {metrics['labels']:,} labels"
         print_table(console, ["label", "accuracy"], labels, title=title)
+    elif "per_target" in metrics:
+        found = metrics["per_target"]
+        pairs = enumerate(found) if isinstance(found, list) else ((int(target), values) for target, values in found.items())
+        keys = ("r2", "rmse", "mae")
+        lines = [(names[i] if names else str(i), *(_defined(values.get(key)) for key in keys)) for i, values in pairs]
+        title = f"By target on the {part} rows"
+        title += "" if isinstance(found, list) else f": the {len(found)} lowest of {metrics['targets']:,} targets"
+        print_table(console, ["target", *(HEADINGS[key] for key in keys)], lines, title=title)

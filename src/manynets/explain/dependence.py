@@ -97,6 +97,15 @@ class Dependence:
         flat = self.by_output().reshape(-1, len(self.outputs))
         return 1 if self.two_classes else int(np.ptp(flat, axis=0).argmax())
 
+    def by_target(self) -> list[Dependence]:
+        """Return this for each target, as targets have units of their own; classes and labels, whose probabilities have not, stay together."""
+        if self.probabilities or len(self.outputs) == 1:
+            return [self]
+        rows = [None if self.rows is None else self.rows[..., j] for j in range(len(self.outputs))]
+        return [
+            dataclasses.replace(self, outputs=(name,), mean=self.mean[..., j], rows=rows[j]) for j, name in enumerate(self.outputs)
+        ]
+
     def title(self, output: int) -> str:
         """Return what a picture of an output shows, such as "Mean probability of yes over age and sex"."""
         of = "prediction" if self.outputs == ("prediction",) else f"{self.what} of {self.outputs[output]}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from manynets.display import number_text
+from manynets.display import HEADINGS, cell_text, number_text
 from manynets.errors import DataError, OptionError
 from manynets.explain.blocks import some_rows
 from manynets.explain.values import NumberValues, column_values
@@ -25,7 +25,7 @@ def numbers_section(given: ReportInput, rows: LabelledRows) -> Section:
     truth, predicted = _columns(rows.model.task, rows)
     names = _names(given, truth.shape[1])
     shown = some_rows(len(truth), MOST_POINTS)
-    parts: list[Part] = []
+    parts: list[Part] = _by_target(given, names)
     for j, name in enumerate(names[:MOST_OUTPUTS]):
         away = truth[:, j] - predicted[:, j]
         few = "" if len(shown) == len(truth) else f" ({len(shown):,} of {len(truth):,} rows)"
@@ -53,6 +53,15 @@ def numbers_section(given: ReportInput, rows: LabelledRows) -> Section:
         words += f" Of {len(names)} targets the first {MOST_OUTPUTS} are shown."
     figures, more = _by_column(given, rows, truth[:, 0] - predicted[:, 0], names[0])
     return Section("Errors", words + more, [*parts, *figures])
+
+
+def _by_target(given: ReportInput, names: list[str]) -> list[Part]:
+    """Return the table of the metrics of each target, none for a single one and for metrics of before there were any."""
+    found = given.metrics.get(given.part, {}).get("per_target", [])
+    pairs = found.items() if isinstance(found, dict) else enumerate(found)
+    lines = [[names[int(target)], *map(cell_text, values.values())] for target, values in pairs]
+    heads = ["Target", *(HEADINGS[name] for name in Regression.metrics)]
+    return [ReportTable(f"Metrics by target on the {given.part} rows", heads, lines)] if lines else []
 
 
 def _names(given: ReportInput, outputs: int) -> list[str]:

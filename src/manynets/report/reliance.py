@@ -12,6 +12,8 @@ from manynets.report.parts import LabelledRows, ReportFigure, ReportInput, Repor
 from manynets.tasks import Regression
 
 FOLLOWED = 6
+MOST_CURVES = 12
+"""Curves in all, where each of several targets has its own."""
 MANY = 30
 PAIR_ROWS = 500
 """Rows that a heat map of two columns is the mean of."""
@@ -47,15 +49,19 @@ def reliance_sections(given: ReportInput, rows: LabelledRows) -> Iterator[Sectio
     names = [column for group in (found.groups[name] for name, _, _ in ranked) for column in group]
     columns = () if model.encoder is None else model.encoder.columns
     no_order = {column.name for column in columns if column.kind == "text" or (column.kind == "categorical" and column.part)}
-    followed = [name for name in names if name not in no_order][:FOLLOWED]
+    targets = model.task.targets if isinstance(model.task, Regression) else 1
+    followed = [name for name in names if name not in no_order][: min(FOLLOWED, max(2, MOST_CURVES // targets))]
     some = rows.some(max(FEWEST_ROWS, MOST_SCORES // model.task.outputs))
     curves = {name: _dependence(some, name, n_grid=20, n_rows=0) for name in followed}
     figures = [
-        ReportFigure(f"Mean prediction over {name}", charts.dependence_chart(curve), small=True)
+        ReportFigure(one.title(0) if targets > 1 else f"Mean prediction over {name}", charts.dependence_chart(one), small=True)
         for name, curve in curves.items()
         if curve is not None
+        for one in curve.by_target()[: charts.MOST_OUTPUTS]
     ]
     words = f"The mean prediction when all of {len(some):,} rows have the same value of a column, for the most important columns."
+    if targets > charts.MOST_OUTPUTS:
+        words += f" Of {targets} targets the first {charts.MOST_OUTPUTS} are shown."
     if model.task.outputs > charts.MOST_OUTPUTS and not isinstance(model.task, Regression):
         words += f" Of {model.task.outputs} classes, those {charts.MOST_OUTPUTS} are shown that change most."
     pairs = _pairs(some, followed)

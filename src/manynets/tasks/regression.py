@@ -225,20 +225,14 @@ class Regression(Task):
         return np.stack([self.own_unit(one) for one in each], axis=-1)
 
     def evaluate(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
-        return self._measured(self.metrics, logits, target, loss, weight)
+        truth, predicted = self.own_unit(target), self.predict(logits, loss=loss)
+        found: dict[str, Any] = _measured(self.metrics, truth, predicted, weight)
+        if self.targets > 1:
+            found["per_target"] = [_measured(self.metrics, *pair, weight) for pair in zip(truth.T, predicted.T, strict=True)]
+        return found
 
     def measure(self, metric: str, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> Any:
-        return self._measured((metric,), logits, target, loss, weight)[metric]
-
-    def _measured(
-        self, names: tuple[str, ...], logits: Values, target: Values, loss: str | None, weight: Values | None
-    ) -> dict[str, Any]:
-        truth, predicted, size = self.own_unit(target), self.predict(logits, loss=loss), 1.0
-        largest = max(float(np.abs(truth).max()), float(np.abs(predicted).max()))
-        if largest > 0.0 and not 1.0 / _LARGE < largest < _LARGE:  # so that the squares stay within float64
-            truth, predicted, size = truth / largest, predicted / largest, largest
-        found = {name: _METRICS[name](truth, predicted, weight=weight) for name in names}
-        return {name: value if name == "r2" else size * value for name, value in found.items()}
+        return _measured((metric,), self.own_unit(target), self.predict(logits, loss=loss), weight)[metric]
 
     def to_json(self) -> dict[str, Any]:
         state: dict[str, Any] = {"name": self.name, "center": list(self.center), "scale": list(self.scale), "flat": self.flat}
@@ -249,6 +243,15 @@ class Regression(Task):
         if self.quantiles:
             state["quantiles"] = list(self.quantiles)
         return state
+
+
+def _measured(names: tuple[str, ...], truth: Values, predicted: Values, weight: Values | None) -> dict[str, float]:
+    """Return metrics by name, for numbers (N,) or (N, O)."""
+    size, largest = 1.0, max(float(np.abs(truth).max()), float(np.abs(predicted).max()))
+    if largest > 0.0 and not 1.0 / _LARGE < largest < _LARGE:  # so that the squares stay within float64
+        truth, predicted, size = truth / largest, predicted / largest, largest
+    found = {name: _METRICS[name](truth, predicted, weight=weight) for name in names}
+    return {name: value if name == "r2" else size * value for name, value in found.items()}
 
 
 def _moments(columns: Values) -> tuple[Values, Values]:
