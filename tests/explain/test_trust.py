@@ -127,6 +127,20 @@ def test_no_group_is_named_where_all_are_alike() -> None:
     assert named <= 1
 
 
+def test_each_of_several_targets_counts_in_its_own_unit() -> None:
+    """A rough prediction of the small target is worse than a nearly right one of the large target."""
+    x = np.linspace(-1, 1, 200)[:, None].astype(np.float32)
+    y = np.hstack([1e6 * x, x])
+    model = mn.train(x, y, mn.MLP(hidden=()), mn.Recipe(optimizer=mn.Adam(lr=0.05), epochs=100), progress=False)
+    wrong = y + np.linspace(0, 30_000, 200)[:, None] * np.array([1.0, 0.0])
+    wrong[7, 1] += 3.0
+    found = mn.explain.worst_rows(model, x, wrong, most=1)[0]
+    away = np.abs(model.predict(x[7:8]) - wrong[7:8]) / wrong.std(axis=0)
+    assert (found.row, found.loss) == (7, pytest.approx(away.mean(), rel=1e-3))
+    wrong[y[:, 1] < -0.5, 1] += 0.5
+    assert mn.explain.worst_slices(model, x, wrong)[0].group == "-1 to -0.5"
+
+
 def test_the_rows_that_are_served_worst() -> None:
     x = np.linspace(-1, 1, 60, dtype=np.float32)[:, None]
     recipe = mn.Recipe(optimizer=mn.Adam(lr=0.05), epochs=60)

@@ -184,6 +184,7 @@ def _note_targets(console: Console, count: int) -> None:
 def _largest_errors(console: Console, model: Any, X: Any, y: Any, *, most: int, name: str, of: str) -> dict[str, Any]:
     """Print the groups and rows with the largest errors; return them as JSON types. of: what the rows are numbered in."""
     from manynets.explain import worst_rows, worst_slices
+    from manynets.explain.slices import several_numbers
 
     rows, slices = worst_rows(model, X, y, most=most), worst_slices(model, X, y)
     groups = [
@@ -210,6 +211,8 @@ def _largest_errors(console: Console, model: Any, X: Any, y: Any, *, most: int, 
     what = "most confidently wrong" if sure else "with the largest errors"
     title = f"Rows of {name} {what}" + ("" if of == name else f", numbered as in {of}, from 0")
     print_table(console, ["Row", "True", "Predicted", "Probability" if sure else "Error"], texts, title=title)
+    if several_numbers(model.task):
+        note(console, "errors are the mean over the targets, each in its standard deviations")
     found: dict[str, Any] = {"worst_rows": rows, "worst_slices": slices}
     return {kind: [dataclasses.asdict(one) for one in ones] for kind, ones in found.items()}
 

@@ -26,7 +26,8 @@ class WorstRow:
     """A row with a wrong prediction.
 
     row: its number within the table or array, from 0. truth, predicted: the label, or the number. probability: of the predicted class; None for
-    numbers and for several labels. loss: the absolute error; 1 for a wrong class; the share of wrong labels.
+    numbers and for several labels. loss: the absolute error, of several targets the mean of their errors in standard deviations of each; 1 for
+    a wrong class; the share of wrong labels.
 
     >>> WorstRow(row=3, truth="yes", predicted="no", probability=0.98, loss=1.0).probability
     0.98

@@ -22,7 +22,7 @@ from manynets.explain.blocks import encoded_target, model_of, source_rows
 from manynets.explain.values import CategoryValues, column_values
 from manynets.metrics import wilson_interval
 from manynets.model import Model
-from manynets.tasks import Binary, Multiclass, Regression
+from manynets.tasks import Binary, Multiclass, Regression, Task
 
 Array: TypeAlias = NDArray[Any]
 
@@ -37,7 +37,8 @@ class Slice:
     """A group of rows whose error is larger than that of the others.
 
     column, group: which rows, such as "age" and "61 to 80". rows: how many. loss, other_loss: the mean loss of these rows, and of all others: wrong
-    predictions of classes, absolute errors of numbers. low, high: a 95% interval of `loss`, of classes Wilson's. p: corrected for all groups that were looked at.
+    predictions of classes, absolute errors of numbers (of several targets as in `WorstRow`). low, high: a 95% interval of `loss`, of classes
+    Wilson's. p: corrected for all groups that were looked at.
 
     >>> one = Slice(column="town", group="Chur", rows=40, loss=0.9, other_loss=0.3, low=0.2, high=1.0, p=0.001)
     >>> round(one.loss / one.other_loss, 1)
@@ -54,11 +55,23 @@ class Slice:
     p: float
 
 
+def several_numbers(task: Task) -> bool:
+    """Return whether a task has several numbers a row, whose errors are in standard deviations, as their units differ."""
+    return isinstance(task, Regression) and task.targets > 1
+
+
 def row_losses(model: Model, logits: Array, y: Any) -> NDArray[np.float64]:
-    """Return the loss of each row (N,): 1 for a wrong class and 0 for the right one, or the absolute error of a number."""
+    """Return the loss of each row (N,): 1 for a wrong class and 0 for the right one, or the absolute error of a number.
+
+    Of several targets, which have units of their own, it is the mean of their errors, each in standard deviations of the target in these rows.
+    """
     target, predicted = encoded_target(model, y, rows=logits.shape[1]), model.predicted(logits)
     if isinstance(model.task, Regression):
-        away = np.abs(np.asarray(predicted, dtype=np.float64) - model.task.own_unit(target))
+        truth = model.task.own_unit(target)
+        away = np.abs(np.asarray(predicted, dtype=np.float64) - truth)
+        if several_numbers(model.task):
+            spread = truth.std(axis=0)
+            away = away / np.where(spread > 0, spread, 1.0)
     else:
         away = (model.task.encode(predicted) != target).astype(np.float64)
     return np.asarray(away.reshape(len(away), -1).mean(axis=1))

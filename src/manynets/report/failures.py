@@ -10,10 +10,11 @@ import numpy as np
 from manynets.display import cell_text, number_text
 from manynets.explain import worst_slices
 from manynets.explain.prediction_errors import worst_first
+from manynets.explain.slices import several_numbers
 from manynets.report.parts import LabelledRows, ReportInput, ReportPicture, ReportTable, Section, between
 from manynets.report.values import texts_of
 from manynets.tables import Table
-from manynets.tasks import Regression
+from manynets.tasks import Regression, Task
 
 WORST = 10
 MOST_COLUMNS = 12
@@ -21,7 +22,7 @@ MOST_COLUMNS = 12
 
 def slices_section(given: ReportInput, rows: LabelledRows) -> Section:
     """Return the section on groups of rows that are served worst."""
-    title, what = "Groups with larger errors", "absolute error" if isinstance(given.model.task, Regression) else "share wrong"
+    title, what = "Groups with larger errors", _loss_name(given.model.task)
     found = worst_slices(given.model, rows.X, rows.y)
     if not found:
         return Section(title, "No group of rows has a larger error than the others by more than chance.")
@@ -42,6 +43,13 @@ def slices_section(given: ReportInput, rows: LabelledRows) -> Section:
     return Section(title, words, [ReportTable("Groups", names, lines)])
 
 
+def _loss_name(task: Task) -> str:
+    """Return what `row_losses` are."""
+    if several_numbers(task):
+        return "error in standard deviations"
+    return "absolute error" if isinstance(task, Regression) else "share wrong"
+
+
 def worst_section(given: ReportInput, rows: LabelledRows) -> Section:
     """Return the section on the rows with the largest errors; of classes those that were most confidently wrong."""
     model = given.model
@@ -49,7 +57,7 @@ def worst_section(given: ReportInput, rows: LabelledRows) -> Section:
     title = "Rows with the largest errors" if sure is None else "Rows that were most confidently wrong"
     if not len(worst):
         return Section(title, "No row is predicted wrong.")
-    what = "Probability" if sure is not None else "Absolute error" if isinstance(model.task, Regression) else "Share wrong"
+    what = "Probability" if sure is not None else _loss_name(model.task).capitalize()
     names = ["Row", "True", "Predicted", what]
     numbered = isinstance(rows.X, Table)
     words = (
