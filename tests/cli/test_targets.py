@@ -61,6 +61,17 @@ def test_of_many_targets_the_worst_are_listed() -> None:
     assert bounded({"per_target": each[:100]})["per_target"] == each[:100]
 
 
+def test_how_many_targets_there_are_is_no_metric(call: Call, tmp_path: Path) -> None:
+    names = [f"y{j}" for j in range(101)]
+    lines = [",".join(str(i % (j + 2)) for j in range(-1, 101)) for i in range(30)]
+    (tmp_path / "many.csv").write_text("\n".join([",".join(["x", *names]), *lines]) + "\n")
+    assert call("train", "many.csv", "--target", ",".join(names), *FAST, "--report").code == 0
+    printed = call("show", "run").out
+    assert re.search(r"^ +rows +R2 +RMSE +MAE *$", printed, re.MULTILINE)
+    assert "the 50 lowest of 101 targets" in printed
+    assert '<th scope="row">targets</th>' not in (tmp_path / "run" / "report.html").read_text()
+
+
 def test_runs_of_older_versions_have_the_names_among_the_options(call: Call, run: Path) -> None:
     model = mn.load(run)
     assert model.info.pop("targets") == ["y", "z"]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from manynets.cli.wording import in_flags
-from manynets.display import HEADINGS, cell_text, counted, layers_text, networks_text, number_text
+from manynets.display import COUNTS, HEADINGS, cell_text, counted, layers_text, networks_text, number_text
 from manynets.spec import EPOCHS, MLP, Recipe
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def print_metrics(
             key
             for values in parts.values()
             for key, value in values.items()
-            if not isinstance(value, list | dict) and key not in ("classes", "labels")
+            if not isinstance(value, list | dict) and key not in COUNTS
         )
     )
     if all(map(_repeats_loss, parts.values())):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from manynets.display import HEADINGS, cell_text, is_finite
+from manynets.display import COUNTS, HEADINGS, cell_text, is_finite
 from manynets.metrics import wilson_interval
 from manynets.report.parts import LabelledRows, ReportInput, ReportTable, Section, between
 
@@ -60,7 +60,7 @@ def metrics_section(given: ReportInput, rows: LabelledRows | None) -> Section:
 
 def _names(values: Mapping[str, Any]) -> list[str]:
     """Return the metrics that are single numbers, without a loss that another of them repeats."""
-    names = [name for name, value in values.items() if name != "rows" and is_finite(value)]
+    names = [name for name, value in values.items() if name not in ("rows", *COUNTS) and is_finite(value)]
     again = "log_loss" in values or (
         "rmse" in values and math.isclose(values.get("loss") or 0.0, values["rmse"] ** 2, rel_tol=1e-4)
     )
