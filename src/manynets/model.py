@@ -247,7 +247,8 @@ class Model(ModelTools):
 
     def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, Any]:
         """Return loss and metrics on X (N, D) and y: accuracy, precision, recall, f1, log_loss, auc, per_class and confusion (up to 1,000
-        classes); or r2, rmse and mae.
+        classes); or r2, rmse and mae. Of several labels a row, accuracy is the share of rows in which all of them are right, precision, recall and f1
+        are the mean over the labels, per_label has the accuracy of each and label_metrics all metrics of each.
 
         precision, recall and f1 are those of the second of two classes, and of more the mean over the classes; auc is for two. Of several
         targets r2 is the mean of each one's, and rmse and mae are over all numbers as they are, so that large ones count most; per_target has

@@ -69,9 +69,10 @@ _CLASS = {
     "class": object, "correct": int, "count": int, "accuracy": _NUMBER, "?predicted": int, "?precision": _NUMBER, "?f1": _NUMBER,
     "?intervals": {str: [float]},
 }  # fmt: skip
+_LABEL = {"label": int, "count": int, "correct": int, "predicted": int, "intervals": {str: [float]}, str: _NUMBER}
 _PART = {
     "?per_class": [_CLASS], "?per_label": ([_NUMBER], {str: _NUMBER}), "?per_target": ([{str: _NUMBER}], {str: {str: _NUMBER}}),
-    "?classes": int, "?labels": int, "?targets": int,
+    "?label_metrics": [_LABEL], "?classes": int, "?labels": int, "?targets": int,
     "?confusion": [[int]], str: (float, str, bool, type(None), list, dict),
 }  # fmt: skip
 _METRICS = {"?train": _PART, "?validation": _PART, "?test": _PART, "?baselines": {str: _PART}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -116,9 +117,20 @@ def test_several_targets_years_and_labels(call: Call, tmp_path: Path) -> None:
     assert re.search(r"Row +True +Predicted +Error *\n.*\n +\d+ +[\d.]{5,6}, 0\.\d{4} +[\d.]{5,6}, 0\.\d{4} ", done.out)
     assert call("train", "t.csv", "--target", "lift,garden", *options, "labels", "--report").code == 0
     for command in ("show", "evaluate"):
-        assert re.search(r"label +accuracy *\n.*\n +lift +0\.\d+ *\n +garden +0\.\d+", call(command, "labels").out)
+        printed = call(command, "labels").out
+        assert re.search(
+            r"label +correct +count +recall +precision +F1 +AUC +accuracy *\n.*\n +lift +\d+ .*\n +garden +\d+ ", printed
+        )
+    metrics = json.loads((tmp_path / "labels" / "metrics.json").read_text())
+    del metrics["test"]["label_metrics"]  # as runs of older versions
+    (tmp_path / "labels" / "metrics.json").write_text(json.dumps(metrics))
+    assert re.search(r"label +accuracy *\n.*\n +lift +[01]\.\d+ *\n +garden +[01]\.\d+", call("show", "labels").out)
     page = (tmp_path / "labels" / "report.html").read_text()
     assert all(f'<th scope="row">{name}</th>' in page for name in ("lift", "garden"))
+    assert "ROC curves, of each label" in page
+    worst = call("explain", "labels", "--worst", "1", "--json").json["worst_rows"][0]
+    named = {(1, 1): "lift, garden", (1, 0): "lift", (0, 1): "garden", (0, 0): "none"}
+    assert f"<td>{named[tuple(worst['truth'])]}</td><td>{named[tuple(worst['predicted'])]}</td>" in page
 
 
 def test_an_array_by_name(call: Call) -> None:

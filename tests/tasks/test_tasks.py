@@ -170,7 +170,16 @@ def test_evaluate_by_hand() -> None:
     second = figures["per_class"][1]
     assert (second["class"], second["correct"], second["count"], second["accuracy"]) == ("b", 1, 2, 0.5)
     labels = mn.Multilabel(count=2).evaluate(np.array([[1.0, -1.0], [1.0, 1.0]]), np.array([[1.0, 0.0], [1.0, 0.0]]))
+    first, second = labels.pop("label_metrics")
     assert labels == {"accuracy": 0.5, "precision": 0.5, "recall": 0.5, "f1": 0.5, "per_label": [1.0, 0.5]}
+    assert {name: first[name] for name in ("correct", "count", "predicted", "recall", "precision", "auc")} == {
+        "correct": 2, "count": 2, "predicted": 2, "recall": 1.0, "precision": 1.0, "auc": None,
+    }  # fmt: skip
+    assert (second["label"], second["count"], second["predicted"], second["recall"], second["precision"]) == (1, 0, 1, None, 0.0)
+    target, weight = np.array([[1.0], [0.0], [0.0], [1.0]]), np.array([1.0, 1.0, 3.0, 1.0])
+    ranked = mn.Multilabel(count=1).evaluate(np.array([[2.0], [1.0], [-1.0], [0.5]]), target, weight=weight)["label_metrics"][0]
+    assert (ranked["auc"], ranked["accuracy"]) == (pytest.approx(1 - 1 / 8), pytest.approx(5 / 6))
+    assert (ranked["correct"], ranked["predicted"], ranked["f1"]) == (2, 3, pytest.approx(0.8))
     regression = mn.Regression((0.0,), (1.0,)).evaluate(np.array([[1.0], [2.0]]), np.array([[1.0], [3.0]]))
     assert regression == {"r2": 0.5, "rmse": pytest.approx(np.sqrt(0.5)), "mae": 0.5}
 

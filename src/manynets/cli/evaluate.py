@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, Target, Threshold, argument, option
 from manynets.cli.bounded import metrics_of
 from manynets.cli.origin import kind_of
-from manynets.cli.report import console_for, note, print_classes, print_json, print_metrics
+from manynets.cli.report import console_for, note, print_details, print_json, print_metrics
 from manynets.cli.saved_runs import open_run
 from manynets.errors import OptionError
 
@@ -91,7 +91,7 @@ def evaluate(
             named = {} if new is None else {f"{name}: new rows": metrics}
             named[f"{name}: seen in training"] = more["seen"]
     print_metrics(console, named)
-    print_classes(console, metrics, names=names or found.saved.target_names, part=name)
+    print_details(console, metrics, names=names or found.saved.target_names, part=name)
     if json_line:
         print_json({"run_dir": str(found.folder), "data": name, **metrics, **more})
 

@@ -19,6 +19,7 @@ MOST_COLUMNS = 500
 """Columns of a table that are listed before a training."""
 LOSS_IS_RMSE = 0.01
 """Relative difference up to which a loss is the mean squared error, which is taken before predictions are limited to the targets seen."""
+SHARES = ("correct", "count", "recall", "precision", "F1")
 _NUMERIC = {
     "missing", "distinct", "inputs", "outputs", "parameters", "correct", "rows", "count", "features", "test rows", "recall",
     *HEADINGS.values(),
@@ -174,46 +175,62 @@ def _repeats_loss(values: Mapping[str, Any]) -> bool:
 
 
 def _with_interval(entry: Mapping[str, Any], name: str) -> str:
-    """Return a metric of a class and its interval; runs of version 0.1 have the recall alone."""
-    value, limits = entry.get("accuracy" if name == "recall" else name), entry.get("intervals")
+    """Return a metric of a class or a label and its interval; of a class the recall is named accuracy, and runs of version 0.1 have it alone."""
+    value, limits = entry.get(name, entry["accuracy"] if name == "recall" else None), entry.get("intervals")
     if value is None:
         return ""
     both = (limits or {}).get(name, ())
     return f"{number_text(value)} ({both[0]:.2f} to {both[1]:.2f})" if len(both) == 2 else number_text(value)
 
 
-def print_classes(console: Console, metrics: Mapping[str, Any], *, names: Sequence[str] | None = None, part: str) -> None:
-    """Print recall, precision and F1 of each class with counts and intervals, the accuracy of each label, or the metrics of each target."""
+def print_details(console: Console, metrics: Mapping[str, Any], *, names: Sequence[str] | None = None, part: str) -> None:
+    """Print the metrics of each class, label or target. names: of these."""
     if "per_class" in metrics:
-        entries = metrics["per_class"]
-        if len(entries) == 2 and "precision" in metrics:
-            second = names[1] if names else entries[1]["class"]
-            console.print(f"precision, recall and F1 are those of {second!r}, the second class")
-        few = "classes" not in metrics  # else the entries are the worst of so many
-        texts = [
-            (
-                str(names[i] if names and few else entry["class"]),
-                entry["correct"],
-                entry["count"],
-                *(_with_interval(entry, name) for name in ("recall", "precision", "f1")),
-            )
-            for i, entry in enumerate(entries)
-        ]
-        title = f"By class on the {part} rows, with 95% intervals"
-        title += "" if few else f": the {len(entries)} lowest of {metrics['classes']:,} classes"
-        print_table(console, ["class", "correct", "count", "recall", "precision", "F1"], texts, title=title)
-    elif "per_label" in metrics:
-        shares = metrics["per_label"]
-        found = enumerate(shares) if isinstance(shares, list) else ((int(label), share) for label, share in shares.items())
-        labels = [(names[i] if names else str(i), "" if share is None else number_text(share)) for i, share in found]
-        title = f"Accuracy by label on the {part} rows"
-        title += "" if isinstance(shares, list) else f": the {len(shares)} lowest of {metrics['labels']:,} labels"
-        print_table(console, ["label", "accuracy"], labels, title=title)
+        _print_classes(console, metrics, names, part)
+    elif "label_metrics" in metrics:
+        _print_labels(console, metrics, names, part)
+    elif "per_label" in metrics:  # of a run of an older version
+        found = metrics["per_label"]
+        shares = {str(i): share for i, share in enumerate(found)} if isinstance(found, list) else found
+        texts = [(str(names[int(label)]) if names else label, _defined(share)) for label, share in shares.items()]
+        print_table(console, ["label", "accuracy"], texts, title=f"Accuracy by label on the {part} rows")
     elif "per_target" in metrics:
-        found = metrics["per_target"]
-        pairs = enumerate(found) if isinstance(found, list) else ((int(target), values) for target, values in found.items())
-        keys = ("r2", "rmse", "mae")
-        lines = [(names[i] if names else str(i), *(_defined(values.get(key)) for key in keys)) for i, values in pairs]
-        title = f"By target on the {part} rows"
-        title += "" if isinstance(found, list) else f": the {len(found)} lowest of {metrics['targets']:,} targets"
-        print_table(console, ["target", *(HEADINGS[key] for key in keys)], lines, title=title)
+        _print_targets(console, metrics, names, part)
+
+
+def _print_classes(console: Console, metrics: Mapping[str, Any], names: Sequence[str] | None, part: str) -> None:
+    entries = metrics["per_class"]
+    if len(entries) == 2 and "precision" in metrics:
+        second = names[1] if names else entries[1]["class"]
+        console.print(f"precision, recall and F1 are those of {second!r}, the second class")
+    few = "classes" not in metrics  # else the entries are the worst of so many
+    texts = [(str(names[i] if names and few else entry["class"]), *_shares(entry)) for i, entry in enumerate(entries)]
+    title = f"By class on the {part} rows, with 95% intervals"
+    title += "" if few else f": the {len(entries)} lowest of {metrics['classes']:,} classes"
+    print_table(console, ["class", *SHARES], texts, title=title)
+
+
+def _print_labels(console: Console, metrics: Mapping[str, Any], names: Sequence[str] | None, part: str) -> None:
+    entries = metrics["label_metrics"]
+    texts = [
+        (str(names[entry["label"]] if names else entry["label"]), *_shares(entry), _defined(entry["auc"]), entry["accuracy"])
+        for entry in entries
+    ]
+    title = f"By label on the {part} rows, with 95% intervals"
+    title += f": the {len(entries)} lowest of {metrics['labels']:,} labels" if "labels" in metrics else ""
+    print_table(console, ["label", *SHARES, "AUC", "accuracy"], texts, title=title)
+
+
+def _print_targets(console: Console, metrics: Mapping[str, Any], names: Sequence[str] | None, part: str) -> None:
+    found = metrics["per_target"]
+    pairs = enumerate(found) if isinstance(found, list) else ((int(target), values) for target, values in found.items())
+    keys = ("r2", "rmse", "mae")
+    texts = [(str(names[i] if names else i), *(_defined(values[key]) for key in keys)) for i, values in pairs]
+    title = f"By target on the {part} rows"
+    title += f": the {len(found)} lowest of {metrics['targets']:,} targets" if "targets" in metrics else ""
+    print_table(console, ["target", *(HEADINGS[key] for key in keys)], texts, title=title)
+
+
+def _shares(entry: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the counts, recall, precision and F1 of a class or a label."""
+    return entry["correct"], entry["count"], *(_with_interval(entry, name) for name in ("recall", "precision", "f1"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from manynets.cli.arguments import RunFolder
-from manynets.cli.report import console_for, describe_model, note, print_classes, print_layers, print_metrics, print_table
+from manynets.cli.report import console_for, describe_model, note, print_details, print_layers, print_metrics, print_table
 from manynets.cli.saved_runs import open_run, sweep_of, unended_sweep, validation_words
 
 
@@ -43,7 +43,7 @@ def show(run: RunFolder) -> None:
     parts: dict[str, Any] = {name: found.metrics[name] for name in ("train", "validation", "test") if name in found.metrics}
     print_metrics(console, parts, baselines=found.metrics.get("baselines"), remark=diverged_words(model))
     part = "test" if found.metrics.get("test") else "validation"
-    print_classes(console, found.metrics.get(part) or {}, names=found.config.get("class_names") or model.target_names, part=part)
+    print_details(console, found.metrics.get(part) or {}, names=found.config.get("class_names") or model.target_names, part=part)
     rows = [
         ("data", data.get("path") or data.get("name")),
         ("target", ", ".join(data.get("target", [])) or None),

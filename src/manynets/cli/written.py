@@ -11,7 +11,7 @@ from manynets.cli import checkpoints, html_report
 from manynets.cli.bounded import scalars
 from manynets.cli.diverged import diverged_words
 from manynets.cli.recipe import Options
-from manynets.cli.report import note, print_classes, print_json, print_metrics
+from manynets.cli.report import note, print_details, print_json, print_metrics
 from manynets.cli.thresholds import threshold_words
 from manynets.display import networks_text
 from manynets.spec import to_json
@@ -62,7 +62,7 @@ def write_trained(
     if remark:
         note(console, remark)
     if metrics[part]:
-        print_classes(console, metrics[part], names=config["class_names"] or model.target_names, part=part)
+        print_details(console, metrics[part], names=config["class_names"] or model.target_names, part=part)
     if options["report"]:
         html_report.write_report_of(runs.read_run(written), None, written / runs.REPORT, console, after_training=True)
     listed = ", ".join(sorted(entry.name for entry in written.iterdir()))

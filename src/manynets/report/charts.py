@@ -230,19 +230,19 @@ def confusion_chart(matrix: Sequence[Sequence[int]], classes: Sequence[Any]) -> 
     return sized(boxes + text, height=max(120, min(480, 36 * len(names))))
 
 
-def roc_chart(found: Mapping[str, ClassCurves]) -> Chart:
-    """Return true over false positive rates of classes, by their names."""
+def roc_chart(found: Mapping[str, ClassCurves], *, what: str = "Class") -> Chart:
+    """Return true over false positive rates of classes or labels, by their names. what: which of the two they are."""
     lines = {name: (one.false, one.true, one.false + one.true) for name, one in found.items()}
-    return sized(diagonal("x", "y") + _curves(lines, ("False positive rate", "True positive rate")), height=260)
+    return sized(diagonal("x", "y") + _curves(lines, ("False positive rate", "True positive rate"), what), height=260)
 
 
-def precision_chart(found: Mapping[str, ClassCurves]) -> Chart:
-    """Return precision over recall of classes, by their names."""
+def precision_chart(found: Mapping[str, ClassCurves], *, what: str = "Class") -> Chart:
+    """Return precision over recall of classes or labels, by their names. what: which of the two they are."""
     lines = {name: (one.true, one.precision, one.true) for name, one in found.items()}
-    return sized(_curves(lines, ("Recall", "Precision")), height=260)
+    return sized(_curves(lines, ("Recall", "Precision"), what), height=260)
 
 
-def _curves(lines: Mapping[str, tuple[Any, Any, Any]], titles: tuple[str, str]) -> Any:
+def _curves(lines: Mapping[str, tuple[Any, Any, Any]], titles: tuple[str, str], what: str) -> Any:
     """Return the curves of some names. lines: x, y, and values that increase along the curve."""
     alt = require_report()
     x, y, names, order = [], [], [], []
@@ -261,7 +261,7 @@ def _curves(lines: Mapping[str, tuple[Any, Any, Any]], titles: tuple[str, str]) 
     }
     mark: dict[str, Any] = {"color": BLUE}
     if len(lines) > 1:
-        mark, encoding["color"] = {}, alt.Color("name:N", title="Class", sort=list(lines), legend=_legend(list(lines)))
+        mark, encoding["color"] = {}, alt.Color("name:N", title=what, sort=list(lines), legend=_legend(list(lines)))
     return alt.Chart(data_of(x=x, y=y, name=names, order=order)).mark_line(**mark).encode(**encoding)
 
 

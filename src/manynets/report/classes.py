@@ -1,8 +1,8 @@
-"""The section on classes: calibration, ROC and precision-recall curves, precision, recall and F1 of each class, confusions."""
+"""The section on classes or labels: calibration, ROC and precision-recall curves, precision, recall and F1 of each, confusions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,17 +12,18 @@ from manynets.explain import calibration
 from manynets.metrics import wilson_interval
 from manynets.report import charts
 from manynets.report.curves import average_precision, curves_of, roc_area
-from manynets.report.parts import LabelledRows, Part, ReportFigure, ReportInput, ReportTable, Section, between
+from manynets.report.parts import Array, LabelledRows, Part, ReportFigure, ReportInput, ReportTable, Section, between
 
 MOST_CLASSES = 50
 MOST_CURVES, MOST_COMPUTED = 10, 100
+SHARES = ("Rows", "Precision", "Interval of precision", "Recall", "Interval of recall", "F1")
 
 
 def classes_section(given: ReportInput, rows: LabelledRows) -> Section:
     """Return the section on classes, or on several labels a row."""
     held_out = given.metrics.get(given.part, {})
     if given.model.task.name == "multilabel":
-        return _labels(held_out, given.model.target_names)
+        return _labels(given, rows, held_out)
     task: Any = given.model.task
     found = calibration(rows.probabilities, rows.codes, sample_weight=rows.weight)
     words = f"Whether probabilities mean what they say, and which classes are taken for which. Expected calibration error: {found.error:.4f}, in 15 bins."
@@ -37,12 +38,11 @@ def classes_section(given: ReportInput, rows: LabelledRows) -> Section:
     parts: list[Part] = [
         ReportFigure("Share of right predictions over their probability; on the dashed line both agree", chart, small=True)
     ]
-    parts += _curves(given, rows, held_out)
-    if held_out.get("per_class"):
-        names = ["Class", "Rows", "Precision", "Interval of precision", "Recall", "Interval of recall", "F1"]
-        parts.append(
-            ReportTable("Precision, recall and F1 of each class, with 95% intervals", names, per_class_rows(given, held_out))
-        )
+    parts += _class_curves(given, rows)
+    if entries := held_out.get("per_class", ())[:MOST_CLASSES]:
+        names = [str(one["class"]) if "classes" in held_out else given.class_name(code) for code, one in enumerate(entries)]
+        lines = [[name, *shares_of(one)] for name, one in zip(names, entries, strict=True)]
+        parts.append(ReportTable("Precision, recall and F1 of each class, with 95% intervals", ["Class", *SHARES], lines))
     if costs is not None and len(costs) <= MOST_CLASSES:
         shown = [given.class_name(code) for code in range(len(costs))]
         lines = [[name, *(f"{cost:g}" for cost in row)] for name, row in zip(shown, costs, strict=True)]
@@ -55,50 +55,62 @@ def classes_section(given: ReportInput, rows: LabelledRows) -> Section:
     return Section("Classes", words, parts)
 
 
-def _curves(given: ReportInput, rows: LabelledRows, held_out: Any) -> list[ReportFigure]:
-    """Return the ROC and the precision-recall curve: of two classes for the second, of more for each against the others."""
+def _class_curves(given: ReportInput, rows: LabelledRows) -> list[ReportFigure]:
+    """Return the curves of two classes for the second, of more for each against the others."""
     task: Any = given.model.task
     codes = [1] if len(task.classes) == 2 else list(range(len(task.classes)))
-    found = {}
-    for code in codes[:MOST_COMPUTED]:
-        positive = rows.codes == code
-        if positive.any() and not positive.all():
-            found[given.class_name(code)] = curves_of(positive, rows.probabilities[:, code], weight=rows.weight)
+    ranked = {given.class_name(code): (rows.codes == code, rows.probabilities[:, code]) for code in codes[:MOST_COMPUTED]}
+    return _curves(ranked, rows.weight, what="Class", each="each class against the others")
+
+
+def _curves(ranked: Mapping[str, tuple[Array, Array]], weight: Array | None, *, what: str, each: str) -> list[ReportFigure]:
+    """Return the ROC and the precision-recall curves of some names.
+
+    ranked: which rows are of each, and how probable that is, both (N,). what: of what each curve is. each: the same in words.
+    """
+    found = {
+        name: curves_of(positive, shares, weight=weight)
+        for name, (positive, shares) in ranked.items()
+        if positive.any() and not positive.all()
+    }
     if not found:
         return []
-    if len(codes) == 1:
-        name, curves = next(iter(found.items()))
-        area = held_out.get("auc", roc_area(curves))
+    areas = {name: roc_area(curves) for name, curves in found.items()}
+    area, precision = float(np.mean([*areas.values()])), float(np.mean([average_precision(curves) for curves in found.values()]))
+    if len(ranked) == 1:
+        name = next(iter(found))
         first = f"ROC curve of {name}; the area under it is {number_text(area)}"
-        second = f"Precision over recall of {name}; the average precision is {number_text(average_precision(curves))}"
+        second = f"Precision over recall of {name}; the average precision is {number_text(precision)}"
     else:
         few = "" if len(found) <= MOST_CURVES else f"; drawn are those {MOST_CURVES} of {len(found)} with the smallest area"
-        areas = np.mean([roc_area(curves) for curves in found.values()])
-        first = f"ROC curves, each class against the others; the mean area under them is {number_text(float(areas))}{few}"
-        precision = np.mean([average_precision(curves) for curves in found.values()])
-        second = f"Precision over recall, each class against the others; the mean average precision is {number_text(float(precision))}{few}"
-    drawn = sorted(found, key=lambda name: roc_area(found[name]))[:MOST_CURVES]
+        first = f"ROC curves, {each}; the mean area under them is {number_text(area)}{few}"
+        second = f"Precision over recall, {each}; the mean average precision is {number_text(precision)}{few}"
+    drawn = sorted(found, key=lambda name: areas[name])[:MOST_CURVES]
     found = {name: found[name] for name in found if name in drawn}
     return [
-        ReportFigure(first, charts.roc_chart(found), small=True),
-        ReportFigure(second, charts.precision_chart(found), small=True),
+        ReportFigure(first, charts.roc_chart(found, what=what), small=True),
+        ReportFigure(second, charts.precision_chart(found, what=what), small=True),
     ]
 
 
-def per_class_rows(given: ReportInput, held_out: Any) -> list[list[str]]:
-    """Return the lines of the table of classes."""
-    matrix = None if "confusion" not in held_out else np.asarray(held_out["confusion"])
-    lines = []
-    for number, one in enumerate(held_out["per_class"][:MOST_CLASSES]):
-        named = given.class_name(number) if "classes" not in held_out else str(one["class"])
-        line = [named, cell_text(one["count"])]
-        right, count = one["correct"], one["count"]
-        predicted = None if matrix is None else int(matrix[:, number].sum())
-        line += ["", ""] if predicted is None else _share(right, predicted)
-        line += _share(right, count)
-        line.append("" if predicted is None or not predicted + count else number_text(2 * right / (predicted + count)))
-        lines.append(line)
-    return lines
+def _labels(given: ReportInput, rows: LabelledRows, held_out: Any) -> Section:
+    """Return the section on several labels a row."""
+    count = given.model.task.outputs
+    names = given.model.target_names or tuple(map(str, range(count)))
+    ranked = {names[i]: (rows.target[:, i] == 1, rows.probabilities[:, i]) for i in range(min(count, MOST_COMPUTED))}
+    parts: list[Part] = [*_curves(ranked, rows.weight, what="Label", each="of each label")]
+    if entries := held_out.get("label_metrics", ())[:MOST_CLASSES]:
+        lines = [[names[one["label"]], *shares_of(one), cell_text(one["auc"]), cell_text(one["accuracy"])] for one in entries]
+        title = "Precision, recall and F1 of each label, with 95% intervals"
+        parts.append(ReportTable(title, ["Label", *SHARES, "AUC", "Accuracy"], lines))
+    return Section("Labels", "How well the rows with each label are found.", parts)
+
+
+def shares_of(entry: Any) -> list[str]:
+    """Return the cells of the columns SHARES, of a class or a label; runs of version 0.1 have no counts of predictions."""
+    right, count, predicted = entry["correct"], entry["count"], entry.get("predicted")
+    line = [cell_text(count), *(["", ""] if predicted is None else _share(right, predicted)), *_share(right, count)]
+    return [*line, "" if predicted is None or not predicted + count else number_text(2 * right / (predicted + count))]
 
 
 def _share(right: int, count: int) -> list[str]:
@@ -106,12 +118,3 @@ def _share(right: int, count: int) -> list[str]:
     if not count:
         return ["", ""]
     return [number_text(right / count), between(*wilson_interval(right, count))]
-
-
-def _labels(held_out: Any, names: Sequence[str]) -> Section:
-    shares: Sequence[Any] | dict[str, Any] = held_out.get("per_label", [])
-    pairs = shares.items() if isinstance(shares, dict) else enumerate(shares)
-    lines = [[names[int(label)] if names else str(label), cell_text(share)] for label, share in pairs][:MOST_CLASSES]
-    return Section(
-        "Labels", "How often each label is predicted right.", [ReportTable("Accuracy by label", ["Label", "Accuracy"], lines)]
-    )

@@ -14,7 +14,7 @@ from manynets.explain.slices import several_numbers
 from manynets.report.parts import LabelledRows, ReportInput, ReportPicture, ReportTable, Section, between
 from manynets.report.values import texts_of
 from manynets.tables import Table
-from manynets.tasks import Regression, Task
+from manynets.tasks import Multilabel, Regression, Task
 
 WORST = 10
 MOST_COLUMNS = 12
@@ -80,10 +80,12 @@ def worst_section(given: ReportInput, rows: LabelledRows) -> Section:
 
 
 def _labels(given: ReportInput, values: Any) -> list[str]:
-    """Return labels or numbers as texts, classes by their names."""
+    """Return labels or numbers as texts, classes by their names, and of several labels the names of those that a row has."""
     if hasattr(given.model.task, "classes"):
         return [given.class_name(code) for code in given.model.task.encode(values).astype(np.int64).ravel().tolist()]
-    listed = np.asarray(values)
+    listed, names = np.asarray(values), given.model.target_names
+    if names and isinstance(given.model.task, Multilabel):
+        return [", ".join(name for name, has in zip(names, row, strict=True) if has) or "none" for row in listed.tolist()]
     return [cell_text(one) if listed.ndim == 1 else ", ".join(map(cell_text, one)) for one in listed.tolist()]
 
 

@@ -92,7 +92,7 @@ def metric_intervals(rows: LabelledRows, names: Sequence[str]) -> dict[str, str]
         for _ in range(RESAMPLES if wanted else 0):
             some = rng.integers(len(rows), size=size)
             weight = None if rows.weight is None else rows.weight[some]
-            again = model.task.evaluate(logits[some], rows.target[some], loss=model.recipe.loss, weight=weight)
+            again = model.task.scores(logits[some], rows.target[some], loss=model.recipe.loss, weight=weight)
             for name in wanted:
                 if again.get(name) is not None and math.isfinite(again[name]):
                     values[name].append(again[name])

@@ -61,15 +61,24 @@ class Task(abc.ABC):
     def predict(self, logits: Values, *, loss: str | None = None) -> Values:
         """Return predictions in the user's own values for logits (raw scores) (N, O)."""
 
-    @abc.abstractmethod
     def evaluate(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
-        """Return the metrics of logits (raw scores) (N, O) against an encoded target, weighted by row where weights are given."""
+        """Return the metrics of logits (raw scores) (N, O) against an encoded target, weighted by row where weights are given: `scores` and `details`."""
+        options: dict[str, Any] = {"loss": loss, "weight": weight}
+        return self.scores(logits, target, **options) | self.details(logits, target, **options)
+
+    @abc.abstractmethod
+    def scores(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, float]:
+        """Return the metrics that are single numbers."""
+
+    def details(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
+        """Return the metrics of each class, label or target."""
+        return {}
 
     def measure(self, metric: str, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> Any:
         """Return one of `metrics` of logits (N, O) against an encoded target, NaN where it is not defined; an array (...) of logits (..., N, O)."""
         key = "auc" if metric == "roc_auc" else metric
         each = logits.reshape(-1, *logits.shape[-2:])
-        found = [float(self.evaluate(one, target, loss=loss, weight=weight).get(key, math.nan)) for one in each]
+        found = [float(self.scores(one, target, loss=loss, weight=weight).get(key, math.nan)) for one in each]
         return found[0] if logits.ndim == 2 else np.array(found).reshape(logits.shape[:-2])
 
     def strata(self, target: Values) -> Values | None:

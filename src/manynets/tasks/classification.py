@@ -110,15 +110,18 @@ class _OneLabel(Task):
     def strata(self, target: Values) -> Values | None:
         return target.astype(np.int64).reshape(-1)
 
-    def evaluate(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
+    def scores(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, float]:
         truth, predicted = target.astype(np.int64).reshape(-1), self.codes(logits)
-        out = {
+        return {
             "accuracy": metrics.accuracy(truth, predicted, weight=weight),
             **self._by_class(truth, predicted, weight),
             "log_loss": metrics.log_loss(self.proba(logits)[np.arange(len(truth)), truth], weight=weight),
             **self._ranking(truth, logits, weight),
-            "per_class": metrics.per_class(truth, predicted, classes=self.classes),
         }
+
+    def details(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
+        truth, predicted = target.astype(np.int64).reshape(-1), self.codes(logits)
+        out: dict[str, Any] = {"per_class": metrics.per_class(truth, predicted, classes=self.classes)}
         if len(self.classes) <= LARGEST_CONFUSION:
             out["confusion"] = metrics.confusion_matrix(truth, predicted, classes=len(self.classes)).tolist()
         return out
@@ -252,8 +255,8 @@ class Multiclass(_OneLabel):
     def chosen(self, shares: Values) -> Values:
         return shares.argmax(axis=-1) if self.costs is None else self.expected_costs(shares).argmin(axis=-1)
 
-    def evaluate(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
-        out = super().evaluate(logits, target, loss=loss, weight=weight)
+    def scores(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, float]:
+        out = super().scores(logits, target, loss=loss, weight=weight)
         if self.costs is not None:
             paid = np.array(self.costs)[target.astype(np.int64).reshape(-1), self.codes(logits)]
             out["cost"] = float(np.average(paid, weights=weight))
@@ -309,13 +312,24 @@ class Multilabel(Task):
     def predict(self, logits: Values, *, loss: str | None = None) -> Values:
         return (logits > 0).astype(np.int64)
 
-    def evaluate(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
+    def scores(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, float]:
         predicted = self.predict(logits)
         return {
             "accuracy": metrics.accuracy(target, predicted, weight=weight),
             **_means([metrics.precision_recall_f1(target[:, i], predicted[:, i], weight=weight) for i in range(self.count)]),
-            "per_label": [metrics.accuracy(target[:, i], predicted[:, i], weight=weight) for i in range(self.count)],
         }
+
+    def details(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
+        each = [self._label(i, logits[:, i], target[:, i].astype(np.int64), weight) for i in range(self.count)]
+        return {"per_label": [one["accuracy"] for one in each], "label_metrics": each}
+
+    def _label(self, number: int, scores: Values, truth: Values, weight: Values | None) -> dict[str, Any]:
+        """Return the metrics of a label: counts, recall, precision and F1 of the rows that have it, with intervals, and the area under its ROC curve."""
+        predicted = self.predict(scores)
+        found = metrics.per_class(truth, predicted, classes=(False, True))[1]
+        shares = {"accuracy": metrics.accuracy(truth, predicted, weight=weight), "recall": found.pop("accuracy")}
+        del found["class"]
+        return {"label": number, **found, **shares, "auc": metrics.roc_auc(truth == 1, scores, weight=weight)}
 
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "count": self.count}

@@ -224,12 +224,14 @@ class Regression(Task):
         each = np.moveaxis(self._split(self.clamped(logits)), -1, 0)
         return np.stack([self.own_unit(one) for one in each], axis=-1)
 
-    def evaluate(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
-        truth, predicted = self.own_unit(target), self.predict(logits, loss=loss)
-        found: dict[str, Any] = _measured(self.metrics, truth, predicted, weight)
-        if self.targets > 1:
-            found["per_target"] = [_measured(self.metrics, *pair, weight) for pair in zip(truth.T, predicted.T, strict=True)]
-        return found
+    def scores(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, float]:
+        return _measured(self.metrics, self.own_unit(target), self.predict(logits, loss=loss), weight)
+
+    def details(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
+        if self.targets == 1:
+            return {}
+        columns = zip(self.own_unit(target).T, self.predict(logits, loss=loss).T, strict=True)
+        return {"per_target": [_measured(self.metrics, *pair, weight) for pair in columns]}
 
     def measure(self, metric: str, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> Any:
         return _measured((metric,), self.own_unit(target), self.predict(logits, loss=loss), weight)[metric]
