@@ -54,6 +54,19 @@ def test_a_number_that_the_type_of_the_model_lacks_is_named_by_its_cell(cell: An
         assert status == 200 or answer.json()["error"] == wanted
 
 
+@pytest.mark.parametrize("labels", [False, True])
+def test_several_targets_have_their_names(labels: bool, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    y = polars.DataFrame({"rent": (x[:, 0] > 0).astype(int) if labels else x[:, 0], "price": (x > 0)[:, 1].astype(int)})
+    recipe = mn.Recipe(epochs=1)
+    mn.train(x, y, mn.MLP(hidden=()), recipe, task="multilabel" if labels else "regression", progress=False).save(tmp_path / "m")
+    with client_of(ServeSettings(models={"m": str(tmp_path / "m")})) as client:
+        assert client.get("/v1/models/m").json()["targets"] == ["rent", "price"]
+        answer = client.post("/v1/models/m:predict", json=[[1, 2]]).json()
+    assert answer["targets"] == ["rent", "price"]
+    assert len(answer["predictions"][0]) == 2
+
+
 def test_a_column_without_a_name(tmp_path: Path) -> None:
     frame = polars.DataFrame({"": np.arange(60) / 7, "x": np.arange(60) % 11})
     model = fitted(frame, np.arange(60) % 5 + 0.5)

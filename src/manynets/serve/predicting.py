@@ -122,6 +122,8 @@ class PredictRoute:
         if answer.probabilities is not None:
             result["probabilities"] = answer.probabilities
             result["classes"] = list(getattr(question.loaded.model.task, "classes", [])) or None
+        if targets := question.loaded.model.target_names:
+            result["targets"] = list(targets)  # in the order of the values of a row
         if levels := getattr(question.loaded.model.task, "quantiles", ()):
             found = question.loaded.model.quantiles(answer.logits)
             result["quantiles"] = {"levels": list(levels), "values": found.tolist()}

@@ -63,6 +63,7 @@ def description_of(loaded: Loaded, name: str) -> dict[str, Any]:
         "version": loaded.version,
         "task": model.task.name,
         "classes": None if classes is None else list(classes),
+        "targets": list(model.target_names) or None,
         "interval": model.residuals is not None and all(one.rows >= FEWEST_HELD_OUT for one in model.residuals),
         "columns": columns_of(model),
     }
@@ -84,6 +85,7 @@ def operation_of(model: Model, name: str) -> dict[str, Any]:
         "predictions": several,
         "probabilities": several,
         "classes": several,
+        "targets": {"type": "array", "items": {"type": "string"}},
         "quantiles": _object({"levels": several, "values": several}),
         "ignored_columns": {"type": "array", "items": {"type": "string"}},
         "interval": _object({"coverage": {"type": "number"}, "lower": several, "upper": several}),
