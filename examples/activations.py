@@ -1,4 +1,4 @@
-"""Comparing activations on XOR: how many of 20 small networks each of them gets to learn it."""
+"""Compare activations on XOR: with each of them, how many of 20 small networks learn it?"""
 
 from __future__ import annotations
 

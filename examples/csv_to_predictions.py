@@ -22,7 +22,7 @@ houses = pl.DataFrame({"size": size_with_gaps, "town": town, "price": price.roun
 houses[:350].write_csv(folder / "houses.csv")
 houses[350:].drop("price").write_csv(folder / "new_houses.csv")
 
-# Read the table and train. The model remembers how the columns became numbers.
+# Read the table and train. The model keeps the encoder, which turns the columns into numbers.
 table = mn.tables.read_table(folder / "houses.csv")
 model = mn.train(table.drop("price"), table["price"], mn.MLP(hidden=(32,)), mn.Recipe(epochs=200), validation=0.2, progress=False)
 

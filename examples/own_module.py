@@ -1,4 +1,4 @@
-"""Your own torch module: manynets brings the loop, validation, early stopping and the model file."""
+"""Train a torch module of your own: manynets adds the loop, validation, early stopping and the model file."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import manynets as mn
 
 data = mn.datasets.load("spirals", points=600, noise=0.1, seed=0)
 
-# A candidate is a network and a recipe. Candidates may differ in anything; those of one shape share each step.
+# A candidate is a network and a recipe. Candidates may differ in any setting; those of the same shape share each step.
 candidates = [
     (mn.MLP(hidden=hidden, activation="tanh"), mn.Recipe(optimizer=mn.Adam(lr=lr), epochs=60, seed=seed))
     for hidden, lr, seed in itertools.product([(8,), (32, 32)], [1e-3, 1e-2, 3e-2], range(4))
