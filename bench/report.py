@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -167,11 +168,9 @@ def draw_cost(cost: Sequence[Json], path: Path) -> None:
 def markdown(results: Json) -> str:
     """Return the section on speed."""
     on, out = results["machine"], []
-    out += [
-        f"Measured on {on['date']}: {on['processor']}, {on['cores']} cores, {on.get('memory_gib', '?')} GiB, {on['system']}, "
-        f"Python {on['python']}; " + ", ".join(f"{name} {version}" for name, version in results["versions"].items()) + ".",
-        "",
-    ]
+    packages = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    machine = f"{on['processor']}, {on['cores']} cores, {on.get('memory_gib', '?')} GiB, {on['system']}, Python {on['python']}"
+    out += [textwrap.fill(f"Measured on {on['date']}: {machine}; {packages}.", 150, break_on_hyphens=False), ""]
     if results["quick"]:
         out += ["**Rounds of few steps: set-up weighs more in these numbers than in a long training.**", ""]
     for case in results["cases"]:

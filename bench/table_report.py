@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -109,10 +110,11 @@ def markdown(results: Mapping[str, Any], *, rows: int = 0, threads: int = 1, sys
     against = against or next(system for system in ("tabular", "prototype", shown[0]) if system in shown)
     cases, on = shared(runs, shown), results["machine"]
     packages = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    measured = f"Measured on {on['date']}: {on['processor']}, {threads} thread{'s' if threads > 1 else ''}, Python {on['python']}; {packages}."
     head = ("system", "error", "log loss", "ECE", "rank", f"better : worse than {against}", "seconds", "processor seconds", "MiB")
     return "\n".join(
         [
-            f"Measured on {on['date']}: {on['processor']}, {threads} thread{'s' if threads > 1 else ''}, Python {on['python']}; {packages}.",
+            textwrap.fill(measured, 150, break_on_hyphens=False),
             f"At most {rows:,} training rows." if rows else "All training rows.",
             "",
             f"| {' | '.join(head)} |",
