@@ -25,7 +25,7 @@ from manynets.plan import ensemble
 from manynets.prepare import Split, SplitBy, TrainingData, copies_held_out, counted_rows, network_splits, prepare, split_by
 from manynets.recorded import Recorded
 from manynets.results import checkpoints_of, model_of, with_residuals
-from manynets.spec import METRICS, MLP, MetricName, Recipe
+from manynets.spec import METRICS, MLP, LossName, MetricName, Recipe
 from manynets.spec.lessons import with_advice
 from manynets.spec.metadata import plain_number
 from manynets.spec.ported import check_watch
@@ -35,7 +35,8 @@ from manynets.targets import ClassWeight, find_target
 from manynets.tasks import Regression, Task
 from manynets.tasks.find import with_positive
 from manynets.tasks.losses import levels_of
-from manynets.train_arguments import check_callbacks, check_options
+from manynets.tasks.objectives import OwnLoss
+from manynets.train_arguments import check_callbacks, check_options, with_loss
 from manynets.training.checkpoint import Checkpoint
 from manynets.training.events import Callback
 from manynets.training.groups import check_fits, train_members
@@ -78,6 +79,7 @@ def train(
     seed: int | None = None,
     n_networks: int | None = None,
     preset: PresetName | None = None,
+    loss: LossName | OwnLoss | None = None,
     metric: MetricName | None = None,
     time_limit: float | None = None,
     engine: EngineName = "torch",
@@ -131,6 +133,10 @@ def train(
     n_networks: how many networks are trained together, with the seeds recipe.seed, recipe.seed + 1, ...; the Model predicts their mean.
         None: 8 for the default ensemble, 1 for a spec or recipe of your own.
     preset, time_limit: of the default ensemble: "default", "fast" or "best", and the seconds until it is trained (`TabularClassifier`).
+    loss: a name for `Recipe.loss`, which it replaces, or a function of your own, loss(scores, targets), that returns the loss of each row (N,) of a
+        batch by torch. scores: (N, O), as the network gives them; targets: as the task encodes them, class codes (N,), 0 and 1 (N, O), or standardised
+        numbers (N, O). Autograd trains by it; the recipe and the model file have its name only. It needs a spec or recipe, else they are MLP()
+        and Recipe().
     metric: decides which weights are best and when to stop early: a name for `Recipe.watch`, which it replaces. None: the recipe's, or the loss.
     engine: the library that trains: "torch", "numpy" (gradients written out by hand, always in float64), "jax" or "keras". All
         start from the same weights, see the same batches, and return the same history and kind of Model (`manynets.engines`).
@@ -179,7 +185,7 @@ def train(
         scaling = False
     common: dict[str, Any] = {"task": task, "encoder": encoder, "target_transform": target_transform}
     common |= {"sample_weight": sample_weight, "class_weight": class_weight, "declared": declared_columns(X, encoder, **of_table)}
-    if spec is None and recipe is None and engine == "torch" and initial is None:
+    if spec is None and recipe is None and engine == "torch" and initial is None and loss is None:
         common |= {"preset": "default" if preset is None else preset, "metric": metric, **ran, **keeping}
         common |= {"seed": _default_seed(seed), "n_networks": 8 if n_networks is None else n_networks}
         return _named(_train_default(X, y, scaling=scaling, validation=validation, columns=columns, **common), names)
@@ -187,14 +193,14 @@ def train(
     spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
     n_networks = 1 if n_networks is None else plain_number(n_networks)
     check_options(spec, recipe, engine=engine, n_networks=n_networks, initial=initial, checkpoint=checkpoint, resume=resume)
-    recipe = _with_given(recipe, seed=seed, metric=metric)
+    recipe, own = with_loss(_with_given(recipe, seed=seed, metric=metric), loss, engine=engine)
     recorded = Recorded(resume)
     if encoder is None and isinstance(spec, MLP):
         scaling = array_scaling(X, scaling, recorded)
     common |= _recorded_target(y, task, target_transform, recipe, recorded)
     by_fold = _by_fold(validation, n_networks)
     by = split_by(y, validation, **columns)
-    common |= {"validation": None if by_fold else validation, "by": by, "category_means": category_means}
+    common |= {"validation": None if by_fold else validation, "by": by, "category_means": category_means, "loss": own}
     where = recipe if engine == "torch" else dataclasses.replace(recipe, device="cpu")
     data = prepare(X, y, where, embedding=getattr(spec, "embedding", None), scaling=scaling or None, **common)
     spec, data, initial = _ready(spec, recipe, data, initial, recorded, n_networks=n_networks, by_fold=by_fold)
@@ -310,7 +316,7 @@ def _train_streamed(given: Mapping[str, Any]) -> Model | None:
         return {name: given[name] for name in names}
 
     spec, recipe, engine, validation = given["spec"], given["recipe"], given["engine"], given["validation"]
-    ensemble = spec is None and recipe is None and given["initial"] is None
+    ensemble = spec is None and recipe is None and given["initial"] is None and given["loss"] is None
     refused = chosen("y", "class_weight", "encoder", "positive", "time_limit", "groups", "times", "stratify")
     refused["engine"] = None if engine == "torch" else engine
     named = chosen("target", "sample_weight", "drop", "categorical", "numeric", "drop_missing_target", "scaling", "category_means")
@@ -336,8 +342,8 @@ def _train_streamed(given: Mapping[str, Any]) -> Model | None:
     spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
     options = {"initial": given["initial"], "n_networks": given["n_networks"] or 1}
     check_options(spec, recipe, engine="torch", **chosen("checkpoint", "resume"), **options)
-    recipe = _with_given(recipe, seed=given["seed"], metric=given["metric"])
-    stream = open_stream(files, columns, recipe, spec=spec, validation=share_of(validation), **of_rows)
+    recipe, own = with_loss(_with_given(recipe, seed=given["seed"], metric=given["metric"]), given["loss"])
+    stream = open_stream(files, columns, recipe, spec=spec, validation=share_of(validation), loss=own, **of_rows)
     _check_watch(recipe, stream.data, by_fold=False)
     stream.warn_of_columns()
     return train_stream(stream, spec, recipe, **options, **keeping)

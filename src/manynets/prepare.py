@@ -31,6 +31,7 @@ from manynets.spec import Embedding, Recipe
 from manynets.targets import ClassWeight, Target, find_target, row_weights, standardised_by
 from manynets.tasks import Task
 from manynets.tasks.base import as_array
+from manynets.tasks.objectives import OwnLoss, check_own_loss
 from manynets.training.torch_settings import find_device
 from manynets.training.trial import Problem
 
@@ -85,11 +86,12 @@ def prepare(
     embedding: Embedding | None = None,
     declared: Mapping[str, Sequence[str]] | None = None,
     fitted_rows: RowNumbers | None = None,
+    loss: OwnLoss | None = None,
 ) -> TrainingData:
     """Check X and y, split the rows, encode a table, and move the data to the recipe's device.
 
     The arguments are those of `manynets.train`; embedding: the network's; declared: its drop, categorical and numeric. fitted_rows: those that
-    an encoder and the standardisation of a regression target are fitted to, None for the rows that are trained on.
+    an encoder and the standardisation of a regression target are fitted to, None for the rows that are trained on. loss: a function.
     Raises DataError for data that cannot be used and OptionError for options that do not fit them.
     """
     fits = needs_encoder(X, encoder, embedding, scaling=scaling)
@@ -119,7 +121,8 @@ def prepare(
     if own is not None:
         read = read_validation_set(own, target.task, encoder, columns=matrix.shape[1], of_frame=is_frame(X))
         validation_set = _on_device(*read, recipe)
-    problem = Problem(target.task, _on_device(matrix, target.encoded, weight, recipe), validation_set)
+    problem = Problem(target.task, _on_device(matrix, target.encoded, weight, recipe), validation_set, loss=loss)
+    check_own_loss(loss, target.task, problem.rows.target, problem.rows.x.dtype)
     warn_of_lost_digits(matrix, problem.rows.x)
     warn_of_lost_digits(target.encoded, problem.rows.target, what="y")
     return TrainingData(problem, matrix.shape[1], split.train, split.held_out, encoder)

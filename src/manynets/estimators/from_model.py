@@ -20,6 +20,7 @@ from manynets.estimators.tabular import TabularClassifier, TabularRegressor
 from manynets.fitting import train
 from manynets.model import Model
 from manynets.model_tools import with_fields
+from manynets.spec.own import is_own
 from manynets.tables.columns import has_means, scaling_of
 from manynets.tabular import PRESETS, PresetName, train_tabular
 from manynets.tasks import Binary, Multiclass, Regression
@@ -117,6 +118,7 @@ def _parameters(model: Model, network: s.MLP, name: str) -> dict[str, Any]:
         "bias=False": not network.bias,
         "input_scale": network.input_scale,
         "groups": bool(recipe.groups),
+        f"loss={recipe.loss}": is_own(recipe.loss),
         "iterations": recipe.iterations is not None,
         "cool_down": recipe.stopping is not None and recipe.stopping.cool_down is not None,
         "weight_decay": not isinstance(recipe.optimizer, s.AdamW | s.Lion) and getattr(recipe.optimizer, "weight_decay", 0.0) > 0,

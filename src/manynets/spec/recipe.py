@@ -232,7 +232,7 @@ class Recipe:
         metavar="WHAT",
         panel=_MORE,
     )
-    loss: LossName | None = setting(
+    loss: LossName | str | None = setting(
         None,
         help="Loss. For classes: cross_entropy. For numbers: squared_error, half_squared_error, absolute_error, huber, poisson or quantile",
         allowed=get_args(LossName),
@@ -283,7 +283,7 @@ class Recipe:
                 raise OptionError(no_part(name, value, [kind for kind in get_args(union) if kind is not type(None)]))
         check_loss(self.loss, get_args(LossName))
         check_watch(self.watch, WATCHED, what="Recipe.watch")
-        check_fields(self)
+        check_fields(self, besides=("loss",))
         several = isinstance(self.groups, Iterable) and not isinstance(self.groups, str)
         object.__setattr__(self, "groups", tuple(self.groups) if several else (self.groups,))
         for group in self.groups:
