@@ -32,6 +32,7 @@ from manynets.targets import ClassWeight, Target, find_target, row_weights, stan
 from manynets.tasks import Task
 from manynets.tasks.base import as_array
 from manynets.tasks.objectives import OwnLoss, check_own_loss
+from manynets.tasks.own_metric import own_metric
 from manynets.training.torch_settings import find_device
 from manynets.training.trial import Problem
 
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Split", "SplitBy", "TrainingData", "copies_held_out", "counted_rows", "cv_splits", "encode_table", "holdout",
-    "network_splits", "prepare", "split_by", "validation_split",
+    "network_splits", "prepare", "split_by", "validation_split", "with_metric",
 ]  # fmt: skip
 
 RowNumbers: TypeAlias = NDArray[np.int64]
@@ -126,6 +127,11 @@ def prepare(
     warn_of_lost_digits(matrix, problem.rows.x)
     warn_of_lost_digits(target.encoded, problem.rows.target, what="y")
     return TrainingData(problem, matrix.shape[1], split.train, split.held_out, encoder)
+
+
+def with_metric(data: TrainingData, metric: Any) -> TrainingData:
+    """Return data whose networks go by a metric of the user's own, if it is one; see `own_metric`."""
+    return dataclasses.replace(data, problem=dataclasses.replace(data.problem, metric=own_metric(metric)))
 
 
 # ------------------------------------------------------------------------------------------------------------------- splits

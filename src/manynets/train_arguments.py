@@ -120,5 +120,9 @@ def with_loss(recipe: Recipe, loss: Any, *, engine: str = "torch") -> tuple[Reci
 
 def with_one_loss(candidates: Iterable[tuple[MLP, Recipe]], loss: Any) -> tuple[list[tuple[MLP, Recipe]], OwnLoss | None]:
     """Return candidates with the loss that was given for all of them, and the function, None for a name; see `with_loss`."""
+    candidates = list(candidates)
+    for _, recipe in candidates:
+        if is_own(recipe.watch):
+            raise OptionError(without_function(recipe.watch, field="watch", option="metric"))
     found = [(spec, *with_loss(recipe, loss)) for spec, recipe in candidates]
     return [(spec, recipe) for spec, recipe, _ in found], found[0][2]

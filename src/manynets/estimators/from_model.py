@@ -91,6 +91,10 @@ def _with_sorted_classes(model: Model) -> Model:
 def ensemble_options(model: Model) -> dict[str, Any]:
     """Return preset, networks of each setting and metric with which a model of the default for tables was trained."""
     recipe, info = model.recipe, model.info
+    if is_own(recipe.watch):
+        raise OptionError(
+            f"the model was trained with metric={recipe.watch}, a function of your own, which it does not have; use the Model itself"
+        )
     preset: PresetName = "fast" if recipe.iterations == PRESETS["fast"].steps else "default"
     return {
         "preset": info.get("preset", preset),  # models of earlier versions have neither

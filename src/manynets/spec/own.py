@@ -25,9 +25,9 @@ def is_own(name: Any) -> TypeGuard[str]:
     return isinstance(name, str) and len(name) > len("()") and name.endswith("()")
 
 
-def without_function(name: str) -> str:
-    """Return the message for a recipe with the name of a function that was not given."""
+def without_function(name: str, *, field: str = "loss", option: str = "loss") -> str:
+    """Return the message for a recipe with the name of a function that was not given. option: the argument of `train` for it."""
     return (
-        f"Recipe.loss is {name!r}, a function of your own, which neither a recipe nor a model file has; give it to mn.train, as"
-        f" loss={name.removesuffix('()')}"
+        f"Recipe.{field} is {name!r}, a function of your own, which neither a recipe nor a model file has; give it to mn.train, as"
+        f" {option}={name.removesuffix('()')}"
     )

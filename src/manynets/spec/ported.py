@@ -110,13 +110,13 @@ def check_watch(value: Any, names: Sequence[str], *, what: str) -> None:
         ...
     manynets.errors.OptionError: watch is 'val_loss', but must be one of loss, metric; write 'loss', which is that of the validation rows, if any
     """
-    if isinstance(value, str) and value in names:
+    if isinstance(value, str) and (value in names or is_own(value)):
         return
     text = f"{what} is {short(value)}, but must be one of {', '.join(names)}"
     plain = value.removeprefix("val_") if isinstance(value, str) else ""
     near = nearest(plain, names)
     if callable(value):
-        text += "; with one of your own, end the training in a callback, which raises StopIteration"
+        text += "; give a function of your own to mn.train, as metric="
     elif plain != value and plain in names:
         text += f"; write {plain!r}, which is that of the validation rows, if any"
     elif near is not None:

@@ -14,17 +14,20 @@ from torch import nn
 from manynets.data.batches import Rows
 from manynets.nn.shape import Shape
 from manynets.rng import Order, Shuffles
-from manynets.spec import METRICS, MLP, Recipe
+from manynets.spec import MLP, Recipe
+from manynets.spec.recipe import goes_by_name
 from manynets.steps import batch_rows, steps_per_epoch
 from manynets.tasks.base import Task
 from manynets.tasks.objectives import OwnLoss
+from manynets.tasks.own_metric import Metric
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Problem:
     """Data on the device, and its task. `validation` is a separate set; members may have validation rows of their own.
 
-    integers: whether a user's own module gets X as integers. loss: a function of the user's own, None for the recipes'.
+    integers: whether a user's own module gets X as integers. loss, metric: the user's own, None for those of the
+    recipes by their names.
     """
 
     task: Task
@@ -32,6 +35,7 @@ class Problem:
     validation: Rows | None = None
     integers: bool = False
     loss: OwnLoss | None = None
+    metric: Metric | None = None
 
     def shape_of(self, spec: MLP) -> Shape:
         """Return the shape of a network for these columns and this task."""
@@ -192,7 +196,7 @@ def group_key(member: Member, problem: Problem, validated: bool) -> tuple[Any, .
         recipe.epochs if recipe.evaluate_every else None,  # evaluations, and so stops, are at the same steps as alone
         member.number if cools_alone else None,  # a cool-down ends, and is evaluated, at a step of its own
         loss,
-        recipe.watch if recipe.watch in METRICS else None,
+        recipe.watch if goes_by_name(recipe.watch) else None,
         way,
         validated,
         member.penalty_rows is None,
