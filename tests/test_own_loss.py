@@ -177,6 +177,15 @@ def test_it_is_called_once_a_step_and_the_history_has_its_values() -> None:
     assert_close(np.array(model.history["loss"]), np.array(seen[1:]), "float64")  # the first call is the check before the training
 
 
+@pytest.mark.parametrize("scale", [1e-25, 1e25])
+def test_the_unit_of_the_target_is_not_that_of_the_loss(scale: float) -> None:
+    """Whether a loss is within the range of float32 is judged by its own values."""
+    X, y = small()
+    recipe = mn.Recipe(epochs=2)
+    model = mn.train(X, scale * y, mn.MLP(hidden=(4,)), recipe, loss=squared, progress=False)
+    assert model.info["stopped"] == ["done"]
+
+
 class Net(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -14,8 +14,7 @@ from torch import nn
 from manynets.data.batches import Rows
 from manynets.nn.shape import Shape
 from manynets.rng import Order, Shuffles
-from manynets.spec import MLP, Recipe
-from manynets.spec.recipe import goes_by_name
+from manynets.spec import METRICS, MLP, Recipe
 from manynets.steps import batch_rows, steps_per_epoch
 from manynets.tasks.base import Task
 from manynets.tasks.objectives import OwnLoss
@@ -196,7 +195,7 @@ def group_key(member: Member, problem: Problem, validated: bool) -> tuple[Any, .
         recipe.epochs if recipe.evaluate_every else None,  # evaluations, and so stops, are at the same steps as alone
         member.number if cools_alone else None,  # a cool-down ends, and is evaluated, at a step of its own
         loss,
-        recipe.watch if goes_by_name(recipe.watch) else None,
+        recipe.watch if recipe.watch in METRICS else None,
         way,
         validated,
         member.penalty_rows is None,
