@@ -150,7 +150,15 @@ def test_networks_in_other_processes_equal_those_in_this_one() -> None:
         assert other.model is not None
         same(one.model, other.model)
         assert (one.loss, one.score) == (other.loss, other.score)
-        assert one.loss > 0
+
+
+def test_the_loss_on_the_rows_of_a_test_is_its_mean() -> None:
+    X, y = small()
+    rows, test = np.arange(40), np.arange(40, 60)
+    for result in mn.train_many(X, y, candidates(), loss=pinball, cv=[(rows, test)], progress=False):
+        assert result.model is not None
+        scores, targets = result.model.logits(X[test])[0], result.task.encode(y[test])
+        assert_close(result.loss, float(pinball(torch.from_numpy(scores), torch.from_numpy(targets)).mean()), "float64")
 
 
 def test_patience_and_the_best_weights_go_by_it() -> None:
