@@ -147,8 +147,8 @@ def train(
     preset, time_limit: of the default ensemble: "default", "fast" or "best", and the seconds until it is trained (`TabularClassifier`).
     loss: a name for `Recipe.loss`, which it replaces, or a function of your own, loss(scores, targets), that returns the loss of each row (N,) of a
         batch by torch. scores: (N, O), as the network gives them; targets: as the task encodes them, class codes (N,), 0 and 1 (N, O), or standardised
-        numbers (N, O). Autograd trains by it; the recipe and the model file have its name only. It needs a spec or recipe, else they are MLP()
-        and Recipe().
+        numbers (N, O). Autograd trains by it; the recipe and the model file have its name only. With a loss, spec and recipe are MLP() and
+        Recipe() where they are left out, not the default ensemble.
     metric: decides which weights are best and when to stop early: a name for `Recipe.watch`, which it replaces, a `Metric` of your own, or a function of
         y_true and y_pred that is called as in scikit-learn: *_score is to be large, *_error, *_loss and *_deviance small. None: the recipe's, or the loss.
     engine: the library that trains: "torch", "numpy" (gradients written out by hand, always in float64), "jax" or "keras". All
