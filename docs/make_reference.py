@@ -31,7 +31,7 @@ class ApiPage:
 
 PAGES = (
     ApiPage(file="train", title="Training and models", about="Train a network or many, save, load and evaluate.",
-            names=("train", "train_many", "Model", "Result", "joined", "load", "estimator", "network", "Checkpoint", "Divergence")),
+            names=("train", "train_many", "Model", "Result", "joined", "load", "estimator", "network", "Checkpoint", "Divergence", "Metric")),
     ApiPage(file="spec", title="Networks and recipes", about="What is trained and how: data classes that hold no torch, and convert to JSON.",
             names=("MLP", "Recipe", "EarlyStopping", "ParameterGroup", "PiecewiseLinear", "Periodic")),
     ApiPage(file="optimizers", title="Optimizers and schedules", about="Fields of `mn.Recipe`.",

@@ -37,10 +37,10 @@ QUICK = mn.Recipe(epochs=1)
         ({"loss": nn.functional.binary_cross_entropy_with_logits}, "; write loss='cross_entropy'"),
         ({"loss": "mae"}, "; write loss='absolute_error'"),
         ({"loss": "absolut_error"}, "; did you mean 'absolute_error'"),
-        ({"loss": lambda a, b: a - b}, "; one of your own needs a training loop of your own"),
+        ({"loss": lambda a, b: a - b}, "; give a function of your own to mn.train, as loss="),
         ({"watch": "val_loss"}, "; write 'loss', which is that of the validation rows"),
         ({"watch": "acuracy"}, "; did you mean 'accuracy'"),
-        ({"watch": max}, "; with one of your own, end the training in a callback, which raises StopIteration"),
+        ({"watch": max}, "; give a function of your own to mn.train, as metric="),
     ],
 )
 def test_parts_of_other_libraries_in_a_recipe(options: dict[str, Any], advice: str) -> None:
@@ -63,9 +63,10 @@ def test_what_is_advised_exists() -> None:
     [
         (lambda: mn.Recipe(max_grad_norm=1.0), TypeError, r"write Recipe\(clip_norm=1.0\)"),
         (lambda: mn.Recipe(criterion=nn.MSELoss()), TypeError, r"write Recipe\(loss='squared_error'\)"),
-        (lambda: mn.train(X, TWO, loss=nn.BCEWithLogitsLoss()), TypeError, r"write recipe=mn.Recipe\(loss='cross_entropy'\)"),
+        (lambda: mn.train(X, TWO, loss=nn.BCEWithLogitsLoss()), OptionError, "; or write loss='cross_entropy'"),
+        (lambda: mn.train(X, TWO, criterion=nn.BCEWithLogitsLoss()), TypeError, "write loss=..."),
         (lambda: mn.train(X, TWO, model=nn.Linear(3, 1)), TypeError, "write spec="),
-        (lambda: mn.train(X, TWO, mn.MLP(), metric=max), OptionError, "metric is .*; with one of your own"),
+        (lambda: mn.train(X, TWO, mn.MLP(), metric=max), OptionError, r"write metric=mn.Metric\(max, higher_is_better="),
         (lambda: mn.train(X, TWO, nn.Linear), OptionError, r"spec is the class Linear; give an instance: Linear\(...\)"),
         (lambda: mn.train(X, TWO, [nn.Linear(3, 1)]), OptionError, r"write torch.nn.Sequential\(\*layers\)"),
         (lambda: mn.train(X, TWO, mn.MLP(), QUICK, progress=False).state_dict(), AttributeError, "model.network()"),

@@ -319,7 +319,7 @@ FAULTS = (
     Fault("tabular", _CALIBRATION, "Calibrator(1 / slope, 1 - slope, mean)", "Calibrator(1 / slope, 0.0, mean)"),
     Fault("tabular", _CALIBRATION, "gap = task.clamped(scores) - mean", "gap = scores - mean"),
     Fault("tabular", _FINISH, "if calibrate and predicts_means:", "if calibrate:"),
-    Fault("tabular", _FINISH, "value if metric in LOWER_IS_BETTER else -value", "-value if metric in LOWER_IS_BETTER else value"),
+    Fault("tabular", _FINISH, "value if lower_is_better(metric) else -value", "-value if lower_is_better(metric) else value"),
     Fault("tabular", _FINISH, "sorted(settings, key=lambda setting: figure([setting]))", "list(settings)"),
     Fault("tabular", _FINISH, "figure([*kept, setting])) < best", "figure([setting])) < best"),
     Fault("tabular", _FINISH, "sums / np.maximum(counts, 1), np.nan)", "sums, np.nan)"),

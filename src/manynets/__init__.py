@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         Warmup,
     )
     from manynets.tasks import Binary, Multiclass, Multilabel, Regression
+    from manynets.tasks.own_metric import Metric
     from manynets.training.checkpoint import Checkpoint
     from manynets.training.events import Advanced, Callback, Evaluated, Event, Finished, Started
     from manynets.training.trial import Divergence
@@ -85,6 +86,7 @@ _PLACES = {
         "Warmup",
     ),
     "tasks": ("Binary", "Multiclass", "Multilabel", "Regression"),
+    "tasks.own_metric": ("Metric",),
     "training.checkpoint": ("Checkpoint",),
     "training.events": ("Advanced", "Callback", "Evaluated", "Event", "Finished", "Started"),
     "training.trial": ("Divergence",),
@@ -100,7 +102,7 @@ __all__ = [
     "MLP", "SGD", "Adagrad", "Adam", "AdamW", "Advanced", "Binary", "Callback", "Checkpoint", "CheckpointWarning", "Constant",
     "Cosine", "DataError", "DataScaleWarning", "Divergence", "DivergenceWarning", "EarlyStopping", "Evaluated", "Event",
     "Exponential", "Finished", "InterruptedWarning", "InverseScaling", "LeakWarning", "Lion", "MLPClassifier", "MLPRegressor",
-    "MLPSearchCV", "ManynetsError", "MissingExtraError", "Model", "ModelFileError", "Multiclass", "Multilabel", "NAdam",
+    "MLPSearchCV", "ManynetsError", "Metric", "MissingExtraError", "Model", "ModelFileError", "Multiclass", "Multilabel", "NAdam",
     "OneCycle", "OptionError", "ParameterGroup", "Periodic", "PiecewiseConstant", "PiecewiseLinear", "RMSprop", "RankError",
     "Recipe", "ReduceOnPlateau", "Regression", "Result", "Started", "StepDecay", "TabularClassifier", "TabularRegressor",
     "Warmup", "estimator", "joined", "load", "network", "train", "train_many",

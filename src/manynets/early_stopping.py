@@ -19,14 +19,17 @@ class Patience:
 
     best_figure: the best value so far; bad: evaluations since; factor: what the learning rate is multiplied by beside its schedule.
     plateau_best, plateau_bad: the same for the plateau.
+
+    lower: whether a small value of a metric of the user's own is a good one.
     """
 
-    def __init__(self, recipes: Sequence[Recipe]) -> None:
+    def __init__(self, recipes: Sequence[Recipe], *, lower: bool | None = None) -> None:
         count = len(recipes)
         self.best_figure, self.bad, self.factor = np.full(count, math.inf), np.zeros(count, dtype=np.int64), np.ones(count)
         self.plateau_best, self.plateau_bad = np.full(count, math.inf), np.zeros(count, dtype=np.int64)
         first = recipes[0].watch
-        self.metric = "" if first in WATCHED else first  # by its name, which networks in one run have in common
+        self.metric = "" if first in WATCHED else first.removesuffix("()")  # by its name, which networks in one run have in common
+        self.lower = self.metric in LOWER_IS_BETTER if lower is None else lower
         self.watched = np.array([0 if self.metric else WATCHED.index(recipe.watch) for recipe in recipes])
         self.lr = np.array([recipe.lr for recipe in recipes])
         stops = [recipe.stopping for recipe in recipes]
@@ -48,7 +51,7 @@ class Patience:
         prefix = "val_" if "val_loss" in columns else ""
         if self.metric and prefix + self.metric in columns:
             named = columns[prefix + self.metric]
-            return np.where(np.isnan(named), np.inf, named if self.metric in LOWER_IS_BETTER else -named)
+            return np.where(np.isnan(named), np.inf, named if self.lower else -named)
         objective = columns["loss"] + columns.get("penalty", 0.0)
         choices = columns[prefix + "loss"], -columns[prefix + metric], objective  # in the order of WATCHED
         return np.asarray(np.choose(self.watched, choices))

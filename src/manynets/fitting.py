@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -22,20 +22,33 @@ from manynets.model import Model
 from manynets.nn.initial import given_parameters
 from manynets.nn.shape import Shape
 from manynets.plan import ensemble
-from manynets.prepare import Split, SplitBy, TrainingData, copies_held_out, counted_rows, network_splits, prepare, split_by
+from manynets.prepare import (
+    Split,
+    SplitBy,
+    TrainingData,
+    copies_held_out,
+    counted_rows,
+    network_splits,
+    prepare,
+    split_by,
+    with_metric,
+)
 from manynets.recorded import Recorded
 from manynets.results import checkpoints_of, model_of, with_residuals
-from manynets.spec import METRICS, MLP, MetricName, Recipe
+from manynets.spec import METRICS, MLP, LossName, MetricName, Recipe
 from manynets.spec.lessons import with_advice
 from manynets.spec.metadata import plain_number
 from manynets.spec.ported import check_watch
+from manynets.spec.recipe import goes_by_name
 from manynets.streaming import files_to_stream, open_ensemble, open_stream, share_of, train_stream, train_stream_ensemble
 from manynets.tabular import PresetName, train_tabular
 from manynets.targets import ClassWeight, find_target
 from manynets.tasks import Regression, Task
 from manynets.tasks.find import with_positive
 from manynets.tasks.losses import levels_of
-from manynets.train_arguments import check_callbacks, check_options
+from manynets.tasks.objectives import OwnLoss
+from manynets.tasks.own_metric import Metric, own_metric
+from manynets.train_arguments import check_callbacks, check_options, with_loss
 from manynets.training.checkpoint import Checkpoint
 from manynets.training.events import Callback
 from manynets.training.groups import check_fits, train_members
@@ -78,7 +91,8 @@ def train(
     seed: int | None = None,
     n_networks: int | None = None,
     preset: PresetName | None = None,
-    metric: MetricName | None = None,
+    loss: LossName | OwnLoss | None = None,
+    metric: MetricName | Metric | Callable[..., Any] | None = None,
     time_limit: float | None = None,
     engine: EngineName = "torch",
     memory_limit: int | str | None = None,
@@ -131,7 +145,12 @@ def train(
     n_networks: how many networks are trained together, with the seeds recipe.seed, recipe.seed + 1, ...; the Model predicts their mean.
         None: 8 for the default ensemble, 1 for a spec or recipe of your own.
     preset, time_limit: of the default ensemble: "default", "fast" or "best", and the seconds until it is trained (`TabularClassifier`).
-    metric: decides which weights are best and when to stop early: a name for `Recipe.watch`, which it replaces. None: the recipe's, or the loss.
+    loss: a name for `Recipe.loss`, which it replaces, or a function of your own, loss(scores, targets), that returns the loss of each row (N,) of a
+        batch by torch. scores: (N, O), as the network gives them; targets: as the task encodes them, class codes (N,), 0 and 1 (N, O), or standardised
+        numbers (N, O). Autograd trains by it; the recipe and the model file have its name only. With a loss, spec and recipe are MLP() and
+        Recipe() where they are left out, not the default ensemble.
+    metric: decides which weights are best and when to stop early: a name for `Recipe.watch`, which it replaces, a `Metric` of your own, or a function of
+        y_true and y_pred that is called as in scikit-learn: *_score is to be large, *_error, *_loss and *_deviance small. None: the recipe's, or the loss.
     engine: the library that trains: "torch", "numpy" (gradients written out by hand, always in float64), "jax" or "keras". All
         start from the same weights, see the same batches, and return the same history and kind of Model (`manynets.engines`).
     memory_limit: bytes, or such as "2GB", that the rows of the file X (Parquet, several such files, or Arrow) may take. A table that
@@ -179,7 +198,7 @@ def train(
         scaling = False
     common: dict[str, Any] = {"task": task, "encoder": encoder, "target_transform": target_transform}
     common |= {"sample_weight": sample_weight, "class_weight": class_weight, "declared": declared_columns(X, encoder, **of_table)}
-    if spec is None and recipe is None and engine == "torch" and initial is None:
+    if spec is None and recipe is None and engine == "torch" and initial is None and loss is None:
         common |= {"preset": "default" if preset is None else preset, "metric": metric, **ran, **keeping}
         common |= {"seed": _default_seed(seed), "n_networks": 8 if n_networks is None else n_networks}
         return _named(_train_default(X, y, scaling=scaling, validation=validation, columns=columns, **common), names)
@@ -187,16 +206,16 @@ def train(
     spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
     n_networks = 1 if n_networks is None else plain_number(n_networks)
     check_options(spec, recipe, engine=engine, n_networks=n_networks, initial=initial, checkpoint=checkpoint, resume=resume)
-    recipe = _with_given(recipe, seed=seed, metric=metric)
+    recipe, own = with_loss(_with_given(recipe, seed=seed, metric=metric), loss, engine=engine)
     recorded = Recorded(resume)
     if encoder is None and isinstance(spec, MLP):
         scaling = array_scaling(X, scaling, recorded)
     common |= _recorded_target(y, task, target_transform, recipe, recorded)
     by_fold = _by_fold(validation, n_networks)
     by = split_by(y, validation, **columns)
-    common |= {"validation": None if by_fold else validation, "by": by, "category_means": category_means}
+    common |= {"validation": None if by_fold else validation, "by": by, "category_means": category_means, "loss": own}
     where = recipe if engine == "torch" else dataclasses.replace(recipe, device="cpu")
-    data = prepare(X, y, where, embedding=getattr(spec, "embedding", None), scaling=scaling or None, **common)
+    data = with_metric(prepare(X, y, where, embedding=getattr(spec, "embedding", None), scaling=scaling or None, **common), metric)
     spec, data, initial = _ready(spec, recipe, data, initial, recorded, n_networks=n_networks, by_fold=by_fold)
     splits = _splits(data, n_networks, recipe.seed, by_fold=by_fold, by=by)
     members = ensemble(spec, recipe, data, n_networks, splits=splits, initial=initial)
@@ -279,9 +298,12 @@ def _default_seed(seed: int | None) -> int:
     return _with_given(Recipe(), seed=seed, metric=None).seed
 
 
-def _with_given(recipe: Recipe, *, seed: int | None, metric: MetricName | None) -> Recipe:
+def _with_given(recipe: Recipe, *, seed: int | None, metric: Any) -> Recipe:
     """Return the recipe with the seed and the metric that were given."""
-    if metric is not None:
+    own = own_metric(metric)
+    if own is not None:
+        recipe = dataclasses.replace(recipe, watch=f"{own.name}()")
+    elif metric is not None:
         check_watch(metric, METRICS, what="metric")
         recipe = dataclasses.replace(recipe, watch=metric)
     return recipe if seed is None else dataclasses.replace(recipe, seed=seed)
@@ -290,7 +312,7 @@ def _with_given(recipe: Recipe, *, seed: int | None, metric: MetricName | None) 
 def _check_watch(recipe: Recipe, data: TrainingData, *, by_fold: bool) -> None:
     """Raise OptionError for a metric that only validation rows have, where there are none."""
     validated = by_fold or data.problem.validation is not None or data.validation_rows is not None
-    if recipe.watch in METRICS and recipe.watch != data.problem.task.metric and not validated:
+    if goes_by_name(recipe.watch) and recipe.watch != data.problem.task.metric and not validated:
         raise OptionError(without_validation(recipe.watch, data.problem.task))
 
 
@@ -310,7 +332,7 @@ def _train_streamed(given: Mapping[str, Any]) -> Model | None:
         return {name: given[name] for name in names}
 
     spec, recipe, engine, validation = given["spec"], given["recipe"], given["engine"], given["validation"]
-    ensemble = spec is None and recipe is None and given["initial"] is None
+    ensemble = spec is None and recipe is None and given["initial"] is None and given["loss"] is None
     refused = chosen("y", "class_weight", "encoder", "positive", "time_limit", "groups", "times", "stratify")
     refused["engine"] = None if engine == "torch" else engine
     named = chosen("target", "sample_weight", "drop", "categorical", "numeric", "drop_missing_target", "scaling", "category_means")
@@ -322,6 +344,10 @@ def _train_streamed(given: Mapping[str, Any]) -> Model | None:
     keeping = chosen("checkpoint", "resume", "allow_world_size")
     keeping["callbacks"] = [*progress_callbacks(given["progress"]), *given["callbacks"]]
     if ensemble:
+        if (own_one := own_metric(given["metric"])) is not None:
+            raise OptionError(
+                f"metric is {own_one.name}, a function of your own, which takes a spec or recipe where rows are streamed; give one"
+            )
         shared: dict[str, Any] = {
             "preset": given["preset"] or "default",
             "metric": given["metric"],
@@ -336,8 +362,9 @@ def _train_streamed(given: Mapping[str, Any]) -> Model | None:
     spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
     options = {"initial": given["initial"], "n_networks": given["n_networks"] or 1}
     check_options(spec, recipe, engine="torch", **chosen("checkpoint", "resume"), **options)
-    recipe = _with_given(recipe, seed=given["seed"], metric=given["metric"])
-    stream = open_stream(files, columns, recipe, spec=spec, validation=share_of(validation), **of_rows)
+    recipe, own = with_loss(_with_given(recipe, seed=given["seed"], metric=given["metric"]), given["loss"])
+    stream = open_stream(files, columns, recipe, spec=spec, validation=share_of(validation), loss=own, **of_rows)
+    stream = dataclasses.replace(stream, data=with_metric(stream.data, given["metric"]))
     _check_watch(recipe, stream.data, by_fold=False)
     stream.warn_of_columns()
     return train_stream(stream, spec, recipe, **options, **keeping)

@@ -29,6 +29,7 @@ from manynets.saved_model import FEWEST_AT_ONCE, HISTORY, SavedModel, in_run_fol
 from manynets.spec import MLP, Recipe, to_json
 from manynets.spec.lessons import no_attribute
 from manynets.spec.metadata import check_device
+from manynets.spec.own import is_own
 from manynets.tasks import Task
 from manynets.tasks.objectives import objective_for
 from manynets.tasks.residuals import Residuals
@@ -253,7 +254,8 @@ class Model(ModelTools):
         precision, recall and f1 are those of the second of two classes, and of more the mean over the classes; auc is for two. Of several
         targets r2 is the mean of each one's, and rmse and mae are over all numbers as they are, so that large ones count most; per_target has
         r2, rmse and mae of each.
-        The loss is in the unit of y; several networks are judged by their mean prediction. The columns of a frame y are found by name where
+        The loss is in the unit of y (that of a function of your own is not there, as the model has its name only); several networks are judged by
+        their mean prediction. The columns of a frame y are found by name where
         the model has the names of its targets. R2 is NaN for a single row.
 
         x may also be the path of Parquet files or of an Arrow file, which are read block by block; y and sample_weight are then the names
@@ -279,16 +281,19 @@ class Model(ModelTools):
         target = self.task.encode(self.targets_in_order(y))
         check_rows(len(logits), len(target))
         weight = as_weights(sample_weight, len(target))
-        objective = objective_for(self.task, self.recipe)
+        figures = {} if is_own(self.recipe.loss) else {"loss": self._loss(logits, target, weight)}
+        exact = logits.astype(np.float64) if self.task.name == "regression" else logits  # of classes, only the order matters
+        return figures | self.task.evaluate(exact, target, loss=self.recipe.loss, weight=weight)
+
+    def _loss(self, logits: Array, target: Array, weight: Array | None) -> float:
+        """Return the mean loss of logits (N, O)."""
+        objective, losses = objective_for(self.task, self.recipe), []
         step = max(1, PART // logits.shape[1])  # in parts, as the targets of thousands of classes are spread out
-        losses = []
         for start in range(0, len(logits), step):
             scores = torch.from_numpy(np.ascontiguousarray(logits[start : start + step])).double()
             expanded = objective.expand(torch.from_numpy(target[start : start + step]), 0.0, torch.float64)
             losses.append(objective.report(scores, expanded).numpy())
-        figures = {"loss": float(np.average(np.concatenate(losses), weights=weight))}
-        exact = logits.astype(np.float64) if self.task.name == "regression" else logits  # of classes, only the order matters
-        return figures | self.task.evaluate(exact, target, loss=self.recipe.loss, weight=weight)
+        return float(np.average(np.concatenate(losses), weights=weight))
 
     def with_members(self, members: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Model:
         """Return a model like this one whose networks have other parameters, by name: of one network, or a list of those of several.

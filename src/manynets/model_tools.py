@@ -19,6 +19,7 @@ from manynets.errors import DataError, OptionError, check_rows
 from manynets.hooks import hook
 from manynets.nn.shape import layer_rows
 from manynets.predictor import Predictor
+from manynets.spec.own import is_own
 from manynets.tasks import Binary, Regression, Task
 from manynets.tasks.residuals import residuals_of
 from manynets.tasks.temperature import best_temperature, cooled_parameters
@@ -116,6 +117,7 @@ class ModelTools(Predictor):
             names = self.encoder.column_names
             rows.append(("columns", f"{len(names):,} ({listed(names, 6)}), encoded as {self.in_features:,} numbers"))
         rows.append(("optimizer", f"{type(self.recipe.optimizer).__name__.removeprefix('Sklearn')}, lr {self.recipe.lr:g}"))
+        rows += [("loss", f"{self.recipe.loss}, a function of your own")] if is_own(self.recipe.loss) else []
         rows.append(("trained", training_text(self.history, self.info)))
         best = best_epoch_text(self.history, self.info)
         rows += [("best epoch", best)] if best else []

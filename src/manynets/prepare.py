@@ -31,6 +31,8 @@ from manynets.spec import Embedding, Recipe
 from manynets.targets import ClassWeight, Target, find_target, row_weights, standardised_by
 from manynets.tasks import Task
 from manynets.tasks.base import as_array
+from manynets.tasks.objectives import OwnLoss, check_own_loss
+from manynets.tasks.own_metric import own_metric
 from manynets.training.torch_settings import find_device
 from manynets.training.trial import Problem
 
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Split", "SplitBy", "TrainingData", "copies_held_out", "counted_rows", "cv_splits", "encode_table", "holdout",
-    "network_splits", "prepare", "split_by", "validation_split",
+    "network_splits", "prepare", "split_by", "validation_split", "with_metric",
 ]  # fmt: skip
 
 RowNumbers: TypeAlias = NDArray[np.int64]
@@ -85,11 +87,12 @@ def prepare(
     embedding: Embedding | None = None,
     declared: Mapping[str, Sequence[str]] | None = None,
     fitted_rows: RowNumbers | None = None,
+    loss: OwnLoss | None = None,
 ) -> TrainingData:
     """Check X and y, split the rows, encode a table, and move the data to the recipe's device.
 
     The arguments are those of `manynets.train`; embedding: the network's; declared: its drop, categorical and numeric. fitted_rows: those that
-    an encoder and the standardisation of a regression target are fitted to, None for the rows that are trained on.
+    an encoder and the standardisation of a regression target are fitted to, None for the rows that are trained on. loss: a function.
     Raises DataError for data that cannot be used and OptionError for options that do not fit them.
     """
     fits = needs_encoder(X, encoder, embedding, scaling=scaling)
@@ -119,10 +122,16 @@ def prepare(
     if own is not None:
         read = read_validation_set(own, target.task, encoder, columns=matrix.shape[1], of_frame=is_frame(X))
         validation_set = _on_device(*read, recipe)
-    problem = Problem(target.task, _on_device(matrix, target.encoded, weight, recipe), validation_set)
+    problem = Problem(target.task, _on_device(matrix, target.encoded, weight, recipe), validation_set, loss=loss)
+    check_own_loss(loss, target.task, problem.rows.target, problem.rows.x.dtype)
     warn_of_lost_digits(matrix, problem.rows.x)
     warn_of_lost_digits(target.encoded, problem.rows.target, what="y")
     return TrainingData(problem, matrix.shape[1], split.train, split.held_out, encoder)
+
+
+def with_metric(data: TrainingData, metric: Any) -> TrainingData:
+    """Return data whose networks go by a metric of the user's own, if it is one; see `own_metric`."""
+    return dataclasses.replace(data, problem=dataclasses.replace(data.problem, metric=own_metric(metric)))
 
 
 # ------------------------------------------------------------------------------------------------------------------- splits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import numbers
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from manynets.display import listed
+from manynets.display import listed, short
 from manynets.distributed import current_ranks
 from manynets.engines import ENGINES
 from manynets.errors import OptionError, check_count, one_of
@@ -18,6 +19,8 @@ from manynets.modelfile import leads_to_itself
 from manynets.nn.shape import Shape
 from manynets.spec import MLP, Recipe
 from manynets.spec.lessons import no_callback, no_spec
+from manynets.spec.own import is_own, own_name, without_function
+from manynets.tasks.objectives import OwnLoss
 from manynets.training.checkpoint import Checkpoint
 
 LISTED = 20  # names of parameters that an error lists
@@ -85,3 +88,41 @@ def check_options(spec: Any, recipe: Any, *, engine: str, n_networks: Any, initi
         raise OptionError(f"n_networks is {n_networks}, but with {what} only one network is trained; leave out n_networks")
     if module and initial is not None:
         raise OptionError("initial is for an MLP; load the weights into your module before you give it to train")
+
+
+def with_loss(recipe: Recipe, loss: Any, *, engine: str = "torch") -> tuple[Recipe, OwnLoss | None]:
+    """Return the recipe with the loss that was given to `train`, a name or a function, and the function; None for a name.
+
+    Errors: OptionError for what is no loss, for options that do not go with a function, and for a recipe whose function is not given.
+    """
+    if loss is None or isinstance(loss, str):
+        recipe = recipe if loss is None else dataclasses.replace(recipe, loss=loss)
+        if is_own(recipe.loss):
+            raise OptionError(without_function(recipe.loss))
+        return recipe, None
+    if isinstance(loss, type):
+        raise OptionError(f"loss is the class {loss.__name__}; give an instance: {loss.__name__}(...)")
+    if not callable(loss):
+        raise OptionError(
+            f"loss is {short(loss)}, but must be a name, such as 'huber', or a function of scores (N, O) and targets that returns the loss of each row"
+        )
+    name = own_name(loss)
+    refused = {
+        f"engine={engine!r}": "torch alone computes it" if engine != "torch" else "",
+        f"gradient={recipe.gradient!r}": "its gradient comes from autograd" if recipe.gradient not in ("auto", "autograd") else "",
+        f"label_smoothing={recipe.label_smoothing:g}": "it gets the labels as they are" if recipe.label_smoothing else "",
+    }
+    for option, why in refused.items():
+        if why:
+            raise OptionError(f"loss is {name}, a function of your own, which does not go with {option}, as {why}; leave that out")
+    return dataclasses.replace(recipe, loss=name), loss
+
+
+def with_one_loss(candidates: Iterable[tuple[MLP, Recipe]], loss: Any) -> tuple[list[tuple[MLP, Recipe]], OwnLoss | None]:
+    """Return candidates with the loss that was given for all of them, and the function, None for a name; see `with_loss`."""
+    candidates = list(candidates)
+    for _, recipe in candidates:
+        if is_own(recipe.watch):
+            raise OptionError(without_function(recipe.watch, field="watch", option="metric"))
+    found = [(spec, *with_loss(recipe, loss)) for spec, recipe in candidates]
+    return [(spec, recipe) for spec, recipe, _ in found], found[0][2]

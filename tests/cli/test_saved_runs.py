@@ -6,6 +6,7 @@ import importlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,22 @@ from manynets.runs import SavedRun
 from tests.cli.conftest import Call
 
 SMALL = ("--hidden", "8", "--epochs", "3", "-q", "--seed", "0")
+
+
+def test_a_model_that_was_trained_by_a_loss_of_the_users_own(call: Call, table: Path, tmp_path: Path) -> None:
+    def halved(scores: Any, targets: Any) -> Any:
+        return (scores - targets).square().mean(-1) / 2
+
+    file = tmp_path / "own.safetensors"
+    mn.train(table, None, mn.MLP(hidden=(4,)), mn.Recipe(epochs=2), target="price", drop=["id"], loss=halved, progress=False).save(
+        file
+    )
+    assert "loss halved()" in call("show", file).out
+    assert "loss" not in call("evaluate", file, table, "--target", "price", "--json").json
+    assert call("report", file, "--output", tmp_path / "report.html").code == 0
+    assert "halved()" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "cannot be repeated" in call("rerun", file).err
+    assert "a function of your own" in call("train", table, "--target", "price", "--loss", "halved()").err
 
 
 @pytest.mark.draws

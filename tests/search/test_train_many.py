@@ -321,7 +321,7 @@ def test_checkpoints_of_other_candidates_are_refused(tmp_path: Path) -> None:
     other = [(NET, dataclasses.replace(QUICK, seed=seed, clip_norm=0.5)) for seed in range(2)]
     for data, candidates, message in (
         (DATA, other, r"holds checkpoints of another training: networks\.0\.recipe\.clip_norm is 0\.5, in the checkpoint None"),
-        (DATA + 1, tries, "another training: data.X is .*; give the same data, candidates and cv, or another folder"),
+        (DATA + 1, tries, "another training: data.X is .*; give the same data, candidates, loss and cv, or another folder"),
         (DATA, tries[:1], "another training: networks 0 to 1, in the checkpoint also 3; give"),
     ):
         with pytest.raises(mn.OptionError, match=message):

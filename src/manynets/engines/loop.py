@@ -20,7 +20,8 @@ from manynets.early_stopping import Patience
 from manynets.engines.optimizers import Numbers
 from manynets.errors import OptionError
 from manynets.schedules import schedule_factors
-from manynets.spec import METRICS, MLP, Periodic, Recipe
+from manynets.spec import MLP, Periodic, Recipe
+from manynets.spec.recipe import goes_by_name
 from manynets.steps import batch_rows, evaluation_steps, steps_per_epoch, total_steps
 from manynets.tasks import Task
 from manynets.tasks.losses import Loss, loss_for
@@ -142,7 +143,7 @@ def refuse(engine: str, spec: MLP, recipe: Recipe) -> None:
             raise OptionError(f"{name} is {value!r}, but {only}")
     if recipe.device not in ("auto", "cpu"):
         raise OptionError(f"device is {recipe.device!r}, but engine={engine!r} takes 'auto' or 'cpu'; use engine='torch'")
-    if recipe.watch in METRICS:
+    if goes_by_name(recipe.watch):
         raise OptionError(
             f"watch is {recipe.watch!r}, but engine={engine!r} takes 'loss', 'metric' or 'objective'; use engine='torch'"
         )

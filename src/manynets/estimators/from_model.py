@@ -20,6 +20,7 @@ from manynets.estimators.tabular import TabularClassifier, TabularRegressor
 from manynets.fitting import train
 from manynets.model import Model
 from manynets.model_tools import with_fields
+from manynets.spec.own import is_own
 from manynets.tables.columns import has_means, scaling_of
 from manynets.tabular import PRESETS, PresetName, train_tabular
 from manynets.tasks import Binary, Multiclass, Regression
@@ -90,6 +91,10 @@ def _with_sorted_classes(model: Model) -> Model:
 def ensemble_options(model: Model) -> dict[str, Any]:
     """Return preset, networks of each setting and metric with which a model of the default for tables was trained."""
     recipe, info = model.recipe, model.info
+    if is_own(recipe.watch):
+        raise OptionError(
+            f"the model was trained with metric={recipe.watch}, a function of your own, which it does not have; use the Model itself"
+        )
     preset: PresetName = "fast" if recipe.iterations == PRESETS["fast"].steps else "default"
     return {
         "preset": info.get("preset", preset),  # models of earlier versions have neither
@@ -117,6 +122,7 @@ def _parameters(model: Model, network: s.MLP, name: str) -> dict[str, Any]:
         "bias=False": not network.bias,
         "input_scale": network.input_scale,
         "groups": bool(recipe.groups),
+        f"loss={recipe.loss}": is_own(recipe.loss),
         "iterations": recipe.iterations is not None,
         "cool_down": recipe.stopping is not None and recipe.stopping.cool_down is not None,
         "weight_decay": not isinstance(recipe.optimizer, s.AdamW | s.Lion) and getattr(recipe.optimizer, "weight_decay", 0.0) > 0,

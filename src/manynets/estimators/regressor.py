@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.data.scales import LARGE, warn_of_target_scale
+from manynets.display import short
 from manynets.errors import DataError, OptionError, one_of
 from manynets.estimators import inputs
 from manynets.estimators.base import BaseMLP, where_partial_fit_is
@@ -212,6 +213,10 @@ class MLPRegressor(inputs.ScoresNumbers, BaseMLP):
         if isinstance(self.loss, tuple | list | int):
             names = ", ".join(LOSSES)
             raise OptionError(f"loss is {self.loss!r}, but must be one of {names}; did you mean hidden_layer_sizes={self.loss!r}?")
+        if callable(self.loss):
+            raise OptionError(
+                f"loss is {short(self.loss)}, but must be one of {', '.join(LOSSES)}; give a function of your own to mn.train, as loss="
+            )
         one_of(self.loss, LOSSES, what="loss")
         if self.loss == "poisson" and (y < 0).any():
             raise DataError(f"y holds {y.min():g}, but loss='poisson' is for counts and rates, which are not negative")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from typing import Any, Self
 
@@ -25,6 +25,7 @@ from manynets.tables.frames import open_table
 from manynets.tabular import PresetName, TabularFit, train_tabular
 from manynets.tasks import Binary, Multiclass, Multilabel, Regression, Task
 from manynets.tasks.base import plain
+from manynets.tasks.own_metric import Metric
 from manynets.train_arguments import check_callbacks
 from manynets.training.events import Callback
 
@@ -107,7 +108,7 @@ class TabularClassifier(ClassifierMixin, _Tabular):
     preset: "default"; "fast", which takes a quarter of its steps; or "best", which trains this many networks in each of three settings and
         keeps the settings whose mean is best out of fold.
     metric: decides when training stops: "accuracy", "f1", "log_loss" or "roc_auc" (of numbers "r2", "rmse" or "mae"); with "f1", predict takes
-        the threshold of two classes that is best out of fold. None: the loss.
+        the threshold of two classes that is best out of fold. Or a `Metric` of your own, or a function, as for `manynets.train`. None: the loss.
     time_limit: seconds that a fit may take; fewer steps are made where the preset's would take longer. Where reading the table takes longer,
         a warning says so, and the fit ends with a short training.
     calibrate: "auto" divides the scores by one temperature, found on out-of-fold scores, so that probabilities mean what they say; where the
@@ -132,7 +133,7 @@ class TabularClassifier(ClassifierMixin, _Tabular):
         *,
         n_networks: int = 8,
         preset: PresetName = "default",
-        metric: str | None = None,
+        metric: str | Metric | Callable[..., Any] | None = None,
         time_limit: float | None = None,
         calibrate: str | None = "auto",
         class_weight: Any = None,
@@ -215,7 +216,7 @@ class TabularRegressor(inputs.ScoresNumbers, _Tabular):
         *,
         n_networks: int = 8,
         preset: PresetName = "default",
-        metric: str | None = None,
+        metric: str | Metric | Callable[..., Any] | None = None,
         time_limit: float | None = None,
         random_state: Any = None,
         device: str = "auto",

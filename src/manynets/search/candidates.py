@@ -29,10 +29,11 @@ from manynets.search.result import NO_SCORES, Result, judged, result_of, warn_of
 from manynets.search.resuming import check_recorded, weightless_recorded
 from manynets.search.stacks import stacked
 from manynets.search.streamed import train_many_streamed
-from manynets.spec import MLP, PiecewiseLinear, Recipe
+from manynets.spec import MLP, LossName, PiecewiseLinear, Recipe
 from manynets.targets import Target, find_target
 from manynets.tasks import Regression, Task
-from manynets.train_arguments import check_callbacks, check_n_jobs, check_patterns
+from manynets.tasks.objectives import OwnLoss
+from manynets.train_arguments import check_callbacks, check_n_jobs, check_patterns, with_one_loss
 from manynets.training.checkpoint import Checkpoint, GroupCheckpoints
 from manynets.training.events import Callback
 from manynets.training.groups import check_limits, train_what_can
@@ -66,6 +67,7 @@ def train_many(
     encoder: TableEncoder | None = None,
     scaling: Scaling | Literal[False] | None = None,
     category_means: bool = False,
+    loss: LossName | OwnLoss | None = None,
     progress: Show = "auto",
     callbacks: Sequence[Callback] = (),
     n_jobs: int | None = None,
@@ -84,6 +86,7 @@ def train_many(
         share of each value of stratify, in place of each class.
     sample_weight: (N,), how much each row counts, or (C, N) for weights by candidate. No network visits rows of its weight 0; those by candidate
         have no say in folds and scaling, which all candidates share.
+    loss: of all candidates, a name or a function of your own, as for `manynets.train`.
     validation: None; a fraction of each fold's training rows, split by the recipe's seed; or a set (X, y) or (X, y, sample_weight).
     n_jobs: processes of joblib's backend among which the networks are divided, or the threads of this one, as for `MLPSearchCV`; within
         `joblib.parallel_config("dask")` the workers of a cluster. With processes there are no checkpoints.
@@ -122,7 +125,7 @@ def train_many(
         refused: dict[str, Any] = {"y": y, "cv": cv, "groups": groups, "times": times, "stratify": stratify, "encoder": encoder}
         refused |= {"n_jobs": n_jobs, "checkpoint": checkpoint, "resume": resume}
         found = train_many_streamed(
-            X, _checked(candidates), target=target, sample_weight=sample_weight, memory_limit=memory_limit, task=task,
+            X, *with_one_loss(_checked(candidates), loss), target=target, sample_weight=sample_weight, memory_limit=memory_limit, task=task,
             validation=validation, scaling=scaling, category_means=category_means, progress=progress, callbacks=callbacks,
             refused=refused,
         )  # fmt: skip
@@ -133,7 +136,7 @@ def train_many(
     with warned_once():
         plan = plan_candidates(
             X, y, candidates, cv=cv, groups=groups, times=times, stratify=stratify, sample_weight=sample_weight, task=task,
-            validation=validation, encoder=encoder, scaling=scaling, category_means=category_means, resume=resume,
+            validation=validation, encoder=encoder, scaling=scaling, category_means=category_means, resume=resume, loss=loss,
         )  # fmt: skip
         check_recorded(plan.plan, len(plan.candidates) * len(plan.folds), plan.recorded)
         return train_plan(
@@ -178,12 +181,13 @@ def plan_candidates(
     category_means: bool = False,
     resume: str | os.PathLike[str] | None = None,
     standardise_by_all: bool = False,
+    loss: LossName | OwnLoss | None = None,
 ) -> CandidatePlan:
     """Return the networks that `train_many` trains, with their data; the arguments are its.
 
     standardise_by_all: whether all rows standardise a regression target, as in version 0.1, not only those that are trained on.
     """
-    pairs, recorded = _checked(candidates), Recorded(resume)
+    (pairs, function), recorded = with_one_loss(_checked(candidates), loss), Recorded(resume)
     scaling = (scaling or None) if encoder is not None else array_scaling(X, scaling, recorded)
     if not is_frame(X):
         fitted_to = any(needs_encoder(X, encoder, spec.embedding, scaling=scaling) for spec, _ in pairs)
@@ -214,7 +218,7 @@ def plan_candidates(
                     options |= {"scaling": scaling, "category_means": category_means, "embedding": embedding}
                 if by_fold or of_numbers:
                     options["fitted_rows"] = split.train if by_fold else _trained_rows(rows, {recipe.seed for _, recipe in pairs})
-                data = prepare(X, y, recipe, **options)
+                data = prepare(X, y, recipe, loss=function, **options)
                 groups_of_data[key] = planned.plan.groups[key] = TrialGroup(data)
             except ManynetsError as error:
                 groups_of_data[key] = error

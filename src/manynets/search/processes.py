@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import os
 import time
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+from joblib import wrap_non_picklable_objects
 from numpy.typing import NDArray
 
 from manynets.errors import OptionError
@@ -89,7 +91,8 @@ def train_pieces(
     other pieces are left.
     """
     networks, done, lost, began = sum(map(len, pieces)), 0, list[int](), time.perf_counter()
-
+    if problem.loss is not None:  # which may be a lambda
+        problem = dataclasses.replace(problem, loss=wrap_non_picklable_objects(problem.loss, keep_wrapper=False))
     limit = None if memory_limit is None else max(1, int(memory_limit) // max(1, worker_count(n_jobs)))
     inputs = [(problem, piece, {member.number: (held_out or {}).get(member.number) for member in piece}, limit) for piece in pieces]
     settings = {member.number: member.settings for piece in pieces for member in piece}
@@ -167,7 +170,7 @@ def held_out_scores(problem: Problem, members: Sequence[Member], held_out: HeldO
         validation = Validation(
             problem.rows,
             [held_out[number] for number in numbers],
-            joint_objective(tasks, recipe),
+            joint_objective(tasks, recipe, problem.loss),
             widest=shape.widest,
             weights=[by_number[number].weight for number in numbers],
         )

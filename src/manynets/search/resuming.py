@@ -36,7 +36,7 @@ def check_recorded(plan: Plan, count: int, recorded: Recorded) -> None:
         if found:
             raise OptionError(
                 f"{recorded.resume} holds checkpoints of another training: {listed(found, SHOWN, between='; ')}; give the same data,"
-                " candidates and cv, or another folder"
+                " candidates, loss and cv, or another folder"
             )
 
 

@@ -13,6 +13,7 @@ from manynets.plan import PlannedNetwork, Trial
 from manynets.search.result import Result, result_of, warn_of_interrupted
 from manynets.spec import MLP, PiecewiseLinear, Recipe
 from manynets.streaming import Stream, files_to_stream, open_stream, share_of, stream_members
+from manynets.tasks.objectives import OwnLoss
 from manynets.training.events import Callback
 from manynets.training.groups import train_what_can
 from manynets.training.progress import Show, progress_callbacks
@@ -24,6 +25,7 @@ Candidate = tuple[MLP, Recipe]
 def train_many_streamed(
     path: str | os.PathLike[str],
     candidates: Sequence[Candidate],
+    loss: OwnLoss | None = None,
     *,
     target: Any,
     sample_weight: Any,
@@ -36,7 +38,7 @@ def train_many_streamed(
     callbacks: Sequence[Callback],
     refused: Mapping[str, Any],
 ) -> list[Result] | None:
-    """Return the results of all candidates; None for a table that fits the limit. refused: arguments that a stream does not take.
+    """Return the results of all candidates; None for a table that fits the limit. loss: a function. refused: arguments that a stream does not take.
 
     The rows to validate on are those of the seed of the first recipe, for all candidates.
     """
@@ -48,7 +50,7 @@ def train_many_streamed(
     for number, candidate in enumerate(candidates):
         streams.setdefault(_stream_of(*candidate), []).append(number)
     halt, results = Halt(), dict[int, Result]()
-    options: dict[str, Any] = {"memory_limit": memory_limit, "task": task, "validation": share_of(validation)}
+    options: dict[str, Any] = {"memory_limit": memory_limit, "task": task, "validation": share_of(validation), "loss": loss}
     listeners = [*progress_callbacks(progress), *callbacks]
     for numbers in streams.values():
         spec, recipe = candidates[numbers[0]]

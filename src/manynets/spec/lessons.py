@@ -40,6 +40,7 @@ _SCALING = "scaling=False, with a spec such as mn.MLP(), to leave the columns of
 OF_TRAIN = {
     "class_weights": "class_weight={}",
     "early_stopping": "recipe=mn.Recipe(stopping=mn.EarlyStopping(patience=20)), or no recipe: the default ensemble stops early by itself",
+    "criterion": "loss={}",
     "metrics": "metric='f1', or see model.evaluate, which has all metrics",
     **dict.fromkeys(("model", "module", "net", "network"), "spec={}"),
     "n_estimators": "n_networks={}",

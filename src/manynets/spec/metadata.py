@@ -11,7 +11,7 @@ import math
 import numbers
 import textwrap
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from manynets.errors import OptionError, one_of
@@ -143,12 +143,15 @@ def specified(kind: type[T]) -> type[T]:
     return by_name(kind)
 
 
-def check_fields(owner: Any) -> None:
-    """Raise OptionError for the first field with a value that is not allowed; NumPy's numbers become Python's."""
+def check_fields(owner: Any, *, besides: Sequence[str] = ()) -> None:
+    """Raise OptionError for the first field with a value that is not allowed; NumPy's numbers become Python's.
+
+    besides: the fields that the class checks itself.
+    """
     kind: Any = type(owner)
     for name, what, allowed, optional in _checked(kind):
         value = getattr(owner, name)
-        if value is None and optional:
+        if (value is None and optional) or name in besides:
             continue
         if isinstance(allowed, Interval):
             plain = plain_number(value)

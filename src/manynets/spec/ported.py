@@ -7,6 +7,7 @@ from typing import Any
 
 from manynets.display import short
 from manynets.errors import OptionError, nearest
+from manynets.spec.own import is_own
 
 OWN_LOOP = "one of your own needs a training loop of your own, around the module that mn.network returns"
 LOSSES = {
@@ -80,14 +81,14 @@ def loss_called(value: Any) -> str | None:
 
 
 def check_loss(value: Any, names: Sequence[str]) -> None:
-    """Raise OptionError for what is not None or one of the names of the losses.
+    """Raise OptionError for what is not None, one of the names of the losses, or that of a function of the user's own.
 
     >>> check_loss("mse", ["squared_error", "cross_entropy"])
     Traceback (most recent call last):
         ...
     manynets.errors.OptionError: Recipe.loss is 'mse', but must be one of squared_error, cross_entropy; write loss='squared_error'
     """
-    if value is None or (isinstance(value, str) and value in names):
+    if value is None or (isinstance(value, str) and value in names) or is_own(value):
         return
     text = f"Recipe.loss is {short(value)}, but must be one of {', '.join(names)}"
     known = loss_called(value)
@@ -97,7 +98,7 @@ def check_loss(value: Any, names: Sequence[str]) -> None:
     elif near is not None:
         text += f"; did you mean {near!r}?"
     elif callable(value):
-        text += f"; {OWN_LOOP}"
+        text += "; give a function of your own to mn.train, as loss="
     raise OptionError(text)
 
 
@@ -109,13 +110,13 @@ def check_watch(value: Any, names: Sequence[str], *, what: str) -> None:
         ...
     manynets.errors.OptionError: watch is 'val_loss', but must be one of loss, metric; write 'loss', which is that of the validation rows, if any
     """
-    if isinstance(value, str) and value in names:
+    if isinstance(value, str) and (value in names or is_own(value)):
         return
     text = f"{what} is {short(value)}, but must be one of {', '.join(names)}"
     plain = value.removeprefix("val_") if isinstance(value, str) else ""
     near = nearest(plain, names)
     if callable(value):
-        text += "; with one of your own, end the training in a callback, which raises StopIteration"
+        text += "; give a function of your own to mn.train, as metric="
     elif plain != value and plain in names:
         text += f"; write {plain!r}, which is that of the validation rows, if any"
     elif near is not None:

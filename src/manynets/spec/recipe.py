@@ -26,6 +26,7 @@ from manynets.spec.metadata import (
     specified,
 )
 from manynets.spec.optimizers import AdamW, Optimizer
+from manynets.spec.own import is_own
 from manynets.spec.ported import check_loss, check_watch, no_part
 from manynets.spec.schedules import INSIDE, Constant, Schedule
 
@@ -43,6 +44,11 @@ WATCHED = ("loss", "metric", "objective", *METRICS)
 """What `Recipe.watch` may be."""
 LOWER_IS_BETTER = ("log_loss", "rmse", "mae")
 """Those for which lower is better."""
+
+
+def goes_by_name(watch: str) -> bool:
+    """Return whether `Recipe.watch` is a metric by its name, or the name of a function of the user's own."""
+    return watch in METRICS or is_own(watch)
 
 
 def score_or_worst(score: float, *, metric: str, stopped: str) -> float:
@@ -224,7 +230,7 @@ class Recipe:
         metavar="WHICH",
         panel=_MORE,
     )
-    watch: Literal["loss", "metric", "objective"] | MetricName = setting(
+    watch: Literal["loss", "metric", "objective"] | MetricName | str = setting(
         "loss",
         help="What 'best' means: loss, metric (accuracy, R2), objective (loss and penalties on the training rows), or "
         + ", ".join(METRICS),
@@ -232,7 +238,7 @@ class Recipe:
         metavar="WHAT",
         panel=_MORE,
     )
-    loss: LossName | None = setting(
+    loss: LossName | str | None = setting(
         None,
         help="Loss. For classes: cross_entropy. For numbers: squared_error, half_squared_error, absolute_error, huber, poisson or quantile",
         allowed=get_args(LossName),
@@ -283,7 +289,7 @@ class Recipe:
                 raise OptionError(no_part(name, value, [kind for kind in get_args(union) if kind is not type(None)]))
         check_loss(self.loss, get_args(LossName))
         check_watch(self.watch, WATCHED, what="Recipe.watch")
-        check_fields(self)
+        check_fields(self, besides=("loss", "watch"))
         several = isinstance(self.groups, Iterable) and not isinstance(self.groups, str)
         object.__setattr__(self, "groups", tuple(self.groups) if several else (self.groups,))
         for group in self.groups:

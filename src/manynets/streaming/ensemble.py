@@ -66,7 +66,7 @@ def open_ensemble(
     check_changes(changes)
     rows = max(1, int(files.rows * (1 - test) * (1 - (validation or 0.0))))
     columns, embedding = of_ensemble(columns, rows, len(files.names) - 1)
-    base = Recipe(seed=seed, device=device, watch="loss" if metric is None else metric)  # type: ignore[arg-type]
+    base = Recipe(seed=seed, device=device, watch="loss" if metric is None else metric)
     spec = MLP(embedding=embedding)
     batch = tabular_recipe(spec, Regression.of(np.zeros(1)), np.ones(1), rows, base, steps=1, changes=changes).batch_size
     own = {name: changes[name] for name in ("loss", "quantile") if name in changes}  # what the target depends on
@@ -128,7 +128,7 @@ def _members(
     task, encoder, sample, layout = stream.data.problem.task, stream.encoder, stream.sample, stream.rows.layout
     spec = tabular_network(task, layout.total, changes=changes)
     variances = sample.x.var(axis=0, dtype=np.float64)
-    base = Recipe(seed=seed, device=device, watch="loss" if metric is None else metric)  # type: ignore[arg-type]
+    base = Recipe(seed=seed, device=device, watch="loss" if metric is None else metric)
     recipe = tabular_recipe(spec, task, variances, layout.total, base, steps=PRESETS[preset].steps, changes=changes)
     prior = prior_scores(task, task.encode(sample.y), sample.weight)
     columns: dict[str, Any] = {"piecewise": encoder.piecewise, "hashed": encoder.hashed}

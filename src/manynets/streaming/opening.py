@@ -39,7 +39,8 @@ from manynets.tables.piecewise import bins_of
 from manynets.tables.rowgroups import BlockFiles
 from manynets.tables.schema import FEWEST_FOR_AN_ID, may_number_rows
 from manynets.tasks import Regression, Task, find_task, with_quantiles
-from manynets.tasks.objectives import objective_for
+from manynets.tasks.losses import loss_for
+from manynets.tasks.objectives import OwnLoss, check_own_loss, objective_for
 from manynets.training.torch_settings import find_device
 from manynets.training.trial import Problem
 
@@ -136,11 +137,12 @@ def open_stream(
     test: float = 0.0,
     rank: int | None = None,
     world_size: int | None = None,
+    loss: OwnLoss | None = None,
 ) -> Stream:
     """Read a table once, or twice where categories get means, fit its encoder, and return the stream to train on.
 
     validation, test: shares of the rows; None: a tenth to validate on, or as many as the limit and `most_validation` allow. rank, world_size: of several
-    processes that train together, each of which reads rows of its own; None: those of this process.
+    processes that train together, each of which reads rows of its own; None: those of this process. loss: a function.
 
     Errors: DataError for files that cannot be read or used, OptionError for a limit in which not even a batch fits.
     """
@@ -157,7 +159,7 @@ def open_stream(
     found = describe(table, sample_rows=budget.sample_rows(raw), categorical=columns.categorical)
     y = table.target_of(found.sample)
     task = with_quantiles(_task(found, y, task, table.target, recipe, target_transform), recipe.quantiles)
-    objective_for(task, recipe)
+    objective_for(task, recipe, loss)
     schema, encoder = _encoder(table, found, columns, task.encode(y), y, embedding)
     means: FoldMeans = {}
     if columns.category_means:
@@ -166,7 +168,8 @@ def open_stream(
     rows = _rows(table, found, encoder, means, task, recipe, budget, spec=spec, rank=rank, world_size=world_size)
     sampled = _labelled(table, found.sample, encoder, means_of=of_other_folds(means, found.words))
     held = _labelled(table, found.validation, encoder) if found.validation.height else None
-    problem = Problem(task, rows, None if held is None else _on_device(held, task, recipe))
+    problem = Problem(task, rows, None if held is None else _on_device(held, task, recipe), loss=loss)
+    check_own_loss(loss, task, rows.target, rows.x.dtype)
     bare = dataclasses.replace(found, sample=found.sample.clear(), words=found.words[:0], validation=found.validation.clear())
     return Stream(table, bare, schema, TrainingData(problem, encoder.width, None, None, encoder), sampled, held)
 
@@ -306,8 +309,7 @@ def _spread(task: Task, found: Description, target: str, sample: NDArray[Any], r
     """Return the variance (O,) of the encoded target, exactly where it is a number of the table; else that of the sample."""
     if isinstance(task, Regression) and task.transform is None and not found.complete:
         return np.array([(found.facts[target].deviation / task.scale[0]) ** 2])
-    loss = objective_for(task, recipe).loss
-    return loss.spread(sample, None)
+    return loss_for(task, recipe).spread(sample, None)
 
 
 def _identity(table: RowsTable, encoder: TableEncoder, layout: Layout) -> dict[str, Any]:

@@ -16,10 +16,11 @@ from manynets.nn.population import Population
 from manynets.nn.shape import Shape
 from manynets.prepare import TrainingData
 from manynets.results import model_of, versions, with_residuals
-from manynets.spec import LOWER_IS_BETTER, MLP
+from manynets.spec import MLP
 from manynets.tabular.calibration import Calibrator, calibrators_of, log_losses
 from manynets.tasks import Binary, Regression, Task
 from manynets.tasks.losses import loss_for
+from manynets.tasks.own_metric import Metric, lower_is_better, measured
 from manynets.tasks.thresholds import best_threshold
 from manynets.training.deadline import Deadline
 from manynets.training.trial import Divergence, Member, Outcome
@@ -65,7 +66,7 @@ def finish(
     *,
     n_networks: int,
     calibrate: bool,
-    metric: str | None,
+    metric: str | Metric | None,
     linear: int = 0,
     limit: Deadline | None = None,
 ) -> TabularFit:
@@ -125,7 +126,7 @@ def _calibrated(setting: _Setting, task: Task, target: Array, seen: Array, weigh
 
 
 def _chosen(
-    settings: Sequence[_Setting], task: Task, target: Array, seen: Array, weight: Array | None, metric: str | None
+    settings: Sequence[_Setting], task: Task, target: Array, seen: Array, weight: Array | None, metric: str | Metric | None
 ) -> list[_Setting]:
     """Return the best setting out of fold, and in the order of their own figures those that make the mean better.
 
@@ -150,8 +151,8 @@ def _chosen(
             positive = share[:, 1:] if task.name == "binary" else share
             mean = np.log(np.maximum(positive, 1e-300))
             mean = mean if task.name == "multiclass" else mean - np.log(np.maximum(1 - positive, 1e-300))
-        value = task.measure(metric, mean, target[seen], weight=weight)
-        return value if metric in LOWER_IS_BETTER else -value
+        value = measured(metric, task, mean, target[seen], weight=weight)
+        return value if lower_is_better(metric) else -value
 
     if metric is not None and math.isnan(figure(settings[:1])):
         metric = None  # not defined on these rows, such as the area where all are of one class

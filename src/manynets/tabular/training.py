@@ -29,6 +29,7 @@ from manynets.prepare import (
     network_splits,
     prepare,
     validation_split,
+    with_metric,
 )
 from manynets.results import checkpoints_of
 from manynets.spec import MLP, Recipe
@@ -49,6 +50,7 @@ from manynets.tabular.recipe import (
 from manynets.tabular.timing import FEWEST_STEPS, spread_rows, within
 from manynets.targets import ClassWeight, find_target, row_weights, standardised_by
 from manynets.tasks import Task, with_quantiles
+from manynets.tasks.own_metric import own_metric
 from manynets.tasks.prior import prior_scores
 from manynets.training.checkpoint import Checkpoint
 from manynets.training.deadline import Deadline
@@ -115,7 +117,7 @@ def train_ensemble(
     n_networks: int = 8,
     hidden: tuple[int, ...] | None = None,
     preset: PresetName = "default",
-    metric: str | None = None,
+    metric: Any = None,
     time_limit: float | None = None,
     changes: Changes | None = None,
     calibrate: bool = True,
@@ -135,7 +137,7 @@ def train_ensemble(
 
     hidden: units of each hidden layer, None for those of the recipe. preset: "default"; "fast" with about a quarter of its steps; or "best",
         in which so many networks are trained in each of several settings.
-    metric: what the best weights and settings go by, one of `Task.metrics`; with "f1", the threshold of two classes, too. None: the loss.
+    metric: what the best weights and settings go by, one of `Task.metrics` or the user's own; with "f1", the threshold of two classes, too. None: the loss.
     time_limit: seconds after `began` (now, if left out), by `clock`: fewer steps are made where they would take longer, and with less care
         (`manynets.tabular.timing`). Where it is over before the first step, a warning says so, and as little as possible is done.
     changes: options of the network and the recipe that differ from the default (`manynets.tabular.changes`).
@@ -144,7 +146,8 @@ def train_ensemble(
     """
     began = clock() if began is None else began
     one_of(preset, PRESETS, what="preset")
-    if metric is not None:
+    data, own = with_metric(data, metric), own_metric(metric)
+    if metric is not None and own is None:
         one_of(metric, data.problem.task.metrics, what=f"metric of the task {data.problem.task.name!r}")
     check_count(n_networks, what="n_networks")
     check_time_limit(time_limit)
@@ -158,7 +161,7 @@ def train_ensemble(
         data = dataclasses.replace(data, problem=dataclasses.replace(data.problem, task=with_quantiles(data.problem.task, levels)))
     spec = tabular_network(data.problem.task, rows, changes=changes)
     check_fits(spec, data.in_features, data.problem.task.outputs, n_networks=int(n_networks))
-    base = Recipe(seed=seed, device=device, watch="loss" if metric is None else metric)  # type: ignore[arg-type]
+    base = Recipe(seed=seed, device=device, watch="loss" if metric is None else metric if own is None else f"{own.name}()")
     splits = _splits(data, int(n_networks), seed, by)
     if warn_of_copies and limit.left > 0:
         report_copies(*copies_held_out(data, splits))
@@ -182,7 +185,7 @@ def train_ensemble(
     members, outcomes = [*members, *members[: len(linear)]], [*outcomes, *linear]
     fit = finish(
         data, members, outcomes,
-        n_networks=int(n_networks), calibrate=calibrate, metric=metric, linear=len(linear), limit=limit,
+        n_networks=int(n_networks), calibrate=calibrate, metric=own or metric, linear=len(linear), limit=limit,
     )  # fmt: skip
     fit.model.info |= {"preset": preset, "n_networks": int(n_networks)}  # in each setting, of which the model may have several
     if changes:

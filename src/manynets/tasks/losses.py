@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from manynets.errors import OptionError, one_of
 from manynets.spec import METRICS, Recipe
+from manynets.spec.own import is_own
 from manynets.tasks.base import Task
 from manynets.tasks.classification import Multiclass, softmax
 from manynets.tasks.regression import Regression
@@ -207,10 +208,14 @@ def levels_of(task: Regression, recipe: Recipe) -> float | Array:
 
 
 def loss_for(task: Task, recipe: Recipe) -> Loss:
-    """Return the loss that a recipe asks of a task; a name that the task does not take is an OptionError."""
+    """Return the loss that a recipe asks of a task, the default in place of a function of the user's own.
+
+    Errors: OptionError for a name that the task does not take.
+    """
     if recipe.watch in METRICS:
         one_of(recipe.watch, task.metrics, what=f"metric of the task {task.name!r}")
-    name = one_of(recipe.loss or task.losses[0], task.losses, what=f"loss of the task {task.name!r}")
+    asked = None if is_own(recipe.loss) else recipe.loss
+    name = one_of(asked or task.losses[0], task.losses, what=f"loss of the task {task.name!r}")
     ones = np.ones(task.outputs)
     if isinstance(task, Multiclass):
         return Loss(name=name, value=_softmax_value, slope=lambda z, t: softmax(z) - t, total=True, unit=ones, kind="class")

@@ -17,13 +17,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from manynets.errors import OptionError
 from manynets.spec import Recipe
+from manynets.spec.own import is_own, own_name, without_function
+from manynets.spec.ported import loss_called
 from manynets.tasks.base import Task
 from manynets.tasks.losses import Loss, levels_of, loss_for
 from manynets.tasks.regression import Regression
 
 Value: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 Slope: TypeAlias = Callable[[Tensor, Tensor, Tensor], object]
+OwnLoss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""A loss of the user's own: from scores (N, O) of one network, and targets as the task encodes them, to each row's loss (N,)."""
 
 
 class Objective:
@@ -83,9 +88,16 @@ class Objective:
         predicted = scores.exp() if self.loss.exponential else scores
         return (predicted - target).square()
 
-    def log(self, scores: Tensor, target: Tensor, weight: Tensor | None = None, penalty: Tensor | float = 0.0) -> Tensor:
-        """Return what `manynets.tasks.losses.Loss.log` does, (..., 3 + M) in float64, computed where the scores are."""
-        loss, hits = self.report(scores, target), self.hits(scores, target)
+    def log(
+        self,
+        scores: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        penalty: Tensor | float = 0.0,
+        rows: Tensor | None = None,
+    ) -> Tensor:
+        """Return what `manynets.tasks.losses.Loss.log` does, (..., 3 + M) in float64, computed where the scores are. rows: what `report` returns."""
+        loss, hits = self.report(scores, target) if rows is None else rows, self.hits(scores, target)
         weight = torch.ones_like(loss) if weight is None else weight
         out = torch.empty(*loss.shape[:-1], 3 + hits.shape[-1], dtype=torch.float64, device=loss.device)
         out[..., 0], out[..., 1], out[..., 2] = (loss * weight).double().sum(-1), weight.double().sum(-1), penalty
@@ -112,6 +124,67 @@ class Softmax(Objective):
 
     def hits(self, scores: Tensor, target: Tensor) -> Tensor:
         return (_first_of_largest(scores) == _first_of_largest(target)).to(scores.dtype).unsqueeze(-1)
+
+
+class OwnObjective(Objective):
+    """A loss of the user's own; targets are left as the task encodes them. base: the task's loss, whose hits are counted."""
+
+    def __init__(self, function: OwnLoss, base: Objective) -> None:
+        loss = dataclasses.replace(base.loss, name=own_name(function), unit=np.ones(base.outputs))
+        super().__init__(loss, base.value, base.slope)
+        self.function, self.base = function, base
+
+    def expand(self, target: Tensor, smoothing: Tensor | float, dtype: torch.dtype) -> Tensor:
+        return target
+
+    def rows(self, scores: Tensor, target: Tensor) -> Tensor:
+        return losses_of_rows(self.function, scores, target)
+
+    def report(self, scores: Tensor, target: Tensor) -> Tensor:
+        if scores.ndim > 2:  # (K, n, O) with targets that networks share, or have each of their own
+            return torch.stack([self.report(one, target[k % len(target)]) for k, one in enumerate(scores)])
+        with torch.no_grad():
+            return self.rows(scores, target)
+
+    def hits(self, scores: Tensor, target: Tensor) -> Tensor:
+        return self.base.hits(scores, self.base.expand(target, 0.0, scores.dtype))
+
+
+def losses_of_rows(function: OwnLoss, scores: Tensor, target: Tensor) -> Tensor:
+    """Return each row's loss (N,) by a function of the user's own; OptionError for what cannot be that."""
+    found, rows = function(scores.clone(), target.clone()), len(scores)  # a function may change what it is given
+    shaped = isinstance(found, Tensor) and found.numel() == rows and (found.shape[:1] == (rows,) or rows == 1)
+    if shaped and found.is_floating_point():
+        if torch.is_grad_enabled() and not found.requires_grad:
+            raise OptionError(
+                f"the loss {own_name(function)} has no gradient by the scores; compute it by torch's functions, without detach() or no_grad()"
+            )
+        return found.reshape(rows)
+    kind = (
+        f"tensor of {str(found.dtype).removeprefix('torch.')} {tuple(found.shape)}"
+        if isinstance(found, Tensor)
+        else type(found).__name__
+    )
+    text = (
+        f"the loss {own_name(function)} returned a {kind} for scores {tuple(scores.shape)} and targets {tuple(target.shape)}, but must return"
+        f" a tensor with the loss of each row, ({rows},)"
+    )
+    if isinstance(found, Tensor) and found.ndim == 0:
+        text += "; leave out the mean over rows, in a loss of torch with reduction='none'"
+    elif isinstance(found, Tensor) and found.shape[:1] == (rows,):
+        text += "; take the mean over the other axes"
+    known = loss_called(function)
+    raise OptionError(text if known is None else f"{text}; or write loss={known!r}")
+
+
+def check_own_loss(function: OwnLoss | None, task: Task, target: Tensor, dtype: torch.dtype) -> None:
+    """Raise OptionError for a function that does not return a loss for each row. target: of rows, as the task encodes them."""
+    if function is None:
+        return
+    rows = torch.arange(task.outputs + 2, device=target.device) % len(target)  # a number that no other axis has
+    with torch.inference_mode(False), torch.enable_grad():
+        scores = torch.zeros(len(rows), task.outputs, dtype=dtype, device=target.device, requires_grad=True)
+        losses_of_rows(function, scores, target[rows])
 
 
 def _by_class(values: Tensor) -> Tensor:
@@ -148,17 +221,24 @@ def _levels(levels: float | NDArray[Any]) -> Callable[[Tensor], float | Tensor]:
     return lambda scores: made(scores.device, scores.dtype)
 
 
-def joint_objective(tasks: Sequence[Task], recipe: Recipe) -> Objective:
+def joint_objective(tasks: Sequence[Task], recipe: Recipe, own: OwnLoss | None = None) -> Objective:
     """Return the loss of K networks whose tasks differ in center and scale at most; each is reported in the unit of its own target."""
-    out = objective_for(tasks[0], recipe)
-    if any(task is not tasks[0] and task != tasks[0] for task in tasks):
+    out = objective_for(tasks[0], recipe, own)
+    if own is None and any(task is not tasks[0] and task != tasks[0] for task in tasks):
         units = {id(task): loss_for(task, recipe).unit for task in tasks}
         out.loss = dataclasses.replace(out.loss, unit=np.stack([units[id(task)] for task in tasks])[:, None])
     return out
 
 
-def objective_for(task: Task, recipe: Recipe) -> Objective:
-    """Return the loss that a recipe asks of a task; a name the task does not take is an OptionError with the valid ones."""
+def objective_for(task: Task, recipe: Recipe, own: OwnLoss | None = None) -> Objective:
+    """Return the loss that a recipe asks of a task, or one of the user's own.
+
+    Errors: OptionError for a name that the task does not take, and for that of a function which is not given.
+    """
+    if own is not None:
+        return OwnObjective(own, objective_for(task, dataclasses.replace(recipe, loss=None)))
+    if is_own(recipe.loss):
+        raise OptionError(without_function(recipe.loss))
     loss = loss_for(task, recipe)
     if loss.kind == "class":
         return Softmax(loss)

@@ -221,7 +221,7 @@ class Checkpoints:
             writer, this = (one.get("versions", {}).get("manynets") for one in (system, self.system))
             older = f", go on with manynets {writer}, which wrote it" if writer not in (None, this) else ""
             raise OptionError(
-                f"{path} is of another training: {listed(found, 20, between='; ')}; give the same data, specification and recipe{older}, or start anew"
+                f"{path} is of another training: {listed(found, 20, between='; ')}; give the same data, specification, recipe and loss{older}, or start anew"
             )
         other = differences({**system, "threads": None}, {**self.system, "threads": None})
         before, now = system.get("world_size", 1), self.system.get("world_size", 1)

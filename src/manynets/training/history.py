@@ -14,6 +14,7 @@ from manynets.errors import warn_user
 from manynets.schedules import schedule_factors
 from manynets.spec import Constant, ReduceOnPlateau
 from manynets.steps import total_steps
+from manynets.tasks.own_metric import Metric, lower_is_better
 from manynets.training.trial import Divergence, FitState, Member, Outcome
 
 if TYPE_CHECKING:
@@ -31,10 +32,11 @@ class Tracks:
     cool_start: the step at which its learning rate began to fall early (`EarlyStopping.cool_down`), -1 for none; cool_rate: its rate there.
     teams: the number of each network's team, None where no network is in one.
 
-    steps: of an epoch. validated: whether there are validation rows, without which the last weights are the best.
+    steps: of an epoch. validated: whether there are validation rows, without which the last weights are the best. metric: that they watch, if
+    it is the user's own.
     """
 
-    def __init__(self, members: Sequence[Member], steps: int, *, validated: bool = True) -> None:
+    def __init__(self, members: Sequence[Member], steps: int, *, validated: bool = True, metric: Metric | None = None) -> None:
         self.members, self.steps = list(members), steps
         recipes, progress = [member.recipe for member in members], [member.progress for member in members]
         self.alive = np.ones(len(members), dtype=bool)
@@ -46,7 +48,8 @@ class Tracks:
         self.cool_start, self.cool_rate = np.full(len(members), -1), np.zeros(len(members))
         downs = [None if recipe.stopping is None else recipe.stopping.cool_down for recipe in recipes]
         self.cool_down = np.array([0.0 if share is None else share for share in downs])
-        self.patience = Patience(recipes)
+        self.own = metric is not None
+        self.patience = Patience(recipes, lower=None if metric is None else lower_is_better(metric))
         self.patience.best_figure = np.array([one.best for one in progress])
         self.patience.bad = np.array([one.bad for one in progress])
         self.patience.factor = np.array([one.factor for one in progress])
@@ -129,8 +132,8 @@ class Tracks:
         if self.entries == 1:
             which = "" if undefined.all() else f" of {int(undefined.sum())} of {len(self)} networks"
             warn_user(
-                f"{self.patience.metric} is not defined on the validation rows{which}, which are all of one class: the loss decides"
-                " there which weights are best; validate on rows of both classes, or watch another metric"
+                f"{self.patience.metric} is not defined on the validation rows{which}{'' if self.own else ', which are all of one class'}: the loss"
+                f" decides there which weights are best; {'' if self.own else 'validate on rows of both classes, or '}watch another metric"
             )
 
     def best_entries(self, indices: NDArray[np.int64]) -> dict[str, Host]:
@@ -210,7 +213,9 @@ def new_entries(run: TrainingRun, held_out: Host | None, *, since: float) -> dic
     if held_out is not None and stepper.validation is not None:
         columns["val_loss"], columns["val_" + metric] = stepper.loss.means(held_out[None], stepper.validation.spread)
         if run.named:
-            columns["val_" + run.named] = stepper.validation.figures(run.named, stepper.tasks, stepper.population.scorer())[None]
+            columns["val_" + run.named] = stepper.validation.figures(
+                run.problem.metric or run.named, stepper.tasks, stepper.population.scorer()
+            )[None]
     if run.tracks.penalised.any() or "penalty" in run.tracks.columns:
         columns["penalty"] = totals[..., 2] / (run.sums.steps / entries) * stepper.penalty_share
     return columns

@@ -63,14 +63,14 @@ class TrainingRun:
         self.stepper = make(problem, members)
         validated = self.stepper.validation is not None
         self.steps = self.stepper.batches.steps  # of an epoch
-        self.tracks = Tracks(members, self.steps, validated=validated)
+        self.tracks = Tracks(members, self.steps, validated=validated, metric=problem.metric)
         self.sums = Sums(len(members))
         self.best = BestWeights(self.stepper.population)
         self.outcomes: dict[int, Outcome] = {}  # of networks that have ended
         self.threads = 0  # of torch, chosen before the first step
         self.began, self.seconds = time.perf_counter(), 0.0  # seconds: that training took until it began, or went on
 
-        self.named = watched_metric(problem.task, members, validated=validated)  # "" where loss or metric decide
+        self.named = watched_metric(problem, members, validated=validated)  # "" where loss or metric decide
         self.every = evaluation_steps(self.recipe, self.steps)
         self.total = int(self.tracks.totals.max())
         self.pace = Pace()

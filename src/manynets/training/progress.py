@@ -121,7 +121,7 @@ class _Story:
         shown = {"loss", "r2", "rmse", "metric"} if self.started.squared else {"metric", self.started.metric}
         if watched <= shown or len(watched) > 1:
             return "best"
-        name = watched.pop()
+        name = watched.pop().removesuffix("()")
         return f"best by {'loss' if f'val_{name}' in self.undefined else HEADINGS.get(name, name)}"
 
     def _take(self, event: Evaluated) -> None:

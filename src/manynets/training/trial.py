@@ -17,19 +17,24 @@ from manynets.rng import Order, Shuffles
 from manynets.spec import METRICS, MLP, Recipe
 from manynets.steps import batch_rows, steps_per_epoch
 from manynets.tasks.base import Task
+from manynets.tasks.objectives import OwnLoss
+from manynets.tasks.own_metric import Metric
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Problem:
     """Data on the device, and its task. `validation` is a separate set; members may have validation rows of their own.
 
-    integers: whether a user's own module gets X as integers.
+    integers: whether a user's own module gets X as integers. loss, metric: the user's own, None for those of the
+    recipes by their names.
     """
 
     task: Task
     rows: Rows
     validation: Rows | None = None
     integers: bool = False
+    loss: OwnLoss | None = None
+    metric: Metric | None = None
 
     def shape_of(self, spec: MLP) -> Shape:
         """Return the shape of a network for these columns and this task."""

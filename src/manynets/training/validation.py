@@ -12,11 +12,14 @@ from torch import Tensor
 from manynets.data.batches import Rows, row_weights
 from manynets.data.stream.rows import StreamedRows
 from manynets.errors import OptionError
-from manynets.spec import METRICS, ReduceOnPlateau
+from manynets.spec import ReduceOnPlateau
+from manynets.spec.own import is_own, without_function
+from manynets.spec.recipe import goes_by_name
 from manynets.tasks.base import Task
 from manynets.tasks.losses import Loss
 from manynets.tasks.objectives import Objective
-from manynets.training.trial import Member
+from manynets.tasks.own_metric import Metric, measured
+from manynets.training.trial import Member, Problem
 
 Host = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -28,14 +31,18 @@ def without_validation(metric: str, task: Task) -> str:
     return f"the metric {metric!r} needs validation rows; give some, or take {task.metric!r}, which training has, too"
 
 
-def watched_metric(task: Task, members: Sequence[Member], *, validated: bool) -> str:
+def watched_metric(problem: Problem, members: Sequence[Member], *, validated: bool) -> str:
     """Return the metric that networks watch (`Recipe.watch`) where only validation rows have it, else "".
 
-    Errors: OptionError where a network stops, or lowers its learning rate, by such a metric without validation rows.
+    Errors: OptionError where a network stops, or lowers its learning rate, by such a metric without validation rows, and for a function of
+    the user's own which was not given.
     """
-    watched = members[0].recipe.watch
-    if watched not in METRICS or watched == task.metric:
+    watched, task = members[0].recipe.watch, problem.task
+    if is_own(watched) and problem.metric is None:
+        raise OptionError(without_function(watched, field="watch", option="metric"))
+    if not goes_by_name(watched) or watched == task.metric:
         return ""
+    watched = watched.removesuffix("()")
     recipes = [member.recipe for member in members]
     if not validated and any(r.stopping is not None or isinstance(r.schedule, ReduceOnPlateau) for r in recipes):
         raise OptionError(without_validation(watched, task))
@@ -116,8 +123,8 @@ class Validation:
             total += self.objective.log(scores(x), self.objective.expand(target, 0.0, dtype), raw)
         return total.cpu().numpy()
 
-    def figures(self, metric: str, tasks: Sequence[Task], scores: Callable[[Tensor], Tensor]) -> Host:
-        """Return a metric of `Task.metrics` (K,), NaN where it is not defined. tasks: of each network."""
+    def figures(self, metric: str | Metric, tasks: Sequence[Task], scores: Callable[[Tensor], Tensor]) -> Host:
+        """Return a metric of `Task.metrics`, or of the user's own (K,), NaN where it is not defined. tasks: of each network."""
         parts = []
         for start in range(0, self.most, self.size):
             x = self._gather(slice(start, min(start + self.size, self.most)))[0]
@@ -129,7 +136,7 @@ class Validation:
             rows = slice(None) if own is None else own
             weight = None if weights is None else weights[k if len(weights) > 1 else 0][rows]
             mine = raw[k, : len(target) if own is None else len(own)]
-            out.append(task.measure(metric, mine, target[rows], loss=self.objective.loss.name, weight=weight))
+            out.append(measured(metric, task, mine, target[rows], loss=self.objective.loss.name, weight=weight))
         return np.array(out)
 
     def _gather(self, cut: slice) -> tuple[Tensor, Tensor, Tensor]:

@@ -67,7 +67,7 @@ class AutogradNetwork:
 
     def __init__(self, owner: Stepper, k: int) -> None:
         self.k, self.member = k, owner.members[k]
-        self.objective = objective_for(owner.tasks[k], owner.recipe)
+        self.objective = objective_for(owner.tasks[k], owner.recipe, owner.problem.loss)
         population, recipe = owner.population, self.member.recipe
         flat = population.flat[k : k + 1]
         self.total = GradientSum(flat, owner.ranks)
@@ -94,12 +94,14 @@ class AutogradNetwork:
         with torch.enable_grad():
             with self.autocast:
                 scores = self.function.scores(batch, step)
-            loss = (self.objective.rows(scores.to(batch.x.dtype), batch.target) * batch.share).sum()
+            rows = self.objective.rows(scores.to(batch.x.dtype), batch.target)
+            loss = (rows * batch.share).sum()
         self.function.backward(loss)
         self.total.add()  # what the other processes have for their rows
         penalty, scale = self.update.penalty(), owner.penalty_scale(step, 1)
         scores = scores.detach().to(batch.x.dtype)
-        log = owner.log_of(self.objective, scores, batch.target, batch.weight, 0.0 if penalty is None else penalty[0])
+        known = None if owner.problem.loss is None else rows.detach()
+        log = owner.log_of(self.objective, scores, batch.target, batch.weight, 0.0 if penalty is None else penalty[0], known)
         self.update.step(now, None if scale is None else self.grad.new_tensor(scale[:, self.k : self.k + 1]))
         return log
 

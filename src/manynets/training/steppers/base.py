@@ -92,7 +92,7 @@ class Stepper(abc.ABC):
         members = self.members
         recipes = [member.recipe for member in members]
         self.tasks = [member.task or self.problem.task for member in members]
-        self.objective: Objective = joint_objective(self.tasks, self.recipe)
+        self.objective: Objective = joint_objective(self.tasks, self.recipe, self.problem.loss)
         self.loss = self.objective.loss  # the same in NumPy, for the log
         own, weights = [member.rows for member in members], [member.weight for member in members]
         self.batches: Batches = self.problem.rows.batches(
@@ -184,14 +184,22 @@ class Stepper(abc.ABC):
         return best_threads(self.population.weight_count, rows, self.population.widest, self.dtype, steps=steps)
 
     def log_of(
-        self, objective: Objective, scores: Tensor, target: Tensor, weight: Tensor | None, penalty: Tensor | float
+        self,
+        objective: Objective,
+        scores: Tensor,
+        target: Tensor,
+        weight: Tensor | None,
+        penalty: Tensor | float,
+        rows: Tensor | None = None,
     ) -> Host | Tensor:
         """Return the log of steps (..., 3 + M): scores and expanded target (..., b, O), weight (..., b) or None, penalty (...).
 
-        On the CPU NumPy is quicker. On CUDA it is a tensor, so that the host need not wait for each step.
+        On the CPU NumPy is quicker. On CUDA it is a tensor, so that the host need not wait for each step. rows: the losses of the rows, where
+        only torch computes them.
         """
-        if self.device.type == "cuda":
-            return objective.log(scores, target, weight, penalty)
+        if self.device.type == "cuda" or rows is not None:
+            log = objective.log(scores, target, weight, penalty, rows)
+            return log if log.is_cuda else log.numpy()
         weights = None if weight is None else weight.double().numpy()
         penalties = penalty.double().numpy() if isinstance(penalty, Tensor) else penalty
         return objective.loss.log(scores.numpy(), target.numpy(), weights, penalties)

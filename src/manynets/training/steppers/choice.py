@@ -31,7 +31,7 @@ def choose(problem: Problem, member: Member) -> str:
     The core knows no periodic embedding, and no several quantiles: on the CPU such a network is trained by the closed form.
     """
     recipe, spec, on_cpu = member.recipe, member.spec, problem.rows.x.device.type == "cpu"
-    if not isinstance(spec, MLP):
+    if not isinstance(spec, MLP) or problem.loss is not None:
         return "autograd"
     limit = "no Periodic embedding" if isinstance(spec.embedding, Periodic) else "one quantile only" if recipe.quantiles else ""
     if recipe.gradient == "compiled" and limit:
