@@ -32,6 +32,7 @@ from manynets.display import listed
 from manynets.errors import DataError, OptionError, warn_user
 from manynets.given import check_target
 from manynets.tables.frames import open_table
+from manynets.tables.missing import is_missing_value
 from manynets.tables.table import Table
 from manynets.tasks.base import as_array, as_target, finite_target, labels_of, plain, plain_labels
 
@@ -39,6 +40,7 @@ Rows = NDArray[np.int64]
 _is_sparse: Callable[[Any], bool] = sparse.issparse
 _SMALL, _LARGE = 1e-100, 1e100
 FLOATS = (np.float64, np.float32)  # other types become the first
+SPARSE = ["csr", "csc"]
 
 
 def read_rows(estimator: Any, x: Any, *, reset: bool) -> Any:
@@ -57,10 +59,9 @@ def read_rows(estimator: Any, x: Any, *, reset: bool) -> Any:
         encoder = getattr(estimator, "encoder_", None)
         if split or middles or needs_encoding(table) if reset else encoder is not None and not encoder.positional:
             return validate_data(estimator, x, reset=reset, skip_check_array=True)
-    named = not reset and not is_frame(x) and by_name(estimator)
-    x = numeric_rows(estimator, x, reset=reset, accept_sparse=["csr", "csc"], ensure_all_finite=False)
-    if named:
-        return with_names(estimator, dense(x))
+    if not reset and not is_frame(x) and by_name(estimator, x):
+        return with_names(estimator, x)
+    x = numeric_rows(estimator, x, reset=reset, accept_sparse=SPARSE, ensure_all_finite=False)
     if not _is_sparse(x):
         return as_matrix(x)
     bad = ~np.isfinite(x.data)
@@ -105,37 +106,49 @@ def dense(x: Any) -> NDArray[Any]:
     return out
 
 
-def by_name(estimator: Any) -> bool:
+def by_name(estimator: Any, x: Any) -> bool:
     """Return whether an estimator that is given an array was fitted to a table, whose columns its encoder finds by name.
 
-    Errors: DataError where these are not all numbers. Those of an array are taken by position, as scikit-learn does.
+    Errors: DataError where these are not all numbers, but those of x are.
     """
     encoder = getattr(estimator, "encoder_", None)
     if encoder is None or encoder.positional:
         return False
     other = next((column for column in encoder.columns if column.kind != "numeric"), None)
-    if other is not None:
+    if other is not None and not _holds_objects(x):
         raise DataError(
             f"X is an array, but this {type(estimator).__name__} was fitted to a table, in which {other.name!r} is no column of numbers;"
-            f" give a frame with the columns {listed(encoder.column_names, 8)}"
+            f" give a frame with the columns {listed(encoder.column_names, 8)}, or an array of objects in their order"
         )
     return True
 
 
-def with_names(estimator: Any, x: NDArray[Any]) -> Any:
-    """Return an array (N, D) as a frame with the names of the columns that an estimator was fitted to.
+def _holds_objects(x: Any) -> bool:
+    return getattr(getattr(x, "dtype", None), "kind", "") == "O" and x.ndim == 2
+
+
+def with_names(estimator: Any, x: Any) -> Any:
+    """Return an array (N, D) of numbers or objects as a frame with the names of the columns that an estimator was fitted to, by their position.
 
     Errors: DataError where their order is not known: scikit-learn records names that are texts only, an encoder those that it uses.
     """
     import polars
 
+    if _holds_objects(x):  # what tools such as shap make of a frame with text
+        x = validate_data(estimator, x, reset=False, skip_check_array=True)
+    else:
+        x = dense(numeric_rows(estimator, x, reset=False, accept_sparse=SPARSE, ensure_all_finite=False))
     names, encoder = getattr(estimator, "feature_names_in_", None), estimator.encoder_
     if names is None and encoder.dropped:
         raise DataError(
             f"X is an array, but this {type(estimator).__name__} was fitted to a table of which it left out"
             f" {listed(repr(name) for name, _ in encoder.dropped)}; give a frame with the columns {listed(encoder.column_names)}"
         )
-    return polars.DataFrame(x, schema=list(encoder.column_names if names is None else names))
+    names = list(encoder.column_names if names is None else names)
+    if x.dtype.kind != "O":
+        return polars.DataFrame(x, schema=names)
+    cells = ([None if is_missing_value(cell) else cell for cell in column] for column in x.T.tolist())
+    return polars.DataFrame([polars.Series(name, column, strict=False) for name, column in zip(names, cells, strict=True)])
 
 
 def needs_encoding(table: Table) -> bool:

@@ -74,10 +74,10 @@ class _Tabular(Lessons, KeepsCallbacks):
             return validate_data(self, X, reset=reset, skip_check_array=True)
         if X is not None:  # of which scikit-learn has its own error
             check_container(X)
-        named = fitted and not reset and inputs.by_name(self)
-        options = {"accept_sparse": ["csr", "csc"], "ensure_all_finite": "allow-nan", "ensure_min_samples": 2 if reset else 1}
-        X = inputs.dense(inputs.numeric_rows(self, X, reset=reset, **options))
-        return inputs.with_names(self, X) if named else X
+        if fitted and not reset and inputs.by_name(self, X):
+            return inputs.with_names(self, X)
+        options = {"accept_sparse": inputs.SPARSE, "ensure_all_finite": "allow-nan", "ensure_min_samples": 2 if reset else 1}
+        return inputs.dense(inputs.numeric_rows(self, X, reset=reset, **options))
 
     def _seed(self) -> int:
         if isinstance(self.random_state, Integral):
