@@ -298,6 +298,10 @@ def test_no_estimator_for_some_models() -> None:
         mn.OptionError, match=r"trained with hidden, iterations changed, for which TabularRegressor has no parameter"
     ):
         mn.estimator(changed)
+    for options in ({"preset": "fast", "n_networks": 1}, {"spec": mn.MLP(hidden=(4,)), "recipe": QUICK}):
+        logarithmic = mn.train(X, np.exp(X[:, 0]), target_transform="log", progress=False, **options)
+        with pytest.raises(mn.OptionError, match=r"trained with a target on a log scale, for which .*Regressor has no parameter"):
+            mn.estimator(logarithmic)
     with pytest.raises(mn.OptionError, match="must be a Model"):
         mn.estimator("model.safetensors")  # type: ignore[arg-type]
 

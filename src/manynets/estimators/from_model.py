@@ -31,6 +31,7 @@ _CLASSES = {
     "adagrad": s.Adagrad, "lion": s.Lion,
 }  # fmt: skip
 assert set(_CLASSES) == set(SOLVERS)
+LOG_SCALE = "a target on a log scale"
 
 
 def estimator(model: Model) -> BaseEstimator:
@@ -102,12 +103,17 @@ def _tabular(model: Model, numbers: bool) -> Any:
     recipe = model.recipe
     kind: Any = TabularRegressor if numbers else TabularClassifier
     if changed := model.info.get("changes"):
-        raise OptionError(
-            f"the model was trained with {', '.join(sorted(changed))} changed, for which {kind.__name__} has no parameter; use the Model itself"
-        )
+        raise _without(f"{', '.join(sorted(changed))} changed", kind.__name__)
+    if getattr(model.task, "transform", None) is not None:
+        raise _without(LOG_SCALE, kind.__name__)
     found = kind(**ensemble_options(model), random_state=recipe.seed, device=recipe.device)
     found.oof_prediction_ = None
     return found
+
+
+def _without(what: str, name: str) -> OptionError:
+    """Return the error for a model with a setting that the estimator of this name does not have."""
+    return OptionError(f"the model was trained with {what}, for which {name} has no parameter; use the Model itself")
 
 
 def _parameters(model: Model, network: s.MLP, name: str) -> dict[str, Any]:
@@ -120,10 +126,10 @@ def _parameters(model: Model, network: s.MLP, name: str) -> dict[str, Any]:
         "iterations": recipe.iterations is not None,
         "cool_down": recipe.stopping is not None and recipe.stopping.cool_down is not None,
         "weight_decay": not isinstance(recipe.optimizer, s.AdamW | s.Lion) and getattr(recipe.optimizer, "weight_decay", 0.0) > 0,
-        "a target on a log scale": getattr(model.task, "transform", None) is not None,
+        LOG_SCALE: getattr(model.task, "transform", None) is not None,
     }
     for what in (what for what, used in unknown.items() if used):
-        raise OptionError(f"the model was trained with {what}, for which {name} has no parameter; use the Model itself")
+        raise _without(what, name)
     activations = {activation: word for word, activation in reversed(ACTIVATIONS.items())}
     own_start = isinstance(recipe.optimizer, s.SklearnAdam | s.SklearnSGD)
     batch = recipe.batch_size or s.BATCH_SIZE
