@@ -88,7 +88,8 @@ def numeric_rows(estimator: Any, x: Any, **options: Any) -> Any:
                 f"X holds text, but this {name} was fitted to numbers only; give the columns as then ({error})"
             ) from None
         raise DataError(
-            f"X holds text, but an array must hold numbers; give a frame, such as pandas.DataFrame(X), whose columns of text are encoded ({error})"
+            "X holds text, but an array must hold numbers; give a frame, such as pandas.DataFrame(X), whose columns of text are encoded: the"
+            f" steps of a pipeline return frames after set_output(transform='pandas') ({error})"
         ) from None
 
 
