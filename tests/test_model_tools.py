@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import pickle
 import re
 import warnings
@@ -243,15 +244,40 @@ def test_columns_of_an_array_that_are_left_out_count() -> None:
     assert (mn.estimator(model).predict(X) == model.predict(X)).all()
 
 
-def test_an_estimator_and_back_again() -> None:
-    net = mn.MLPClassifier(6, activation="logistic", alpha=0.01, max_iter=4, random_state=0, tol=0.0, n_iter_no_change=99)
-    with warnings.catch_warnings(action="ignore"):
-        net.fit(X, LABELS)
+@pytest.mark.parametrize(
+    ("net", "others"),
+    [
+        (mn.MLPClassifier((6,), activation="logistic", alpha=0.01, tol=0.0, n_iter_no_change=99), set()),
+        (mn.MLPClassifier((6,), init="kaiming_normal", batch_norm=True), set()),
+        (mn.MLPClassifier((6,), solver="sgd", learning_rate="adaptive"), set()),
+        (mn.MLPClassifier((6,), solver="lbfgs", max_fun=50, tol=1e-3), {"n_iter_no_change", "shuffle"}),
+        (mn.MLPRegressor(hidden_layer_sizes=(6,), standardise_target=True), set()),
+        (mn.MLPRegressor(hidden_layer_sizes=(6,), standardise_target=False, clamp=True), set()),
+    ],
+    ids=["logistic", "start", "adaptive", "lbfgs", "standardised", "as it is"],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_an_estimator_and_back_again(net: Any, others: set[str]) -> None:
+    y = LABELS if isinstance(net, mn.MLPClassifier) else PRICE / 100
+    net.set_params(max_iter=4, random_state=0).fit(X, y)
     found: Any = mn.estimator(net.model_)
     same = {name: value for name, value in found.get_params().items() if value == getattr(net, name)}
-    assert set(found.get_params()) - set(same) == {"batch_size", "hidden_layer_sizes", "random_state"}
+    assert set(found.get_params()) - set(same) == {"batch_size", "random_state"} | others
     assert all(np.array_equal(a, b) for a, b in zip(found.coefs_, net.coefs_, strict=True))
-    assert found.classes_.tolist() == ["no", "yes"]
+    recipes = [dataclasses.replace(model.recipe, seed=0) for model in (net.model_, clone(found).fit(X, y).model_)]
+    assert recipes[0] == recipes[1]
+    if isinstance(net, mn.MLPClassifier):
+        assert found.classes_.tolist() == ["no", "yes"]
+
+
+def test_the_estimator_of_a_network_of_an_array_standardises_the_target_as_train_does() -> None:
+    far = PRICE + 5000
+    model = mn.train(X, far, mn.MLP(hidden=(8,)), mn.Recipe(epochs=60, optimizer=mn.Adam(lr=0.05)), progress=False)
+    with warnings.catch_warnings(action="ignore"):
+        assert clone(mn.estimator(model)).fit(X, far).score(X, far) > 0.9
+    factor = mn.Recipe(epochs=2, stopping=mn.EarlyStopping(factor=0.5))
+    with pytest.raises(mn.OptionError, match="trained with a factor of early stopping, for which MLPRegressor has no parameter"):
+        mn.estimator(mn.train(X, far, mn.MLP(hidden=(8,)), factor, progress=False))
 
 
 def test_the_estimator_of_the_default_for_tables() -> None:
@@ -298,6 +324,10 @@ def test_no_estimator_for_some_models() -> None:
         mn.OptionError, match=r"trained with hidden, iterations changed, for which TabularRegressor has no parameter"
     ):
         mn.estimator(changed)
+    for options in ({"preset": "fast", "n_networks": 1}, {"spec": mn.MLP(hidden=(4,)), "recipe": QUICK}):
+        logarithmic = mn.train(X, np.exp(X[:, 0]), target_transform="log", progress=False, **options)
+        with pytest.raises(mn.OptionError, match=r"trained with a target on a log scale, for which .*Regressor has no parameter"):
+            mn.estimator(logarithmic)
     with pytest.raises(mn.OptionError, match="must be a Model"):
         mn.estimator("model.safetensors")  # type: ignore[arg-type]
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +180,32 @@ def test_where_there_are_none(monkeypatch: pytest.MonkeyPatch, y: Any, options: 
     fit, _, linear = fitted(monkeypatch, y, **options)
     assert not linear
     assert len(fit.model.members) == NETWORKS
+
+
+def test_fits_in_threads_leave_the_warning_filters_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    second_entered, first_left = threading.Event(), threading.Event()
+    calls: list[int] = []
+    fit = LogisticRegression.fit
+
+    def one_leaves_while_the_other_fits(self: Any, *args: Any, **options: Any) -> Any:
+        calls.append(threading.get_ident())
+        if calls.count(calls[-1]) > 1:
+            first_left.set()
+        elif len(set(calls)) == 1:
+            second_entered.wait(0.5)
+        else:
+            second_entered.set()
+            first_left.wait(0.5)
+        return fit(self, *args, **options)
+
+    def train(number: int) -> None:
+        mn.TabularClassifier(preset="fast", n_networks=2, random_state=number).fit(X[:ROWS], NUMBERS[:ROWS] > 0)
+
+    train(0)
+    monkeypatch.setattr(LogisticRegression, "fit", one_leaves_while_the_other_fits)
+    with warnings.catch_warnings():
+        before = list(warnings.filters)
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(train, range(2)))
+        assert list(warnings.filters) == before
+    assert len(set(calls)) == 2

@@ -128,7 +128,7 @@ class Model(ModelTools):
             return MODULE_ROWS
         return max(FEWEST_AT_ONCE, ROWS_AT_ONCE[self.device.type] // (self._population.shape.widest * self.size))
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __getstate__(self) -> dict[str, Any]:
         """Pickle, copy: by what the model is made of, once (views of one tensor would be written each with the whole of it).
 
         The copy is on the CPU, so that it can be loaded where there is no GPU.
@@ -136,7 +136,10 @@ class Model(ModelTools):
         fields = {name: getattr(self, name) for name in (*STORED, "members", "module")}
         if self.module is not None and self.device.type != "cpu":
             fields["module"] = copy.deepcopy(self.module).to("cpu")
-        return _model, (fields,)
+        return fields
+
+    def __setstate__(self, fields: dict[str, Any]) -> None:
+        self.__init__(**fields)  # type: ignore[misc]
 
     def to(self, device: str | torch.device) -> Model:
         """Move the networks to "cpu", "cuda", "cuda:N" or "auto" (CUDA if there is one); return this model.
@@ -376,10 +379,6 @@ class Model(ModelTools):
             tensors = {name: np.stack([member[name] for member in members]) for name in members[0]}
         history = {HISTORY + name: np.array(column, dtype=np.float64) for name, column in self.history.items()}
         write_model_file(path, header, {**tensors, **history})
-
-
-def _model(fields: dict[str, Any]) -> Model:
-    return Model(**fields)
 
 
 def load(path: str | os.PathLike[str], *, module: nn.Module | None = None) -> Model:

@@ -299,10 +299,8 @@ class ModelTools(Predictor):
 
 def with_fields(model: Tools, **changed: Any) -> Tools:
     """Return a model like this one with other fields."""
-    made: Any = model.__reduce__()
-    build, (fields,) = made
-    out: Tools = build(fields | changed)
-    return out
+    fields: Any = model.__getstate__()
+    return type(model)(**fields | changed)
 
 
 def task_text(task: Task) -> str:

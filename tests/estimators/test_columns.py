@@ -102,10 +102,40 @@ def test_an_array_for_an_estimator_that_was_fitted_to_a_frame(kind: Any) -> None
     with pytest.raises(mn.DataError, match=r"of which it left out '3'; give a frame with the columns 0, 1, 2"):
         model.predict(np.zeros((2, 4)))
     model.fit(FRAME, Y)
-    for array in (X, FRAME.to_numpy()):
-        with pytest.raises(mn.DataError, match="in which 'kind' is no column of numbers; give a frame with the columns a, kind, b"):
-            model.predict(array)
+    message = (
+        "in which 'kind' is no column of numbers; give a frame with the columns a, kind, b, or an array of objects in their order"
+    )
+    with pytest.raises(mn.DataError, match=message):
+        model.predict(X)
     model.fit(X, Y, X_val=X, y_val=Y)  # what was fitted before has no say
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+@pytest.mark.parametrize("kind", [mn.MLPRegressor, mn.TabularRegressor])
+def test_an_array_of_objects_for_an_estimator_that_was_fitted_to_a_frame(kind: Any) -> None:
+    """Its columns are taken by position: tools such as shap make such arrays of a frame with text."""
+    options: dict[str, Any] = {"max_iter": 3} if kind is mn.MLPRegressor else {"preset": "fast", "n_networks": 2}
+    frame = FRAME.assign(
+        day=pandas.date_range("2024-01-01", periods=len(X), tz="UTC"),
+        level=pandas.Categorical(np.arange(len(X)) % 4),
+        count=pandas.array([None, 1, 2, 3] * 30, dtype="Int64"),
+    )
+    frame.loc[7, ["b", "kind"]] = None
+    model = kind(**options, random_state=0).fit(frame, Y)
+    cells = frame.to_numpy()
+    assert cells.dtype == object
+    with pytest.warns(UserWarning, match="X does not have valid feature names"):
+        assert np.array_equal(model.predict(cells), model.predict(frame))
+    with (
+        pytest.warns(UserWarning, match="valid feature names"),
+        pytest.raises(ValueError, match=r"X has 5 features, but .* is expecting 6 features"),
+    ):
+        model.predict(cells[:, 1:])
+    with (
+        pytest.warns(UserWarning, match="valid feature names"),
+        pytest.raises(mn.DataError, match="column 'a' should hold numbers"),
+    ):
+        model.predict(cells[:, [1, 0, 2, 3, 4, 5]])
 
 
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")

@@ -17,6 +17,7 @@ from sklearn import neural_network as theirs
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import make_multilabel_classification
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
@@ -175,5 +176,23 @@ def test_weights_of_your_own_are_where_training_starts() -> None:
     model.intercepts_ = [np.zeros_like(b) for b in model.intercepts_]
     model.fit(X, X[:, 0])
     assert model.loss_curve_[-1] == pytest.approx(0.5 * np.mean(X[:, 0] ** 2))  # the loss of predicting 0
-    with pytest.raises(ValueError, match="use warm_start=False"):
+    with pytest.raises(ValueError, match="to start anew, call fit with warm_start=False"):
         model.set_params(hidden_layer_sizes=(9,)).fit(X, X[:, 0])
+
+
+@pytest.mark.parametrize("kind", [mn.MLPClassifier, mn.MLPRegressor, mn.TabularClassifier, mn.TabularRegressor])
+def test_a_model_is_made_anew_of_its_state_which_holds_no_tensors(kind: Any) -> None:
+    """As skops does, whose files hold arrays, texts and numbers, and no code."""
+    more = FAST if kind in (mn.MLPClassifier, mn.MLPRegressor) else {"preset": "fast", "n_networks": 2, "random_state": 0}
+    model = kind(**more).fit(X, Y if issubclass(kind, mn.MLPClassifier | mn.TabularClassifier) else X[:, 0]).model_
+    state = model.__getstate__()
+    made = type(model).__new__(type(model))
+    made.__setstate__(state)
+    assert (made.predict(X) == model.predict(X)).all()
+    assert {type(value) for member in state["members"] for value in member.values()} == {np.ndarray}
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_quantiles", "predict_interval"])
+def test_before_fit_every_prediction_says_that_it_is_not_fitted(method: str) -> None:
+    with pytest.raises(NotFittedError, match="This MLPRegressor instance is not fitted yet"):
+        getattr(MLPRegressor(loss="quantile", quantile=(0.1, 0.9)), method)(X)

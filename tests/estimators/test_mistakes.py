@@ -28,7 +28,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {  # parameter
     "y a number": ({}, {"y": 3.0}, "y is 3.0, but must be the values to predict, one for each row of X"),
     "y a name": ({}, {"y": "price"}, "y is 'price', but must be the values to predict, one for each row of X"),
     "no columns": ({}, {"X": pd.DataFrame(X)[[]]}, "the table .*no columns"),
-    "text": ({}, {"X": TEXT}, r"X holds text, .* give a frame, such as pandas.DataFrame\(X\), whose columns of text are encoded"),
+    "text": ({}, {"X": TEXT}, r"X holds text, .* give a frame, such as pandas.DataFrame\(X\), whose columns .* return frames after set_output\(transform='pandas'\)"),
     "records": ({}, {"X": np.zeros(24, dtype="f8,f8")}, r"X is a structured array, .*; make it a frame, pandas.DataFrame\(X\)"),
     "masked": ({}, {"X": np.ma.masked_greater(X, 1.5)}, r"X has \d+ masked values; fill them in, with X.filled\(value\)"),
     "batch": ({}, {"X": pyarrow.record_batch({"a": X[:, 0]})}, r"X is a RecordBatch, .*; give pyarrow.Table.from_batches\(\[X\]\)"),

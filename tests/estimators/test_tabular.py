@@ -116,6 +116,7 @@ def test_decision_functions() -> None:
     assert (two.predict(FRAME) == two.classes_[(scores > 0).astype(int)]).all()
     three = _fast(mn.TabularClassifier).fit(FRAME, np.digitize(X[:, 0] + X[:, 1], [-0.5, 0.5]))
     assert_close(np.exp(three.decision_function(FRAME)), three.predict_proba(FRAME), "float32_run")
+    assert_close(np.exp(three.predict_log_proba(FRAME)), three.predict_proba(FRAME), "float32_run")
     labels = np.stack([X[:, 0] + X[:, 1] > 0, X[:, 1] > X[:, 2]], axis=1).astype(int)
     several = _fast(mn.TabularClassifier).fit(FRAME, labels)
     assert ((several.decision_function(FRAME) > 0) == several.predict(FRAME)).all()

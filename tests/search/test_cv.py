@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
@@ -20,7 +20,7 @@ from sklearn.model_selection import (
     ShuffleSplit,
     StratifiedKFold,
 )
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import manynets as mn
@@ -242,6 +242,32 @@ def test_a_pipeline_fits_its_first_steps_once_a_fold(monkeypatch: pytest.MonkeyP
     halved = mn.MLPSearchCV(pipe, {"mlpclassifier__alpha": [0.0, 1.0, 3.0]}, strategy="halving", cv=2).fit(CANCER_X, CANCER_Y)
     assert halved.n_resources_ == [1, 3]
     assert len(fits) == 2 + 1  # not once more in the second round
+
+
+class Columns(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Keeps some columns; it learns nothing, and looks the same for all."""
+
+    def __init__(self, mask: Any = None) -> None:
+        self.mask = mask
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        return self
+
+    def transform(self, X: Any) -> Any:
+        return X[:, self.mask]
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        return "Columns()"
+
+
+def test_steps_that_look_the_same_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = Pipeline([("columns", Columns()), ("net", NET)])
+    grid = {"columns": [Columns(np.arange(30) < count) for count in (1, 30)]}
+    theirs = GridSearchCV(pipe, grid, cv=3, error_score="raise").fit(CANCER_X, CANCER_Y)
+    no_fit_alone(monkeypatch)
+    ours = mn.MLPSearchCV(pipe, grid, cv=3).fit(CANCER_X, CANCER_Y)
+    assert np.array_equal(ours.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"])
+    assert len(set(ours.cv_results_["mean_test_score"])) == 2
 
 
 def test_frames_are_encoded_by_fold(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,7 +122,7 @@ class BaseMLP(Lessons, KeepsCallbacks):
         settings.check(self)
         if classes is not None:
             self.classes_ = classes
-        inputs.check_validation(X_val, y_val, groups)
+        y_val = inputs.validation_target(y, X_val, y_val, groups)
         fresh = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         if fresh or not hasattr(self, "encoder_"):
             self.encoder_ = None

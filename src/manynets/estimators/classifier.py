@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import ClassifierMixin
 from sklearn.utils import compute_sample_weight
 
 from manynets.display import listed
@@ -24,7 +23,7 @@ class OneClassWarning(RuntimeWarning):
     """The target has one class only, so the prediction is constant."""
 
 
-class MLPClassifier(ClassifierMixin, BaseMLP):
+class MLPClassifier(inputs.ScoresLabels, BaseMLP):
     """A classifier with scikit-learn's parameters, methods and fitted attributes, and more: docs/sklearn.md.
 
     The loss is the log-loss: of a softmax over several classes, of a sigmoid for two, and summed over the sigmoids of several
@@ -197,11 +196,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if return_members:
             return self._predicted(X, lambda scores: self.model_.task.proba(scores), axis=1)
         return self._predicted(X, lambda scores: self.model_.task.proba(scores).mean(axis=0))
-
-    def predict_log_proba(self, X: Any) -> NDArray[Any]:
-        """Return the logarithm of `predict_proba`."""
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
 
     # ------------------------------------------------------------------------------------------------- for BaseMLP
 

@@ -27,6 +27,8 @@ def accept(e: Any, plan: FitPlan, outcomes: Sequence[Outcome]) -> None:
         check_finite(e, outcome, plan.held_out)
     assert plan.prepared is not None
     e.model_ = with_residuals(model_of(plan.network, plan.recipe, plan.prepared, outcomes), plan.prepared, plan.members)
+    if e.solver == "lbfgs":  # which no recipe describes
+        e.model_.info["lbfgs"] = {"max_iter": int(e.max_iter), "max_fun": int(e.max_fun), "tol": float(e.tol)}
     if e.encoder_ is None and hasattr(e, "feature_names_in_"):
         e.model_.info["columns"] = e.feature_names_in_.tolist()
     set_weights(e)

@@ -14,8 +14,8 @@ from manynets.data.check import as_weights, rows_with_weight
 from manynets.errors import OptionError
 from manynets.estimators.classifier import MLPClassifier
 from manynets.estimators.fitted import set_weights
-from manynets.estimators.regressor import MLPRegressor
-from manynets.estimators.settings import ACTIVATIONS, SOLVERS
+from manynets.estimators.regressor import LOSSES, MLPRegressor
+from manynets.estimators.settings import ACTIVATIONS, ADAPTIVE_FACTOR, LOWEST_ADAPTIVE_RATE, SOLVERS
 from manynets.estimators.tabular import TabularClassifier, TabularRegressor
 from manynets.fitting import train
 from manynets.model import Model
@@ -32,6 +32,7 @@ _CLASSES = {
     "adagrad": s.Adagrad, "lion": s.Lion,
 }  # fmt: skip
 assert set(_CLASSES) == set(SOLVERS)
+LOG_SCALE = "a target on a log scale"
 
 
 def estimator(model: Model) -> BaseEstimator:
@@ -39,6 +40,7 @@ def estimator(model: Model) -> BaseEstimator:
 
     It is a TabularClassifier or TabularRegressor for a model of the default for tables, and an MLPClassifier or MLPRegressor for any
     other. With warm_start=True, and with partial_fit, an MLP goes on from the model's weights. Its classes_ are sorted, whatever the model's.
+    What a model does not record, such as class weights and validation_fraction, has its default.
     Raises OptionError for a model with a setting that the estimators do not have, such as a module of your own.
 
     >>> import manynets as mn
@@ -107,12 +109,17 @@ def _tabular(model: Model, numbers: bool) -> Any:
     recipe = model.recipe
     kind: Any = TabularRegressor if numbers else TabularClassifier
     if changed := model.info.get("changes"):
-        raise OptionError(
-            f"the model was trained with {', '.join(sorted(changed))} changed, for which {kind.__name__} has no parameter; use the Model itself"
-        )
+        raise _without(f"{', '.join(sorted(changed))} changed", kind.__name__)
+    if getattr(model.task, "transform", None) is not None:
+        raise _without(LOG_SCALE, kind.__name__)
     found = kind(**ensemble_options(model), random_state=recipe.seed, device=recipe.device)
     found.oof_prediction_ = None
     return found
+
+
+def _without(what: str, name: str) -> OptionError:
+    """Return the error for a model with a setting that the estimator of this name does not have."""
+    return OptionError(f"the model was trained with {what}, for which {name} has no parameter; use the Model itself")
 
 
 def _parameters(model: Model, network: s.MLP, name: str) -> dict[str, Any]:
@@ -125,13 +132,16 @@ def _parameters(model: Model, network: s.MLP, name: str) -> dict[str, Any]:
         f"loss={recipe.loss}": is_own(recipe.loss),
         "iterations": recipe.iterations is not None,
         "cool_down": recipe.stopping is not None and recipe.stopping.cool_down is not None,
+        "a factor of early stopping": recipe.stopping is not None
+        and recipe.stopping.factor is not None
+        and not _is_adaptive(recipe),
         "weight_decay": not isinstance(recipe.optimizer, s.AdamW | s.Lion) and getattr(recipe.optimizer, "weight_decay", 0.0) > 0,
-        "a target on a log scale": getattr(model.task, "transform", None) is not None,
+        LOG_SCALE: getattr(model.task, "transform", None) is not None,
     }
     for what in (what for what, used in unknown.items() if used):
-        raise OptionError(f"the model was trained with {what}, for which {name} has no parameter; use the Model itself")
+        raise _without(what, name)
     activations = {activation: word for word, activation in reversed(ACTIVATIONS.items())}
-    own_start = isinstance(recipe.optimizer, s.SklearnAdam | s.SklearnSGD)
+    own_start = isinstance(recipe.optimizer, s.SklearnAdam | s.SklearnSGD) and network.init == "xavier_uniform"
     batch = recipe.batch_size or s.BATCH_SIZE
     out: dict[str, Any] = {
         "hidden_layer_sizes": network.hidden,
@@ -160,9 +170,12 @@ def _parameters(model: Model, network: s.MLP, name: str) -> dict[str, Any]:
         out["n_iter_no_change"] = math.inf
     else:
         out |= {"n_iter_no_change": max(1, recipe.stopping.patience - 1), "tol": recipe.stopping.min_delta}
+    if "lbfgs" in model.info:
+        out |= {"solver": "lbfgs", "init": "sklearn" if network.init == "xavier_uniform" else network.init, **model.info["lbfgs"]}
     if isinstance(model.task, Regression):
         return out | {
-            "loss": recipe.loss or "squared_error",
+            "standardise_target": any(model.task.center) or set(model.task.scale) != {1.0},
+            "loss": "squared_error" if recipe.loss in (None, LOSSES["squared_error"]) else recipe.loss,
             "quantile": recipe.quantile,
             "delta": recipe.delta,
             "clamp": model.task.limits is not None,
@@ -195,10 +208,18 @@ def _optimizer(recipe: s.Recipe) -> dict[str, Any]:
 def _schedule(recipe: s.Recipe) -> dict[str, Any]:
     schedule = recipe.schedule
     if isinstance(schedule, s.Constant):
-        return {"learning_rate": "constant"}
+        return {"learning_rate": "adaptive" if _is_adaptive(recipe) else "constant"}
     if isinstance(schedule, s.SklearnInverseScaling):
         return {"learning_rate": "invscaling", "power_t": schedule.power}
     return {"learning_rate": schedule}
+
+
+def _is_adaptive(recipe: s.Recipe) -> bool:
+    """Return whether a network was trained as learning_rate="adaptive" does."""
+    stopping = recipe.stopping
+    if stopping is None or not isinstance(recipe.optimizer, s.SGD) or not isinstance(recipe.schedule, s.Constant):
+        return False
+    return (stopping.factor, stopping.min_lr) == (ADAPTIVE_FACTOR, LOWEST_ADAPTIVE_RATE)
 
 
 def _set_fitted(e: Any, model: Model) -> None:

@@ -10,18 +10,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import validate_data
 
-from manynets.data.check import as_matrix, as_weights, check_container, host_tensor, is_frame, is_tensor, warn_of_single_rows
+from manynets.data.check import (
+    as_matrix,
+    as_weights,
+    check_container,
+    host_tensor,
+    in_order,
+    is_frame,
+    is_tensor,
+    target_names,
+    warn_of_single_rows,
+)
 from manynets.display import listed
 from manynets.errors import DataError, OptionError, warn_user
 from manynets.given import check_target
 from manynets.tables.frames import open_table
+from manynets.tables.missing import is_missing_value
 from manynets.tables.table import Table
 from manynets.tasks.base import as_array, as_target, finite_target, labels_of, plain, plain_labels
 
@@ -29,6 +40,7 @@ Rows = NDArray[np.int64]
 _is_sparse: Callable[[Any], bool] = sparse.issparse
 _SMALL, _LARGE = 1e-100, 1e100
 FLOATS = (np.float64, np.float32)  # other types become the first
+SPARSE = ["csr", "csc"]
 
 
 def read_rows(estimator: Any, x: Any, *, reset: bool) -> Any:
@@ -47,10 +59,9 @@ def read_rows(estimator: Any, x: Any, *, reset: bool) -> Any:
         encoder = getattr(estimator, "encoder_", None)
         if split or middles or needs_encoding(table) if reset else encoder is not None and not encoder.positional:
             return validate_data(estimator, x, reset=reset, skip_check_array=True)
-    named = not reset and not is_frame(x) and by_name(estimator)
-    x = numeric_rows(estimator, x, reset=reset, accept_sparse=["csr", "csc"], ensure_all_finite=False)
-    if named:
-        return with_names(estimator, dense(x))
+    if not reset and not is_frame(x) and by_name(estimator, x):
+        return with_names(estimator, x)
+    x = numeric_rows(estimator, x, reset=reset, accept_sparse=SPARSE, ensure_all_finite=False)
     if not _is_sparse(x):
         return as_matrix(x)
     bad = ~np.isfinite(x.data)
@@ -77,7 +88,8 @@ def numeric_rows(estimator: Any, x: Any, **options: Any) -> Any:
                 f"X holds text, but this {name} was fitted to numbers only; give the columns as then ({error})"
             ) from None
         raise DataError(
-            f"X holds text, but an array must hold numbers; give a frame, such as pandas.DataFrame(X), whose columns of text are encoded ({error})"
+            "X holds text, but an array must hold numbers; give a frame, such as pandas.DataFrame(X), whose columns of text are encoded: the"
+            f" steps of a pipeline return frames after set_output(transform='pandas') ({error})"
         ) from None
 
 
@@ -95,37 +107,49 @@ def dense(x: Any) -> NDArray[Any]:
     return out
 
 
-def by_name(estimator: Any) -> bool:
+def by_name(estimator: Any, x: Any) -> bool:
     """Return whether an estimator that is given an array was fitted to a table, whose columns its encoder finds by name.
 
-    Errors: DataError where these are not all numbers. Those of an array are taken by position, as scikit-learn does.
+    Errors: DataError where these are not all numbers, but those of x are.
     """
     encoder = getattr(estimator, "encoder_", None)
     if encoder is None or encoder.positional:
         return False
     other = next((column for column in encoder.columns if column.kind != "numeric"), None)
-    if other is not None:
+    if other is not None and not _holds_objects(x):
         raise DataError(
             f"X is an array, but this {type(estimator).__name__} was fitted to a table, in which {other.name!r} is no column of numbers;"
-            f" give a frame with the columns {listed(encoder.column_names, 8)}"
+            f" give a frame with the columns {listed(encoder.column_names, 8)}, or an array of objects in their order"
         )
     return True
 
 
-def with_names(estimator: Any, x: NDArray[Any]) -> Any:
-    """Return an array (N, D) as a frame with the names of the columns that an estimator was fitted to.
+def _holds_objects(x: Any) -> bool:
+    return getattr(getattr(x, "dtype", None), "kind", "") == "O" and x.ndim == 2
+
+
+def with_names(estimator: Any, x: Any) -> Any:
+    """Return an array (N, D) of numbers or objects as a frame with the names of the columns that an estimator was fitted to, by their position.
 
     Errors: DataError where their order is not known: scikit-learn records names that are texts only, an encoder those that it uses.
     """
     import polars
 
+    if _holds_objects(x):  # what tools such as shap make of a frame with text
+        x = validate_data(estimator, x, reset=False, skip_check_array=True)
+    else:
+        x = dense(numeric_rows(estimator, x, reset=False, accept_sparse=SPARSE, ensure_all_finite=False))
     names, encoder = getattr(estimator, "feature_names_in_", None), estimator.encoder_
     if names is None and encoder.dropped:
         raise DataError(
             f"X is an array, but this {type(estimator).__name__} was fitted to a table of which it left out"
             f" {listed(repr(name) for name, _ in encoder.dropped)}; give a frame with the columns {listed(encoder.column_names)}"
         )
-    return polars.DataFrame(x, schema=list(encoder.column_names if names is None else names))
+    names = list(encoder.column_names if names is None else names)
+    if x.dtype.kind != "O":
+        return polars.DataFrame(x, schema=names)
+    cells = ([None if is_missing_value(cell) else cell for cell in column] for column in x.T.tolist())
+    return polars.DataFrame([polars.Series(name, column, strict=False) for name, column in zip(names, cells, strict=True)])
 
 
 def needs_encoding(table: Table) -> bool:
@@ -139,24 +163,27 @@ def needs_encoding(table: Table) -> bool:
     return False
 
 
-def _present(estimator: Any, y: Any, x: Any) -> NDArray[Any]:
+def _present(estimator: Any, y: Any, x: Any, *, warn: bool = True) -> NDArray[Any]:
+    """Return y as an array with as many rows as x. warn: of a column (N, 1), as the fit of scikit-learn does."""
     if y is None:
         name = type(estimator).__name__
         raise DataError(f"This {name} estimator requires y to be passed, but the target y is None.")
     if _is_sparse(y):
         y = y.toarray()
+    if is_tensor(y):
+        y = host_tensor(y)
     check_target(y)
     if not hasattr(y, "dtype") or not hasattr(y, "shape") or type(y).__module__.startswith("polars"):
         y = as_array(y)
     check_consistent_length(x, y)
     if np.ndim(y) == 2 and np.shape(y)[1] == 1:
-        y = column_or_1d(y, warn=True)
+        y = column_or_1d(y, warn=warn)
     return as_target(y)
 
 
-def labels(estimator: Any, y: Any, x: Any) -> NDArray[Any]:
-    """Return y as class labels (N,), or for several labels a row as 0 and 1 (N, L)."""
-    found = _present(estimator, y, x)
+def labels(estimator: Any, y: Any, x: Any, *, warn: bool = True) -> NDArray[Any]:
+    """Return y as class labels (N,), or for several labels a row as 0 and 1 (N, L). warn: of a column (N, 1)."""
+    found = _present(estimator, y, x, warn=warn)
     if found.dtype.kind in "OS" and found.ndim == 1:
         plain_labels(labels_of(found))  # rejects labels of mixed or unusual types
         values = np.array(found.tolist())
@@ -198,12 +225,16 @@ def weights(sample_weight: Any, rows: int) -> NDArray[np.float64] | None:
     return as_weights(np.full(rows, sample_weight) if alone else sample_weight, rows)
 
 
-def check_validation(X_val: Any, y_val: Any, groups: Any) -> None:
-    """Raise DataError for half a validation set, and OptionError for groups next to one."""
+def validation_target(y: Any, X_val: Any, y_val: Any, groups: Any) -> Any:
+    """Return y_val, of frames with its columns in the order of those of y.
+
+    Errors: DataError for half a validation set, and for other columns than those of y; OptionError for groups next to one.
+    """
     if (X_val is None) != (y_val is None):
         raise DataError("only one of X_val and y_val was given; a validation set needs both")
     if groups is not None and X_val is not None:
         raise OptionError("groups says how to split the rows, but X_val is a validation set of your own; give one of the two")
+    return None if X_val is None else in_order(y_val, target_names(y) or (), what="y_val")
 
 
 def distinct_rows(
@@ -286,16 +317,30 @@ def safe_size(y: NDArray[Any]) -> float:
     return float(2.0 ** np.floor(np.log2(largest)))
 
 
+class ScoresLabels(ClassifierMixin):
+    """What the classifiers share: the score of any y that fit takes, and the logarithm of probabilities."""
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the share of rows of X (N, D) that are predicted as in y: labels (N,), or 0 and 1 (N, L), of which all must be right."""
+        predicted = self.predict(X)
+        return float(accuracy_score(labels(self, y, predicted, warn=False), predicted, sample_weight=sample_weight))
+
+    def predict_log_proba(self, X: Any) -> NDArray[Any]:
+        """Return the logarithm of `predict_proba`."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(self.predict_proba(X)))
+
+
 class ScoresNumbers(RegressorMixin):
-    """The score of a regressor, for targets near the ends of float64 too."""
+    """The score of a regressor, for any y that fit takes, near the ends of float64 too."""
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return R2 of the predictions for X (N, D) and y: numbers (N,) or (N, O)."""
-        try:
-            size = safe_size(np.asarray(y, dtype=np.float64))
-        except (TypeError, ValueError):  # told by scikit-learn
-            size = 1.0
-        if size == 1.0:
-            return float(super().score(X, y, sample_weight))
-        predicted = np.asarray(self.predict(X), dtype=np.float64) / size
-        return float(r2_score(np.asarray(y, dtype=np.float64) / size, predicted, sample_weight=sample_weight))
+        predicted = self.predict(X)
+        target = _present(self, y, predicted, warn=False)
+        if target.dtype.kind not in "fiub":
+            target = numbers(self, target, predicted)
+        size = safe_size(target.astype(np.float64))
+        if size != 1.0:
+            target, predicted = target / size, np.asarray(predicted, dtype=np.float64) / size
+        return float(r2_score(target, predicted, sample_weight=sample_weight))

@@ -259,7 +259,7 @@ def _start(
     if found != [(*axis, *pair) for pair in itertools.pairwise(widths)]:
         many = f" of {e.n_networks} networks" if axis else ""
         raise DataError(
-            f"the weights of the last fit have shapes {found}, but layers of {widths} units{many} are asked for; use warm_start=False"
+            f"the weights of the last fit have shapes {found}, but layers of {widths} units{many} are asked for; to start anew, call fit with warm_start=False"
         )
     for layer, (weight, bias) in enumerate(zip(e.coefs_, e.intercepts_, strict=True)):
         name = "output" if layer == len(network.hidden) else f"hidden{layer}"

@@ -187,7 +187,7 @@ class MLPRegressor(inputs.ScoresNumbers, BaseMLP):
 
         See `manynets.Model.predict_quantiles`.
         """
-        return self._predicted(X, self.model_.quantiles)
+        return self._predicted(X, lambda scores: self.model_.quantiles(scores))
 
     def predict_interval(self, X: Any, coverage: float = 0.9) -> NDArray[Any]:
         """Return lower and upper limits (N, 2) for X (N, D), of several targets (N, O, 2), from the errors on the rows that were held out.

@@ -39,7 +39,7 @@ SCHEDULES: dict[str, Callable[[], s.Schedule]] = {
 }
 _mine = threading.local()  # the generator of a thread, for `random_of`
 SKLEARN_RATES = ("constant", "invscaling", "adaptive")
-LOWEST_ADAPTIVE_RATE = 1e-6  # as in scikit-learn
+ADAPTIVE_FACTOR, LOWEST_ADAPTIVE_RATE = 0.2, 1e-6  # as in scikit-learn
 
 
 def _sgd(e: Any) -> s.Optimizer:
@@ -207,7 +207,7 @@ def stopping_of(e: Any, *, outputs: int) -> s.EarlyStopping:
         patience=sys.maxsize if e.n_iter_no_change == math.inf else int(e.n_iter_no_change) + 1,
         min_delta=float(e.tol) * outputs,
         inclusive=True,
-        factor=0.2 if adaptive else None,
+        factor=ADAPTIVE_FACTOR if adaptive else None,
         min_lr=LOWEST_ADAPTIVE_RATE,
     )
 

@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -41,7 +40,6 @@ class _Tabular(Lessons, KeepsCallbacks):
         self, X: Any, y: Any, task: str | Task, sample_weight: Any, groups: Any, X_val: Any, y_val: Any, **options: Any
     ) -> TabularFit:
         """Train on what was read, and set the fitted attributes."""
-        inputs.check_validation(X_val, y_val, groups)
         check_callbacks(self.callbacks or ())
         validation = None
         if X_val is not None:
@@ -77,10 +75,10 @@ class _Tabular(Lessons, KeepsCallbacks):
             return validate_data(self, X, reset=reset, skip_check_array=True)
         if X is not None:  # of which scikit-learn has its own error
             check_container(X)
-        named = fitted and not reset and inputs.by_name(self)
-        options = {"accept_sparse": ["csr", "csc"], "ensure_all_finite": "allow-nan", "ensure_min_samples": 2 if reset else 1}
-        X = inputs.dense(inputs.numeric_rows(self, X, reset=reset, **options))
-        return inputs.with_names(self, X) if named else X
+        if fitted and not reset and inputs.by_name(self, X):
+            return inputs.with_names(self, X)
+        options = {"accept_sparse": inputs.SPARSE, "ensure_all_finite": "allow-nan", "ensure_min_samples": 2 if reset else 1}
+        return inputs.dense(inputs.numeric_rows(self, X, reset=reset, **options))
 
     def _seed(self) -> int:
         if isinstance(self.random_state, Integral):
@@ -98,7 +96,7 @@ class _Tabular(Lessons, KeepsCallbacks):
         return tags
 
 
-class TabularClassifier(ClassifierMixin, _Tabular):
+class TabularClassifier(inputs.ScoresLabels, _Tabular):
     """The best default for classes: an ensemble of small networks on any frame or array (N, D).
 
     Frames (pandas, polars, pyarrow) may hold text, categories, dates and gaps. Numbers need no scaling, and in arrays NaN is a gap. Sparse
@@ -153,6 +151,7 @@ class TabularClassifier(ClassifierMixin, _Tabular):
         """
         if self.calibrate not in ("auto", None):
             raise OptionError(f"calibrate is {self.calibrate!r}, but must be 'auto' or None")
+        y_val = inputs.validation_target(y, X_val, y_val, groups)
         X = self._read(X, reset=True)
         labels = inputs.labels(self, y, X)
         classes = np.unique(labels) if labels.ndim == 1 else np.arange(labels.shape[1])
@@ -232,6 +231,7 @@ class TabularRegressor(inputs.ScoresNumbers, _Tabular):
         sample_weight: (N,), how much each row counts. groups: (N,), the rows of a group are all in one fold. X_val, y_val: a
         validation set of your own, in place of the folds.
         """
+        y_val = inputs.validation_target(y, X_val, y_val, groups)
         X = self._read(X, reset=True)
         target = inputs.numbers(self, y, X)
         fit = self._fit(X, target, "regression", sample_weight, groups, X_val, y_val)

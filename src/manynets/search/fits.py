@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,8 @@ from manynets.training.trial import Outcome, Problem
 ENDLESS = (Constant, Warmup, StepDecay, Exponential, InverseScaling, PiecewiseConstant)
 """Schedules that do not depend on the number of epochs, so that a training can be continued with more of them."""
 FIT_PARAMS = ("sample_weight", "groups")
+PLAIN = (str, int, float, np.generic, type(None))
+"""Settings of the first steps of a pipeline that are the same where they are equal; others, such as arrays, only where they are the same object."""
 Earlier = Mapping[tuple[int, int], "CandidateFit"]
 
 
@@ -101,12 +103,17 @@ def plan_fits(given: Mapping[int, Any], candidates: Sequence[Mapping[str, Any]],
     """
     fits: list[CandidateFit] = []
     for c, estimator in given.items():
-        steps, step, key = None, "", ""
+        steps, step = None, ""
+        key: Hashable = ()
         if isinstance(estimator, Pipeline):
             first, (step, estimator) = estimator[:-1], estimator.steps[-1]
             if any(one not in (None, "passthrough") for _, one in first.steps):
                 steps = first
-                key = repr(sorted((k, repr(v)) for k, v in candidates[c].items() if not k.startswith(f"{step}__")))
+                key = tuple(
+                    (name, type(value), value if isinstance(value, PLAIN) else id(value))
+                    for name, value in sorted(candidates[c].items())
+                    if not name.startswith(f"{step}__")
+                )
         for f in range(len(folds.splits)):
             own = clone(estimator) if isinstance(estimator.random_state, np.random.RandomState) else copy.copy(estimator)
             fit, began = CandidateFit(c, f, own, step), time.perf_counter()
@@ -119,7 +126,7 @@ def plan_fits(given: Mapping[int, Any], candidates: Sequence[Mapping[str, Any]],
     return fits
 
 
-def _plan(fit: CandidateFit, folds: SearchFolds, steps: Any, key: str) -> None:
+def _plan(fit: CandidateFit, folds: SearchFolds, steps: Any, key: Hashable) -> None:
     fit.data = fold = folds.fold(fit.fold, steps, key, fit.estimator)
     data = folds.read(fold, fit.estimator)
     own = data.y

@@ -95,7 +95,7 @@ class SearchFolds:
     def __init__(self, X: Any, y: Any, splits: Sequence[tuple[RowNumbers, RowNumbers]], fit_params: Mapping[str, Any]) -> None:
         self.X, self.y, self.splits = X, y, splits
         self.by_row = {name.rpartition("__")[2]: values for name, values in fit_params.items()}
-        self.folds: dict[tuple[int, str], FoldData] = {}
+        self.folds: dict[tuple[int, Hashable], FoldData] = {}
         self.shared: dict[tuple[int, str], SharedRows] = {}
         self.whole: NDArray[Any] | None = None
 
@@ -104,7 +104,7 @@ class SearchFolds:
         key = (x.shape[1], "float32" if x.dtype == np.float32 else "float64")
         return self.shared.setdefault(key, SharedRows()).add(x)
 
-    def fold(self, number: int, steps: Any, key: str, reader: Any) -> FoldData:
+    def fold(self, number: int, steps: Any, key: Hashable, reader: Any) -> FoldData:
         """Return a fold after the first `steps` of a pipeline, which are fitted to its training rows once for each key."""
         if (number, key) in self.folds:
             return self.folds[number, key]
@@ -118,7 +118,8 @@ class SearchFolds:
         train_x, test_x = (_safe_indexing(self.X if numbers is None else self.whole, rows) for rows in (train, test))
         if steps is not None:
             train_x = steps.fit_transform(train_x, train_y)
-            test_x = steps.transform(test_x)
+            for step in (one for _, one in steps.steps if one not in (None, "passthrough")):
+                test_x = step.transform(test_x)  # a step without fitted attributes too, which a pipeline takes for unfitted
         by_row = {name: None if values is None else _safe_indexing(values, train) for name, values in self.by_row.items()}
         fold = FoldData(train_x, test_x, train_y, test_y, by_row.get("sample_weight"), by_row.get("groups"), steps, numbers)
         self.folds[number, key] = fold

@@ -7,8 +7,10 @@ of each layer pass a score on unchanged.
 from __future__ import annotations
 
 import dataclasses
+import os
 import warnings
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,9 @@ PENALTIES = tuple(
     10.0**power for power in range(-2, 5)
 )  # of ridge regression, which takes the one that is best when single rows are left out
 MOST_STEPS = 1000  # of logistic regression
+_TURNS = [Lock()]  # at the warning filters, which all threads have in common
+if hasattr(os, "register_at_fork"):  # a thread that held it does not live on in a forked child
+    os.register_at_fork(after_in_child=lambda: _TURNS.__setitem__(0, Lock()))
 
 
 def linear_models(
@@ -111,7 +116,7 @@ def _fitted(task: Task, x: Array, target: Array, weight: Array | None) -> tuple[
     present = np.unique(classes if weight is None else classes[weight > 0])
     if len(present) < max(task.outputs, 2):
         return None
-    with warnings.catch_warnings():
+    with _TURNS[0], warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         logistic = LogisticRegression(max_iter=MOST_STEPS).fit(x, classes, sample_weight=weight)
     if task.outputs == 2:  # for two classes scikit-learn has one score, the second class's above the first's
