@@ -190,7 +190,10 @@ def test_a_row_with_weight_two_is_a_row_twice(task: str) -> None:
 
 
 def test_options_that_do_not_fit() -> None:
-    with pytest.raises(mn.OptionError, match="loss of the task 'binary' is 'huber', but must be one of cross_entropy, log_loss"):
+    with pytest.raises(
+        mn.OptionError,
+        match="loss of the task 'binary' is 'huber', but must be one of cross_entropy, log_loss; for numbers use task='regression'",
+    ):
         objective_for(BINARY, mn.Recipe(loss="huber"))
     with pytest.raises(mn.OptionError, match=r"label_smoothing is 0\.1, but a regression target has no labels"):
         objective_for(RAW, mn.Recipe(label_smoothing=0.1))

@@ -215,7 +215,10 @@ def loss_for(task: Task, recipe: Recipe) -> Loss:
     if recipe.watch in METRICS:
         one_of(recipe.watch, task.metrics, what=f"metric of the task {task.name!r}")
     asked = None if is_own(recipe.loss) else recipe.loss
-    name = one_of(asked or task.losses[0], task.losses, what=f"loss of the task {task.name!r}")
+    what = f"loss of the task {task.name!r}"
+    if asked in Regression.losses and not isinstance(task, Regression):
+        raise OptionError(f"{what} is {asked!r}, but must be one of {', '.join(task.losses)}; for numbers use task='regression'")
+    name = one_of(asked or task.losses[0], task.losses, what=what)
     ones = np.ones(task.outputs)
     if isinstance(task, Multiclass):
         return Loss(name=name, value=_softmax_value, slope=lambda z, t: softmax(z) - t, total=True, unit=ones, kind="class")
