@@ -31,7 +31,7 @@ def classes_section(given: ReportInput, rows: LabelledRows) -> Section:
     if getattr(task, "threshold", 0.5) != 0.5:
         words += f" {given.class_name(1)} is predicted above the probability {task.threshold:.4g}."
     costs = getattr(task, "costs", None)
-    if costs is not None:
+    if costs is not None and len(costs) > 2:
         words += " The class is predicted that is expected to cost least."
     chart = charts.reliability_chart(found)
     parts: list[Part] = [
