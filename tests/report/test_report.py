@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars
 import pytest
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score, roc_auc_score
 
 import manynets as mn
 from manynets.model import Model
@@ -282,6 +282,30 @@ def test_shares_of_two_classes_have_the_intervals_of_the_table_of_classes() -> N
     assert metric_intervals(LabelledRows.of(given), names) == {name: between(*own[name]) for name in names}
 
 
+def test_the_report_says_what_other_thresholds_give(tmp_path: Path) -> None:
+    frame = wide_table()
+    y = np.where(target(frame) > 160, "dear", "cheap")
+    model = fitted(frame, y)
+    _, reader = written(model, frame, y, tmp_path)
+    names, *lines = reader.tables["If the rows with the highest probability of dear were predicted dear"]
+    assert names == ["Predicted dear", "Probability of at least", "Precision", "Recall", "F1"]
+    assert [float(line[0].rstrip("%")) for line in lines][-1] >= 50
+    dear, share = y == "dear", model.predict_proba(frame)[:, 1]
+    for claimed, least, *scores in lines:
+        above = share >= float(least) - 1e-4
+        assert float(claimed.rstrip("%")) == pytest.approx(100 * above.mean(), abs=0.5)
+        wanted = [metric(dear, above) for metric in (precision_score, recall_score, f1_score)]
+        assert [float(score) for score in scores] == pytest.approx(wanted, abs=0.02)
+
+
+def test_importance_is_of_the_auc_where_a_class_is_rare(tmp_path: Path) -> None:
+    frame = wide_table()
+    for share, metric in ((0.6, "accuracy"), (0.9, "AUC"), (0.1, "AUC")):
+        y = np.where(target(frame) > np.quantile(target(frame), share), "dear", "cheap")
+        text, _ = written(fitted(frame, y), frame, y, tmp_path)
+        assert f"How much {metric} the model loses" in text
+
+
 def test_intervals_of_metrics_are_of_95_percent() -> None:
     frame = wide_table()
     model = fitted(frame, target(frame))
@@ -298,7 +322,8 @@ def test_calibration_counts_rows_by_their_weights(tmp_path: Path) -> None:
     pages = []
     for given in (None, weight):
         pages.append(written(model, frame, y, tmp_path, weight=given)[0])
-        found = mn.explain.calibration(model.predict_proba(frame), np.where(y == "dear", 1, 0), sample_weight=given)
+        codes = np.where(y == "dear", 1, 0)
+        found = mn.explain.calibration(model.predict_proba(frame), codes, positive=1, bins=10, sample_weight=given)
         assert f"Expected calibration error: {found.error:.4f}" in pages[-1]
     assert ["all else counts each row once" in page for page in pages] == [False, True]
     assert ["shares of rows are Wilson" in page for page in pages] == [True, False]  # with weights it is from resampled rows, too
