@@ -12,7 +12,17 @@ from typing import Any
 import numpy as np
 import polars
 import pytest
-from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    f1_score,
+    mean_absolute_error,
+    precision_score,
+    r2_score,
+    recall_score,
+    roc_auc_score,
+    root_mean_squared_error,
+)
 
 import manynets as mn
 from manynets.model import Model
@@ -213,6 +223,38 @@ def test_several_targets(tmp_path: Path) -> None:
     named = polars.DataFrame({"a, in CHF": both[:, 0], "b": both[:, 1]})
     _, reader = written(fitted(frame, named), frame, named, tmp_path)
     assert {"Absolute errors of a, in CHF", "Absolute errors of b"} <= set(reader.tables)
+
+
+def test_several_targets_are_judged_one_by_one(tmp_path: Path) -> None:
+    frame, random = wide_table(), np.random.default_rng(0)
+    both = np.stack([target(frame), 1000 * random.normal(size=len(frame))], axis=1)
+    model, weight = fitted(frame, both), random.random(len(frame))
+    _, reader = written(model, frame, both, tmp_path, weight=weight)
+    predicted = model.predict(frame)
+    for j, line in enumerate(reader.tables["Metrics of each target"][1:]):
+        wanted = [
+            metric(both[:, j], predicted[:, j], sample_weight=weight)
+            for metric in (r2_score, root_mean_squared_error, mean_absolute_error)
+        ]
+        assert [float(cell.replace(",", "")) for cell in line[1:]] == pytest.approx(wanted, rel=1e-3, abs=1e-3)
+
+
+def test_labels_are_judged_one_by_one(tmp_path: Path) -> None:
+    frame, random = wide_table(), np.random.default_rng(0)
+    labels = np.stack([target(frame) > 160, random.random(len(frame)) < 0.05], axis=1).astype(int)
+    model, weight = fitted(frame, labels, task="multilabel"), random.random(len(frame))
+    _, reader = written(model, frame, labels, tmp_path, weight=weight)
+    names, *lines = reader.tables["Metrics of each label"]
+    assert names == ["Label", "Rows with it", "Accuracy", "Precision", "Recall", "F1", "AUC"]
+    predicted, shares = model.predict(frame), model.predict_proba(frame)
+    for j, line in enumerate(lines):
+        wanted = [
+            metric(labels[:, j], predicted[:, j], sample_weight=weight)
+            for metric in (accuracy_score, precision_score, recall_score, f1_score)
+        ]
+        wanted.append(roc_auc_score(labels[:, j], shares[:, j], sample_weight=weight))
+        assert line[1] == str(labels[:, j].sum())
+        assert [float(cell) for cell in line[2:]] == pytest.approx(wanted, abs=1e-3)
 
 
 def test_a_logarithm_is_named(tmp_path: Path) -> None:

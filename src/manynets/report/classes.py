@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from manynets.display import cell_text, number_text
 from manynets.explain import calibration
-from manynets.metrics import wilson_interval
+from manynets.metrics import accuracy, precision_recall_f1, roc_auc, wilson_interval
 from manynets.report import charts
 from manynets.report.curves import average_precision, curves_of, roc_area, shares_claimed
 from manynets.report.parts import LabelledRows, Part, ReportFigure, ReportInput, ReportTable, Section, between
@@ -26,7 +25,7 @@ def classes_section(given: ReportInput, rows: LabelledRows) -> Section:
     """Return the section on classes, or on several labels a row."""
     held_out = given.metrics.get(given.part, {})
     if given.model.task.name == "multilabel":
-        return _labels(held_out, given.model.target_names)
+        return _labels(given, rows)
     task: Any = given.model.task
     two = len(task.classes) == 2
     how: dict[str, Any] = {"positive": 1, "bins": BINS_OF_ONE} if two else {}
@@ -125,10 +124,22 @@ def _share(right: int, count: int) -> list[str]:
     return [number_text(right / count), between(*wilson_interval(right, count))]
 
 
-def _labels(held_out: Any, names: Sequence[str]) -> Section:
-    shares: Sequence[Any] | dict[str, Any] = held_out.get("per_label", [])
-    pairs = shares.items() if isinstance(shares, dict) else enumerate(shares)
-    lines = [[names[int(label)] if names else str(label), cell_text(share)] for label, share in pairs][:MOST_CLASSES]
-    return Section(
-        "Labels", "How often each label is predicted right.", [ReportTable("Accuracy by label", ["Label", "Accuracy"], lines)]
-    )
+def _labels(given: ReportInput, rows: LabelledRows) -> Section:
+    """Return the section on several labels a row, each of which is judged by itself."""
+    lines = []
+    for label, (truth, shares) in enumerate(zip(rows.target.T, rows.probabilities.T, strict=True)):
+        if label == MOST_CLASSES:
+            break
+        positive, predicted = truth > 0.5, shares > 0.5
+        found: dict[str, Any] = {"accuracy": accuracy(positive, predicted, weight=rows.weight)}
+        found |= precision_recall_f1(positive, predicted, weight=rows.weight)
+        found["auc"] = roc_auc(positive, shares, weight=rows.weight)
+        name = given.model.target_names[label] if given.model.target_names else str(label)
+        lines.append(
+            [name, cell_text(int(positive.sum())), *("" if value is None else number_text(value) for value in found.values())]
+        )
+    words = "How well each label is predicted. A label that few rows have is predicted right in most rows by never predicting it: look at its AUC."
+    if rows.target.shape[1] > MOST_CLASSES:
+        words += f" The first {MOST_CLASSES} of {rows.target.shape[1]} labels are shown."
+    names = ["Label", "Rows with it", "Accuracy", "Precision", "Recall", "F1", "AUC"]
+    return Section("Labels", words, [ReportTable("Metrics of each label", names, lines)])

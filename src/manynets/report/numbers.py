@@ -8,7 +8,7 @@ from manynets.display import number_text
 from manynets.errors import DataError, OptionError
 from manynets.explain.blocks import some_rows
 from manynets.explain.values import NumberValues, column_values
-from manynets.metrics import wilson_interval
+from manynets.metrics import mean_absolute_error, r2_score, root_mean_squared_error, wilson_interval
 from manynets.report import error_charts
 from manynets.report.parts import Array, LabelledRows, Part, ReportFigure, ReportInput, ReportTable, Section
 from manynets.tasks import Regression
@@ -25,7 +25,7 @@ def numbers_section(given: ReportInput, rows: LabelledRows) -> Section:
     truth, predicted = _columns(rows.model.task, rows)
     names = _names(given, truth.shape[1])
     shown = some_rows(len(truth), MOST_POINTS)
-    parts: list[Part] = []
+    parts: list[Part] = [_by_target(names, truth, predicted, rows.weight)] if len(names) > 1 else []
     for j, name in enumerate(names[:MOST_OUTPUTS]):
         away = truth[:, j] - predicted[:, j]
         few = "" if len(shown) == len(truth) else f" ({len(shown):,} of {len(truth):,} rows)"
@@ -53,6 +53,17 @@ def numbers_section(given: ReportInput, rows: LabelledRows) -> Section:
         words += f" Of {len(names)} targets the first {MOST_OUTPUTS} are shown."
     figures, more = _by_column(given, rows, truth[:, 0] - predicted[:, 0], names[0])
     return Section("Errors", words + more, [*parts, *figures])
+
+
+def _by_target(names: list[str], truth: Array, predicted: Array, weight: Array | None) -> ReportTable:
+    """Return the metrics of each of several targets, whose means are the metrics of the model."""
+    metrics = (r2_score, root_mean_squared_error, mean_absolute_error)
+    lines = [
+        [name, *(number_text(metric(truth[:, j], predicted[:, j], weight=weight)) for metric in metrics)]
+        for j, name in enumerate(names[:MOST_COLUMNS])
+    ]
+    few = "" if len(names) <= MOST_COLUMNS else f": the first {MOST_COLUMNS} of {len(names)}"
+    return ReportTable(f"Metrics of each target{few}", ["Target", "R2", "RMSE", "MAE"], lines)
 
 
 def _names(given: ReportInput, outputs: int) -> list[str]:
