@@ -196,14 +196,6 @@ def test_dependence_on_a_column_of_mostly_one_value_shows_the_others(model: Mode
     assert (grid[0], grid[-1]) == (x[:, 0].min(), x[:, 0].max())
 
 
-def test_dependence_on_whole_numbers_is_at_whole_numbers() -> None:
-    frame = polars.DataFrame({"hour": [i % 24 for i in range(480)], "x": [i % 7 / 7 for i in range(480)]})
-    target = np.arange(480) % 24 + np.arange(480) % 5 / 5
-    model = mn.train(frame, target, mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), task="regression", progress=False)
-    assert partial_dependence(model, frame, "hour", n_grid=5).grid[0] == [1.0, 6.0, 12.0, 17.0, 22.0]
-    assert 0 < partial_dependence(model, frame, "x", n_grid=5).grid[0][1] < 1
-
-
 def test_dependence_counts_rows_by_their_weight(model: Model) -> None:
     x, _ = arrays()
     weight = np.random.default_rng(1).random(len(x))

@@ -211,3 +211,11 @@ def test_errors_by_prediction_and_column() -> None:
     error = (y - model.predict(frame))[(frame["town"] == "Chur").to_numpy()]
     assert (chur.mean, chur.absolute) == (pytest.approx(error.mean()), pytest.approx(np.abs(error).mean()))
     assert chur.standard_error == pytest.approx(error.std(ddof=1) / len(error) ** 0.5)
+
+
+def test_dependence_on_whole_numbers_is_at_whole_numbers() -> None:
+    frame = polars.DataFrame({"hour": [i % 24 for i in range(480)], "x": [i % 7 / 7 for i in range(480)]})
+    target = np.arange(480) % 24 + np.arange(480) % 5 / 5
+    model = mn.train(frame, target, mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), task="regression", progress=False)
+    assert mn.explain.partial_dependence(model, frame, "hour", n_grid=5).grid[0] == [1.0, 6.0, 12.0, 17.0, 22.0]
+    assert 0 < mn.explain.partial_dependence(model, frame, "x", n_grid=5).grid[0][1] < 1

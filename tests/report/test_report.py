@@ -13,15 +13,8 @@ import numpy as np
 import polars
 import pytest
 from sklearn.metrics import (
-    accuracy_score,
     average_precision_score,
-    f1_score,
-    mean_absolute_error,
-    precision_score,
-    r2_score,
-    recall_score,
     roc_auc_score,
-    root_mean_squared_error,
 )
 
 import manynets as mn
@@ -225,38 +218,6 @@ def test_several_targets(tmp_path: Path) -> None:
     assert {"Absolute errors of a, in CHF", "Absolute errors of b"} <= set(reader.tables)
 
 
-def test_several_targets_are_judged_one_by_one(tmp_path: Path) -> None:
-    frame, random = wide_table(), np.random.default_rng(0)
-    both = np.stack([target(frame), 1000 * random.normal(size=len(frame))], axis=1)
-    model, weight = fitted(frame, both), random.random(len(frame))
-    _, reader = written(model, frame, both, tmp_path, weight=weight)
-    predicted = model.predict(frame)
-    for j, line in enumerate(reader.tables["Metrics of each target"][1:]):
-        wanted = [
-            metric(both[:, j], predicted[:, j], sample_weight=weight)
-            for metric in (r2_score, root_mean_squared_error, mean_absolute_error)
-        ]
-        assert [float(cell.replace(",", "")) for cell in line[1:]] == pytest.approx(wanted, rel=1e-3, abs=1e-3)
-
-
-def test_labels_are_judged_one_by_one(tmp_path: Path) -> None:
-    frame, random = wide_table(), np.random.default_rng(0)
-    labels = np.stack([target(frame) > 160, random.random(len(frame)) < 0.05], axis=1).astype(int)
-    model, weight = fitted(frame, labels, task="multilabel"), random.random(len(frame))
-    _, reader = written(model, frame, labels, tmp_path, weight=weight)
-    names, *lines = reader.tables["Metrics of each label"]
-    assert names == ["Label", "Rows with it", "Accuracy", "Precision", "Recall", "F1", "AUC"]
-    predicted, shares = model.predict(frame), model.predict_proba(frame)
-    for j, line in enumerate(lines):
-        wanted = [
-            metric(labels[:, j], predicted[:, j], sample_weight=weight)
-            for metric in (accuracy_score, precision_score, recall_score, f1_score)
-        ]
-        wanted.append(roc_auc_score(labels[:, j], shares[:, j], sample_weight=weight))
-        assert line[1] == str(labels[:, j].sum())
-        assert [float(cell) for cell in line[2:]] == pytest.approx(wanted, abs=1e-3)
-
-
 def test_a_logarithm_is_named(tmp_path: Path) -> None:
     frame = wide_table()
     pages = [
@@ -322,30 +283,6 @@ def test_shares_of_two_classes_have_the_intervals_of_the_table_of_classes() -> N
     names = ["precision", "recall", "f1"]
     own = model.evaluate(frame, y)["per_class"][1]["intervals"]
     assert metric_intervals(LabelledRows.of(given), names) == {name: between(*own[name]) for name in names}
-
-
-def test_the_report_says_what_other_thresholds_give(tmp_path: Path) -> None:
-    frame = wide_table()
-    y = np.where(target(frame) > 160, "dear", "cheap")
-    model = fitted(frame, y)
-    _, reader = written(model, frame, y, tmp_path)
-    names, *lines = reader.tables["If the rows with the highest probability of dear were predicted dear"]
-    assert names == ["Predicted dear", "Probability of at least", "Precision", "Recall", "F1"]
-    assert [float(line[0].rstrip("%")) for line in lines][-1] >= 50
-    dear, share = y == "dear", model.predict_proba(frame)[:, 1]
-    for claimed, least, *scores in lines:
-        above = share >= float(least) - 1e-4
-        assert float(claimed.rstrip("%")) == pytest.approx(100 * above.mean(), abs=0.5)
-        wanted = [metric(dear, above) for metric in (precision_score, recall_score, f1_score)]
-        assert [float(score) for score in scores] == pytest.approx(wanted, abs=0.02)
-
-
-def test_importance_is_of_the_auc_where_a_class_is_rare(tmp_path: Path) -> None:
-    frame = wide_table()
-    for share, metric in ((0.6, "accuracy"), (0.9, "AUC"), (0.1, "AUC")):
-        y = np.where(target(frame) > np.quantile(target(frame), share), "dear", "cheap")
-        text, _ = written(fitted(frame, y), frame, y, tmp_path)
-        assert f"How much {metric} the model loses" in text
 
 
 def test_intervals_of_metrics_are_of_95_percent() -> None:
