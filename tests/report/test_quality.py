@@ -69,6 +69,20 @@ def test_the_report_says_what_other_thresholds_give(tmp_path: Path) -> None:
         assert [float(score) for score in scores] == pytest.approx(wanted, abs=0.02)
 
 
+def test_with_costs_the_report_says_what_other_thresholds_cost(tmp_path: Path) -> None:
+    frame, random = wide_table(), np.random.default_rng(0)
+    y = np.where(target(frame) + 60 * random.normal(size=len(frame)) > 160, "dear", "cheap")
+    weight, costs = random.random(len(frame)), [[0.5, 2], [20, 1]]
+    model = fitted(frame, y).with_threshold(costs)
+    _, reader = written(model, frame, y, tmp_path, weight=weight)
+    names, *lines = reader.tables["If the rows with the highest probability of dear were predicted dear"]
+    assert names[-1] == "Cost of a row"
+    truth, share = (y == "dear").astype(int), model.predict_proba(frame)[:, 1]
+    for line in lines:
+        paid = np.array(costs)[truth, (share >= float(line[1]) - 5e-5).astype(int)]
+        assert float(line[-1]) == pytest.approx(np.average(paid, weights=weight), abs=0.05)
+
+
 def test_importance_is_of_the_auc_where_a_class_is_rare(tmp_path: Path) -> None:
     frame = wide_table()
     for share, metric in ((0.6, "accuracy"), (0.9, "AUC"), (0.1, "AUC")):

@@ -98,6 +98,15 @@ def _thresholds(given: ReportInput, rows: LabelledRows) -> ReportTable:
     name = given.class_name(1)
     names = [f"Predicted {name}", "Probability of at least", "Precision", "Recall", "F1"]
     texts = [[f"{100 * share:.1f}%", *map(number_text, others)] for share, *others in lines]
+    costs = getattr(given.model.task, "costs", None)
+    if costs is not None:
+        names.append("Cost of a row")
+        share = float(np.average(rows.codes == 1, weights=rows.weight))
+        for text, (claimed, _, _, recall, _) in zip(texts, lines, strict=True):
+            found = recall * share
+            alarms, missed = claimed - found, share - found
+            counts = np.array([[1 - share - alarms, alarms], [missed, found]])  # shares of the rows: true and predicted class
+            text.append(number_text(float((counts * np.array(costs)).sum())))
     return ReportTable(f"If the rows with the highest probability of {name} were predicted {name}", names, texts)
 
 
