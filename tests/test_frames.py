@@ -90,6 +90,20 @@ def test_a_file_whose_encoder_does_not_fit(tmp_path: Path) -> None:
         mn.load(tmp_path / "m.safetensors")
 
 
+def test_one_warning_names_the_unseen_categories_of_all_columns() -> None:
+    frame = pl.DataFrame({name: ["a", "b"] * 20 for name in ("one", "two", "three")} | {"size": [i % 7 + 0.5 for i in range(40)]})
+    target = [i % 7 + i % 2 for i in range(40)]
+    model = mn.train(frame, target, mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), task="regression", progress=False)
+    with pytest.warns(UserWarning, match="not seen in training") as caught:
+        model.predict(frame.with_columns(one=pl.lit("x"), two=pl.lit("y")))
+    text = (
+        "column 'one' holds categories not seen in training: 'x'; column 'two' holds categories not seen in training: 'y'; they are"
+    )
+    assert [str(one.message).startswith(text) for one in caught] == [True]
+    with pytest.warns(UserWarning, match="^column 'three' holds"):
+        model.predict(frame.with_columns(one=pl.lit("x"), three=pl.lit("z")))
+
+
 def test_a_prediction_of_new_categories_warns_once_for_each_column() -> None:
     town = ["Bern", "Basel"] * 20
     frame = pl.DataFrame({"town": town, "size": [i % 7 + 0.5 for i in range(40)]})

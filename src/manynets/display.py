@@ -16,7 +16,7 @@ MOST_LINES = 20
 """Lines of a long table that a notebook shows."""
 
 
-HEADINGS = {"r2": "R2", "rmse": "RMSE", "mae": "MAE", "f1": "F1", "auc": "AUC", "log_loss": "log loss"}
+HEADINGS = {"r2": "R2", "rmse": "RMSE", "mae": "MAE", "f1": "F1", "auc": "AUC", "roc_auc": "AUC", "log_loss": "log loss"}
 """Metrics as tables name them."""
 COUNTS = ("classes", "labels", "targets")
 """What stands among the metrics, but is none: how many there are where only the worst are listed."""

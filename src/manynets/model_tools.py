@@ -206,7 +206,7 @@ class ModelTools(Predictor):
         threshold: the probability; or "f1" or "accuracy", for what is best on rows X (N, D) and y that the model was not trained on; or what
         predictions cost, [true class][predicted class], such as [[0, 1], [5, 0]] where a missed row of the second class costs five times as much as
         a false alarm (`manynets.tasks.thresholds.cost_threshold`). Of more than two classes it is costs (C, C), and the class with the least
-        expected cost is predicted; `evaluate` then has the mean `cost` of a row. The rows and columns of a pandas frame are named by the classes, in
+        expected cost is predicted. With costs `evaluate` has the mean `cost` of a row. The rows and columns of a pandas frame are named by the classes, in
         any order. Costs presume that probabilities mean what they say (`calibrated`).
 
         Errors: OptionError if the model cannot have this threshold.

@@ -130,15 +130,17 @@ class Predictor(abc.ABC):
         unseen: dict[str, Counter[str]] = {}
         matrix = self.encoder.transform(x, unseen=unseen)
         warned, mark = self.__dict__.setdefault("_warned", {}), object()
-        for column in self.encoder.columns:
-            found = unseen.get(column.name)
-            if not found or not isinstance(column, CategoricalColumn):
-                continue
-            if warned.setdefault(column.name, mark) is mark:  # in one step, so that of several threads one warns
-                warn_user(
-                    f"column {column.name!r} holds categories not seen in training: {shown_unseen(found, column.known)}; they are"
-                    " predicted as unknown ones (model.encoder.check(X) counts the rows)"
-                )
+        new = [
+            f"column {column.name!r} holds categories not seen in training: {shown_unseen(found, column.known)}"
+            for column in self.encoder.columns
+            if isinstance(column, CategoricalColumn)
+            and (found := unseen.get(column.name))
+            and warned.setdefault(column.name, mark) is mark  # in one step, so that of several threads one warns
+        ]
+        if new:
+            warn_user(
+                f"{listed(new, LISTED, between='; ')}; they are predicted as unknown ones (model.encoder.check(X) counts the rows)"
+            )
         return matrix
 
     def warn_of_array(self, x: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tracemalloc
 from pathlib import Path
@@ -16,6 +17,7 @@ from sklearn.metrics import log_loss
 import manynets as mn
 from manynets.cli import baselines
 from manynets.cli.data import Part
+from manynets.data.split import SplitBy
 from tests.cli.conftest import Call
 
 X = np.random.default_rng(0).normal(size=(90, 3))
@@ -125,3 +127,35 @@ def test_train_and_show_print_them(call: Call, table: Path) -> None:
         assert " loss " not in text  # RMSE says the same
     stored = json.loads((Path(done.json["run_dir"]) / "metrics.json").read_text())
     assert stored["baselines"] == done.json["baselines"]
+
+
+@pytest.mark.parametrize("split", ["random", "groups", "few groups", "times"])
+def test_training_rows_are_predicted_by_what_was_fitted_to_others(split: str) -> None:
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(80, 60)), random.normal(size=80)  # nothing to learn, but much to remember
+    rows = np.arange(80)
+    columns = {"groups": {"groups": rows // 4}, "few groups": {"groups": rows // 40}, "times": {"times": rows}}.get(split)
+    train = Part(X=x, y=y, weight=None, by=None if columns is None else SplitBy.of(80, **columns))
+    found, _ = baselines.baselines_of(mn.Regression.of(y), train, None)
+    assert found["linear model"]["r2"] < 0
+    assert found["linear model"]["rows"] == (10 if split == "times" else 80)
+    known, _ = baselines.baselines_of(mn.Regression.of(y), train, train)
+    assert known["linear model"]["r2"] > 0.5
+    weighted = dataclasses.replace(train, weight=np.ones(80))
+    again, _ = baselines.baselines_of(mn.Regression.of(y), weighted, None)
+    assert again["linear model"]["r2"] == pytest.approx(found["linear model"]["r2"])
+
+
+def test_without_test_rows_the_linear_model_is_compared_on_rows_that_it_has_not_seen(call: Call) -> None:
+    random = np.random.default_rng(0)
+    rows = [
+        "".join(f"{value:.3f}," for value in row) + f"{y:.3f}"
+        for row, y in zip(random.normal(size=(60, 40)), random.normal(size=60), strict=True)
+    ]
+    names = ",".join(f"x{i}" for i in range(40))
+    Path("noise.csv").write_text("\n".join([f"{names},y", *rows]))
+    done = call(
+        "train", "noise.csv", "--target", "y", "--preset", "fast", "--iterations", "5", "--test-fraction", "0", "--out", "run"
+    )
+    assert done.code == 0, done.err
+    assert json.loads(Path("run/metrics.json").read_text())["baselines"]["validation: linear model"]["r2"] < 0

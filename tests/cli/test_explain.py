@@ -136,3 +136,15 @@ def test_several_targets_years_and_labels(call: Call, tmp_path: Path) -> None:
 def test_an_array_by_name(call: Call) -> None:
     assert call("train", "moons", "--epochs", "2", "--out", "run", "--quiet").code == 0
     assert call("explain", "run", "--column", "x0").code == 0
+
+
+def test_of_many_columns_the_most_important_are_listed(call: Call, tmp_path: Path) -> None:
+    X = np.random.default_rng(0).normal(size=(400, 70))
+    np.savez(tmp_path / "wide.npz", X=X, y=(X[:, 7] > 0).astype(int))
+    small = ("--preset", "plain", "--hidden", "2", "--epochs", "1", "--quiet", "--out", "run")
+    assert call("train", tmp_path / "wide.npz", *small).code == 0
+    done = call("explain", "run", "--repeats", "1")
+    assert done.code == 0, done.err
+    assert done.out.count(" ± ") == 50
+    assert "... and 20 more columns that matter less, which --json has" in done.out
+    assert len(call("explain", "run", "--repeats", "1", "--json").json["importance"]["columns"]) == 70

@@ -269,6 +269,29 @@ def test_a_text_that_is_a_number_is_drawn_as_one(call: Call, monkeypatch: pytest
     assert {value for rows in drawn for value in rows} == {(0.25, "6"), (0.25, "4,2"), (0.1, "6"), (0.1, "4,2")}
 
 
+@pytest.mark.draws
+def test_a_candidate_is_one_line_with_the_mean_of_its_folds_and_seeds(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Any] = []
+
+    def parallel(rows: list[dict[str, Any]], **settings: Any) -> Any:
+        drawn[:] = [row["validation accuracy"] for row in rows]
+        return parallel_coordinates(rows, **settings)
+
+    parallel_coordinates = plots.parallel_coordinates
+    monkeypatch.setattr(plots, "parallel_coordinates", parallel)
+    assert (
+        call(
+            "sweep", "moons", "--points", "60", *SMALL, "--grid", "lr=0.001,0.1", "--cv", "2", "--seeds", "2", "--out", "here", "-q"
+        ).code
+        == 0
+    )
+    with open("here/results.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    means = [np.mean([float(row["score"]) for row in rows if row["candidate"] == name]) for name in ("0", "1")]
+    assert len(rows) == 8
+    assert drawn == pytest.approx(means)
+
+
 def test_resume_says_which_option_differs(call: Call) -> None:
     """Candidates are numbered in the order of the grid; in another order results would be those of another candidate."""
     words = ("sweep", "moons", "--points", "60", *SMALL)

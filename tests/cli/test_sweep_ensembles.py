@@ -262,6 +262,16 @@ def test_a_metric_that_is_not_defined_on_the_scored_rows_is_named(call: Call, tm
     assert "error: no candidate can be ranked: roc_auc is not defined on the rows that are scored" in done.err
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "f1", "log_loss", "roc_auc"])
+def test_classes_are_ranked_by_every_metric_of_theirs(metric: str, call: Call, tmp_path: Path) -> None:
+    (tmp_path / "two.csv").write_text("\n".join(["x,y", *(f"{i * 7 % 11},{'yes' if i % 3 == 0 else 'no'}" for i in range(120))]))
+    words = ("--target", "y", "--metric", metric, "--grid", "lr=0.01")
+    done = call("sweep", tmp_path / "two.csv", *words, *SMALL, "--out", "here", "--json")
+    assert done.code == 0, done.err
+    assert done.json["metric"] == metric
+    assert done.json["score"] in [float(row["score"]) for row in results()]
+
+
 def test_drawn_candidates() -> None:
     default = default_values(DRAWN, mn.MLP(hidden=(128, 128), dropout=0.1), mn.Recipe(batch_size=64))
     assert default["hidden"] == "128,128"

@@ -72,6 +72,22 @@ def test_how_many_targets_there_are_is_no_metric(call: Call, tmp_path: Path) -> 
     assert '<th scope="row">targets</th>' not in (tmp_path / "run" / "report.html").read_text()
 
 
+def test_only_the_named_columns_are_written_under_the_names_asked_for(call: Call, run: Path) -> None:
+    everything = list(csv.reader(call("predict", "run", "two.csv").out.splitlines()))
+    names = everything[0]
+    done = call("predict", "run", "two.csv", "--columns", "Id=b, z=prediction_z,a")
+    found = list(csv.reader(done.out.splitlines()))
+    assert found[0] == ["Id", "z", "a"]
+    at = [names.index(name) for name in ("b", "prediction_z", "a")]
+    assert found[1:] == [[row[i] for i in at] for row in everything[1:]]
+    renamed = call("predict", "run", "two.csv", "--columns", "first=a").out.splitlines()
+    assert renamed[0] == "first,prediction_y,prediction_z"
+    done = call("predict", "run", "two.csv", "--columns", "a,price=predicton_z")
+    assert done.code == 2
+    assert "--columns is 'predicton_z'" in done.err
+    assert "did you mean 'prediction_z'" in done.err
+
+
 def test_runs_of_older_versions_have_the_names_among_the_options(call: Call, run: Path) -> None:
     model = mn.load(run)
     assert model.info.pop("targets") == ["y", "z"]

@@ -9,6 +9,7 @@ import polars
 import pytest
 from scipy import stats
 from scipy.stats import binomtest
+from sklearn.calibration import calibration_curve
 
 import manynets as mn
 from manynets.errors import DataError, OptionError
@@ -38,6 +39,22 @@ def test_calibration_by_hand() -> None:
         calibration(shares, np.array([0, 1, 1, 0]), sample_weight=[1, 1, -1, 1])
     with pytest.raises(OptionError, match="bins is 0"):
         calibration(shares, [0, 0, 0, 0], bins=0)
+
+
+def test_calibration_of_one_class_is_that_of_scikit_learn() -> None:
+    random = np.random.default_rng(0)
+    share = random.beta(1, 20, 500)  # a rare class: nearly all rows would be in the first of 15 bins of equal width
+    truth = (random.random(500) < share).astype(int)
+    found = calibration(np.stack([1 - share, share], axis=1), truth, positive=1, bins=10)
+    right, probability = calibration_curve(truth, share, n_bins=10, strategy="quantile")
+    assert_close(found.probability, probability, "float64")
+    assert_close(found.right, right, "float64")
+    assert found.count.tolist() == [50] * 10
+    assert found.error == pytest.approx(np.mean(np.abs(right - probability)))
+    other = calibration(np.stack([1 - share, share], axis=1), truth, positive=0, bins=10)
+    assert_close(other.right[::-1], 1 - right, "float64")
+    with pytest.raises(OptionError, match="positive is 2, but must be a class code, from 0 to 1"):
+        calibration(np.stack([1 - share, share], axis=1), truth, positive=2)
 
 
 @pytest.mark.parametrize(
@@ -208,3 +225,11 @@ def test_errors_by_prediction_and_column() -> None:
     error = (y - model.predict(frame))[(frame["town"] == "Chur").to_numpy()]
     assert (chur.mean, chur.absolute) == (pytest.approx(error.mean()), pytest.approx(np.abs(error).mean()))
     assert chur.standard_error == pytest.approx(error.std(ddof=1) / len(error) ** 0.5)
+
+
+def test_dependence_on_whole_numbers_is_at_whole_numbers() -> None:
+    frame = polars.DataFrame({"hour": [i % 24 for i in range(480)], "x": [i % 7 / 7 for i in range(480)]})
+    target = np.arange(480) % 24 + np.arange(480) % 5 / 5
+    model = mn.train(frame, target, mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), task="regression", progress=False)
+    assert mn.explain.partial_dependence(model, frame, "hour", n_grid=5).grid[0] == [1.0, 6.0, 12.0, 17.0, 22.0]
+    assert 0 < mn.explain.partial_dependence(model, frame, "x", n_grid=5).grid[0][1] < 1

@@ -131,6 +131,7 @@ def test_intervals(options: dict[str, Any], tmp_path: Path) -> None:
     for coverage in (None, 0.5):
         assert to_onnx(model, tmp_path / "m.onnx", X=frame, coverage=coverage).largest < 1e-5
         found = run(tmp_path / "m.onnx", model_inputs(model, frame))
+        assert next(iter(found)) == "prediction"  # the output that callers take who ask for the first
         limits = model.predict_interval(frame, coverage or 0.9)
         assert_close(np.stack([found["lower"], found["upper"]], axis=1), limits, "float32_run")
 

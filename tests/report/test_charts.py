@@ -52,6 +52,17 @@ def test_dependence_has_a_value_of_each_output_at_each_value_of_the_column() -> 
     assert points == {(value, name): mean[i, j] for i, value in enumerate((1.0, 2.0, 4.0)) for j, name in enumerate("ab")}
 
 
+def test_an_output_has_the_same_colour_in_every_chart() -> None:
+    names, mean = tuple("abcdefgh"), np.arange(24.0).reshape(3, 8)
+    charts_of = [
+        charts.dependence_chart(Dependence(("size",), ([1.0, 2.0, 4.0],), mean * away, None, names))
+        for away in (np.array([1.0] * 6 + [0.0] * 2), np.array([0.0] * 2 + [1.0] * 6))
+    ]
+    colours = [chart["encoding"]["color"] for chart in charts_of]
+    assert [one["scale"]["domain"] for one in colours] == [list(names)] * 2
+    assert [one["legend"]["values"] for one in colours] == [list("abcdef"), list("cdefgh")]
+
+
 def test_dates_are_drawn_at_their_local_time() -> None:
     """A browser reads "2024-01-31" as UTC, which is another day in America."""
     found = Dependence(("sold",), (["2024-01-31T00:00:00", "2024-02-01T00:00:00"],), np.arange(2.0), None, ("prediction",))
@@ -98,6 +109,16 @@ def test_confusions_are_shares_of_the_true_class() -> None:
 def test_calibration_has_the_probability_across() -> None:
     found = calibration([[0.25, 0.75]] * 4, [1, 1, 1, 1])
     assert shown(charts.reliability_chart(found), "rows") == [{"probability": 0.75, "right": 1.0, "rows": 4}]
+
+
+def test_calibration_of_one_class_fills_the_chart() -> None:
+    found = calibration([[0.98, 0.02], [0.9, 0.1]] * 4, [0, 1] * 4, positive=1, bins=2)
+    chart = charts.class_reliability_chart(found, "fraud")
+    assert shown(chart, "rows") == [{"probability": 0.02, "share": 0.0, "rows": 4}, {"probability": 0.1, "share": 1.0, "rows": 4}]
+    rare = calibration([[0.98, 0.02], [0.9, 0.1]] * 4, [0] * 8, positive=1, bins=2)
+    text = str(charts.class_reliability_chart(rare, "fraud"))
+    assert "Probability of fraud" in text
+    assert "[0, 0.11" in text
 
 
 def test_curves_have_the_rates_of_their_points() -> None:

@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 import polars
 import pytest
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    roc_auc_score,
+)
 
 import manynets as mn
 from manynets.model import Model
@@ -93,7 +96,7 @@ def test_a_squared_error_is_drawn_as_rmse() -> None:
 
 
 def written(model: Model, X: Any, y: Any, folder: Path, **more: Any) -> tuple[str, Reader]:
-    metrics = {"test": {"rows": len(y), **model.evaluate(X, y)}}
+    metrics = {"test": {"rows": len(y), **model.evaluate(X, y, sample_weight=more.get("weight"))}}
     given = ReportInput(
         model=model, title="A model", part="test", X=X, y=y, metrics=metrics, target="price", data={"Data": "flats.csv"},
         repeat="manynets rerun runs/flats", **more,
@@ -304,7 +307,8 @@ def test_calibration_counts_rows_by_their_weights(tmp_path: Path) -> None:
     pages = []
     for given in (None, weight):
         pages.append(written(model, frame, y, tmp_path, weight=given)[0])
-        found = mn.explain.calibration(model.predict_proba(frame), np.where(y == "dear", 1, 0), sample_weight=given)
+        codes = np.where(y == "dear", 1, 0)
+        found = mn.explain.calibration(model.predict_proba(frame), codes, positive=1, bins=10, sample_weight=given)
         assert f"Expected calibration error: {found.error:.4f}" in pages[-1]
     assert ["all else counts each row once" in page for page in pages] == [False, True]
     assert ["shares of rows are Wilson" in page for page in pages] == [True, False]  # with weights it is from resampled rows, too
@@ -439,12 +443,3 @@ def test_in_a_browser(width: int, scheme: Any, tmp_path: Path) -> None:
         assert page.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"
         assert errors == []
         browser.close()
-
-
-def test_a_report_on_what_predictions_cost(tmp_path: Path) -> None:
-    frame = wide_table()
-    y = np.array(["cheap", "dear", "very dear"])[np.digitize(target(frame), [140, 180])]
-    text, reader = written(fitted(frame, y).with_threshold([[0, 1, 1], [1, 0, 1], [7.5, 2, 0]]), frame, y, tmp_path)
-    lines = reader.tables["What predictions cost: true classes (rows) and predicted ones (columns)"]
-    assert lines[-1] == ["very dear", "7.5", "2", "0"]
-    assert "expected to cost least" in text

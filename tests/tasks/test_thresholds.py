@@ -240,3 +240,34 @@ def test_the_commands_with_three_classes(call: Call) -> None:
         done = call("train", "rows.csv", "--target", "kind", "--out", "other", *options.split(), "--threshold", words)
         assert (done.code, Path("other").exists()) == (2, False)
         assert told in done.err
+
+
+def test_with_costs_of_two_classes_the_mean_cost_is_a_metric(tmp_path: Path) -> None:
+    x, y = rows()
+    model = mn.train(x, y, mn.MLP(hidden=()), RECIPE, scaling=False, progress=False)
+    careful = model.with_threshold([[0, 1], [20, 0]])
+    predicted, weight = careful.predict(x), np.arange(len(y))
+    paid = np.where(y == predicted, 0, np.where(y == "yes", 20, 1))
+    assert careful.evaluate(x, y, sample_weight=weight)["cost"] == pytest.approx(np.average(paid, weights=weight))
+    careful.save(tmp_path / "m.safetensors")
+    assert mn.load(tmp_path / "m.safetensors").task == careful.task
+    assert "cost" not in careful.with_threshold(0.3).evaluate(x, y)
+    turned = mn.train(x, y, mn.MLP(hidden=()), RECIPE, scaling=False, progress=False, positive="no").with_threshold(
+        [[0, 20], [1, 0]]
+    )
+    assert mn.estimator(turned).model_.evaluate(x, y)["cost"] == pytest.approx(turned.evaluate(x, y)["cost"])
+
+
+def test_the_command_shows_the_cost_of_two_classes(call: Call) -> None:
+    x, y = rows()
+    lines = [f"{a:.4f},{b:.4f},{label}\n" for (a, b), label in zip(x, y, strict=True)]
+    Path("rows.csv").write_text("a,b,kind\n" + "".join(lines), encoding="utf-8")
+    options = "--hidden none --epochs 5 --lr 0.05 --threshold 1:3"
+    done = call(*f"train rows.csv --target kind --out run {options}".split())
+    assert done.code == 0, done.err
+    assert "  cost" in done.out
+    metrics = json.loads(Path("run/metrics.json").read_text(encoding="utf-8"))
+    assert metrics["test"]["cost"] == call("evaluate", "run", "--json", "--threshold", "1:3").json["cost"]
+    share = metrics["test"]["per_class"][1]["count"] / metrics["test"]["rows"]  # less than a quarter: "no" is predicted for all
+    assert metrics["baselines"]["test: predict the class shares"]["cost"] == pytest.approx(3 * share)
+    assert call("evaluate", "run", "--json", "--threshold", "2:6").json["cost"] == pytest.approx(2 * metrics["test"]["cost"])

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from manynets import metrics
 from manynets.cli.data import Part
-from manynets.targets import row_weights
+from manynets.cli.defaults import NETWORKS
+from manynets.prepare import cv_splits, holdout
+from manynets.targets import find_target, row_weights
 from manynets.tasks import Regression, Task
 
 Array = NDArray[Any]
@@ -23,31 +25,57 @@ FEW, MANY = 1e-15, 1e15
 
 
 def baselines_of(
-    task: Task, train: Part, tested: Part, encoder: Any = None, *, class_weight: str | None = None
+    task: Task, train: Part, tested: Part | None, encoder: Any = None, *, class_weight: str | None = None
 ) -> tuple[dict[str, dict[str, Any]], str | None]:
     """Return the metrics on the tested rows of each baseline by its name, and a note on a baseline that was left out.
 
-    The rows are encoded. Several labels a row have none. class_weight: of the linear model.
+    The rows are encoded. Several labels a row have none. tested: None: the training rows, each predicted by what was fitted to other
+    folds, as networks that validate on folds are; with times the latest of them. class_weight: of the linear model.
     """
     if task.name == "multilabel":
         return {}, None
     numbers = isinstance(task, Regression)
     plain = slice(None) if encoder is None else ~encoder.piecewise
     encoded = np.asarray(train.y) if numbers else task.encode(train.y)
-    y, weight = encoded if numbers else encoded.reshape(-1).astype(np.int64), train.weight
-    trivial = "predict the mean" if numbers else "predict the class shares"
-    found = {trivial: _trivial(task, y, weight, tested.rows)}
+    y = encoded if numbers else encoded.reshape(-1).astype(np.int64)
+    splits, where = (_folds(task, train), train) if tested is None else ([(slice(None), slice(None))], tested)
+    held = [Part(X=None, y=np.asarray(where.y)[rows], weight=_some(where.weight, rows)) for _, rows in splits]
+    trivial = [
+        _trivial(task, y[fitted], _some(train.weight, fitted), part.rows) for (fitted, _), part in zip(splits, held, strict=True)
+    ]
+    found = {"predict the mean" if numbers else "predict the class shares": trivial}
     note = None
     if train.rows * np.asarray(train.X[:1])[:, plain].size * task.outputs <= MOST_CELLS:  # else no column is copied
-        x, x_test = (np.asarray(part.X, dtype=np.float32)[:, plain] for part in (train, tested))
-        found["linear model"] = _linear(task, x, y, row_weights(task, encoded, train.rows, weight, class_weight), x_test)
+        x, x_test = (np.asarray(part.X, dtype=np.float32)[:, plain] for part in (train, where))
+        weight = row_weights(task, encoded, train.rows, train.weight, class_weight)
+        found["linear model"] = [
+            _linear(task, x[fitted], y[fitted], _some(weight, fitted), x_test[rows]) for fitted, rows in splits
+        ]
     else:
         note = "no linear model to compare with, as the data are large"
-    judged = {
-        name: _numbers_metrics(predicted, tested) if numbers else _classes_metrics(task, predicted, tested)
-        for name, predicted in found.items()
+    weights = None if where.weight is None else np.concatenate([part.weight for part in held])
+    judged = Part(X=None, y=np.concatenate([part.y for part in held]), weight=weights)
+    predicted = {name: np.concatenate(each) for name, each in found.items()}
+    values = {
+        name: _numbers_metrics(each, judged) if numbers else _classes_metrics(task, each, judged)
+        for name, each in predicted.items()
     }
-    return {name: {"rows": tested.rows, **values} for name, values in judged.items()}, note
+    return {name: {"rows": judged.rows, **each} for name, each in values.items()}, note
+
+
+def _folds(task: Task, train: Part) -> list[tuple[Any, Any]]:
+    """Return pairs of rows to fit to and rows to predict, as an ensemble that validates on folds has them."""
+    target = find_target(train.y, task)
+    if train.by is not None and train.by.times is not None:
+        return [holdout(target, 1.0 / NETWORKS, seed=0, by=train.by)]
+    groups = None if train.by is None else train.by.groups
+    most = train.rows if groups is None else len(np.unique(groups))
+    return list(cv_splits(target, min(NETWORKS, most), by=train.by))
+
+
+def _some(weight: Any, rows: Any) -> Any:
+    """Return the weights of these rows, if there are any."""
+    return None if weight is None else np.asarray(weight)[rows]
 
 
 def _trivial(task: Task, y: Array, weight: Array | None, rows: int) -> Array:

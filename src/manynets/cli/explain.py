@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 WIDTH = 24
 ACROSS = 10
 """The most values of a column across a table."""
-MOST_TARGETS = 6
+MOST_COLUMNS, MOST_TARGETS = 50, 6
 """The most targets that are shown."""
 
 
@@ -135,7 +135,7 @@ def _print_importance(console: Console, importance: Importance, rows: int, name:
     ranked = importance.ranked()
     most = max(max(mean for _, mean, _ in ranked), 0.0)
     shown = []
-    for column, mean, std in ranked:
+    for column, mean, std in ranked[:MOST_COLUMNS]:
         lost, spread = mean_texts(mean, std)
         shown.append((column, lost, f"± {spread}", "█" * round(WIDTH * max(mean, 0.0) / most) if most else ""))
     metric = importance.heading
@@ -143,6 +143,8 @@ def _print_importance(console: Console, importance: Importance, rows: int, name:
         f"Importance: {metric} lost without the column ({metric} {number_text(importance.score)}, {counted(rows, 'row')} of {name})"
     )
     print_table(console, ["Column", "Lost", "", ""], shown, title=title)
+    if len(ranked) > MOST_COLUMNS:
+        console.print(f"... and {len(ranked) - MOST_COLUMNS:,} more columns that matter less, which --json has")
 
 
 def _print_dependence(console: Console, found: Dependence) -> None:

@@ -162,8 +162,8 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
         baselines: dict[str, Any] = {}
         left_out: str | None = None
         if tested:
-            compared, weight = parts[test_part] or source.train, options["class_weight"]
-            baselines, left_out = baselines_of(model.task, source.train, compared, data.encoder, class_weight=weight)
+            weight = options["class_weight"]
+            baselines, left_out = baselines_of(model.task, source.train, parts[test_part], data.encoder, class_weight=weight)
         # not above: the training begins before the plots are loaded
         from manynets.cli.pictures import Pictured, pictures_of_training
 

@@ -16,6 +16,9 @@ from manynets.errors import DataError, OptionError
 if TYPE_CHECKING:
     from manynets.runs import SavedRun
 
+MOST_NAMED = 3
+"""Targets that the title names."""
+
 
 def report(
     run: RunFolder,
@@ -90,9 +93,11 @@ def write_report_of(
                 f"{seen.rows:,} of the {part.rows:,} rows of {name}, whose metrics say nothing about new rows"
             )
             note(console, f"{seen.rows:,} of the {part.rows:,} rows of {name} are rows that the run was trained or validated on")
-    target = ", ".join(run.config["data"].get("target") or []) or "the label"
+    targets = run.model.target_names or run.config["data"].get("target") or ["the label"]
+    target = ", ".join(targets)
+    title = f"{run.folder.name}: {target if len(targets) <= MOST_NAMED else counted(len(targets), 'target')}"
     given = ReportInput(
-        model=run.model, title=f"{run.folder.name}: {target}", part=name, X=None if part is None else part.X, y=None if part is None else part.y,
+        model=run.model, title=title, part=name, X=None if part is None else part.X, y=None if part is None else part.y,
         weight=None if part is None else part.weight, metrics=parts, baselines=run.metrics.get("baselines", {}), target=target,
         data=_data(run), split=split, versions=_versions(run), repeat=f"manynets rerun {run.folder}", without_rows=why,
         class_names=run.config.get("class_names"), image_shape=run.config.get("image_shape"),

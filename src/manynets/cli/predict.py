@@ -37,7 +37,11 @@ def predict(
     out: Annotated[str | None, option("--output", "-o", metavar="FILE", help="CSV file to write. [stdout]")] = None,
     columns: Annotated[
         str | None,
-        option(metavar="NAME,...", help="Columns of the table to write next to the predictions, such as an id. [all]"),
+        option(
+            metavar="NAME,...",
+            help="Columns of the table to write next to the predictions, such as an id. If columns of predictions are among them, "
+            "only those that are named are written; NEW=NAME renames one. [all]",
+        ),
     ] = None,
     interval: Annotated[
         float | None,
@@ -57,6 +61,7 @@ def predict(
     manynets predict runs/houses-1 new_houses.csv -o predictions.csv
     manynets predict runs/houses-1 new_houses.csv --interval 0.9
     manynets predict model.safetensors new_houses.csv --columns id
+    manynets predict runs/houses-1 test.csv --columns id,price=prediction -o submission.csv
     """
     from manynets.cli.new_data import prediction_blocks
     from manynets.cli.outputs import claimed_output
@@ -83,8 +88,12 @@ def predict(
         size = model.rows_at_once * max(1, BLOCK_ROWS // model.rows_at_once)  # so that a block ends where a part of all rows would
         with contextlib.nullcontext() if out is None else replacing(out, overwrite=overwrite) as file:
             for number, (X, beside) in enumerate(source.blocks(size)):
-                shown = _chosen(beside, columns)
+                wanted = {name: name for name in beside} if columns is None else _named(columns, beside)
+                shown = {new: beside[name] for new, name in wanted.items() if name in beside}
                 table = shown | _predictions(found, model, X, beside=shown, interval=interval)
+                if len(shown) < len(wanted):  # some are predictions: then these are all that is written
+                    everything = {**table, **beside}
+                    table = {new: everything[one_of(name, everything, what="--columns")] for new, name in wanted.items()}
                 text = _text(table, header=number == 0)
                 if file is None:
                     _write_out(text)
@@ -95,11 +104,15 @@ def predict(
         console.print(f"Written to {out}: {counted(source.rows, 'row')}")
 
 
-def _chosen(beside: dict[str, Any], columns: str | None) -> dict[str, Any]:
-    if columns is None:
-        return beside
+def _named(columns: str, beside: dict[str, Any]) -> dict[str, str]:
+    """Return the columns of --columns, by the names that they get.
+
+    >>> _named("Id, SalePrice=prediction, a=b", {"Id": [1], "a=b": [2]})
+    {'Id': 'Id', 'SalePrice': 'prediction', 'a=b': 'a=b'}
+    """
     names = [columns] if columns in beside else [name.strip() for name in columns.split(",") if name.strip()]
-    return {one_of(name, beside, what="--columns"): beside[name] for name in names}
+    parts = [(name, "", name) if name in beside else name.partition("=") for name in names]
+    return {new.strip(): (name if equals else new).strip() for new, equals, name in parts}
 
 
 def _write_out(text: str) -> None:

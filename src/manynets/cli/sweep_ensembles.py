@@ -27,6 +27,7 @@ from manynets.display import counted
 from manynets.errors import ManynetsError, ModelFileError, OptionError, check_count, one_of
 from manynets.search.workers import run_calls, worker_count
 from manynets.spec import Recipe
+from manynets.tasks.base import metric_key
 from manynets.training.checkpoint import holds_checkpoints
 from manynets.training.events import Callback
 
@@ -187,7 +188,7 @@ def train_candidate(
         raise
     except (ManynetsError, MemoryError, RuntimeError) as error:
         return failed_row(error), []
-    found = {name: (metrics or {}).get(key, math.nan) for name, key in (("score", metric), ("loss", "loss"))}
+    found = {name: (metrics or {}).get(key, math.nan) for name, key in (("score", metric_key(metric)), ("loss", "loss"))}
     found |= {
         "epochs": round(history["epoch"][-1], 2) if history.get("epoch") else 0,
         "stopped": "diverged" if "diverged" in stopped else "early" if "early" in stopped else "done",

@@ -39,7 +39,12 @@ def draw(results: SweepResults, *, best: int | None, folder: Path | None = None)
         written[folder / picture_of(name)] = f"{score} over {name}"
         plots.save(axes, folder / picture_of(name))
     if options:
-        table = [dict(zip([*options, score], row, strict=True)) for row in zip(*columns.values(), first.values(), strict=True)]
+        lines: dict[
+            Any, tuple[dict[str, Any], list[float]]
+        ] = {}  # by candidate, whose seeds and folds are one line: else luck is the best
+        for key, *values, one in zip(first, *columns.values(), first.values(), strict=True):
+            lines.setdefault(key[0], (dict(zip(options, values, strict=True)), []))[1].append(one)
+        table = [chosen | {score: math.fsum(found) / len(found)} for chosen, found in lines.values()]
         axes = plots.parallel_coordinates(table, score=score, higher_is_better=not results.measure.less_is_better)
         written[folder / PARALLEL_PICTURE] = f"{score} by all options"
         plots.save(axes, folder / PARALLEL_PICTURE)

@@ -78,7 +78,7 @@ def _with_sorted_classes(model: Model) -> Model:
     changed: dict[str, Any] = {"classes": tuple(task.classes[code] for code in order)}
     if isinstance(task, Binary):
         changed["threshold"] = 1 - task.threshold
-    elif task.costs is not None:
+    if task.costs is not None:
         changed["costs"] = tuple(tuple(task.costs[true][chosen] for chosen in order) for true in order)
     members = [
         {

@@ -4,7 +4,8 @@ Rows are put into bins by the probability of the predicted class. In each bin th
 
     expected calibration error = sum over bins of (rows in the bin / rows) * |share right - mean probability|
 
-Rows that have weights count by these in shares, means and error.
+Rows that have weights count by these in shares, means and error. Of a single class it is the probability of that class, and the share of rows
+of it, in bins of equally many rows: where the class is rare, bins of equal width would leave nearly all rows in one.
 
 Source: Guo et al. 2017, "On Calibration of Modern Neural Networks".
 """
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from manynets.data.check import as_weights
 from manynets.display import html_table, number_text
-from manynets.errors import DataError, check_count
+from manynets.errors import DataError, OptionError, check_count
 
 ROUNDING = 1e-6
 
@@ -28,8 +29,8 @@ ROUNDING = 1e-6
 class Calibration:
     """Probabilities against what happened, by bin.
 
-    probability, right: the mean probability and the share of right predictions of each bin with rows. count: the number of its rows. error: the expected
-    calibration error.
+    probability, right: the mean probability and the share of right predictions, or of rows of one class, of each bin with rows. count: the
+    number of its rows. error: the expected calibration error.
 
     >>> import manynets as mn
     >>> import numpy as np
@@ -54,22 +55,37 @@ class Calibration:
         return html_table(["mean probability", "share right", "rows"], lines, title=title)
 
 
-def calibration(probabilities: Any, truth: Any, *, bins: int = 15, sample_weight: Any = None) -> Calibration:
-    """Return how far probabilities (N, C) are from the observed frequencies. truth: class codes (N,). bins: of equal width. sample_weight: of
-    each row (N,).
+def calibration(
+    probabilities: Any, truth: Any, *, bins: int = 15, positive: int | None = None, sample_weight: Any = None
+) -> Calibration:
+    """Return how far probabilities (N, C) are from the observed frequencies.
 
-    Errors: DataError for values that are not probabilities, for labels in place of codes, and for weights that are negative or not one for each row.
+    truth: class codes (N,). bins: of equal width. positive: the code of one class, whose probability is judged in bins of equally many rows,
+    in place of that of the predicted class. sample_weight: of each row (N,).
+
+    Errors: OptionError for bins or a class that there cannot be; DataError for values that are not probabilities, for labels in place of codes,
+    and for weights that are negative or not one for each row.
 
     >>> found = calibration([[0.25, 0.75]] * 4, [1, 1, 1, 0])
     >>> found.error, found.count.tolist()
     (0.0, [4])
+    >>> found = calibration([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]], [0, 0, 0, 1], positive=1, bins=2)
+    >>> found.probability.round(2).tolist(), found.right.tolist()
+    ([0.15, 0.35], [0.0, 0.5])
     """
     check_count(bins, what="bins")
     shares = np.asarray(probabilities, dtype=np.float64)
     _check(shares, np.asarray(truth))
-    predicted = shares.argmax(axis=1)
-    confidence, right = shares[np.arange(len(shares)), predicted], predicted == np.asarray(truth)
-    bin_of = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    if positive is None:
+        predicted = shares.argmax(axis=1)
+        confidence, right = shares[np.arange(len(shares)), predicted], predicted == np.asarray(truth)
+        bin_of = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    else:
+        if positive not in range(shares.shape[1]):
+            raise OptionError(f"positive is {positive!r}, but must be a class code, from 0 to {shares.shape[1] - 1}")
+        confidence, right = shares[:, positive], np.asarray(truth) == positive
+        edges = np.unique(np.quantile(confidence, np.arange(1, bins) / bins))
+        bin_of = np.searchsorted(edges, confidence, side="right")
     given = as_weights(sample_weight, len(shares))
     weight = np.ones(len(shares)) if given is None else given
     total = np.bincount(bin_of, weights=weight, minlength=bins)

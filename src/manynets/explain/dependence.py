@@ -185,8 +185,8 @@ def partial_dependence(
 ) -> Dependence:
     """Return the mean prediction of rows X (N, D), or a frame, over the values of one column or of two.
 
-    Numbers get `n_grid` values evenly from the 5% to the 95% quantile (all values, where there are fewer; as many of all, where both
-    quantiles are one frequent value), dates as many quantiles, categories all levels, and None where cells are empty. n_rows: how many
+    Numbers get `n_grid` values evenly from the 5% to the 95% quantile, whole ones if the column holds no others (all values, where there are
+    fewer; as many of all, where both quantiles are one frequent value), dates as many quantiles, categories all levels, and None where cells are empty. n_rows: how many
     single rows are kept beside the mean. Predictions are in the unit of the target, or probabilities.
 
     Errors: OptionError for an unknown column and for more than two.
@@ -276,13 +276,17 @@ def _grid(model: Model, X: Any, rows: SourceRows, name: str, n_grid: int) -> tup
 def _between(values: NDArray[np.float64], n_grid: int) -> NDArray[np.float64]:
     """Return the grid of scikit-learn's partial_dependence: all values where there are few, else evenly from the 5% to the 95% quantile.
 
-    Where both are one frequent value, which scikit-learn refuses, the grid is taken from all values.
+    Where both are one frequent value, which scikit-learn refuses, the grid is taken from all values. Of whole numbers, such as hours, it has
+    whole numbers, as the model has seen no others.
     """
     different = np.unique(values)
     if len(different) <= n_grid:
         return different
     low, high = mquantiles(values, [0.05, 0.95])
-    return np.linspace(low, high, n_grid) if low < high else _spread(different, n_grid)
+    if low >= high:
+        return _spread(different, n_grid)
+    grid = np.linspace(low, high, n_grid)
+    return np.unique(np.rint(grid)) if np.array_equal(different, np.rint(different)) else grid
 
 
 def _spread(ordered: NDArray[Any], n_grid: int) -> NDArray[Any]:

@@ -142,6 +142,6 @@ def _numbers(graph: Graph, model: Model, task: Regression, logits: str, *, cover
         quantile_outputs(graph, model, value, coverage)
         return
     predicted = mean_over_networks(graph, own_unit(graph, task, value), model)
+    numbers_output(graph, task, predicted, "prediction")  # the first output is what most callers take
     if coverage is not None:
         interval_outputs(graph, model, value, predicted, coverage)
-    numbers_output(graph, task, predicted, "prediction")

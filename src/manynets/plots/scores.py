@@ -47,9 +47,10 @@ def confusion(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw a confusion matrix (C, C), rows = true class, with the number in each cell.
+    """Draw a confusion matrix (C, C), rows = true class, with the number in each cell. Its colour is the share of the row, by which a rare class
+    is seen as well as others.
 
-    `normalise` shows percentages of the row ("true"), of the column ("predicted") or of all rows; 0 if there are none.
+    `normalise` shows percentages of the row ("true"), of the column ("predicted") or of all rows, in numbers and colours; 0 if there are none.
     Above 12 classes, numbers have no decimals, and those that round to zero are left blank.
 
     >>> import manynets as mn
@@ -57,9 +58,7 @@ def confusion(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('predicted', 'true')
     """
-    from matplotlib.ticker import MaxNLocator
-
-    axes = {"none": None, "true": 1, "predicted": 0, "all": (0, 1)}
+    axes: dict[str, int | tuple[int, int]] = {"none": 1, "true": 1, "predicted": 0, "all": (0, 1)}
     axis = axes[one_of(normalise, axes, what="normalise")]
     counts = numbers(matrix, what="matrix", ndim=2, finite=True)
     size = len(counts)
@@ -68,22 +67,13 @@ def confusion(
     if counts.min() < 0:
         raise DataError(f"matrix holds {number(counts.min())}, but counts are 0 or more")
     texts = [plain(name, longest=20) for name in names_of(classes, size, what="classes")]
-    values = counts
-    if axis is not None:
-        total = counts.sum(axis=axis, keepdims=True)
-        values = 100 * np.divide(counts, total, out=np.zeros_like(counts), where=total > 0)
+    total = counts.sum(axis=axis, keepdims=True)
+    shares = 100 * np.divide(counts, total, out=np.zeros_like(counts), where=total > 0)
     width = float(np.clip(1.8 + 0.42 * size, 4.4, 16))
     ax = new_axes(ax, size=(width + 0.8, width))
-    shown = ax.imshow(
-        values,
-        cmap=fading_map(ax, PALETTE[0]),
-        vmin=0,
-        vmax=100 if axis is not None else max(values.max(), 1),
-        interpolation="nearest",
-    )
-    whole = MaxNLocator(integer=True) if axis is None else None
-    ax.figure.colorbar(shown, ax=ax, shrink=0.8, label="rows" if axis is None else f"% of {_SHARE[normalise]}", ticks=whole)
-    _write_cells(ax, values, readable_on(shown.to_rgba(values)))
+    shown = ax.imshow(shares, cmap=fading_map(ax, PALETTE[0]), vmin=0, vmax=100, interpolation="nearest")
+    ax.figure.colorbar(shown, ax=ax, shrink=0.8, label=f"% of {_SHARE[normalise]}")
+    _write_cells(ax, counts if normalise == "none" else shares, readable_on(shown.to_rgba(shares)))
     small = "medium" if size <= 30 else "small"
     step = max(size // 40, 1)  # with more than eighty classes there is room for every other name only
     turned = 6.5 * max(map(len, texts)) > size_in_points(ax)[0] / size * step
@@ -96,7 +86,7 @@ def confusion(
     return ax
 
 
-_SHARE = {"true": "the true class", "predicted": "the predicted class", "all": "all rows"}
+_SHARE = {"none": "the true class", "true": "the true class", "predicted": "the predicted class", "all": "all rows"}
 
 
 def _write_cells(ax: Axes, values: NDArray[np.float64], light: NDArray[np.bool_]) -> None:

@@ -17,6 +17,8 @@ BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#888888"
 DASHED: dict[str, Any] = {"color": GREY, "strokeDash": [4, 4]}
 WIDTH = 560
 MOST_BARS, MOST_OUTPUTS, MOST_MARKS = 25, 6, 10
+FEW_COLOURS, MOST_COLOURS = 10, 20
+"""The sizes of the colour schemes tableau10 and tableau20."""
 MOST_POINTS = 150
 """Points of a curve."""
 MOST_LETTERS = 36
@@ -76,10 +78,10 @@ def category_axis(names: Sequence[str]) -> Any:
     return require_report().Axis(labelLimit=LONGEST_LABEL, labelOverlap=True, **level)
 
 
-def _legend(names: Sequence[str]) -> Any:
+def _legend(names: Sequence[str], **more: Any) -> Any:
     """Return the legend of outputs, with as many of them side by side as fit below the narrowest chart."""
     fit = MOST_LETTERS // (max(map(len, names)) + SYMBOL_LETTERS)
-    return require_report().Legend(columns=min(5, max(1, fit)), labelLimit=LONGEST_LABEL)
+    return require_report().Legend(columns=min(5, max(1, fit)), labelLimit=LONGEST_LABEL, **more)
 
 
 def history_chart(history: Mapping[str, Sequence[float]], best: Sequence[float], *, squared: float = 0.0) -> Chart | None:
@@ -158,7 +160,10 @@ def dependence_chart(found: Dependence) -> Chart:
     }
     if len(outputs) > 1:
         title = found.output_kind.capitalize()
-        encoding["color"] = alt.Color("output:N", title=title, sort=outputs, legend=_legend(outputs))
+        encoding["color"] = alt.Color("output:N", title=title, sort=outputs, legend=_legend(outputs, values=outputs))
+        if len(outputs) < len(found.outputs) <= MOST_COLOURS:  # each chart may show others, but in the same colours
+            scheme = "tableau20" if len(found.outputs) > FEW_COLOURS else "tableau10"
+            encoding["color"].scale = alt.Scale(domain=list(found.outputs), scheme=scheme)
         if kind == "N":
             encoding["xOffset"] = "output:N"
     return sized(chart.encode(**encoding), height=200)
@@ -184,6 +189,21 @@ def pair_chart(found: Dependence) -> Chart:
         tooltip=[alt.Tooltip("one:O", title=vertical), alt.Tooltip("other:O", title=horizontal), alt.Tooltip("mean:Q", title=what)],
     )
     return sized(chart, height=max(120, min(480, 26 * len(down))))
+
+
+def class_reliability_chart(found: Calibration, name: str) -> Chart:
+    """Return the share of one class over its probability, beside the diagonal."""
+    alt = require_report()
+    data = data_of(probability=rounded(found.probability), share=rounded(found.right), rows=found.count.tolist())
+    largest = float(max(found.probability.max(), found.right.max()))
+    within = alt.Scale(domain=[0, min(1.0, 1.1 * largest)])
+    line = alt.Chart(data).mark_line(color=BLUE, point=alt.OverlayMarkDef(color=BLUE, filled=True))
+    line = line.encode(
+        x=alt.X("probability:Q", title=f"Probability of {name}", scale=within),
+        y=alt.Y("share:Q", title=f"Share of {name}", scale=within),
+        tooltip=["probability:Q", "share:Q", "rows:Q"],
+    )
+    return sized(diagonal("probability", "share", (0, largest)) + line, height=260)
 
 
 def reliability_chart(found: Calibration) -> Chart:

@@ -11,12 +11,16 @@ from manynets.display import cell_text, number_text
 from manynets.explain import calibration
 from manynets.metrics import wilson_interval
 from manynets.report import charts
-from manynets.report.curves import average_precision, curves_of, roc_area
+from manynets.report.curves import average_precision, curves_of, roc_area, shares_claimed
 from manynets.report.parts import Array, LabelledRows, Part, ReportFigure, ReportInput, ReportTable, Section, between
 
 MOST_CLASSES = 50
 MOST_CURVES, MOST_COMPUTED = 10, 100
 SHARES = ("Rows", "Precision", "Interval of precision", "Recall", "Interval of recall", "F1")
+BINS_OF_ONE = 10
+"""Bins of the calibration of the second of two classes."""
+CLAIMED = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
+"""Shares of the rows that are taken for the second of two classes in the table of other thresholds."""
 
 
 def classes_section(given: ReportInput, rows: LabelledRows) -> Section:
@@ -25,20 +29,24 @@ def classes_section(given: ReportInput, rows: LabelledRows) -> Section:
     if given.model.task.name == "multilabel":
         return _labels(given, rows, held_out)
     task: Any = given.model.task
-    found = calibration(rows.probabilities, rows.codes, sample_weight=rows.weight)
-    words = f"Whether probabilities mean what they say, and which classes are taken for which. Expected calibration error: {found.error:.4f}, in 15 bins."
+    two = len(task.classes) == 2
+    how: dict[str, Any] = {"positive": 1, "bins": BINS_OF_ONE} if two else {}
+    found = calibration(rows.probabilities, rows.codes, sample_weight=rows.weight, **how)
+    words = "Whether probabilities mean what they say, and which classes are taken for which. Expected calibration error: "
+    words += f"{found.error:.4f}, in {BINS_OF_ONE} bins of equally many rows." if two else f"{found.error:.4f}, in 15 bins."
     if given.model.info.get("calibration"):
         words += f" The probabilities were calibrated with the temperature {given.model.info['calibration']:.4g}."
     if getattr(task, "threshold", 0.5) != 0.5:
         words += f" {given.class_name(1)} is predicted above the probability {task.threshold:.4g}."
     costs = getattr(task, "costs", None)
-    if costs is not None:
+    if costs is not None and len(costs) > 2:
         words += " The class is predicted that is expected to cost least."
-    chart = charts.reliability_chart(found)
-    parts: list[Part] = [
-        ReportFigure("Share of right predictions over their probability; on the dashed line both agree", chart, small=True)
-    ]
+    chart = charts.class_reliability_chart(found, given.class_name(1)) if two else charts.reliability_chart(found)
+    of_what = f"Share of {given.class_name(1)} over its" if two else "Share of right predictions over their"
+    parts: list[Part] = [ReportFigure(f"{of_what} probability; on the dashed line both agree", chart, small=True)]
     parts += _class_curves(given, rows)
+    if two and parts[1:]:
+        parts.append(_thresholds(given, rows))
     if entries := held_out.get("per_class", ())[:MOST_CLASSES]:
         names = [str(one["class"]) if "classes" in held_out else given.class_name(code) for code, one in enumerate(entries)]
         lines = [[name, *shares_of(one)] for name, one in zip(names, entries, strict=True)]
@@ -91,6 +99,24 @@ def _curves(ranked: Mapping[str, tuple[Array, Array]], weight: Array | None, *, 
         ReportFigure(first, charts.roc_chart(found, what=what), small=True),
         ReportFigure(second, charts.precision_chart(found, what=what), small=True),
     ]
+
+
+def _thresholds(given: ReportInput, rows: LabelledRows) -> ReportTable:
+    """Return the table of what other thresholds would give."""
+    lines = shares_claimed(rows.codes == 1, rows.probabilities[:, 1], CLAIMED, weight=rows.weight)
+    name = given.class_name(1)
+    names = [f"Predicted {name}", "Probability of at least", "Precision", "Recall", "F1"]
+    texts = [[f"{100 * share:.1f}%", *map(number_text, others)] for share, *others in lines]
+    costs = getattr(given.model.task, "costs", None)
+    if costs is not None:
+        names.append("Cost of a row")
+        share = float(np.average(rows.codes == 1, weights=rows.weight))
+        for text, (claimed, _, _, recall, _) in zip(texts, lines, strict=True):
+            found = recall * share
+            alarms, missed = claimed - found, share - found
+            counts = np.array([[1 - share - alarms, alarms], [missed, found]])  # shares of the rows: true and predicted class
+            text.append(number_text(float((counts * np.array(costs)).sum())))
+    return ReportTable(f"If the rows with the highest probability of {name} were predicted {name}", names, texts)
 
 
 def _labels(given: ReportInput, rows: LabelledRows, held_out: Any) -> Section:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,31 @@ def curves_of(positive: Array, scores: Array, *, weight: Array | None = None) ->
     above = hits + misses
     precision = np.divide(hits, above, out=np.ones(len(above)), where=above > 0)
     return ClassCurves(hits / hits[-1], misses / misses[-1], precision)
+
+
+def shares_claimed(positive: Array, scores: Array, shares: Sequence[float], *, weight: Array | None = None) -> list[list[float]]:
+    """Return what it means to take so many of the rows with the highest scores for positive: for each share of the rows that share, the lowest
+    score, precision, recall and F1. Rows of the same score go together, so there may be more of them than asked for.
+
+    >>> shares_claimed(np.array([False, False, True, True]), np.array([0.1, 0.2, 0.4, 0.8]), [0.2, 0.5])
+    [[0.25, 0.8, 1.0, 0.5, 0.6666666666666666], [0.5, 0.4, 1.0, 1.0, 1.0]]
+    """
+    hits, misses = counts_above(positive, scores, weight=weight)
+    claimed, lowest = hits + misses, np.unique(scores)[::-1]
+    at = np.unique(np.searchsorted(claimed, np.array(shares) * claimed[-1]).clip(1, len(lowest)))
+    return [
+        [
+            float(value)
+            for value in (
+                claimed[i] / claimed[-1],
+                lowest[i - 1],
+                hits[i] / claimed[i],
+                hits[i] / hits[-1],
+                2 * hits[i] / (claimed[i] + hits[-1]),
+            )
+        ]
+        for i in at
+    ]
 
 
 def roc_area(curves: ClassCurves) -> float:

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from manynets.display import counted, listed
 from manynets.tables.cells import units_converted
 from manynets.tables.columns import CategoricalColumn, NumericColumn
 from manynets.tables.labels import shown_unseen
+
+MOST_COLUMNS = 8
+"""Columns of which the same is remarked one by one; the others are named together."""
+OTHERS = {
+    "unseen": "{} with categories not seen in training",
+    "units": "{} converted to the units of the training rows",
+    "gaps": "{} without a value in some rows, though all rows in training had one",
+    "beyond": "{} with values far outside the training range, which were clipped",
+}
 
 if TYPE_CHECKING:
     from manynets.tables.encoder import TableEncoder
@@ -44,30 +55,41 @@ class Remarks:
     def notes(self) -> list[str]:
         """Return the remarks."""
         notes = [f"ignored, as the model does not know them: {', '.join(self._extra)}"] if self._extra else []
+        others: dict[str, list[str]] = {kind: [] for kind in OTHERS}
+        count: Counter[str] = Counter()
+        for kind, column, text in self._by_column():
+            count[kind] += 1
+            if count[kind] <= MOST_COLUMNS:
+                notes.append(f"column {column!r}: {text}")
+            else:
+                others[kind].append(repr(column))
+        for kind, names in others.items():
+            if names:
+                notes.append(f"{OTHERS[kind].format(counted(len(names), 'more column'))}: {listed(names, MOST_COLUMNS)}")
+        return notes
+
+    def _by_column(self) -> Iterator[tuple[str, str, str]]:
+        """Yield kind, column and text of each remark on a column."""
         for column in self._encoder.columns:
-            name = f"column {column.name!r}"
             unseen = self._unseen.get(column.name)
             if unseen and isinstance(column, CategoricalColumn):
                 shown = shown_unseen(unseen, column.known)
                 count, new = unseen.total(), "a category" if len(unseen) == 1 else "categories"
                 rows = "1 row has" if count == 1 else f"{count:,} rows have"
-                notes.append(f"{name}: {rows} {new} not seen in training: {shown}")
+                yield "unseen", column.name, f"{rows} {new} not seen in training: {shown}"
             if not isinstance(column, NumericColumn):
                 continue
             units = self._units.get(column.name)
             if units:
                 shown = ", ".join(f"{count} in {unit!r}" for unit, count in units.most_common())
-                notes.append(f"{name}: converted to {column.reading.unit!r}, the unit of the training rows: {shown}")
+                yield "units", column.name, f"converted to {column.reading.unit!r}, the unit of the training rows: {shown}"
             if gaps := self._gaps[column.name]:
-                notes.append(
-                    f"{name}: {gaps:,} of {self._rows:,} rows have no value, though all rows in training had one; they count as the median,"
-                    f" {column.fill:g}"
+                text = (
+                    f"{gaps:,} of {self._rows:,} rows have no value, though all rows in training had one; they count as the median,"
                 )
+                yield "gaps", column.name, f"{text} {column.fill:g}"
             beyond = self._beyond[column.name]
             if beyond and column.limits is not None:
                 low, high = column.limits
-                notes.append(
-                    f"{name}: {beyond:,} value{'s' if beyond > 1 else ''} far outside the training range"
-                    f" {'were' if beyond > 1 else 'was'} clipped to {low:g} to {high:g}"
-                )
-        return notes
+                text = f"{beyond:,} value{'s' if beyond > 1 else ''} far outside the training range"
+                yield "beyond", column.name, f"{text} {'were' if beyond > 1 else 'was'} clipped to {low:g} to {high:g}"

@@ -76,7 +76,7 @@ class Task(abc.ABC):
 
     def measure(self, metric: str, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> Any:
         """Return one of `metrics` of logits (N, O) against an encoded target, NaN where it is not defined; an array (...) of logits (..., N, O)."""
-        key = "auc" if metric == "roc_auc" else metric
+        key = metric_key(metric)
         each = logits.reshape(-1, *logits.shape[-2:])
         found = [float(self.scores(one, target, loss=loss, weight=weight).get(key, math.nan)) for one in each]
         return found[0] if logits.ndim == 2 else np.array(found).reshape(logits.shape[:-2])
@@ -88,6 +88,15 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def to_json(self) -> dict[str, Any]:
         """Return the task as JSON types; `task_from_json` reads it back."""
+
+
+def metric_key(metric: str) -> str:
+    """Return the key under which `Task.evaluate` has one of `Task.metrics`.
+
+    >>> metric_key("roc_auc"), metric_key("f1")
+    ('auc', 'f1')
+    """
+    return "auc" if metric == "roc_auc" else metric
 
 
 def as_target(y: Any) -> Values:

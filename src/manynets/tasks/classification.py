@@ -89,6 +89,7 @@ class _OneLabel(Task):
     """What Binary and Multiclass share: classes, codes and the metrics on them."""
 
     classes: tuple[Any, ...]
+    costs: tuple[tuple[float, ...], ...] | None
     losses = ("cross_entropy", "log_loss")
     metric = "accuracy"
 
@@ -117,6 +118,7 @@ class _OneLabel(Task):
             **self._by_class(truth, predicted, weight),
             "log_loss": metrics.log_loss(self.proba(logits)[np.arange(len(truth)), truth], weight=weight),
             **self._ranking(truth, logits, weight),
+            **({} if self.costs is None else {"cost": float(np.average(np.array(self.costs)[truth, predicted], weights=weight))}),
         }
 
     def details(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
@@ -149,7 +151,8 @@ class _OneLabel(Task):
         return {} if area is None else {"auc": area}
 
     def to_json(self) -> dict[str, Any]:
-        return {"name": self.name, "classes": list(plain_labels(self.classes))}
+        costs = {} if self.costs is None else {"costs": [list(row) for row in self.costs]}
+        return {"name": self.name, "classes": list(plain_labels(self.classes)), **costs}
 
 
 @final
@@ -157,7 +160,8 @@ class _OneLabel(Task):
 class Binary(_OneLabel):
     """Two classes: one raw score per row, the log-odds of classes[1]; the target is (N, 1) of 0 and 1.
 
-    threshold: the probability above which classes[1] is predicted.
+    threshold: the probability above which classes[1] is predicted. costs: what predictions cost, [true class][predicted class], if the threshold
+    is that of costs; `evaluate` then has the mean cost of a row.
 
     >>> task = Binary(("no", "yes"))
     >>> task.outputs, task.encode(np.array(["yes", "no"])).tolist()
@@ -166,6 +170,7 @@ class Binary(_OneLabel):
 
     classes: tuple[Any, ...]
     threshold: float = 0.5
+    costs: tuple[tuple[float, ...], ...] | None = dataclasses.field(default=None, repr=False)
 
     name = "binary"
     metrics = ("accuracy", "f1", "log_loss", "roc_auc")
@@ -254,16 +259,6 @@ class Multiclass(_OneLabel):
 
     def chosen(self, shares: Values) -> Values:
         return shares.argmax(axis=-1) if self.costs is None else self.expected_costs(shares).argmin(axis=-1)
-
-    def scores(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, float]:
-        out = super().scores(logits, target, loss=loss, weight=weight)
-        if self.costs is not None:
-            paid = np.array(self.costs)[target.astype(np.int64).reshape(-1), self.codes(logits)]
-            out["cost"] = float(np.average(paid, weights=weight))
-        return out
-
-    def to_json(self) -> dict[str, Any]:
-        return super().to_json() | ({} if self.costs is None else {"costs": [list(row) for row in self.costs]})
 
     def proba(self, logits: Values) -> Values:
         return softmax(logits)

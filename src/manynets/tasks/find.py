@@ -25,7 +25,7 @@ _MAKERS: dict[str, Callable[[Any], Task]] = {
 TASK_NAMES = tuple(_MAKERS)
 _FIELDS: dict[str, tuple[set[str], set[str]]] = {
     "regression": ({"center", "scale", "flat"}, {"limits", "transform", "quantiles"}),
-    "binary": ({"classes"}, {"threshold"}),
+    "binary": ({"classes"}, {"threshold", "costs"}),
     "multiclass": ({"classes"}, {"costs"}),
     "multilabel": ({"count"}, set()),
 }
@@ -144,12 +144,13 @@ def task_from_json(data: Mapping[str, Any]) -> Task:
         raise OptionError(f"task {name!r} lists a class twice")
     if name == "binary" and len(classes) != 2:
         raise OptionError(f"task 'binary' has {len(classes)} classes, but needs two")
+    costs = None if data.get("costs") is None else cost_matrix(data["costs"], len(classes))
     if name == "multiclass":
-        return Multiclass(tuple(classes), None if data.get("costs") is None else cost_matrix(data["costs"], len(classes)))
+        return Multiclass(tuple(classes), costs)
     threshold = data.get("threshold", 0.5)
     if not _finite(threshold) or not 0 < threshold < 1:
         raise OptionError(f"task 'binary' has the threshold {threshold!r}, but needs a number above 0 and below 1")
-    return Binary(tuple(classes), float(threshold))
+    return Binary(tuple(classes), float(threshold), costs)
 
 
 def _limits(value: Any, outputs: int) -> tuple[tuple[float, float], ...] | None:

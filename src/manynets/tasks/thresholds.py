@@ -140,7 +140,9 @@ def with_threshold(
             counted = positive if weight is None else positive & (np.asarray(weight) > 0)
             if not counted.any():
                 raise DataError(f"y holds no {task.classes[1]!r} that counts, which F1 is about; give rows of both classes")
-        return dataclasses.replace(task, threshold=threshold_of(wanted, probability, positive, weight))
+        threshold = threshold_of(wanted, probability, positive, weight)
+        costs = None if isinstance(wanted, str | int | float | np.number) else cost_matrix(wanted, 2)
+        return dataclasses.replace(task, threshold=threshold, costs=costs)
     if not isinstance(task, Multiclass):
         raise OptionError(f"threshold is {wanted!r}, but thresholds are for one class per row, and this is a {task.name} model")
     if isinstance(wanted, str | int | float | np.number):
