@@ -6,7 +6,7 @@ import dataclasses
 import numbers
 import os
 import signal
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -176,11 +176,14 @@ def plan_candidates(
     encoder: TableEncoder | None = None,
     scaling: Scaling | Literal[False] | None = None,
     category_means: bool = False,
+    declared: Mapping[str, Any] | None = None,
+    one_encoder: bool = False,
     resume: str | os.PathLike[str] | None = None,
     standardise_by_all: bool = False,
 ) -> CandidatePlan:
-    """Return the networks that `train_many` trains, with their data; the arguments are its.
+    """Return the networks that `train_many` trains, with their data; the arguments are its, but for those of `manynets sweep`.
 
+    declared: see `prepare`. one_encoder: whether the networks of a fold share an encoder, which is fitted to the rows that they validate on, too.
     standardise_by_all: whether all rows standardise a regression target, as in version 0.1, not only those that are trained on.
     """
     pairs, recorded = _checked(candidates), Recorded(resume)
@@ -205,15 +208,18 @@ def plan_candidates(
         poisson, embedding = recipe.loss == "poisson", spec.embedding if isinstance(spec.embedding, PiecewiseLinear) else None
         by_fold = needs_encoder(X, encoder, embedding, scaling=scaling)  # each split has its own encoder
         loss = recipe.quantiles or poisson  # what the target depends on
-        key = (str(recipe.device), recipe.dtype, loss, *((fold, id(split.train), embedding) if by_fold else ()))
+        fitted = folds[fold].train if one_encoder else split.train
+        key = (str(recipe.device), recipe.dtype, loss, *((fold, id(fitted), embedding) if by_fold else ()))
         if key not in groups_of_data:
             try:
                 kind = "regression" if of_numbers and (poisson or not standardise_by_all) else target.task
                 options: dict[str, Any] = {"task": kind, "validation": own, "sample_weight": common, "encoder": encoder}
                 if by_fold:
                     options |= {"scaling": scaling, "category_means": category_means, "embedding": embedding}
-                if by_fold or of_numbers:
-                    options["fitted_rows"] = split.train if by_fold else _trained_rows(rows, {recipe.seed for _, recipe in pairs})
+                    options |= {"declared": declared, "fitted_rows": fitted}
+                if of_numbers and (one_encoder or not by_fold):
+                    trained = [fold] if by_fold else range(len(folds))
+                    options["target_rows"] = _trained_rows(rows, trained, {recipe.seed for _, recipe in pairs})
                 data = prepare(X, y, recipe, **options)
                 groups_of_data[key] = planned.plan.groups[key] = TrialGroup(data)
             except ManynetsError as error:
@@ -276,10 +282,10 @@ def _own_or_fraction(validation: Any) -> tuple[tuple[Any, ...] | None, float | N
     return None, float(validation)
 
 
-def _trained_rows(rows: FoldRows, seeds: Collection[int]) -> RowNumbers | None:
-    """Return the rows that any of the networks trains on, None for all."""
+def _trained_rows(rows: FoldRows, folds: Iterable[int], seeds: Collection[int]) -> RowNumbers | None:
+    """Return the rows that any of the networks of some folds trains on, None for all."""
     seen = np.zeros(len(rows.target), dtype=bool)
-    for fold in range(len(rows.folds)):
+    for fold in folds:
         for seed in seeds:
             train = rows.of(fold, seed).train
             seen[slice(None) if train is None else train] = True
