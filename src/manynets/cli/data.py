@@ -64,6 +64,8 @@ class DataSource:
     targets: the names of a table's targets.
     scaling: of `manynets.train`: False for the arrays of a data set by name, which are prepared already.
     notes: for the user.
+    encoder, share, networks: of data that are encoded, to be trained on: of a table's columns; the share of the training rows that is validated
+    on, "folds" where each network validates on another fold, None for the data's own validation rows; and how many networks.
     """
 
     name: str
@@ -80,6 +82,9 @@ class DataSource:
     fingerprint: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     scaling: Literal[False] | None = None
     notes: tuple[str, ...] = ()
+    encoder: Any = None
+    share: float | str | None = None
+    networks: int = 1
 
 
 def load_source(origin: Mapping[str, Any]) -> DataSource:
