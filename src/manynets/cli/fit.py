@@ -94,28 +94,33 @@ def fit(options: Options, *, begun: Callable[[Options], object] = lambda options
     return written
 
 
-def _check_options(options: Options) -> None:
-    """Raise an error for invalid options, before the data are read."""
-    check_preset(options)
+def check_training(options: Options) -> None:
+    """Raise an error for options of a training that can be checked before the data are read, and go with any network."""
     check_track(options["track"])
     if options["report"]:
         from manynets.report import require_report
 
         require_report()
-    network_of(options)
-    if options["preset"] in (None, PLAIN):
-        recipe_of(options, rows=1000)
     if one_of(options["engine"] or "torch", ENGINES, what="--engine") == "torch":
         find_device(Recipe(device=options["device"] or "auto").device)
-    if options["n_networks"] is not None:
-        check_count(options["n_networks"], what="--n-networks")
     if options["class_weight"] is not None:
         one_of(options["class_weight"], ["balanced"], what="--class-weight")
-    if options["threshold"] is not None:
-        read_threshold(options["threshold"], metrics=True)
     share = options["validation"]
     if share is not None and not 0 <= share < 1:
         raise OptionError(f"--validation is {share:g}, but must be at least 0 and below 1")
+
+
+def _check_options(options: Options) -> None:
+    """Raise an error for invalid options, before the data are read."""
+    check_preset(options)
+    check_training(options)
+    network_of(options)
+    if options["preset"] in (None, PLAIN):
+        recipe_of(options, rows=1000)
+    if options["n_networks"] is not None:
+        check_count(options["n_networks"], what="--n-networks")
+    if options["threshold"] is not None:
+        read_threshold(options["threshold"], metrics=True)
 
 
 def trained(options: Options, origin: dict[str, Any], begin: Begin, console: Any) -> tuple[DataSource, Any, Any]:

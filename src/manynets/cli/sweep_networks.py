@@ -31,7 +31,8 @@ class NetworkPlan(SweepPlan):
     """A sweep of plain networks.
 
     changes: those of each candidate. share: of each fold's training rows, with --cv, to choose the best epoch by; None for the data's own
-    validation rows. Without --cv these are the rows that are scored.
+    validation rows. Without --cv these are the rows that are scored. by_0_1: whether version 0.1 began the sweep, which goes on as it did there: scored
+    at the end of the training, with a target that all rows standardise, and with --cv without --validation validated on no rows.
     """
 
     def __init__(self, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any]) -> None:
@@ -41,7 +42,8 @@ class NetworkPlan(SweepPlan):
                 f"--metric is {options['metric']}, but plain networks are ranked by their {self.measure.metric}; leave it out, or give a --preset"
             )
         self.share: float | None = 0.0
-        if own["cv"] is not None and (own["version"] is not None or options["validation"] is not None):
+        self.by_0_1 = own["version"] is None
+        if own["cv"] is not None and (not self.by_0_1 or options["validation"] is not None):
             self.share = validation_share(options, source)
         if self.share:
             self.rows -= max(round(self.rows * self.share), 1)
@@ -82,17 +84,13 @@ class NetworkPlan(SweepPlan):
     def train(self, results: SweepResults, chosen: Iterable[SweepCandidate], length: int, progress: SweepProgress) -> None:
         """Train candidates on all jobs that have no result, for so many epochs (0: their own), and write the results of each part."""
         networks = [(c, seed) for c, _ in chosen for seed in self.seeds]
-        candidates = [self._candidate(c, seed, length) for c, seed in networks]
+        allowed: dict[str, Any] = {"epochs": length, "iterations": None} if length else {}
+        candidates = [(self.trained[c][0], dataclasses.replace(self.trained[c][1], seed=seed, **allowed)) for c, seed in networks]
         on_workers = worker_count(None) > 0  # which write no checkpoints
         every = list(range(len(self.splits)))
         for folds in [every] if self._is_shared else [[fold] for fold in every]:
             keys = {(i, j): (c, seed, f, length) for i, (c, seed) in enumerate(networks) for j, f in enumerate(folds)}
-            finished = {}
-            for (i, j), key in keys.items():
-                if key in results.rows:
-                    found = {name: results.rows[key][name] for name in ("stopped", "loss", "score", "seconds")}
-                    spec, recipe = candidates[i]
-                    finished[i, j] = Result(candidate=i, fold=j, spec=spec, recipe=recipe, task=self.target.task, **found)
+            finished = [place for place, key in keys.items() if key in results.rows]
             progress.passed(len(finished))
             if len(finished) == len(keys):
                 continue
@@ -129,7 +127,7 @@ class NetworkPlan(SweepPlan):
             declared=encoding(self.source, self.options),
             one_encoder=self.source.schema is not None,
             resume=resume,
-            standardise_by_all=self.own["version"] is None,  # version 0.1
+            standardise_by_all=self.by_0_1,
         )
 
     def _task(self, y: Any) -> Task | str:
@@ -152,18 +150,11 @@ class NetworkPlan(SweepPlan):
         )
         progress.best = results.best_so_far
 
-    def _candidate(self, c: int, seed: int, epochs: int) -> tuple[MLP, Recipe]:
-        """Return a candidate with a seed, and so many epochs (0: its own)."""
-        spec, recipe = self.trained[c]
-        recipe = dataclasses.replace(recipe, seed=seed)
-        return spec, dataclasses.replace(recipe, epochs=epochs, iterations=None) if epochs else recipe
-
     def _validation(self, data: Part, split: Split) -> Any:
         """Return what the networks choose their best epoch by, as the argument `validation` of `train_many`."""
         if self.own["cv"] is not None:
             return self.source.validation.as_set if self.share is None and self.source.validation else self.share or None
-        scored_at_the_end = self.own["version"] is None  # as in version 0.1
-        return None if scored_at_the_end else taken(data, split.held_out).as_set
+        return None if self.by_0_1 else taken(data, split.held_out).as_set
 
     @property
     def _is_shared(self) -> bool:

@@ -376,21 +376,19 @@ def train_plan(
     resume: str | os.PathLike[str] | None = None,
     max_networks: int | None = None,
     on_results: Callable[[Sequence[Result]], None] | None = None,
-    finished: Mapping[ByFold, Result] | None = None,
+    finished: Collection[ByFold] = (),
 ) -> list[Result]:
     """Train what `plan_candidates` planned; see `train_many` for the results and the arguments that it shares.
 
     max_networks: in a part. on_results: called with the results of a part as soon as it is finished, and only then is its folder
         of checkpoints removed.
-    finished: results by (candidate, fold) of an earlier call's on_results, which are returned as they are. The parts are cut as
-        without them, so the other results have the same bits as in a single call (same machine, versions, thread count and
-        memory_limit).
+    finished: candidates and folds whose results an earlier call's on_results was given, and which are left out. The parts are cut as
+        with them, so the other results have the same bits as in a single call (same machine, versions, thread count and memory_limit).
     """
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
         raise OptionError(f"checkpoint is {checkpoint!r}, but must be a Checkpoint, such as Checkpoint(folder='many')")
     check_limits(memory_limit=memory_limit, max_networks=max_networks)
     parts = GroupCheckpoints(checkpoint, resume) if checkpoint is not None or resume is not None else None
-    finished = finished or {}
     results: dict[ByFold, Result] = {}
 
     def collect(found: Sequence[Result]) -> None:
@@ -400,7 +398,6 @@ def train_plan(
             on_results(found)
 
     collect(planned.failed)
-    results |= finished
     halt, networks = Halt(), planned.plan.networks
     known = [number for number, (trial, *_) in networks.items() if (trial.candidate, trial.fold) in finished]
 
@@ -442,8 +439,9 @@ def train_plan(
     if halt.signal == signal.SIGTERM:
         signal.raise_signal(signal.SIGTERM)
     if halt.asked:
-        for network in networks.values():  # what other processes did not end
-            results.setdefault((network.trial.candidate, network.trial.fold), result_of(None, network))
+        for number in networks.keys() - set(known):  # what other processes did not end
+            trial = networks[number].trial
+            results.setdefault((trial.candidate, trial.fold), result_of(None, networks[number]))
     if halt.signal is not None:
         warn_of_interrupted(results.values())
-    return [results[c, f] for c in range(len(planned.candidates)) for f in range(len(planned.folds))]
+    return [results[place] for place in sorted(results)]
