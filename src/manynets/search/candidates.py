@@ -133,7 +133,7 @@ def train_many(
     with warned_once():
         plan = plan_candidates(
             X, y, candidates, cv=cv, groups=groups, times=times, stratify=stratify, sample_weight=sample_weight, task=task,
-            validation=validation, encoder=encoder, scaling=scaling, category_means=category_means, resume=resume,
+            validation=validation, encoder=encoder, scaling=scaling, declared={"category_means": category_means}, resume=resume,
         )  # fmt: skip
         check_recorded(plan.plan, len(plan.candidates) * len(plan.folds), plan.recorded)
         return train_plan(
@@ -175,15 +175,15 @@ def plan_candidates(
     validation: Any = None,
     encoder: TableEncoder | None = None,
     scaling: Scaling | Literal[False] | None = None,
-    category_means: bool = False,
     declared: Mapping[str, Any] | None = None,
     one_encoder: bool = False,
     resume: str | os.PathLike[str] | None = None,
     standardise_by_all: bool = False,
 ) -> CandidatePlan:
-    """Return the networks that `train_many` trains, with their data; the arguments are its, but for those of `manynets sweep`.
+    """Return the networks that `train_many` trains, with their data; the arguments are its, and some of `manynets sweep`.
 
-    declared: see `prepare`. one_encoder: whether the networks of a fold share an encoder, which is fitted to the rows that they validate on, too.
+    declared: more options of `manynets.tables.fit_encoder`. one_encoder: whether the networks of a fold share an encoder, which is fitted to the
+    rows that they validate on, too.
     standardise_by_all: whether all rows standardise a regression target, as in version 0.1, not only those that are trained on.
     """
     pairs, recorded = _checked(candidates), Recorded(resume)
@@ -215,8 +215,7 @@ def plan_candidates(
                 kind = "regression" if of_numbers and (poisson or not standardise_by_all) else target.task
                 options: dict[str, Any] = {"task": kind, "validation": own, "sample_weight": common, "encoder": encoder}
                 if by_fold:
-                    options |= {"scaling": scaling, "category_means": category_means, "embedding": embedding}
-                    options |= {"declared": declared, "fitted_rows": fitted}
+                    options |= {"scaling": scaling, "embedding": embedding, "declared": declared, "fitted_rows": fitted}
                 if of_numbers and (one_encoder or not by_fold):
                     trained = [fold] if by_fold else range(len(folds))
                     options["target_rows"] = _trained_rows(rows, trained, {recipe.seed for _, recipe in pairs})
