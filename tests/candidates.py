@@ -11,7 +11,12 @@ __all__ = ["train_candidates"]
 
 
 def train_candidates(X: Any, y: Any, candidates: Any, **options: Any) -> list[Result]:
-    """Train on X as it is as the sweep does: with the options of `train_many`, max_networks, on_results and finished."""
+    """Train on X as it is as the sweep does: with the options of `train_many`, max_networks and on_results.
+
+    finished: results by candidate and fold, which are returned as they are.
+    """
     planning, training = (inspect.signature(function).parameters for function in (plan_candidates, train_plan))
     plan = plan_candidates(X, y, candidates, **{"scaling": False, **{name: options[name] for name in options if name in planning}})
-    return train_plan(plan, **{name: options[name] for name in options if name in training})
+    results = train_plan(plan, **{name: options[name] for name in options if name in training})
+    found = {(result.candidate, result.fold): result for result in results} | dict(options.get("finished", {}))
+    return [found[place] for place in sorted(found)]

@@ -85,14 +85,16 @@ def prepare(
     scaling: Scaling | None = None,
     category_means: bool = False,
     embedding: Embedding | None = None,
-    declared: Mapping[str, Sequence[str]] | None = None,
+    declared: Mapping[str, Any] | None = None,
     fitted_rows: RowNumbers | None = None,
+    target_rows: RowNumbers | None = None,
     loss: OwnLoss | None = None,
 ) -> TrainingData:
     """Check X and y, split the rows, encode a table, and move the data to the recipe's device.
 
-    The arguments are those of `manynets.train`; embedding: the network's; declared: its drop, categorical and numeric. fitted_rows: those that
-    an encoder and the standardisation of a regression target are fitted to, None for the rows that are trained on. loss: a function.
+    The arguments are those of `manynets.train`; embedding: the network's; declared: its drop, categorical and numeric, or other options of
+    `manynets.tables.fit_encoder`. fitted_rows: those that an encoder is fitted to, None for the rows that are trained on. target_rows: those by
+    which a regression target is standardised, None for fitted_rows. loss: a function.
     Raises DataError for data that cannot be used and OptionError for options that do not fit them.
     """
     fits = needs_encoder(X, encoder, embedding, scaling=scaling)
@@ -118,6 +120,8 @@ def prepare(
         matrix = as_matrix(matrix)
         if fits and not is_frame(given):
             warn_of_encoded(given, matrix, encoder)
+    if target_rows is not None and not isinstance(task, Task):
+        target = standardised_by(target, y, rows_with_weight(target_rows, weight), loss=recipe.loss)
     validation_set = None
     if own is not None:
         read = read_validation_set(own, target.task, encoder, columns=matrix.shape[1], of_frame=is_frame(X))

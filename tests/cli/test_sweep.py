@@ -226,6 +226,8 @@ def test_the_grammar_of_a_grid() -> None:
         (("--seeds", "0"), "--seeds is 0"),
         (("--cv", "1"), "--cv is 1"),
         (("--validation", "0"), "give --cv N"),
+        (("--validation", "2"), "--validation is 2, but must be at least 0 and below 1"),
+        (("--class-weight", "even"), "--class-weight is 'even', but must be one of balanced"),
         (("--resume",), "is not a sweep"),
         (("--halving", "--grid", "epochs=1,2"), "--halving divides the epochs"),
     ],

@@ -76,6 +76,15 @@ def test_a_candidate_is_scored_as_the_network_that_train_makes(call: Call, table
     assert float(row["score"]) == pytest.approx(trained["accuracy"])
 
 
+def test_columns_are_embedded_as_train_embeds_them(call: Call, table: Path) -> None:
+    """The numeric columns of a table, and not those of its categories once they are encoded."""
+    words = ("sweep", table, "--target", "price", "--hidden", "6", "--epochs", "4", "-q", "--out", "here")
+    assert call(*words, "--grid", "embedding=periodic").code == 0
+    [row] = results()
+    trained = json.loads(Path("here/best/metrics.json").read_text(encoding="utf-8"))["validation"]
+    assert_close(float(row["loss"]), trained["loss"], "float32_run")
+
+
 def test_each_fold_gives_what_train_gives(call: Call) -> None:
     """Also with --cv, candidates choose their best epoch by rows that they do not train on, as the best does in the end."""
     words = ("moons", "--points", "60", "--hidden", "6", "--epochs", "12", "--optimizer", "sgd", "--schedule", "constant", "-q")

@@ -93,8 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with _rare_collections(), steady_streams() as failed:
         code = _run(command, arguments, usage_error)
         sys.stdout.flush()
-        if failed.first is not None:
-            code = _print_error(f"standard output cannot be written: {failed.first.strerror}")
+        if failed:
+            code = _print_error(f"standard output cannot be written: {failed[0].strerror}")
     sys.exit(code)
 
 

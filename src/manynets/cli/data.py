@@ -62,8 +62,10 @@ class DataSource:
 
     fingerprint: hash and size of the files or arrays. schema: the kinds of a table's columns. unit: that a table's target is written in.
     targets: the names of a table's targets.
-    scaling: of `manynets.train`: None for the arrays of a file, which it scales. Those of a data set by name are prepared already.
+    scaling: of `manynets.train`: False for the arrays of a data set by name, which are prepared already.
     notes: for the user.
+    encoder, share, networks: of data that are encoded, to be trained on: of a table's columns; the share of the training rows that is validated
+    on, "folds" where each network validates on another fold, None for the data's own validation rows; and how many networks.
     """
 
     name: str
@@ -78,8 +80,11 @@ class DataSource:
     unit: str | None = None
     targets: tuple[str, ...] = ()
     fingerprint: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    scaling: Literal[False] | None = False
+    scaling: Literal[False] | None = None
     notes: tuple[str, ...] = ()
+    encoder: Any = None
+    share: float | str | None = None
+    networks: int = 1
 
 
 def load_source(origin: Mapping[str, Any]) -> DataSource:
@@ -109,6 +114,7 @@ def _named(origin: Mapping[str, Any]) -> DataSource:
         image_shape=data.image_shape,
         feature_names=data.feature_names,
         task=origin["task"] or data.task,
+        scaling=False,
         fingerprint={data.name: fingerprint_of_arrays(contiguous, data.X.shape)},
     )
 
@@ -153,7 +159,7 @@ def _arrays(origin: Mapping[str, Any]) -> DataSource:
     if own_test and not share:
         test = Part(X=_rows(arrays["X_test"], path), y=arrays["y_test"])
     known = {Path(path).name: fingerprint_of(path, whole.X.shape)}
-    return DataSource(name=stem_of(origin), train=train, test=test, task=task, fingerprint=known, scaling=None, notes=notes)
+    return DataSource(name=stem_of(origin), train=train, test=test, task=task, fingerprint=known, notes=notes)
 
 
 def _rows(X: Any, path: str) -> Any:
@@ -284,6 +290,13 @@ def taken(part: Part, rows: Any) -> Part:
     """Return these rows of a part; a table is not copied."""
     weight, by = (None if part.weight is None else part.weight[rows]), (None if part.by is None else part.by.take(rows))
     return Part(X=taken_rows(part.X, rows), y=part.y[rows], weight=weight, by=by)
+
+
+def joined(first: Part, second: Part) -> Part:
+    """Return the rows of two parts that are arrays, which are split at random."""
+    weights = [np.ones(part.rows) if part.weight is None else part.weight for part in (first, second)]
+    weight = None if first.weight is None else np.concatenate(weights)
+    return Part(X=np.concatenate([first.X, second.X]), y=np.concatenate([first.y, second.y]), weight=weight)
 
 
 def taken_rows(X: Any, rows: Any) -> Any:

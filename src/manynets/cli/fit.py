@@ -25,7 +25,6 @@ from manynets.cli.fingerprint import hashes_of_parts
 from manynets.cli.origin import origin_of, stem_of
 from manynets.cli.preset import (
     PLAIN,
-    EncodedSource,
     changes_of,
     check_preset,
     describe_ensemble,
@@ -95,32 +94,37 @@ def fit(options: Options, *, begun: Callable[[Options], object] = lambda options
     return written
 
 
-def _check_options(options: Options) -> None:
-    """Raise an error for invalid options, before the data are read."""
-    check_preset(options)
+def check_training(options: Options) -> None:
+    """Raise an error for options of a training that can be checked before the data are read, and go with any network."""
     check_track(options["track"])
     if options["report"]:
         from manynets.report import require_report
 
         require_report()
-    network_of(options)
-    if options["preset"] in (None, PLAIN):
-        recipe_of(options, rows=1000)
     if one_of(options["engine"] or "torch", ENGINES, what="--engine") == "torch":
         find_device(Recipe(device=options["device"] or "auto").device)
-    if options["n_networks"] is not None:
-        check_count(options["n_networks"], what="--n-networks")
     if options["class_weight"] is not None:
         one_of(options["class_weight"], ["balanced"], what="--class-weight")
-    if options["threshold"] is not None:
-        read_threshold(options["threshold"], metrics=True)
     share = options["validation"]
     if share is not None and not 0 <= share < 1:
         raise OptionError(f"--validation is {share:g}, but must be at least 0 and below 1")
 
 
-def trained(options: Options, origin: dict[str, Any], begin: Begin, console: Any) -> tuple[EncodedSource, Any, Any]:
-    """Train with these options on the data of this origin; return the data, the model, and its out-of-fold scores.
+def _check_options(options: Options) -> None:
+    """Raise an error for invalid options, before the data are read."""
+    check_preset(options)
+    check_training(options)
+    network_of(options)
+    if options["preset"] in (None, PLAIN):
+        recipe_of(options, rows=1000)
+    if options["n_networks"] is not None:
+        check_count(options["n_networks"], what="--n-networks")
+    if options["threshold"] is not None:
+        read_threshold(options["threshold"], metrics=True)
+
+
+def trained(options: Options, origin: dict[str, Any], begin: Begin, console: Any) -> tuple[DataSource, Any, Any]:
+    """Train with these options on the data of this origin; return the data, encoded, the model, and its out-of-fold scores.
 
     These are the scores of the training rows by the networks that did not train on them, or None. Raises KeyboardInterrupt for a
     training that was interrupted.
@@ -130,40 +134,38 @@ def trained(options: Options, origin: dict[str, Any], begin: Begin, console: Any
     more = [] if source.schema is None else taken_as_classes(source.task, origin)
     plain = plain_note(options, source)
     note(console, *source.notes, *more, *([plain] if plain else []))
-    data = encode_source(source, options, console)
-    source = data.source  # the table as it was read takes no memory any more
+    source = encode_source(source, options, console)
     preset, wanted = preset_of(options, source), options["threshold"]
     if wanted is not None:
         task = find_target(source.train.y, source.task).task
         wanted = threshold_for(task, wanted, names=source.class_names, metrics=True)
     out_of_fold = None
     if preset is None:
-        model = _train(data, options, begin, console)
+        model = _train(source, options, begin, console)
     else:
-        model, out_of_fold = _train_ensemble(data, preset, options, lambda: {**begin(), "began": began}, console)
+        model, out_of_fold = _train_ensemble(source, preset, options, lambda: {**begin(), "began": began}, console)
     if "interrupted" in model.info["stopped"]:
         raise KeyboardInterrupt
     if len(source.targets) > 1:
         model.info["targets"] = list(source.targets)
-    return data, _with_threshold(model, wanted, out_of_fold, data), out_of_fold
+    return source, _with_threshold(model, wanted, out_of_fold, source), out_of_fold
 
 
 def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, console: Any) -> Path:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        data, model, out_of_fold = trained(options, origin, begin, console)
-        source = data.source
+        source, model, out_of_fold = trained(options, origin, begin, console)
         parts = {"train": source.train, "validation": source.validation, "test": source.test}
         metrics: dict[str, Any] = {"train": metrics_of(model, source.train)}
         refuse_untrained(model, metrics["train"], caught)
-        metrics["validation"] = validation_metrics(model, out_of_fold, data)
+        metrics["validation"] = validation_metrics(model, out_of_fold, source)
         metrics["test"] = None if source.test is None else metrics_of(model, source.test)
         test_part, tested = ("test", metrics["test"]) if metrics["test"] else ("validation", metrics["validation"])
         baselines: dict[str, Any] = {}
         left_out: str | None = None
         if tested:
             weight = options["class_weight"]
-            baselines, left_out = baselines_of(model.task, source.train, parts[test_part], data.encoder, class_weight=weight)
+            baselines, left_out = baselines_of(model.task, source.train, parts[test_part], source.encoder, class_weight=weight)
         # not above: the training begins before the plots are loaded
         from manynets.cli.pictures import Pictured, pictures_of_training
 
@@ -182,7 +184,7 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
 
     names = None if model.task.name == "regression" else source.class_names
     known: dict[str, Any] = {"data": dict(origin), "fingerprint": dict(source.fingerprint), "class_names": names}
-    known |= {"target_unit": source.unit, "image_shape": source.image_shape, "validation": data.share}
+    known |= {"target_unit": source.unit, "image_shape": source.image_shape, "validation": source.share}
     return write_trained(
         folder,
         model,
@@ -220,7 +222,7 @@ def check_transform(task: Any, options: Options) -> None:
 
 
 def _networks_and_share(source: DataSource, options: Options, preset: Any) -> tuple[int, float | str | None]:
-    """Return how many networks to train, and the share to validate on, as `EncodedSource` has it."""
+    """Return how many networks to train, and the share to validate on, as `DataSource` has it."""
     networks: int | None = options["n_networks"]
     if networks is None and preset is not None:
         networks = defaults.NETWORKS
@@ -238,7 +240,7 @@ def _networks_and_share(source: DataSource, options: Options, preset: Any) -> tu
     return networks, share
 
 
-def encode_source(source: DataSource, options: Options, console: Any) -> EncodedSource:
+def encode_source(source: DataSource, options: Options, console: Any) -> DataSource:
     """Return the data with training, validation and test rows as matrices.
 
     Each part of a table is released as soon as it is encoded, so that none takes memory beside the matrices during training.
@@ -252,12 +254,11 @@ def encode_source(source: DataSource, options: Options, console: Any) -> Encoded
     check_transform(task, options)
     row_weights(task, target.encoded, train.rows, train.weight, options["class_weight"])  # an error before any output
     networks, share = _networks_and_share(source, options, preset)
-    held = None
     if share == 0:
         validation = None
     elif isinstance(share, float):
-        rows, held = holdout(target, share, seed=options["seed"], by=train.by)
-        train = taken(train, rows)
+        rows, held_out = holdout(target, share, seed=options["seed"], by=train.by)
+        train, validation = taken(train, rows), taken(train, held_out)
     if isinstance(task, Regression):
         task = Regression.of(train.y, standardise=options["loss"] != "poisson", transform=options.get("target_transform"))
     task = with_quantiles(task, quantiles_of(options))
@@ -278,9 +279,6 @@ def encode_source(source: DataSource, options: Options, console: Any) -> Encoded
         train = dataclasses.replace(train, X=matrix)
         for text in () if test is None else encoder.check(test.X):
             note(console, f"test rows: {text}")
-    if held is not None:
-        validation = taken(source.train, held)
-    if encoder is not None:
         validation, test = (
             None if part is None else dataclasses.replace(part, X=encode_table(part.X, encoder=encoder)[0])
             for part in (validation, test)
@@ -289,13 +287,13 @@ def encode_source(source: DataSource, options: Options, console: Any) -> Encoded
         targets = {"target": task.encode(train.y), "other_target": task.encode(test.y)}
         if shared := count_shared(train.X, test.X, **targets):
             note(console, f"{shared:,} of {test.rows:,} test rows are identical to a row that is trained on, target included")
-    source = dataclasses.replace(source, train=train, validation=validation, test=test, task=task)
-    return EncodedSource(source, encoder, share, networks)
+    parts: dict[str, Any] = {"train": train, "validation": validation, "test": test}
+    return dataclasses.replace(source, **parts, task=task, encoder=encoder, share=share, networks=networks)
 
 
-def _train(data: EncodedSource, options: Options, begin: Begin, console: Any) -> Any:
+def _train(source: DataSource, options: Options, begin: Begin, console: Any) -> Any:
     """Return the model of plain networks."""
-    source, share, networks = data.source, data.share, data.networks
+    share, networks = source.share, source.networks
     train, validation, task = source.train, source.validation, source.task
     spec = network_of(options, networks=networks)
     rows = train.rows - math.ceil(train.rows / networks) if share == "folds" else train.rows
@@ -317,7 +315,7 @@ def _train(data: EncodedSource, options: Options, begin: Begin, console: Any) ->
         sample_weight=train.weight,
         class_weight=options["class_weight"],
         **(train.split_columns if share == "folds" else {}),
-        encoder=data.encoder,
+        encoder=source.encoder,
         scaling=source.scaling,
         n_networks=networks,
         engine=options["engine"] or "torch",
@@ -326,14 +324,14 @@ def _train(data: EncodedSource, options: Options, begin: Begin, console: Any) ->
     )
 
 
-def _train_ensemble(data: EncodedSource, preset: Any, options: Options, begin: Begin, console: Any) -> tuple[Any, Any]:
+def _train_ensemble(source: DataSource, preset: Any, options: Options, begin: Begin, console: Any) -> tuple[Any, Any]:
     """Return the default ensemble, and its scores of the training rows by the networks that did not train on them, or None."""
-    train, task, changes = data.source.train, data.source.task, changes_of(options)
+    train, task, changes = source.train, source.task, changes_of(options)
     spec = tabular_network(task, train.rows, changes=changes)
-    count = data.networks * len(PRESETS[preset].settings_for(data.encoder.hashed, train.rows))
+    count = source.networks * len(PRESETS[preset].settings_for(source.encoder.hashed, train.rows))
     print_layers(console, spec, task, train.X.shape[1], networks=count)
     console.print(f"{describe_ensemble(count, preset, options)} · {counted(train.rows, 'row')}")
-    fit = train_preset(data, preset, options, begin=begin())
+    fit = train_preset(source, preset, options, begin=begin())
     return fit.model, fit.out_of_fold
 
 
@@ -344,20 +342,19 @@ def encoding(source: DataSource, options: Options) -> dict[str, Any]:
     }
 
 
-def validation_metrics(model: Any, out_of_fold: Any, data: EncodedSource) -> dict[str, Any] | None:
+def validation_metrics(model: Any, out_of_fold: Any, source: DataSource) -> dict[str, Any] | None:
     """Return the metrics on the validation rows: by the out-of-fold scores where there are any; None without validation."""
-    found = _held_out_scores(model, out_of_fold, data)
+    found = _held_out_scores(model, out_of_fold, source)
     return None if found is None else metrics_of_scores(model, *found)
 
 
-def _held_out_scores(model: Any, out_of_fold: Any, data: EncodedSource) -> tuple[Any, Part] | None:
+def _held_out_scores(model: Any, out_of_fold: Any, source: DataSource) -> tuple[Any, Part] | None:
     """Return the scores of the rows that were held out, (N, O), and these rows."""
-    source = data.source
     if out_of_fold is not None:
         known = np.flatnonzero(np.isfinite(out_of_fold).all(axis=1))  # not a row whose class has no other, nor an early one
         all_or_none = len(known) in (0, len(out_of_fold))
         return (out_of_fold, source.train) if all_or_none else (out_of_fold[known], taken(source.train, known))
-    if data.share == "folds":
+    if source.share == "folds":
         few = "temperature" in model.info  # a default ensemble on too few rows for folds
         return None if few else _scores_by_fold(model, source.train)
     part = source.validation
@@ -377,14 +374,14 @@ def _scores_by_fold(model: Any, train: Part) -> tuple[Any, Part]:
     return out_of_fold, train
 
 
-def _with_threshold(model: Any, wanted: Any, out_of_fold: Any, data: EncodedSource) -> Any:
+def _with_threshold(model: Any, wanted: Any, out_of_fold: Any, source: DataSource) -> Any:
     """Return the model with the threshold of --threshold, found on the held-out scores where it is that of a metric."""
     if wanted is None:
         return model
     if not isinstance(wanted, str):
         return model.with_threshold(wanted)
     probability, positive, weight = None, None, None
-    held_out = _held_out_scores(model, out_of_fold, data)
+    held_out = _held_out_scores(model, out_of_fold, source)
     if held_out is not None:
         scores, part = held_out
         known = np.isfinite(scores).all(axis=1)

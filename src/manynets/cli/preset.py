@@ -26,20 +26,6 @@ SMALLEST_SIDE = 20
 """Pixels: in smaller images, one pixel is too large a step."""
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class EncodedSource:
-    """Data as it is trained on: `source` with matrices as its rows.
-
-    encoder: of a table's columns, else None. share: of the training rows that is validated on, "folds" where each network validates on
-    another fold, None for the data's own validation rows. networks: to train.
-    """
-
-    source: DataSource
-    encoder: Any
-    share: float | str | None
-    networks: int
-
-
 def plain_options(options: Options) -> list[str]:
     """Return the options of a network and its training that were given, without those of `OF_BOTH`."""
     names = [*(name for name in OPTIONS if name not in OF_BOTH), *OF_PLAIN_ONLY]
@@ -146,16 +132,15 @@ def _has_images(options: Options, source: DataSource) -> bool:
     return classes and shape is not None and min(shape) >= SMALLEST_SIDE
 
 
-def train_preset(data: EncodedSource, preset: Any, options: Options, *, begin: Mapping[str, Any]) -> Any:
-    """Return the trained ensemble (`manynets.tabular.TabularFit`).
+def train_preset(source: DataSource, preset: Any, options: Options, *, begin: Mapping[str, Any]) -> Any:
+    """Return the trained ensemble (`manynets.tabular.TabularFit`) of encoded data.
 
     begin: more arguments of `train_ensemble`, such as checkpoint and resume.
     """
     from manynets.prepare import prepare
     from manynets.tabular import train_ensemble
 
-    source, train = data.source, data.source.train
-    validation = None if data.share == "folds" else source.validation
+    train, validation = source.train, None if source.share == "folds" else source.validation
     base = Recipe(seed=options["seed"], device=options["device"] or "auto")
     prepared = prepare(
         train.X,
@@ -168,8 +153,8 @@ def train_preset(data: EncodedSource, preset: Any, options: Options, *, begin: M
     )
     more: dict[str, Any] = {"progress": False if options["quiet"] else "auto", **begin}
     return train_ensemble(
-        dataclasses.replace(prepared, encoder=data.encoder),
-        n_networks=data.networks,
+        dataclasses.replace(prepared, encoder=source.encoder),
+        n_networks=source.networks,
         preset=preset,
         metric=options["metric"],
         time_limit=options["time_limit"],

@@ -10,16 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 
-class PrintErrors:
-    """The first error of standard output other than a closed pipe, or None."""
-
-    first: OSError | None = None
-
-
 class _Steady(io.FileIO):
-    """A file descriptor whose errors are recorded, and after which all further output is discarded."""
+    """A file descriptor after whose first error all further output is discarded. errors: gets this one, unless a pipe was closed."""
 
-    def __init__(self, number: int, errors: PrintErrors | None) -> None:
+    def __init__(self, number: int, errors: list[OSError]) -> None:
         super().__init__(number, "w", closefd=False)
         self.errors, self.broken = errors, False
 
@@ -30,8 +24,8 @@ class _Steady(io.FileIO):
                 return super().write(data)
             except OSError as error:
                 self.broken = True
-                if self.errors is not None and not isinstance(error, BrokenPipeError):
-                    self.errors.first = error
+                if not isinstance(error, BrokenPipeError):
+                    self.errors.append(error)
         return memoryview(data).nbytes
 
 
@@ -42,12 +36,12 @@ def _is_descriptor(stream: Any) -> bool:
 
 
 @contextlib.contextmanager
-def steady_streams() -> Iterator[PrintErrors]:
+def steady_streams() -> Iterator[list[OSError]]:
     """Within this context, printing does not fail: characters that the encoding lacks become "?", a closed pipe (`| head -1`)
-    discards the rest, and so does any other error, which is recorded."""
-    found = PrintErrors()
+    discards the rest, and so does any other error. Yields the error of standard output, once it has one."""
+    found: list[OSError] = []
     before = sys.stdout, sys.stderr
-    for name, stream, errors in (("stdout", sys.stdout, found), ("stderr", sys.stderr, None)):
+    for name, stream, errors in (("stdout", sys.stdout, found), ("stderr", sys.stderr, [])):
         if stream is None:  # closed by the shell (>&-): keep its file descriptor from being reused
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         elif _is_descriptor(stream):

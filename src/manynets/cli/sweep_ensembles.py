@@ -17,7 +17,7 @@ from manynets.cli import defaults
 from manynets.cli.bounded import metrics_of
 from manynets.cli.data import DataSource, taken
 from manynets.cli.fit import encode_source, validation_metrics
-from manynets.cli.preset import EncodedSource, changes_of, refuse_plain, train_preset
+from manynets.cli.preset import changes_of, refuse_plain, train_preset
 from manynets.cli.random_search import DRAWN, default_values
 from manynets.cli.report import console_for
 from manynets.cli.sweep_plan import SweepPlan, failed_row, lengths_by_round, why_diverged
@@ -56,7 +56,7 @@ class EnsemblePlan(SweepPlan):
             )
         recipe = self._default()
         self.most, self.steps = {"batch_size": max(self.rows // 2, 1)}, recipe.iterations or 1
-        self._encoded: dict[Any, EncodedSource] = {}
+        self._encoded: dict[Any, DataSource] = {}
 
     def _default(self) -> Recipe:
         """Find the values of the default, and return its recipe."""
@@ -141,7 +141,7 @@ class EnsemblePlan(SweepPlan):
             "callbacks": list[Callback](progress.callbacks),
         }
 
-    def _data(self, options: Mapping[str, Any], fold: int) -> EncodedSource:
+    def _data(self, options: Mapping[str, Any], fold: int) -> DataSource:
         """Return the encoded rows of a fold, which candidates share."""
         networks = options["n_networks"] or self.networks
         key = (fold, options["seed"], networks > 1)
@@ -151,7 +151,7 @@ class EnsemblePlan(SweepPlan):
                 whole = source.train
                 source = dataclasses.replace(source, train=taken(whole, train), test=taken(whole, held_out), validation=None)
             found = encode_source(source, options, console_for(quiet=True))
-            if (len(self._encoded) + 1) * found.source.train.X.size > MOST_CELLS:
+            if (len(self._encoded) + 1) * found.train.X.size > MOST_CELLS:
                 self._encoded.clear()
             self._encoded[key] = found
         return dataclasses.replace(self._encoded[key], networks=networks)
@@ -161,15 +161,15 @@ def _checkpoints(results: SweepResults, key: Key) -> Path:
     return results.checkpoints / "part-{}-{}-{}-{}".format(*key)
 
 
-def _arrays(data: EncodedSource, *_: object) -> Iterator[Any]:
+def _arrays(data: DataSource, *_: object) -> Iterator[Any]:
     """Yield the arrays that candidates have in common."""
-    for part in (data.source.train, data.source.validation, data.source.test):
+    for part in (data.train, data.validation, data.test):
         if part is not None:
             yield from (value for value in (part.X, part.y, part.weight) if isinstance(value, np.ndarray))
 
 
 def train_candidate(
-    data: EncodedSource, options: Mapping[str, Any], metric: str, by_fold: bool, begin: Mapping[str, Any]
+    data: DataSource, options: Mapping[str, Any], metric: str, by_fold: bool, begin: Mapping[str, Any]
 ) -> tuple[Row, list[float]]:
     """Train a candidate on a fold; return what is found, or the error, and the curve of its loss.
 
@@ -182,7 +182,7 @@ def train_candidate(
         stopped, history = fit.model.info["stopped"], fit.model.history
         if "interrupted" in stopped:
             raise KeyboardInterrupt
-        tested = data.source.test if by_fold else None
+        tested = data.test if by_fold else None
         metrics = validation_metrics(fit.model, fit.out_of_fold, data) if tested is None else metrics_of(fit.model, tested)
     except ModelFileError:
         raise

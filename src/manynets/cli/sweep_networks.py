@@ -10,21 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from manynets.cli.data import DataSource, Part, taken
+from manynets.cli.data import DataSource, Part, joined, taken
 from manynets.cli.fit import check_transform, encoding, validation_share
 from manynets.cli.random_search import DRAWN, default_values
 from manynets.cli.recipe import network_of, recipe_of
 from manynets.cli.sweep_plan import SweepPlan, failed_row, lengths_by_round, why_diverged
 from manynets.cli.sweep_progress import SweepProgress
 from manynets.cli.sweep_results import Key, Row, SweepCandidate, SweepResults
-from manynets.data.check import rows_with_weight
 from manynets.display import counted
 from manynets.errors import ManynetsError, OptionError
-from manynets.prepare import Split, encode_table, holdout
+from manynets.prepare import Split, holdout
 from manynets.search.candidates import CandidatePlan, Result, plan_candidates, train_plan
 from manynets.search.workers import worker_count
 from manynets.spec import EPOCHS, MLP, Recipe
-from manynets.targets import find_target, row_weights
+from manynets.targets import row_weights
 from manynets.tasks import Regression, Task
 
 
@@ -32,7 +31,8 @@ class NetworkPlan(SweepPlan):
     """A sweep of plain networks.
 
     changes: those of each candidate. share: of each fold's training rows, with --cv, to choose the best epoch by; None for the data's own
-    validation rows. Without --cv these are the rows that are scored.
+    validation rows. Without --cv these are the rows that are scored. by_0_1: whether version 0.1 began the sweep, which goes on as it did there: scored
+    at the end of the training, with a target that all rows standardise, and with --cv without --validation validated on no rows.
     """
 
     def __init__(self, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any]) -> None:
@@ -42,11 +42,11 @@ class NetworkPlan(SweepPlan):
                 f"--metric is {options['metric']}, but plain networks are ranked by their {self.measure.metric}; leave it out, or give a --preset"
             )
         self.share: float | None = 0.0
-        if own["cv"] is not None and (own["version"] is not None or options["validation"] is not None):
+        self.by_0_1 = own["version"] is None
+        if own["cv"] is not None and (not self.by_0_1 or options["validation"] is not None):
             self.share = validation_share(options, source)
         if self.share:
             self.rows -= max(round(self.rows * self.share), 1)
-        self.columns: dict[int, Sequence[str]] = {}  # names of the encoded columns, by fold
         if own["n_candidates"] is not None:
             self.default = default_values(DRAWN, network_of(options), recipe_of(options, rows=self.rows))
             self.most = {"batch_size": self.rows}
@@ -84,17 +84,13 @@ class NetworkPlan(SweepPlan):
     def train(self, results: SweepResults, chosen: Iterable[SweepCandidate], length: int, progress: SweepProgress) -> None:
         """Train candidates on all jobs that have no result, for so many epochs (0: their own), and write the results of each part."""
         networks = [(c, seed) for c, _ in chosen for seed in self.seeds]
-        candidates = [self._candidate(c, seed, length) for c, seed in networks]
+        allowed: dict[str, Any] = {"epochs": length, "iterations": None} if length else {}
+        candidates = [(self.trained[c][0], dataclasses.replace(self.trained[c][1], seed=seed, **allowed)) for c, seed in networks]
         on_workers = worker_count(None) > 0  # which write no checkpoints
         every = list(range(len(self.splits)))
         for folds in [every] if self._is_shared else [[fold] for fold in every]:
             keys = {(i, j): (c, seed, f, length) for i, (c, seed) in enumerate(networks) for j, f in enumerate(folds)}
-            finished = {}
-            for (i, j), key in keys.items():
-                if key in results.rows:
-                    found = {name: results.rows[key][name] for name in ("stopped", "loss", "score", "seconds")}
-                    spec, recipe = candidates[i]
-                    finished[i, j] = Result(candidate=i, fold=j, spec=spec, recipe=recipe, task=self.target.task, **found)
+            finished = [place for place, key in keys.items() if key in results.rows]
             progress.passed(len(finished))
             if len(finished) == len(keys):
                 continue
@@ -118,8 +114,6 @@ class NetworkPlan(SweepPlan):
     def _planned(self, candidates: Sequence[tuple[MLP, Recipe]], folds: Sequence[int], resume: Path | None) -> CandidatePlan:
         """Return the networks of candidates on folds that are trained together. resume: checkpoints of an earlier training of them."""
         data, splits = self._data(folds)
-        # the rows that all of these networks train on, without those of weight 0
-        alone = rows_with_weight(splits[0].train if len(splits) == 1 else None, data.weight)
         return plan_candidates(
             data.X,
             data.y,
@@ -127,11 +121,13 @@ class NetworkPlan(SweepPlan):
             cv=splits,
             **(data.split_columns if self.share else {}),  # as the folds are
             sample_weight=data.weight,
-            task=self._task(data.y if alone is None else data.y[alone]),
+            task=self._task(data.y if len(splits) > 1 else data.y[splits[0].train]),
             validation=self._validation(data, splits[0]),
             scaling=self.source.scaling,
+            declared=encoding(self.source, self.options),
+            one_encoder=self.source.schema is not None,
             resume=resume,
-            standardise_by_all=self.own["version"] is None,  # version 0.1
+            standardise_by_all=self.by_0_1,
         )
 
     def _task(self, y: Any) -> Task | str:
@@ -154,18 +150,11 @@ class NetworkPlan(SweepPlan):
         )
         progress.best = results.best_so_far
 
-    def _candidate(self, c: int, seed: int, epochs: int) -> tuple[MLP, Recipe]:
-        """Return a candidate with a seed, and so many epochs (0: its own)."""
-        spec, recipe = self.trained[c]
-        recipe = dataclasses.replace(recipe, seed=seed)
-        return spec, dataclasses.replace(recipe, epochs=epochs, iterations=None) if epochs else recipe
-
     def _validation(self, data: Part, split: Split) -> Any:
         """Return what the networks choose their best epoch by, as the argument `validation` of `train_many`."""
         if self.own["cv"] is not None:
             return self.source.validation.as_set if self.share is None and self.source.validation else self.share or None
-        scored_at_the_end = self.own["version"] is None  # as in version 0.1
-        return None if scored_at_the_end else taken(data, split.held_out).as_set
+        return None if self.by_0_1 else taken(data, split.held_out).as_set
 
     @property
     def _is_shared(self) -> bool:
@@ -174,33 +163,31 @@ class NetworkPlan(SweepPlan):
 
     def _data(self, folds: Sequence[int]) -> tuple[Part, list[Split]]:
         """Return the rows of folds that are trained together, and their splits; of a single one those to train, then those to score on."""
+        whole = self.source.train
         if self._is_shared:
-            return self.source.train, self.splits
+            return whole, self.splits
         [fold] = folds
-        (train, held_out), whole = self.splits[fold], self.source.train
-        first = whole if train is None else taken(whole, train)
-        second = taken(whole, held_out) if held_out is not None else self.source.validation
-        assert second is not None
-        task = find_target(first.y, self._task(first.y)).task
-        encoded = task.encode(first.y)
-        X, X_scored = first.X, second.X
-        if self.source.schema is not None:
-            rows = rows_with_weight(None, first.weight)
-            X, encoder = encode_table(first.X, rows=rows, target=encoded, **encoding(self.source, self.options))
-            self.columns[fold] = encoder.feature_names
-            X_scored = encode_table(second.X, encoder=encoder)[0]
-        weight = row_weights(task, encoded, first.rows, first.weight, self.options["class_weight"])
-        if weight is not None:
-            weight = np.concatenate([weight, np.ones(second.rows) if second.weight is None else second.weight])
-        y = np.concatenate([np.asarray(first.y), np.asarray(second.y)])
-        by = None if whole.by is None or held_out is None else whole.by.take(np.concatenate([train, held_out]))
-        part = Part(X=np.concatenate([X, X_scored]), y=y, weight=weight, by=by)
-        return part, [Split(np.arange(first.rows), np.arange(first.rows, len(y)))]
+        train, held_out = self.splits[fold]
+        if train is None or held_out is None:
+            assert self.source.validation is not None
+            count, data = whole.rows, joined(whole, self.source.validation)
+        else:
+            count, data = len(train), taken(whole, np.concatenate([train, held_out]))
+        if self.options["class_weight"] is not None:  # by the rows that are trained on
+            first = None if data.weight is None else data.weight[:count]
+            encoded, weight = (
+                self.target.task.encode(data.y[:count]),
+                np.ones(data.rows) if data.weight is None else data.weight.copy(),
+            )
+            weight[:count] = row_weights(self.target.task, encoded, count, first, self.options["class_weight"])
+            data = dataclasses.replace(data, weight=weight)
+        return data, [Split(np.arange(count), np.arange(count, data.rows))]
 
     def _row_of(self, key: Key, result: Result) -> Row:
-        c, _, fold, _ = key
+        c = key[0]
         if result.error is not None:
             return self.row(self.changes[c], failed_row(result.error))
-        error, epochs = why_diverged(result.divergence, self.columns.get(fold)), result.history.get("epoch", [])
+        names = None if self.source.schema is None or result.encoder is None else result.encoder.feature_names
+        error, epochs = why_diverged(result.divergence, names), result.history.get("epoch", [])
         found = {"score": result.score, "loss": result.loss, "epochs": epochs[-1] if epochs else 0, "stopped": result.stopped}
         return self.row(self.changes[c], {**found, "seconds": round(result.seconds, 3), "error": error})

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import functools
-import json
 import os
 import re
 import stat
@@ -265,24 +263,16 @@ class Journal:
         return self.file.read_logs(log_number_from)
 
     def append_logs(self, logs: Sequence[dict[str, Any]]) -> None:
-        """Add entries, all or nothing."""
-        data = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
+        """Add entries."""
         self.lock.acquire()
         try:
             with open(self.path, "rb") as file:
                 size, whole = os.fstat(file.fileno()).st_size, _whole(file)
             if whole < size:
                 os.truncate(self.path, whole)
-            with open(self.path, "ab", buffering=0) as file:  # some mounted buckets can append, and nothing else
-                try:
-                    if file.write(data) != len(data):
-                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
-                    os.fsync(file.fileno())
-                except OSError:
-                    os.truncate(self.path, whole)
-                    raise
         finally:
             self.lock.release()
+        self.file.append_logs(list(logs))
 
 
 def _whole(file: Any) -> int:

@@ -16,7 +16,7 @@ from manynets import runs
 from manynets.cli.bounded import scalars
 from manynets.cli.checkpoints import DATA_PATHS, can_resume, checkpoint_interval, portable_options
 from manynets.cli.data import DataSource, load_source
-from manynets.cli.fit import fit
+from manynets.cli.fit import check_training, fit
 from manynets.cli.grid import grid_of
 from manynets.cli.options import OF_A_SWEEP, left_out
 from manynets.cli.origin import from_standard_input, origin_of, stem_of, with_notes
@@ -33,10 +33,9 @@ from manynets.cli.sweep_progress import SweepProgress
 from manynets.cli.sweep_report import draw, print_ranking
 from manynets.cli.sweep_results import RESULTS, SweepResults
 from manynets.cli.sweep_storage import SharedStudy, open_storage, without_password
-from manynets.cli.tracking import check_track, log_sweep, tracking
+from manynets.cli.tracking import log_sweep, tracking
 from manynets.display import counted
 from manynets.errors import CheckpointWarning, OptionError, check_count, optional_module
-from manynets.spec import Recipe
 from manynets.training.groups import memory_at_hand
 from manynets.training.torch_settings import find_device
 
@@ -56,7 +55,7 @@ def run_sweep(options: Mapping[str, Any]) -> None:
     base["checkpoint_every"] = options["checkpoint_every"] or CHECKPOINT_INTERVAL
     console = console_for(quiet=options["quiet"], to_stderr=options["json_line"])
     _check(options)
-    check_track(options["track"])
+    check_training(base | {"track": options["track"]})
     origin = origin_of(base)
     base["preset"] = _preset(base, origin)
     swept = {name: own[name] for name in ("grid", "seeds", "cv", "halving")}
@@ -228,8 +227,6 @@ def _check(options: Mapping[str, Any]) -> None:
             check_count(options[name], what=flag_of(name), most=most)
     if options["time_limit"] is not None and not options["time_limit"] > 0:
         raise OptionError(f"--time-limit is {options['time_limit']:g}, but must be a number of seconds above 0")
-    if options["device"] is not None:
-        find_device(Recipe(device=options["device"]).device)
     if from_standard_input(options):
         raise OptionError(
             "a sweep reads its data again for its best network, but standard input can be read only once; name a file"

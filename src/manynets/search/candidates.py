@@ -6,7 +6,7 @@ import dataclasses
 import numbers
 import os
 import signal
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -136,7 +136,7 @@ def train_many(
     with warned_once():
         plan = plan_candidates(
             X, y, candidates, cv=cv, groups=groups, times=times, stratify=stratify, sample_weight=sample_weight, task=task,
-            validation=validation, encoder=encoder, scaling=scaling, category_means=category_means, resume=resume, loss=loss,
+            validation=validation, encoder=encoder, scaling=scaling, declared={"category_means": category_means}, resume=resume, loss=loss,
         )  # fmt: skip
         check_recorded(plan.plan, len(plan.candidates) * len(plan.folds), plan.recorded)
         return train_plan(
@@ -178,13 +178,16 @@ def plan_candidates(
     validation: Any = None,
     encoder: TableEncoder | None = None,
     scaling: Scaling | Literal[False] | None = None,
-    category_means: bool = False,
+    declared: Mapping[str, Any] | None = None,
+    one_encoder: bool = False,
     resume: str | os.PathLike[str] | None = None,
     standardise_by_all: bool = False,
     loss: LossName | OwnLoss | None = None,
 ) -> CandidatePlan:
-    """Return the networks that `train_many` trains, with their data; the arguments are its.
+    """Return the networks that `train_many` trains, with their data; the arguments are its, and some of `manynets sweep`.
 
+    declared: more options of `manynets.tables.fit_encoder`. one_encoder: whether the networks of a fold share an encoder, which is fitted to the
+    rows that they validate on, too.
     standardise_by_all: whether all rows standardise a regression target, as in version 0.1, not only those that are trained on.
     """
     (pairs, function), recorded = with_one_loss(_checked(candidates), loss), Recorded(resume)
@@ -209,15 +212,17 @@ def plan_candidates(
         poisson, embedding = recipe.loss == "poisson", spec.embedding if isinstance(spec.embedding, PiecewiseLinear) else None
         by_fold = needs_encoder(X, encoder, embedding, scaling=scaling)  # each split has its own encoder
         loss = recipe.quantiles or poisson  # what the target depends on
-        key = (str(recipe.device), recipe.dtype, loss, *((fold, id(split.train), embedding) if by_fold else ()))
+        fitted = folds[fold].train if one_encoder else split.train
+        key = (str(recipe.device), recipe.dtype, loss, *((fold, id(fitted), embedding) if by_fold else ()))
         if key not in groups_of_data:
             try:
                 kind = "regression" if of_numbers and (poisson or not standardise_by_all) else target.task
                 options: dict[str, Any] = {"task": kind, "validation": own, "sample_weight": common, "encoder": encoder}
                 if by_fold:
-                    options |= {"scaling": scaling, "category_means": category_means, "embedding": embedding}
-                if by_fold or of_numbers:
-                    options["fitted_rows"] = split.train if by_fold else _trained_rows(rows, {recipe.seed for _, recipe in pairs})
+                    options |= {"scaling": scaling, "embedding": embedding, "declared": declared, "fitted_rows": fitted}
+                if of_numbers and (one_encoder or not by_fold):
+                    trained = [fold] if by_fold else range(len(folds))
+                    options["target_rows"] = _trained_rows(rows, trained, {recipe.seed for _, recipe in pairs})
                 data = prepare(X, y, recipe, loss=function, **options)
                 groups_of_data[key] = planned.plan.groups[key] = TrialGroup(data)
             except ManynetsError as error:
@@ -280,10 +285,10 @@ def _own_or_fraction(validation: Any) -> tuple[tuple[Any, ...] | None, float | N
     return None, float(validation)
 
 
-def _trained_rows(rows: FoldRows, seeds: Collection[int]) -> RowNumbers | None:
-    """Return the rows that any of the networks trains on, None for all."""
+def _trained_rows(rows: FoldRows, folds: Iterable[int], seeds: Collection[int]) -> RowNumbers | None:
+    """Return the rows that any of the networks of some folds trains on, None for all."""
     seen = np.zeros(len(rows.target), dtype=bool)
-    for fold in range(len(rows.folds)):
+    for fold in folds:
         for seed in seeds:
             train = rows.of(fold, seed).train
             seen[slice(None) if train is None else train] = True
@@ -374,21 +379,19 @@ def train_plan(
     resume: str | os.PathLike[str] | None = None,
     max_networks: int | None = None,
     on_results: Callable[[Sequence[Result]], None] | None = None,
-    finished: Mapping[ByFold, Result] | None = None,
+    finished: Collection[ByFold] = (),
 ) -> list[Result]:
     """Train what `plan_candidates` planned; see `train_many` for the results and the arguments that it shares.
 
     max_networks: in a part. on_results: called with the results of a part as soon as it is finished, and only then is its folder
         of checkpoints removed.
-    finished: results by (candidate, fold) of an earlier call's on_results, which are returned as they are. The parts are cut as
-        without them, so the other results have the same bits as in a single call (same machine, versions, thread count and
-        memory_limit).
+    finished: candidates and folds whose results an earlier call's on_results was given, and which are left out. The parts are cut as
+        with them, so the other results have the same bits as in a single call (same machine, versions, thread count and memory_limit).
     """
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
         raise OptionError(f"checkpoint is {checkpoint!r}, but must be a Checkpoint, such as Checkpoint(folder='many')")
     check_limits(memory_limit=memory_limit, max_networks=max_networks)
     parts = GroupCheckpoints(checkpoint, resume) if checkpoint is not None or resume is not None else None
-    finished = finished or {}
     results: dict[ByFold, Result] = {}
 
     def collect(found: Sequence[Result]) -> None:
@@ -398,7 +401,6 @@ def train_plan(
             on_results(found)
 
     collect(planned.failed)
-    results |= finished
     halt, networks = Halt(), planned.plan.networks
     known = [number for number, (trial, *_) in networks.items() if (trial.candidate, trial.fold) in finished]
 
@@ -440,8 +442,9 @@ def train_plan(
     if halt.signal == signal.SIGTERM:
         signal.raise_signal(signal.SIGTERM)
     if halt.asked:
-        for network in networks.values():  # what other processes did not end
-            results.setdefault((network.trial.candidate, network.trial.fold), result_of(None, network))
+        for number in networks.keys() - set(known):  # what other processes did not end
+            trial = networks[number].trial
+            results.setdefault((trial.candidate, trial.fold), result_of(None, networks[number]))
     if halt.signal is not None:
         warn_of_interrupted(results.values())
-    return [results[c, f] for c in range(len(planned.candidates)) for f in range(len(planned.folds))]
+    return [results[place] for place in sorted(results)]

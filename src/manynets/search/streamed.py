@@ -27,23 +27,18 @@ def train_many_streamed(
     candidates: Sequence[Candidate],
     loss: OwnLoss | None = None,
     *,
-    target: Any,
-    sample_weight: Any,
     memory_limit: int | str,
     task: Any,
     validation: Any,
-    scaling: Any,
-    category_means: bool,
     progress: Show,
     callbacks: Sequence[Callback],
-    refused: Mapping[str, Any],
+    **of_files: Any,
 ) -> list[Result] | None:
-    """Return the results of all candidates; None for a table that fits the limit. loss: a function. refused: arguments that a stream does not take.
+    """Return the results of all candidates; None for a table that fits the limit. loss: a function. of_files: more arguments of `files_to_stream`.
 
     The rows to validate on are those of the seed of the first recipe, for all candidates.
     """
-    columns = {"target": target, "sample_weight": sample_weight, "scaling": scaling, "category_means": category_means}
-    found = files_to_stream(path, memory_limit, candidates[0][0], refused=refused, **columns)
+    found = files_to_stream(path, memory_limit, candidates[0][0], **of_files)
     if found is None:
         return None
     streams: dict[Hashable, list[int]] = {}
