@@ -89,7 +89,7 @@ def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_set("version", 7), "has the version 7, but this manynets reads the versions 1 to 6"),
+        (_set("version", 8), "has the version 8, but this manynets reads the versions 1 to 7"),
         (_set("version", 0), "has the version 0"),
         (_set("version", 1), "missing or unknown: limits, pieces, reading"),
         (_set("version", True), "has the version True"),

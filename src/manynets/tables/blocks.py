@@ -19,7 +19,7 @@ from manynets.tables.delimited import ends_oddly, kinds_of, repeated_header
 from manynets.tables.kinds import Forms
 from manynets.tables.lines import delimiters_in_cells, ends_with_open_quote, odd_line
 from manynets.tables.numerals import NUMBER, SHORT_WHOLE, NumberFacts, as_numbers
-from manynets.tables.settling import odd_cells, without_text_tokens
+from manynets.tables.settling import is_lenient, odd_cells, without_text_tokens
 from manynets.tables.sniffing import Head, read_head
 from manynets.tables.source import Source, TextOptions, in_utf8, is_plain_text
 from manynets.tables.stored import FileMarks, StoredColumns
@@ -235,8 +235,8 @@ class _Facts:
     def add(self, cells: polars.Series) -> None:
         """Look at some more cells."""
         if self.kind == "words":
-            if self.form is not None and odd_cells(cells, self.form):  # of which the whole table shows whether they are few
-                raise _WholeNeeded
+            if self.form is not None and not is_lenient(self.form) and odd_cells(cells, self.form):
+                raise _WholeNeeded  # which shows whether they are few
             return
         if self.kind in ("int", "float"):
             pattern = SHORT_WHOLE if self.kind == "int" else NUMBER
@@ -248,7 +248,7 @@ class _Facts:
         if self.kind == "words" or (fits and self.kind != "text"):
             return self.kind
         found = self._numbers.kind()
-        if found is None and used:
+        if found is None and used and not is_lenient(self.form):
             raise _WholeNeeded
         return found or "text"
 

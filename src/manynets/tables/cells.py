@@ -20,7 +20,7 @@ from manynets.tables.numerals import NUMBER
 from manynets.tables.parts import CodePart, merged
 from manynets.tables.table import Table, native_type, storage_of
 from manynets.tables.units import conversion, same_unit
-from manynets.tables.written import DECIMAL_COMMA, PLAIN, Reading, read_number, reading_for, simple_pattern, unit_of
+from manynets.tables.written import DECIMAL_COMMA, PLAIN, Reading, is_bound, read_number, reading_for, simple_pattern, unit_of
 
 if TYPE_CHECKING:
     import narwhals as nw
@@ -63,7 +63,8 @@ def text_list(cells: nw.Series[Any]) -> list[str | None]:
 def number_cells(table: Table, name: str, reading: Reading = PLAIN) -> NDArray[np.float64]:
     """Return a column as float64 (N,), NaN where missing; text is read as `reading` says, dates and other types are refused.
 
-    Errors: DataError with the first value that is not a number and its row, and for infinite values with their count.
+    Errors: DataError with the first value that is not a number and its row, unless the reading is lenient, and for infinite values with
+    their count.
     """
     values = _numbers(table, name, reading)
     infinite = np.isinf(values)
@@ -98,7 +99,7 @@ def _numbers(table: Table, name: str, reading: Reading) -> NDArray[np.float64]:
             series = series.cast(nw.Float64)
         # whole numbers with gaps as well: PyArrow does not cast them beyond 2^53
         return np.asarray(series.to_numpy(), dtype=np.float64)
-    if storage == "empty" or (storage in ("date", "time", "other") and series.null_count() == len(series)):
+    if storage == "empty":
         return np.full(table.rows, math.nan)
     if storage == "duration":
         return _durations(name, series, reading)
@@ -108,7 +109,7 @@ def _numbers(table: Table, name: str, reading: Reading) -> NDArray[np.float64]:
         )
     cells = text_cells(table, name)
     values, odd = numbers_in(cells, reading)
-    if odd:
+    if odd and not reading.lenient:
         raise _no_number(table, name, odd[0], str(cells[odd[0]]), reading)
     return values
 
@@ -120,9 +121,9 @@ def numbers_in(cells: nw.Series[Any], reading: Reading) -> tuple[NDArray[np.floa
     """
     import narwhals as nw
 
-    values = np.full(len(cells), math.nan)
+    values, reading = np.full(len(cells), math.nan), reading.strict
     reading = reading_for(text_list(cells), reading) if reading == DECIMAL_COMMA else reading
-    pattern = NUMBER if reading == PLAIN else simple_pattern(reading)
+    pattern = _usual_pattern(reading)
     usual = np.zeros(len(cells), dtype=bool)
     if pattern is not None:
         found = ~cells.is_null() & cells.str.contains(pattern).fill_null(False)
@@ -149,16 +150,42 @@ def numbers_in(cells: nw.Series[Any], reading: Reading) -> tuple[NDArray[np.floa
     return values, odd
 
 
-def units_converted(table: Table, name: str, reading: Reading) -> Counter[str]:
-    """Return how many cells of a column are in each unit other than that of its reading."""
-    units: Counter[str] = Counter()
-    if table.array is not None or not reading.unit or table.storage(name) not in ("text", "mixed", "category"):
-        return units
-    for text, count in Counter(text_list(text_cells(table, name))).items():
-        unit = "" if text is None else unit_of(text)
-        if unit and not same_unit(unit, reading.unit):
-            units[unit] += count
-    return units
+class OddNumbers:
+    """What is to be told of the cells of a column of numbers in text, with how often each occurs.
+
+    Attributes:
+        units: that are converted.
+        bounds: such as "<5", which are read as the number.
+        words: that count as missing, as the reading is lenient.
+    """
+
+    def __init__(self) -> None:
+        self.units, self.bounds, self.words = Counter[str](), Counter[str](), Counter[str]()
+
+    def add(self, table: Table, name: str, reading: Reading) -> None:
+        """Look at some more cells."""
+        if table.array is not None or table.storage(name) not in ("text", "mixed", "category"):
+            return
+        cells = text_cells(table, name)
+        reading = reading_for(text_list(cells), reading)
+        pattern = _usual_pattern(reading.strict)
+        if pattern is not None:
+            cells = cells.filter(~cells.str.contains(pattern).fill_null(True))
+        for text, count in Counter(text_list(cells)).items():
+            if text is None or is_missing(text):
+                continue
+            if read_number(text, reading) is None:
+                if reading.lenient:
+                    self.words[text] += count
+            elif not (reading.duration or reading.digits):
+                if (unit := unit_of(text)) and not same_unit(unit, reading.unit):
+                    self.units[unit] += count
+                if is_bound(text):
+                    self.bounds[text] += count
+
+
+def _usual_pattern(reading: Reading) -> str | None:
+    return NUMBER if reading == PLAIN else simple_pattern(reading)
 
 
 def _durations(name: str, series: nw.Series[Any], reading: Reading) -> NDArray[np.float64]:
@@ -182,7 +209,7 @@ def _no_number(table: Table, name: str, index: int, value: str, reading: Reading
     written = "" if reading == PLAIN else f" ({reading})"
     return DataError(
         f"column {name!r} should hold numbers{written}, but {table.row(index)} holds {value!r}; correct the cell, leave it empty to"
-        " count as missing, or declare the column categorical before fitting"
+        " count as missing, or declare the column numeric or categorical before fitting"
     )
 
 

@@ -19,29 +19,33 @@ from manynets.tables.piecewise import MOST_EDGES, Pieces
 from manynets.tables.scaling import MOST_KNOTS, Spread
 from manynets.tables.written import DECIMALS, PLAIN, THOUSANDS, Reading, is_unit
 
-VERSION = 6
+VERSION, USUAL_VERSION = 7, 6
 """2: numeric columns have limits. 3: numeric columns have a reading, dates a zone. 4: numeric columns have pieces, readings digits, spreads
-`smooth`, categorical columns a part, and there are columns of text. 5: categorical columns have means. 6: spreads `robust`. Older
-versions are read too."""
+`smooth`, categorical columns a part, and there are columns of text. 5: categorical columns have means. 6: spreads `robust`. 7: readings
+`lenient`; without such a one the version is 6. Older versions are read too."""
 T = TypeVar("T")
 Dropped = tuple[tuple[str, str], ...]
 
 
 def state_to_json(columns: Sequence[ColumnEncoder], dropped: Dropped, positional: bool) -> dict[str, Any]:
     """Return the state of an encoder as dicts, lists, text, numbers and bools."""
+    lenient = any(column.kind == "numeric" and column.reading.lenient for column in columns)
+    version = VERSION if lenient else USUAL_VERSION
     return {
-        "version": VERSION,
+        "version": version,
         "positional": positional,
-        "columns": [_column_to_json(column) for column in columns],
+        "columns": [_column_to_json(column, version) for column in columns],
         "dropped": [[name, why] for name, why in dropped],
     }
 
 
-def _column_to_json(column: ColumnEncoder) -> dict[str, Any]:
+def _column_to_json(column: ColumnEncoder, version: int) -> dict[str, Any]:
     state: dict[str, Any] = {"kind": column.kind, "name": column.name, "gaps": column.gaps}
     if column.kind == "numeric":
         limits = None if column.limits is None else list(column.limits)
         reading = None if column.reading == PLAIN else asdict(column.reading)
+        if reading is not None and version < VERSION:
+            del reading["lenient"]
         state |= {"fill": column.fill, "spread": _spread_to_json(column.spread), "limits": limits}
         return state | {"reading": reading, "pieces": _pieces_to_json(column.pieces)}
     if column.kind == "categorical":
@@ -157,7 +161,7 @@ def _means(state: Any, levels: int, where: str, version: int) -> tuple[LevelMean
 def _reading(state: Any, where: str, version: int) -> Reading:
     if state is None:
         return PLAIN
-    _keys(state, {"decimal", "thousands", "unit", "magnitudes", "duration"}, where, version, digits=4)
+    _keys(state, {"decimal", "thousands", "unit", "magnitudes", "duration"}, where, version, digits=4, lenient=7)
     reading = Reading(
         decimal=_among(state["decimal"], DECIMALS, f"{where}.decimal"),
         thousands=_among(state["thousands"], THOUSANDS, f"{where}.thousands"),
@@ -165,6 +169,7 @@ def _reading(state: Any, where: str, version: int) -> Reading:
         magnitudes=_bool(state["magnitudes"], f"{where}.magnitudes"),
         duration=_bool(state["duration"], f"{where}.duration"),
         digits=_bool(state.get("digits", False), f"{where}.digits"),
+        lenient=_bool(state.get("lenient", False), f"{where}.lenient"),
     )
     if not is_unit(reading.unit):
         raise DataError(f"{where}.unit is {reading.unit[:40]!r}, but must be a unit such as kg, $ or km/h")
