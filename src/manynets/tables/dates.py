@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import narwhals as nw
 
 DateOrder = Literal["ymd", "dmy", "mdy", "time", "compact", "seconds", "milliseconds"]
-DATE_ORDERS: tuple[DateOrder, ...] = get_args(DateOrder)
-PARTS = ("year", "month", "day", "weekday", "hour", "minute", "second")
+PartName = Literal["year", "month", "day", "weekday", "hour", "minute", "second"]
+PARTS: tuple[PartName, ...] = get_args(PartName)
 CYCLES = {"month": 12.0, "weekday": 7.0, "hour": 24.0}
 """Parts that come round again, and after how many steps."""
 

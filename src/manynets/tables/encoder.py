@@ -13,16 +13,15 @@ from numpy.typing import NDArray
 
 from manynets.display import counted, html_table, listed
 from manynets.errors import DataError, nearest
-from manynets.tables.columns import CategoricalColumn, ColumnEncoder, DateColumn, NumericColumn, has_means
-from manynets.tables.dates import DateForm
+from manynets.tables.columns import CategoricalColumn, ColumnEncoder, NumericColumn, has_means
 from manynets.tables.frames import open_table
+from manynets.tables.kinds import Forms, forms_of
 from manynets.tables.means import other_folds, targets_of
 from manynets.tables.plain import PlainArray, PlainNumbers
 from manynets.tables.remarks import Remarks
 from manynets.tables.state import state_from_json, state_to_json
 from manynets.tables.table import Table, look_alike
 from manynets.tables.understood import UNDERSTOOD_NAMES, understood_columns
-from manynets.tables.written import Reading
 
 MeansOf = Callable[[str, slice, NDArray[np.int64]], Sequence[NDArray[np.float64]]]
 """From a column's name, some rows and the number of the level of each (N,) to a mean (N,) for each output."""
@@ -171,15 +170,9 @@ class TableEncoder:
         return len(self.columns) + len(self.dropped)
 
     @property
-    def forms(self) -> dict[str, Reading | DateForm | None]:
+    def forms(self) -> Forms:
         """How the cells of a file are read as at fit, None for text: the option `text` of `read_table`."""
-        forms: dict[str, Reading | DateForm | None] = {column.name: None for column in self.columns if column.as_written}
-        for column in self.columns:
-            if isinstance(column, NumericColumn):
-                forms[column.name] = column.reading
-            elif isinstance(column, DateColumn) and column.as_written:
-                forms[column.name] = column.form
-        return forms
+        return forms_of(column for column in self.columns if not (isinstance(column, CategoricalColumn) and column.of_numbers))
 
     def transform(
         self,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from manynets.tables.dates import DateForm
 from manynets.tables.parts import CodePart
 from manynets.tables.written import PLAIN, Reading
+
+if TYPE_CHECKING:
+    from manynets.tables.columns import ColumnEncoder
 
 Forms: TypeAlias = Mapping[str, Reading | DateForm | None]
 """How the cells of columns are read in another file, by name: as numbers or dates of a form, or None for text."""
@@ -46,17 +49,9 @@ class Column:
     part: CodePart = ""
     leak: str = ""
 
-    @property
-    def as_written(self) -> bool:
-        """Whether another file's cells are to be left as text, so that they are read as these were."""
-        return (
-            isinstance(self.form, Reading)
-            or self.kind in ("categorical", "text")
-            or (self.form is not None and self.form.as_written)
-        )
 
-
-def forms_of(schema: Iterable[Column]) -> Forms:
-    """Return how the columns of another file are read, so that they are read as these were."""
-    numbers = {column.name: column.form or PLAIN for column in schema if column.kind == "numeric"}
-    return {column.name: column.form if column.kind == "date" else None for column in schema if column.as_written} | numbers
+def forms_of(columns: Iterable[Column | ColumnEncoder]) -> Forms:
+    """Return how these columns are read in another file: as here. Dates that are numbers have no form there."""
+    used = [column for column in columns if column.kind != "dropped"]
+    forms = {column.name: column.form or (PLAIN if column.kind == "numeric" else None) for column in used}
+    return {name: form for name, form in forms.items() if not isinstance(form, DateForm) or form.as_written}
