@@ -91,8 +91,14 @@ def open_blocks(
     if not is_plain_text(file) or file.stat().st_size <= STREAM_BYTES:
         return None
     options = TextOptions.of(text, encoding=encoding, delimiter=delimiter, header=header)
+    source = in_utf8(Source(name=path, file=file), options.encoding)
+    if source.content is not None:
+        return None
+    head = read_head(source, delimiter=options.delimiter, header=options.header)
+    if head.unclean or head.notes or source.notes:
+        return None
     try:
-        return _written(Source(name=path, file=file), options, used)
+        return _typed(source, head, options.text, used)
     except _WholeNeeded:
         return None
 
@@ -130,16 +136,6 @@ def text_blocks(source: Source, head: Head) -> Blocks:
             or "it repeats its header, or has lines above it, sums below the rows or a quote that is never closed"
         )
         raise DataError(f"{source.name} cannot be read in parts: {why}; correct the file, or raise the memory limit") from None
-
-
-def _written(source: Source, options: TextOptions, used: Sequence[str]) -> Blocks | None:
-    source = in_utf8(source, options.encoding)
-    if source.content is not None:
-        return None
-    head = read_head(source, delimiter=options.delimiter, header=options.header)
-    if head.unclean or head.notes or source.notes:
-        return None
-    return _typed(source, head, options.text, used)
 
 
 def _typed(source: Source, head: Head, text: Forms, used: Sequence[str]) -> Blocks:

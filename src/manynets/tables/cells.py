@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError
-from manynets.tables.durations import duration_seconds
 from manynets.tables.missing import is_missing, is_missing_text, is_missing_value
 from manynets.tables.numerals import NUMBER
 from manynets.tables.parts import CodePart, merged
 from manynets.tables.table import Table, native_type, storage_of
-from manynets.tables.units import conversion, same_unit
+from manynets.tables.units import conversion, duration_seconds, same_unit
 from manynets.tables.written import DECIMAL_COMMA, PLAIN, Reading, is_bound, read_number, reading_for, simple_pattern, unit_of
 
 if TYPE_CHECKING:
     import narwhals as nw
 
+OddKind = Literal["unit", "bound", "word"]
 FEW_ROWS = 4096
 """A dict numbers so many texts in less time than a frame's library."""
 
@@ -37,12 +37,10 @@ def text_cells(table: Table, name: str) -> nw.Series[Any]:
     storage = storage_of(series)
     if storage == "text":
         return series.str.strip_chars()
-    if storage in ("mixed", "empty", "time"):
-        text = str if storage == "time" else plain_label
+    gaps = series.implementation.is_pandas() and series.null_count() > 0  # which its older versions write as "nan"
+    if gaps or storage in ("mixed", "empty", "time"):
+        text = plain_label if storage in ("mixed", "empty") else str
         cells = [None if is_missing_value(cell) else text(cell) for cell in series.to_list()]
-    elif series.null_count() and series.implementation.is_pandas():  # whose older versions write a missing value as "nan"
-        missing = series.is_null().to_list()
-        cells = [None if gone else str(cell) for cell, gone in zip(series.to_list(), missing, strict=True)]
     else:
         try:
             return series.cast(nw.String).str.strip_chars()
@@ -74,17 +72,6 @@ def number_cells(table: Table, name: str, reading: Reading = PLAIN) -> NDArray[n
             " above 1.8e308 counts as one); replace them by numbers, or leave them empty to count as missing"
         )
     return values
-
-
-def count_different(values: NDArray[np.float64]) -> int:
-    """Return how many different values there are; all NaN are one.
-
-    >>> count_different(np.array([1.0, np.nan, 2.0, 1.0, np.nan]))
-    3
-    """
-    ordered = np.sort(values)  # NaN comes last
-    present = ordered[: np.searchsorted(ordered, np.nan)]
-    return int(np.count_nonzero(present[1:] != present[:-1])) + bool(len(present)) + (len(present) < len(ordered))
 
 
 def _numbers(table: Table, name: str, reading: Reading) -> NDArray[np.float64]:
@@ -150,38 +137,31 @@ def numbers_in(cells: nw.Series[Any], reading: Reading) -> tuple[NDArray[np.floa
     return values, odd
 
 
-class OddNumbers:
-    """What is to be told of the cells of a column of numbers in text, with how often each occurs.
+def odd_numbers(table: Table, name: str, reading: Reading) -> Counter[tuple[OddKind, str]]:
+    """Return what is to be told of the cells of a column of numbers, each with how often it occurs.
 
-    Attributes:
-        units: that are converted.
-        bounds: such as "<5", which are read as the number.
-        words: that count as missing, as the reading is lenient.
+    Units that are converted, bounds such as "<5", which are read as the number, and words that count as missing, as the reading is lenient.
     """
-
-    def __init__(self) -> None:
-        self.units, self.bounds, self.words = Counter[str](), Counter[str](), Counter[str]()
-
-    def add(self, table: Table, name: str, reading: Reading) -> None:
-        """Look at some more cells."""
-        if table.array is not None or table.storage(name) not in ("text", "mixed", "category"):
-            return
-        cells = text_cells(table, name)
-        reading = reading_for(text_list(cells), reading)
-        pattern = _usual_pattern(reading.strict)
-        if pattern is not None:
-            cells = cells.filter(~cells.str.contains(pattern).fill_null(True))
-        for text, count in Counter(text_list(cells)).items():
-            if text is None or is_missing(text):
-                continue
-            if read_number(text, reading) is None:
-                if reading.lenient:
-                    self.words[text] += count
-            elif not (reading.duration or reading.digits):
-                if (unit := unit_of(text)) and not same_unit(unit, reading.unit):
-                    self.units[unit] += count
-                if is_bound(text):
-                    self.bounds[text] += count
+    found: Counter[tuple[OddKind, str]] = Counter()
+    if table.array is not None or table.storage(name) not in ("text", "mixed", "category"):
+        return found
+    cells = text_cells(table, name)
+    reading = reading_for(text_list(cells), reading)
+    pattern = _usual_pattern(reading.strict)
+    if pattern is not None:
+        cells = cells.filter(~cells.str.contains(pattern).fill_null(True))
+    for text, count in Counter(text_list(cells)).items():
+        if text is None or is_missing(text):
+            continue
+        if read_number(text, reading) is None:
+            if reading.lenient:
+                found["word", text] += count
+        elif not (reading.duration or reading.digits):
+            if (unit := unit_of(text)) and not same_unit(unit, reading.unit):
+                found["unit", unit] += count
+            if is_bound(text):
+                found["bound", text] += count
+    return found
 
 
 def _usual_pattern(reading: Reading) -> str | None:

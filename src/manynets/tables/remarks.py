@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
-from manynets.tables.cells import OddNumbers
+from manynets.tables.cells import OddKind, odd_numbers
 from manynets.tables.columns import CategoricalColumn, NumericColumn
 from manynets.tables.labels import shown_unseen, shown_words
 from manynets.tables.missing import as_missing
@@ -22,7 +22,7 @@ class Remarks:
         self._encoder = encoder
         self._extra: dict[str, None] = {}
         self._unseen: dict[str, Counter[str]] = {}
-        self._odd: defaultdict[str, OddNumbers] = defaultdict(OddNumbers)
+        self._odd: defaultdict[str, Counter[tuple[OddKind, str]]] = defaultdict(Counter)
         self._beyond: Counter[str] = Counter()
         self._gaps: Counter[str] = Counter()
         self._rows = 0
@@ -38,7 +38,7 @@ class Remarks:
             if isinstance(column, CategoricalColumn):
                 self._unseen.setdefault(column.name, Counter()).update(column.unseen(table))
             elif isinstance(column, NumericColumn):
-                self._odd[column.name].add(table, column.name, column.reading)
+                self._odd[column.name].update(odd_numbers(table, column.name, column.reading))
                 beyond, gaps = column.beyond(table)
                 self._beyond[column.name] += beyond
                 self._gaps[column.name] += 0 if column.gaps else gaps
@@ -56,14 +56,16 @@ class Remarks:
                 notes.append(f"{name}: {rows} {new} not seen in training: {shown}")
             if not isinstance(column, NumericColumn):
                 continue
+            kinds: tuple[OddKind, ...] = ("unit", "bound", "word")
             odd = self._odd[column.name]
-            if odd.units:
-                shown = ", ".join(f"{count} in {unit!r}" for unit, count in odd.units.most_common())
+            units, bounds, words = (Counter({text: count for (kind, text), count in odd.items() if kind == one}) for one in kinds)
+            if units:
+                shown = ", ".join(f"{count} in {unit!r}" for unit, count in units.most_common())
                 notes.append(f"{name}: converted to {column.reading.unit!r}, the unit of the training rows: {shown}")
-            if odd.bounds:
-                notes.append(f"{name}: {bounds_note(odd.bounds)}")
-            if odd.words:
-                notes.append(f"{name}: {as_missing(odd.words.total(), self._rows)}: {shown_words(odd.words)}")
+            if bounds:
+                notes.append(f"{name}: {bounds_note(bounds)}")
+            if words:
+                notes.append(f"{name}: {as_missing(words.total(), self._rows)}: {shown_words(words)}")
             if gaps := self._gaps[column.name]:
                 notes.append(
                     f"{name}: {gaps:,} of {self._rows:,} rows have no value, though all rows in training had one; they count as the median,"

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from manynets.display import shortened
 from manynets.errors import DataError, OptionError
 from manynets.tables.association import plain_target, target_scores
-from manynets.tables.cells import count_different, number_cells, numbers_in, plain_label, text_cells
-from manynets.tables.clocks import is_zone
-from manynets.tables.dates import DateForm, date_cells, order_of_numbers
+from manynets.tables.cells import number_cells, numbers_in, plain_label, text_cells
+from manynets.tables.dates import DateForm, date_cells, is_zone, order_of_numbers
 from manynets.tables.frames import open_table
 from manynets.tables.hashed import holds_words
 from manynets.tables.informative import as_codes, leak_of, reconsidered, sample_rows, truths_of
@@ -166,7 +165,7 @@ def _number_column(table: Table, name: str, declared: Kind | None, reading: Read
     values = number_cells(table, name, reading)
     present = values[~np.isnan(values)]
     exact = _exact_integers(table, name)
-    distinct = count_different(present) if exact is None else int(np.unique(exact).size)
+    distinct = int(np.unique(present if exact is None else exact).size)
     missing = table.rows - present.size
     kind: Kind = declared or ("categorical" if table.storage(name) == "bool" else "numeric")
     if not present.size:

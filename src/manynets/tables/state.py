@@ -14,9 +14,8 @@ from types import UnionType
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from manynets.errors import DataError
-from manynets.tables.clocks import is_zone
 from manynets.tables.columns import CategoricalColumn, ColumnEncoder, DateColumn, NumericColumn
-from manynets.tables.dates import DateForm, DateOrder, PartName
+from manynets.tables.dates import DateForm, DateOrder, PartName, is_zone
 from manynets.tables.hashed import MOST_HASHED, TextColumn
 from manynets.tables.piecewise import MOST_EDGES, Pieces
 from manynets.tables.scaling import MOST_KNOTS, Spread
@@ -135,7 +134,9 @@ def _read(kind: Any, value: Any, where: str, version: int) -> Any:
     if origin is UnionType:  # with None
         return None if value is None else _read(args[0], value, where, version)
     if origin is Literal:
-        return _among(value, args, where)
+        if isinstance(value, str) and value in args:
+            return value
+        raise DataError(f"{where} is {value!r}, but must be one of {', '.join(args)}")
     if origin is tuple:
         items = _list(value, where)
         if args[-1] is not ... and len(items) != len(args):
@@ -239,13 +240,6 @@ def _number(value: Any, where: str) -> float:
     if not math.isfinite(number):
         raise DataError(f"{where} must be a finite number")
     return number
-
-
-def _among(value: Any, allowed: tuple[Any, ...], where: str) -> Any:
-    for name in allowed:
-        if value == name:
-            return name
-    raise DataError(f"{where} is {value!r}, but must be one of {', '.join(map(str, allowed))}")
 
 
 def _unique(names: Sequence[str], what: str) -> None:

@@ -13,9 +13,8 @@ from functools import cache, partial
 from typing import Generic, Literal, NamedTuple, TypeVar, get_args
 
 from manynets.display import counted
-from manynets.tables.durations import duration_seconds
 from manynets.tables.parts import digits_of
-from manynets.tables.units import conversion, folded, is_metric, same_unit
+from manynets.tables.units import conversion, duration_seconds, folded, is_metric, same_unit
 
 Decimal = Literal[".", ","]
 Thousands = Literal["", ",", ".", "'", " "]
@@ -336,7 +335,11 @@ def find_reading(counts: Mapping[str, int], *, comma_first: bool = False) -> Mea
     if 2 * sum(counts[text] for text in numbers) <= total:
         return None
     bare = sum(counts[text] for text in numbers if not _unit(cells[text], magnitudes)) if unit else 0
-    others = _other_units(numbers, cells, counts, reading)
+    others: Counter[str] = Counter()
+    for text in numbers:
+        own = _unit(cells[text], magnitudes)
+        if own and not same_unit(own, unit):
+            others[own] += counts[text]
     notes = [
         note,
         f"{counted(bare, 'cell')} without the unit count{'' if bare > 1 else 's'} as if it were there" if bare else "",
@@ -363,16 +366,6 @@ def bounds_note(counts: Mapping[str, int]) -> str:
     count = sum(counts.values())
     such = f"such as {next(iter(counts))!r} {'are' if count > 1 else 'is'} read as the number" if counts else ""
     return f"{counted(count, 'bound')} {such}" if counts else ""
-
-
-def _other_units(numbers: Iterable[str], cells: Mapping[str, _Cell], counts: Mapping[str, int], reading: Reading) -> Counter[str]:
-    """Return how many of the numbers are in each unit that is converted."""
-    others: Counter[str] = Counter()
-    for text in numbers:
-        unit = _unit(cells[text], reading.magnitudes)
-        if unit and not same_unit(unit, reading.unit):
-            others[unit] += counts[text]
-    return others
 
 
 def find_duration(counts: Mapping[str, int]) -> Meaning[Reading] | None:
