@@ -31,7 +31,7 @@ _SINCE = {
 Dropped = tuple[tuple[str, str], ...]
 
 
-class _Part(NamedTuple):
+class _DatePart(NamedTuple):
     part: PartName
     fill: float
     spread: Spread
@@ -44,7 +44,7 @@ class _Dates(NamedTuple):
     gaps: bool
     order: DateOrder
     zone: str = ""
-    parts: tuple[_Part, ...] = ()
+    parts: tuple[_DatePart, ...] = ()
 
 
 _KINDS: dict[str, Any] = {"numeric": NumericColumn, "categorical": CategoricalColumn, "date": _Dates, "text": TextColumn}
@@ -72,7 +72,7 @@ def state_to_json(columns: Sequence[ColumnEncoder], dropped: Dropped, positional
 
 def _to_json(value: Any, version: int) -> Any:
     if isinstance(value, DateColumn):
-        parts = tuple(_Part(part, fill, spread) for part, spread, fill in value.parts)
+        parts = tuple(_DatePart(part, fill, spread) for part, spread, fill in value.parts)
         value = _Dates(value.name, value.gaps, value.form.order, value.form.zone, parts)
     if value == PLAIN:
         return None
