@@ -190,7 +190,7 @@ FAULTS = (
     Fault("tables", "tables/piecewise.py", "- self.centers) * SIZE", "+ self.centers) * SIZE"),
     Fault("tables", "tables/association.py", "sums.sum(axis=1, keepdims=True) - sums", "sums.sum(axis=1, keepdims=True)"),
     Fault("tables", _DATES, "astype(np.int64) + 3) % 7", "astype(np.int64) + 4) % 7"),
-    Fault("tables", "tables/clocks.py", "utc = moment.when - timedelta", "utc = moment.when + timedelta"),
+    Fault("tables", "tables/dates.py", "utc = moment.when - timedelta", "utc = moment.when + timedelta"),
     Fault("tables", _DATES, "np.unique(present).size < 5", "np.unique(present).size <= 5"),
     Fault("tables", "tables/moments.py", "int(year) < 69", "int(year) <= 69"),
     Fault("tables", "tables/means.py", "/ (counts + PRIOR_ROWS), prior", "/ np.maximum(counts, 1), prior"),

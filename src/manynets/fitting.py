@@ -109,7 +109,8 @@ def train(
 
     X: (N, D) numbers, an array or a torch tensor; or a frame (pandas, polars, pyarrow), which is encoded; or the path of a table. y: (N,),
         (N, 1) or (N, O); see `manynets.tasks.find_task`. target: the column of X, or the columns, to predict, in place of y.
-    drop, categorical, numeric: columns of a table to leave out, or to read as categories or numbers whatever they look like.
+    drop, categorical, numeric: columns of a table to leave out, or to read as categories or numbers whatever they look like: what is no
+        number is missing then.
         drop_missing_target: leave out the rows without a target instead of refusing them. Row numbers and masks in validation, and arrays
         such as groups and sample_weight, are those of the whole table.
     spec: the network, or a torch module of your own that maps (n, D) to raw scores (n, O) and is trained in place by autograd. Or a

@@ -25,6 +25,26 @@ def test_what_is_in_a_table(call: Call, table: Path) -> None:
     assert "declare" not in done.out
 
 
+def test_a_column_of_numbers_and_words(call: Call) -> None:
+    words = {2: "unclear", 12: "see note", 22: "unclear", 32: "see note"}
+    lines = [f"{words.get(i, f'{i % 7}.5')},{i % 5},{i % 7 + i % 5}" for i in range(50)]
+    Path("t.csv").write_text("\n".join(["a,b,y", *lines]))
+    done = call("inspect", "t.csv", "--json")
+    assert done.json["columns"][0]["note"].endswith("declare it numeric to have it read as numbers")
+    assert "--numeric" in call("inspect", "t.csv").out
+    done = call("inspect", "t.csv", "--numeric", "a", "--json")
+    told = "4 of 50 cells are not numbers and count as missing: 'unclear' (2), 'see note' (2), the first in row 2 (counted from 0)"
+    assert (done.json["columns"][0]["kind"], done.json["columns"][0]["note"]) == ("numeric", told)
+    done = call("train", "t.csv", "--target", "y", "--numeric", "a", "--hidden", "4", "--epochs", "1", "--out", "r")
+    assert done.code == 0
+    assert "4 of 50 cells are not numbers" in " ".join(done.out.split())
+    Path("new.csv").write_text("a,b\n2.5,1\n?,2\nnever,2\nnever,2\n")
+    done = call("predict", "r", "new.csv")
+    assert "'a': 2 of 3 cells are not numbers and count as missing; the first is 'never' in row 2" in " ".join(done.err.split())
+    rows = [line.split(",") for line in done.out.splitlines()[1:]]
+    assert rows[1][-1] == rows[2][-1] == rows[3][-1] != rows[0][-1]
+
+
 def test_what_is_assumed_is_said_once(call: Call) -> None:
     Path("euros.csv").write_text("\n".join(["price;size", *(f"€ 1.{i}00,00;{i}" for i in range(1, 9))]), encoding="utf-8")
     done = call("inspect", "euros.csv", "--target", "price", "--plot", "euros.png")

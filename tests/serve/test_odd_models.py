@@ -67,6 +67,19 @@ def test_several_targets_have_their_names(labels: bool, tmp_path: Path) -> None:
     assert len(answer["predictions"][0]) == 2
 
 
+def test_words_in_a_column_that_was_declared_numeric(tmp_path: Path) -> None:
+    frame = polars.DataFrame({"x": ["unclear" if i % 10 == 3 else str(i % 7) for i in range(60)], "z": np.arange(60) % 5})
+    y, spec, recipe = np.arange(60) % 7, mn.MLP(hidden=(4,)), mn.Recipe(epochs=1)
+    with pytest.warns(UserWarning, match="'x' is numeric: 6 of 60 cells are not numbers and count as missing"):
+        model = mn.train(frame, y, spec, recipe, numeric=["x"], task="regression", progress=False)
+    model.save(tmp_path / "m.safetensors")
+    rows = [{"x": cell, "z": 1} for cell in (None, "never", "unclear", "3", [1])]
+    with client_of(ServeSettings(models={"m": str(tmp_path / "m.safetensors")})) as client:
+        first, second, third, number = client.post("/v1/models/m:predict", json=rows[:4]).json()["predictions"]
+        assert client.post("/v1/models/m:predict", json=rows[4:]).status_code == 422
+    assert first == second == third != number
+
+
 def test_a_column_without_a_name(tmp_path: Path) -> None:
     frame = polars.DataFrame({"": np.arange(60) / 7, "x": np.arange(60) % 11})
     model = fitted(frame, np.arange(60) % 5 + 0.5)

@@ -332,6 +332,17 @@ def test_lists_are_columns_also_of_a_stream(frame: polars.DataFrame, tmp_path: P
     assert_close(model.evaluate(source, "y")["rmse"], model.evaluate(lists, lists["y"])["rmse"], "float32")
 
 
+def test_a_word_among_the_numbers_of_a_text_outside_the_sample(frame: polars.DataFrame, tmp_path: Path) -> None:
+    cells = polars.when(polars.int_range(ROWS) == 7).then(polars.lit("unclear")).otherwise(polars.format("{} kg", "weight"))
+    source = written(frame.with_columns(mass=cells), tmp_path / "rows.parquet")
+    with pytest.raises(DataError, match=r"row 7 .* holds 'unclear'; .* or declare the column numeric or categorical"):
+        train_stream(opened(source), SPEC, RECIPE)
+    columns = Columns(target="y", drop=("class", "weight"), numeric=("mass",))
+    model = train_stream(open_stream(BlockFiles(source), columns, RECIPE, memory_limit="1MB", spec=SPEC), SPEC, RECIPE)
+    assert model.encoder is not None
+    assert model.encoder.forms["mass"].lenient
+
+
 def test_a_column_without_values_in_the_sample(frame: polars.DataFrame, tmp_path: Path) -> None:
     """Dates and words that only some rows have cannot be understood: they are left out, numbers are not."""
     late = polars.int_range(ROWS) == 7

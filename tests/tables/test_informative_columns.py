@@ -328,7 +328,7 @@ def test_numbers_with_some_words_are_no_codes() -> None:
     column = understand(frame, y=y)[0]
     assert (column.kind, column.form) == ("categorical", None)
     words = "95.0% of it are numbers; the others are 'oops' (5), the first in row 0 (counted from 0)"
-    assert f"{words}: leave them empty to have it read as numbers; drop it" in column.note
+    assert f"{words}: declare it numeric to have it read as numbers; drop it" in column.note
     with pytest.warns(UserWarning, match="column .key. is used, though"):
         fit_encoder(frame, y=y)
 

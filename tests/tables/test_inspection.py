@@ -11,7 +11,7 @@ import pytest
 
 from manynets.errors import DataError
 from manynets.tables import inspect_table, read_table, understand
-from manynets.tables.values import plain_values
+from manynets.tables.kinds import plain_values
 
 ROWS = 100
 RANDOM = np.random.default_rng(0)

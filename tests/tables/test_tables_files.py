@@ -102,7 +102,14 @@ def test_case_26_the_delimiter_given_wins(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("price", "text is 'price', but must be a list"), (5, "text is 5"), ({"price": "number"}, "text has 'number' for 'price'")],
+    [
+        (
+            "price",
+            r"text is 'price', but must be a list of the columns that stay text, such as \['code'\], or .* text=encoder.forms",
+        ),
+        (5, "text is 5"),
+        ({"price": "number"}, "text has 'number' for the column 'price', but must be a list"),
+    ],
 )
 def test_what_stays_text_is_given_as_a_list_or_as_forms(tmp_path: Path, text: Any, told: str) -> None:
     path = tmp_path / "rows.csv"

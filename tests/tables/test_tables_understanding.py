@@ -49,8 +49,6 @@ def test_numbers_written_as_text() -> None:
     with pytest.warns(UserWarning, match=told):
         encoder = fit_encoder(frame)
     assert encoder.columns[0].kind == "categorical"
-    with pytest.raises(DataError, match=r"'a' should hold numbers, but row 3 .* holds 'oops'"):
-        understand(polars.DataFrame({"a": ["1", "2", "3", "oops"]}), numeric=["a"])
 
 
 def test_ids_are_left_out_with_a_warning() -> None:

@@ -227,8 +227,14 @@ def test_lists_with_gaps_and_lists_of_other_lengths() -> None:
     assert [part.missing for part in understand(frame)] == [1, 2]
     for values in ([[1], [2, 3]], [["x"], ["y"]], [[], []]):
         assert understand(polars.DataFrame({"a": values, "b": [1, 2]}))[0].kind == "dropped"
-    taken = polars.DataFrame({"a": [[1.0], [2.0]], "a[0]": [1, 2]})
-    assert understand(taken)[0].kind == "dropped"
+
+
+@pytest.mark.parametrize("make", [pandas.DataFrame, polars.DataFrame, pyarrow.table])
+def test_lists_whose_columns_would_be_called_as_another_one(make: Any) -> None:
+    told = r"lists in column 'a' are read as columns called a\[0\], .* there is a column 'a\[1\]' too; rename one"
+    with pytest.raises(DataError, match=told):
+        understand(make({"a": [[1.0, 2.0], [2.0, 3.0]], "a[1]": [1, 2]}))
+    assert len(understand(make({"a": [[1.0, 2.0], [2.0, 3.0]], "a[2]": [1, 2]}))) == 3
 
 
 @pytest.mark.parametrize("make", [pandas.DataFrame, polars.DataFrame, pyarrow.table])

@@ -9,7 +9,7 @@ import numpy as np
 import polars
 import pytest
 
-from manynets.tables import TableEncoder, fit_encoder, understand
+from manynets.tables import TableEncoder, fit_encoder, split_target, understand
 from manynets.tables.cells import number_cells
 from manynets.tables.dates import DateForm, date_cells
 from manynets.tables.frames import open_table
@@ -339,3 +339,26 @@ def test_words_stay_words(text: str) -> None:
 
 def test_the_table_is_long_enough() -> None:
     assert len(NUMBERS) + len(DATES) + len(WORDS) >= 150
+
+
+def test_a_bound_in_a_target_is_told() -> None:
+    frame = polars.DataFrame({"y": ["5", "<5", "7", "~9", "8"], "x": [1, 2, 3, 4, 5]})
+    told = (
+        "target 'y' is read as numbers: '<5' in row 1 .* is 5.0; 2 bounds such as '<5' are read as the number; if classes are meant"
+    )
+    with pytest.warns(UserWarning, match=told):
+        assert split_target(frame, "y")[1].tolist() == [5.0, 5.0, 7.0, 9.0, 8.0]
+
+
+def test_points_between_thousands_beside_words_with_points() -> None:
+    """ "n.a." is a missing value, and says nothing of the points in numbers."""
+    cells = ["1.230", "5.678", "12", "7.123"]
+    for more in ([], ["n.a."], ["."]):
+        column = understand(polars.DataFrame({"a": [*cells, *more]}))[0]
+        assert (column.kind, column.missing) == ("numeric", len(more))
+        assert "'1.230' is read as 1230, though" in column.note
+    frame = polars.DataFrame({"y": cells, "x": [1, 2, 3, 4]})
+    with pytest.warns(
+        UserWarning, match=r"'1.230' in row 0 .* is 1230.0; '1.230' is read as 1230, though the other reading is possible"
+    ):
+        assert split_target(frame, "y")[1].tolist() == [1230.0, 5678.0, 12.0, 7123.0]

@@ -115,7 +115,7 @@ def _draw(table: Any, found: Inspection, targets: list[str], path: str, *, overw
 
     from manynets.plots import column_distributions, save
     from manynets.tables import split_target
-    from manynets.tables.values import plain_values
+    from manynets.tables.kinds import plain_values
 
     order = sorted(found.columns, key=lambda one: -(one.association or 0.0))
     shown = [one.column for one in order if one.column.kind not in ("dropped", "text")][:MOST_PANELS]

@@ -143,7 +143,7 @@ TRAIN: dict[str, CommandOption] = {
     ),
     "drop": CommandOption(help="Leave this column out.", panel=TABLES, type=list[str], metavar="COLUMN"),
     "categorical": CommandOption(help="Treat this column as categories.", panel=TABLES, type=list[str], metavar="COLUMN"),
-    "numeric": CommandOption(help="Treat this column as numbers.", panel=TABLES, type=list[str], metavar="COLUMN"),
+    "numeric": CommandOption(help="Treat this column as numbers, and what else is in it as missing.", panel=TABLES, type=list[str], metavar="COLUMN"),
     "weight": CommandOption(help="Column with the weight of each row.", panel=TABLES, metavar="COLUMN"),
     "drop_missing_target": _flag("Drop rows without a target instead of stopping at them.", TABLES),
     "scaling": CommandOption(

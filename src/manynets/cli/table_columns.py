@@ -8,8 +8,8 @@ from typing import Any
 from manynets.data.split import SplitBy
 from manynets.errors import DataError, OptionError
 from manynets.tables import understand
+from manynets.tables.kinds import plain_values
 from manynets.tables.table import look_alike, require
-from manynets.tables.values import plain_values
 
 
 def columns_named(words: Sequence[str], columns: Sequence[str]) -> list[str]:

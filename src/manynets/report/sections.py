@@ -15,7 +15,7 @@ from manynets.report.parts import LabelledRows, Part, ReportFigure, ReportInput,
 from manynets.report.quality import metrics_section
 from manynets.report.reliance import reliance_sections
 from manynets.spec.flat import described_settings
-from manynets.tables.understood import UNDERSTOOD_NAMES, understood_columns
+from manynets.tables.encoder import UNDERSTOOD_NAMES, understood_columns
 from manynets.tasks import Regression
 from manynets.training.events import squared_share
 

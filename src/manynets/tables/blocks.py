@@ -19,7 +19,7 @@ from manynets.tables.delimited import ends_oddly, kinds_of, repeated_header
 from manynets.tables.kinds import Forms
 from manynets.tables.lines import delimiters_in_cells, ends_with_open_quote, odd_line
 from manynets.tables.numerals import NUMBER, SHORT_WHOLE, NumberFacts, as_numbers
-from manynets.tables.settling import odd_cells, without_text_tokens
+from manynets.tables.settling import is_lenient, odd_cells, without_text_tokens
 from manynets.tables.sniffing import Head, read_head
 from manynets.tables.source import Source, TextOptions, in_utf8, is_plain_text
 from manynets.tables.stored import FileMarks, StoredColumns
@@ -91,8 +91,14 @@ def open_blocks(
     if not is_plain_text(file) or file.stat().st_size <= STREAM_BYTES:
         return None
     options = TextOptions.of(text, encoding=encoding, delimiter=delimiter, header=header)
+    source = in_utf8(Source(name=path, file=file), options.encoding)
+    if source.content is not None:
+        return None
+    head = read_head(source, delimiter=options.delimiter, header=options.header)
+    if head.unclean or head.notes or source.notes:
+        return None
     try:
-        return _written(Source(name=path, file=file), options, used)
+        return _typed(source, head, options.text, used)
     except _WholeNeeded:
         return None
 
@@ -130,16 +136,6 @@ def text_blocks(source: Source, head: Head) -> Blocks:
             or "it repeats its header, or has lines above it, sums below the rows or a quote that is never closed"
         )
         raise DataError(f"{source.name} cannot be read in parts: {why}; correct the file, or raise the memory limit") from None
-
-
-def _written(source: Source, options: TextOptions, used: Sequence[str]) -> Blocks | None:
-    source = in_utf8(source, options.encoding)
-    if source.content is not None:
-        return None
-    head = read_head(source, delimiter=options.delimiter, header=options.header)
-    if head.unclean or head.notes or source.notes:
-        return None
-    return _typed(source, head, options.text, used)
 
 
 def _typed(source: Source, head: Head, text: Forms, used: Sequence[str]) -> Blocks:
@@ -235,8 +231,8 @@ class _Facts:
     def add(self, cells: polars.Series) -> None:
         """Look at some more cells."""
         if self.kind == "words":
-            if self.form is not None and odd_cells(cells, self.form):  # of which the whole table shows whether they are few
-                raise _WholeNeeded
+            if self.form is not None and not is_lenient(self.form) and odd_cells(cells, self.form):
+                raise _WholeNeeded  # which shows whether they are few
             return
         if self.kind in ("int", "float"):
             pattern = SHORT_WHOLE if self.kind == "int" else NUMBER
@@ -248,7 +244,7 @@ class _Facts:
         if self.kind == "words" or (fits and self.kind != "text"):
             return self.kind
         found = self._numbers.kind()
-        if found is None and used:
+        if found is None and used and not is_lenient(self.form):
             raise _WholeNeeded
         return found or "text"
 

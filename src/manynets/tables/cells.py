@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError
-from manynets.tables.durations import duration_seconds
 from manynets.tables.missing import is_missing, is_missing_text, is_missing_value
 from manynets.tables.numerals import NUMBER
 from manynets.tables.parts import CodePart, merged
 from manynets.tables.table import Table, native_type, storage_of
-from manynets.tables.units import conversion, same_unit
-from manynets.tables.written import DECIMAL_COMMA, PLAIN, Reading, read_number, reading_for, simple_pattern, unit_of
+from manynets.tables.units import conversion, duration_seconds, same_unit
+from manynets.tables.written import DECIMAL_COMMA, PLAIN, Reading, is_bound, read_number, reading_for, simple_pattern, unit_of
 
 if TYPE_CHECKING:
     import narwhals as nw
 
+OddKind = Literal["unit", "bound", "word"]
 FEW_ROWS = 4096
 """A dict numbers so many texts in less time than a frame's library."""
 
@@ -37,12 +37,10 @@ def text_cells(table: Table, name: str) -> nw.Series[Any]:
     storage = storage_of(series)
     if storage == "text":
         return series.str.strip_chars()
-    if storage in ("mixed", "empty", "time"):
-        text = str if storage == "time" else plain_label
+    gaps = series.implementation.is_pandas() and series.null_count() > 0  # which its older versions write as "nan"
+    if gaps or storage in ("mixed", "empty", "time"):
+        text = plain_label if storage in ("mixed", "empty") else str
         cells = [None if is_missing_value(cell) else text(cell) for cell in series.to_list()]
-    elif series.null_count() and series.implementation.is_pandas():  # whose older versions write a missing value as "nan"
-        missing = series.is_null().to_list()
-        cells = [None if gone else str(cell) for cell, gone in zip(series.to_list(), missing, strict=True)]
     else:
         try:
             return series.cast(nw.String).str.strip_chars()
@@ -63,7 +61,8 @@ def text_list(cells: nw.Series[Any]) -> list[str | None]:
 def number_cells(table: Table, name: str, reading: Reading = PLAIN) -> NDArray[np.float64]:
     """Return a column as float64 (N,), NaN where missing; text is read as `reading` says, dates and other types are refused.
 
-    Errors: DataError with the first value that is not a number and its row, and for infinite values with their count.
+    Errors: DataError with the first value that is not a number and its row, unless the reading is lenient, and for infinite values with
+    their count.
     """
     values = _numbers(table, name, reading)
     infinite = np.isinf(values)
@@ -73,17 +72,6 @@ def number_cells(table: Table, name: str, reading: Reading = PLAIN) -> NDArray[n
             " above 1.8e308 counts as one); replace them by numbers, or leave them empty to count as missing"
         )
     return values
-
-
-def count_different(values: NDArray[np.float64]) -> int:
-    """Return how many different values there are; all NaN are one.
-
-    >>> count_different(np.array([1.0, np.nan, 2.0, 1.0, np.nan]))
-    3
-    """
-    ordered = np.sort(values)  # NaN comes last
-    present = ordered[: np.searchsorted(ordered, np.nan)]
-    return int(np.count_nonzero(present[1:] != present[:-1])) + bool(len(present)) + (len(present) < len(ordered))
 
 
 def _numbers(table: Table, name: str, reading: Reading) -> NDArray[np.float64]:
@@ -98,7 +86,7 @@ def _numbers(table: Table, name: str, reading: Reading) -> NDArray[np.float64]:
             series = series.cast(nw.Float64)
         # whole numbers with gaps as well: PyArrow does not cast them beyond 2^53
         return np.asarray(series.to_numpy(), dtype=np.float64)
-    if storage == "empty" or (storage in ("date", "time", "other") and series.null_count() == len(series)):
+    if storage == "empty":
         return np.full(table.rows, math.nan)
     if storage == "duration":
         return _durations(name, series, reading)
@@ -108,7 +96,7 @@ def _numbers(table: Table, name: str, reading: Reading) -> NDArray[np.float64]:
         )
     cells = text_cells(table, name)
     values, odd = numbers_in(cells, reading)
-    if odd:
+    if odd and not reading.lenient:
         raise _no_number(table, name, odd[0], str(cells[odd[0]]), reading)
     return values
 
@@ -120,9 +108,9 @@ def numbers_in(cells: nw.Series[Any], reading: Reading) -> tuple[NDArray[np.floa
     """
     import narwhals as nw
 
-    values = np.full(len(cells), math.nan)
+    values, reading = np.full(len(cells), math.nan), reading.strict
     reading = reading_for(text_list(cells), reading) if reading == DECIMAL_COMMA else reading
-    pattern = NUMBER if reading == PLAIN else simple_pattern(reading)
+    pattern = _usual_pattern(reading)
     usual = np.zeros(len(cells), dtype=bool)
     if pattern is not None:
         found = ~cells.is_null() & cells.str.contains(pattern).fill_null(False)
@@ -149,16 +137,35 @@ def numbers_in(cells: nw.Series[Any], reading: Reading) -> tuple[NDArray[np.floa
     return values, odd
 
 
-def units_converted(table: Table, name: str, reading: Reading) -> Counter[str]:
-    """Return how many cells of a column are in each unit other than that of its reading."""
-    units: Counter[str] = Counter()
-    if table.array is not None or not reading.unit or table.storage(name) not in ("text", "mixed", "category"):
-        return units
-    for text, count in Counter(text_list(text_cells(table, name))).items():
-        unit = "" if text is None else unit_of(text)
-        if unit and not same_unit(unit, reading.unit):
-            units[unit] += count
-    return units
+def odd_numbers(table: Table, name: str, reading: Reading) -> Counter[tuple[OddKind, str]]:
+    """Return what is to be told of the cells of a column of numbers, each with how often it occurs.
+
+    Units that are converted, bounds such as "<5", which are read as the number, and words that count as missing, as the reading is lenient.
+    """
+    found: Counter[tuple[OddKind, str]] = Counter()
+    if table.array is not None or table.storage(name) not in ("text", "mixed", "category"):
+        return found
+    cells = text_cells(table, name)
+    reading = reading_for(text_list(cells), reading)
+    pattern = _usual_pattern(reading.strict)
+    if pattern is not None:
+        cells = cells.filter(~cells.str.contains(pattern).fill_null(True))
+    for text, count in Counter(text_list(cells)).items():
+        if text is None or is_missing(text):
+            continue
+        if read_number(text, reading) is None:
+            if reading.lenient:
+                found["word", text] += count
+        elif not (reading.duration or reading.digits):
+            if (unit := unit_of(text)) and not same_unit(unit, reading.unit):
+                found["unit", unit] += count
+            if is_bound(text):
+                found["bound", text] += count
+    return found
+
+
+def _usual_pattern(reading: Reading) -> str | None:
+    return NUMBER if reading == PLAIN else simple_pattern(reading)
 
 
 def _durations(name: str, series: nw.Series[Any], reading: Reading) -> NDArray[np.float64]:
@@ -182,7 +189,7 @@ def _no_number(table: Table, name: str, index: int, value: str, reading: Reading
     written = "" if reading == PLAIN else f" ({reading})"
     return DataError(
         f"column {name!r} should hold numbers{written}, but {table.row(index)} holds {value!r}; correct the cell, leave it empty to"
-        " count as missing, or declare the column categorical before fitting"
+        " count as missing, or declare the column numeric or categorical before fitting"
     )
 
 

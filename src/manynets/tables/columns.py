@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from manynets.display import listed, shortened
 from manynets.errors import DataError
 from manynets.tables.cells import counts_of, number_cells, part_codes, plain_label
-from manynets.tables.dates import CYCLES, PARTS, DateForm, date_cells, date_parts
+from manynets.tables.dates import CYCLES, PARTS, DateForm, PartName, date_cells, date_parts
 from manynets.tables.hashed import TextColumn
 from manynets.tables.labels import in_known_spelling
 from manynets.tables.means import LevelMeans, fit_means, is_large
@@ -41,18 +41,18 @@ class NumericColumn:
 
     Attributes:
         name: of the column.
-        spread: centre and scale, or quantiles.
-        fill: the median, in the column's own units; None where every value was missing.
         gaps: whether values were missing at fit.
+        fill: the median, in the column's own units; None where every value was missing.
+        spread: centre and scale, or quantiles.
         limits: the least and the largest value, in the column's own units; None for no limits.
         reading: how text is read as numbers.
         pieces: the ranges of its piecewise-linear columns, which follow the others; None for none.
     """
 
     name: str
-    spread: Spread
-    fill: float | None
     gaps: bool
+    fill: float | None
+    spread: Spread
     limits: tuple[float, float] | None = None
     reading: Reading = PLAIN
     pieces: Pieces | None = None
@@ -65,9 +65,9 @@ class NumericColumn:
         return plain if self.pieces is None else (*plain, *self.pieces.features(self.name))
 
     @property
-    def as_written(self) -> bool:
-        """Whether a file's cells are to be left as text."""
-        return self.reading != PLAIN
+    def form(self) -> Reading:
+        """How its cells are read."""
+        return self.reading
 
     def fill_in(self, table: Table, out: Out) -> None:
         """Write the column into out (N, width), which holds zeros."""
@@ -169,20 +169,21 @@ class CategoricalColumn:
 
     Attributes:
         name: of the column.
+        gaps: whether values were missing at fit.
         levels: with a column of their own, sorted.
         rare: levels that share one column, sorted.
-        gaps: whether values were missing at fit.
         part: of the values, by which the levels differ; "" for the whole.
         means: of each output of the target, by level: first `levels`, then `rare`; () for none.
     """
 
     name: str
+    gaps: bool
     levels: tuple[str, ...]
     rare: tuple[str, ...]
-    gaps: bool
     part: CodePart = ""
     means: tuple[LevelMeans, ...] = ()
     kind: Literal["categorical"] = field(default="categorical", init=False)
+    form: None = field(default=None, init=False)
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -202,11 +203,9 @@ class CategoricalColumn:
         return (*self.levels, *self.rare)
 
     @property
-    def as_written(self) -> bool:
-        """Whether a file's cells are to be left as text: not all levels are numbers that come back from one as they are."""
-        return bool(self.part) or not all(
-            re.fullmatch(NUMBER, level) and plain_label(float(level)) == level for level in self.known
-        )
+    def of_numbers(self) -> bool:
+        """Whether all levels are numbers that come back from a file as they are."""
+        return not self.part and all(re.fullmatch(NUMBER, level) and plain_label(float(level)) == level for level in self.known)
 
     def _read(self, table: Table) -> tuple[NDArray[np.int64], dict[str, int]]:
         """Return what `codes` and `unseen` do."""
@@ -334,7 +333,7 @@ class DateColumn:
 
     name: str
     form: DateForm
-    parts: tuple[tuple[str, Spread, float], ...]
+    parts: tuple[tuple[PartName, Spread, float], ...]
     gaps: bool
     kind: Literal["date"] = field(default="date", init=False)
 
@@ -347,11 +346,6 @@ class DateColumn:
             if part in CYCLES:
                 names += [f"{self.name}.{part}.sin", f"{self.name}.{part}.cos"]
         return (*names, f"{self.name}=missing") if self.gaps else tuple(names)
-
-    @property
-    def as_written(self) -> bool:
-        """Whether a file's cells are to be left as text."""
-        return self.form.as_written
 
     def fill_in(self, table: Table, out: Out) -> None:
         """Write the column into out (N, width), which holds zeros."""

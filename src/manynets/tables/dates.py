@@ -1,18 +1,20 @@
-"""Columns of dates and times: how they are written, the moments they name, and the parts of these as numbers."""
+"""Columns of dates and times: how they are written, the moments they name and on which clock, and the parts of these as numbers."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, get_args
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import DataError
 from manynets.tables.cells import number_cells, numbered, text_cells
-from manynets.tables.clocks import minutes_ahead, on_clock, one_clock
 from manynets.tables.missing import is_missing
 from manynets.tables.moments import Moment, read_moment, read_time
 from manynets.tables.names import named_as_date
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
     import narwhals as nw
 
 DateOrder = Literal["ymd", "dmy", "mdy", "time", "compact", "seconds", "milliseconds"]
-DATE_ORDERS: tuple[DateOrder, ...] = get_args(DateOrder)
-PARTS = ("year", "month", "day", "weekday", "hour", "minute", "second")
+PartName = Literal["year", "month", "day", "weekday", "hour", "minute", "second"]
+PARTS: tuple[PartName, ...] = get_args(PartName)
 CYCLES = {"month": 12.0, "weekday": 7.0, "hour": 24.0}
 """Parts that come round again, and after how many steps."""
 
@@ -32,6 +34,10 @@ _ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?", re.ASCII)
 _ORDERS: tuple[tuple[DateOrder, ...], ...] = (("ymd",), ("dmy", "mdy"), ("time",))
 """In which order they are tried, until all cells are dates."""
 
+LONGEST_ZONE = 40
+"""A longer text is not the name of a zone."""
+_OFFSET = re.compile(r"([+-])(\d{2}):(\d{2})", re.ASCII)
+_ZONE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+){0,2}", re.ASCII)
 _IN_A_SECOND: dict[DateOrder, float] = {"seconds": 1.0, "milliseconds": 1e3}
 
 Seconds = NDArray[np.datetime64]
@@ -179,7 +185,14 @@ def date_cells(table: Table, name: str, form: DateForm) -> Seconds:
         return _since_midnight(table, name)
     if storage not in ("text", "category", "mixed", "time", "empty"):
         raise DataError(f"column {name!r} should hold dates, but holds numbers; give dates, or text such as 2024-12-31")
-    return _dates_of_text(table, name, text_cells(table, name), form)
+    cells = text_cells(table, name)
+    moments, odd = dates_in(cells, form)
+    if odd:
+        raise DataError(
+            f"column {name!r} should hold {'times of day' if form.order == 'time' else f'dates (as {form.order})'}, but"
+            f" {table.row(odd[0])} holds {cells[odd[0]]!r}; correct the cell, or leave it empty to count as missing"
+        )
+    return moments
 
 
 def _stored_dates(series: nw.Series[Any], form: DateForm) -> Seconds:
@@ -226,16 +239,6 @@ def _dates_of_numbers(table: Table, name: str, form: DateForm) -> Seconds:
     return moments
 
 
-def _dates_of_text(table: Table, name: str, cells: nw.Series[Any], form: DateForm) -> Seconds:
-    moments, odd = dates_in(cells, form)
-    if odd:
-        raise DataError(
-            f"column {name!r} should hold {'times of day' if form.order == 'time' else f'dates (as {form.order})'}, but"
-            f" {table.row(odd[0])} holds {cells[odd[0]]!r}; correct the cell, or leave it empty to count as missing"
-        )
-    return moments
-
-
 def dates_in(cells: nw.Series[Any], form: DateForm) -> tuple[Seconds, list[int]]:
     """Return the moments in a column of text (N,), NaT where there is none, and where that is neither a date nor missing."""
     labels, codes = numbered(cells)
@@ -278,3 +281,58 @@ def date_parts(moments: Seconds) -> dict[str, NDArray[np.float64]]:
         "second": seconds % 60,
     }
     return {part: np.where(gone, np.nan, values.astype(np.float64)) for part, values in whole.items()}
+
+
+# ------------------------------------------------------------------------------------------------------------------ clocks
+
+
+def one_clock(offsets: Sequence[int | None]) -> tuple[str, str]:
+    """Return the zone for these offsets, and a note where they differ."""
+    found = set(offsets)
+    if found <= {None}:
+        return "", ""
+    if len(found) == 1:
+        offset = next(iter(found)) or 0
+        sign, size = "-" if offset < 0 else "+", abs(offset)
+        return (f"{sign}{size // 60:02d}:{size % 60:02d}" if offset else "UTC"), ""
+    return "UTC", "the offsets differ: all are converted to UTC" + (
+        ", which those without one are taken for" if None in found else ""
+    )
+
+
+def on_clock(moment: Moment, zone: str) -> datetime:
+    """Return a moment on the clock of a zone; as it stands where the zone is empty, or the moment without an offset."""
+    if moment.offset is None or not zone:
+        return moment.when
+    utc = moment.when - timedelta(minutes=moment.offset)
+    ahead = minutes_ahead(zone)
+    if ahead is not None:
+        return utc + timedelta(minutes=ahead)
+    return utc.replace(tzinfo=UTC).astimezone(_zone_named(zone)).replace(tzinfo=None)
+
+
+@cache
+def minutes_ahead(zone: str) -> int | None:
+    """Return the minutes that an offset such as "+02:00", or UTC, is ahead of UTC; None for a zone with a name.
+
+    >>> minutes_ahead("-02:30"), minutes_ahead("UTC"), minutes_ahead("Europe/Berlin")
+    (-150, 0, None)
+    """
+    if zone == "UTC":
+        return 0
+    found = _OFFSET.fullmatch(zone)
+    return None if found is None else (-1 if found[1] == "-" else 1) * (60 * int(found[2]) + int(found[3]))
+
+
+def is_zone(zone: str) -> bool:
+    """Return whether a text can be the zone of a `DateForm`; one of a hostile file may not be a path."""
+    return len(zone) <= LONGEST_ZONE and (_OFFSET.fullmatch(zone) or _ZONE_NAME.fullmatch(zone)) is not None
+
+
+@cache
+def _zone_named(zone: str) -> ZoneInfo:
+    """Return a time zone. Errors: DataError for an unknown name."""
+    try:
+        return ZoneInfo(zone)
+    except (ValueError, OSError, KeyError) as error:
+        raise DataError(f"the time zone {zone!r} is not known on this machine; install the package tzdata, or give UTC") from error

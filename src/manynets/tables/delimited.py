@@ -21,7 +21,7 @@ from manynets.tables.settling import holds_numbers, settled, settled_as, type_of
 from manynets.tables.sniffing import Head, read_head
 from manynets.tables.source import Source, TextOptions, in_utf8, with_single_blanks
 from manynets.tables.stored import first_line
-from manynets.tables.written import PLAIN
+from manynets.tables.written import PLAIN, Reading
 
 if TYPE_CHECKING:
     import polars
@@ -120,12 +120,14 @@ def _read(source: Source, head: Head, text: Forms) -> tuple[polars.DataFrame, li
 
 def kinds_of(head: Head, text: Forms) -> list[str]:
     """Return the type of each column by the first rows; "words" for those of `text` that are no plain numbers."""
-    return [
-        "words"
-        if text.get(name, PLAIN) != PLAIN
-        else type_of([row[j].strip() for row in head.rows if j < len(row)], commas=head.commas)
-        for j, name in enumerate(head.names)
-    ]
+
+    def kind_of(j: int, name: str) -> str:
+        form = text.get(name, PLAIN)
+        if not isinstance(form, Reading) or form.strict != PLAIN:
+            return "words"
+        return type_of([row[j].strip() for row in head.rows if j < len(row)], commas=head.commas)
+
+    return [kind_of(j, name) for j, name in enumerate(head.names)]
 
 
 def _typed(source: Source, head: Head, frame: polars.DataFrame, words: list[str], text: Forms) -> TextTable:

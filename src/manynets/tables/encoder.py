@@ -11,18 +11,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.display import counted, html_table, listed
+from manynets.display import counted, html_table, listed, value_text
 from manynets.errors import DataError, nearest
 from manynets.tables.columns import CategoricalColumn, ColumnEncoder, DateColumn, NumericColumn, has_means
-from manynets.tables.dates import DateForm
 from manynets.tables.frames import open_table
+from manynets.tables.kinds import Forms, forms_of
 from manynets.tables.means import other_folds, targets_of
 from manynets.tables.plain import PlainArray, PlainNumbers
 from manynets.tables.remarks import Remarks
 from manynets.tables.state import state_from_json, state_to_json
 from manynets.tables.table import Table, look_alike
-from manynets.tables.understood import UNDERSTOOD_NAMES, understood_columns
-from manynets.tables.written import Reading
 
 MeansOf = Callable[[str, slice, NDArray[np.int64]], Sequence[NDArray[np.float64]]]
 """From a column's name, some rows and the number of the level of each (N,) to a mean (N,) for each output."""
@@ -30,6 +28,8 @@ PIECE = 1 << 20
 """Cells of output filled at a time: small enough to stay in the cache, and for the work space not to count."""
 LISTED = 50
 """Columns that a message names."""
+UNDERSTOOD_NAMES = ("Column", "Kind", "Values in training", "Inputs")
+MOST_LEVELS = 8  # that a table of the columns lists
 READ = 1 << 21
 """Cells of a file that are in memory at a time."""
 
@@ -136,19 +136,14 @@ class TableEncoder:
     @cached_property
     def numeric(self) -> NDArray[np.bool_]:
         """Which output columns are the numbers themselves, (D,): what `Periodic` embeds."""
-        out = np.zeros(self.width, dtype=bool)
-        for column, block in zip(self.columns, self.blocks, strict=True):
-            if isinstance(column, NumericColumn) and column.fill is not None:
-                out[block.start] = True
-        return out
+        pairs = zip(self.columns, self.blocks, strict=True)
+        first = [block.start for column, block in pairs if isinstance(column, NumericColumn) and column.fill is not None]
+        return np.isin(np.arange(self.width), first)
 
     @cached_property
     def hashed(self) -> NDArray[np.bool_]:
         """Which output columns are of text (`manynets.tables.hashed`), (D,)."""
-        out = np.zeros(self.width, dtype=bool)
-        for block in self.blocks:
-            out[block.slice] = block.kind == "text"
-        return out
+        return np.concatenate([np.full(block.stop - block.start, block.kind == "text") for block in self.blocks])
 
     @cached_property
     def _plain(self) -> PlainArray | None:
@@ -171,15 +166,9 @@ class TableEncoder:
         return len(self.columns) + len(self.dropped)
 
     @property
-    def forms(self) -> dict[str, Reading | DateForm | None]:
+    def forms(self) -> Forms:
         """How the cells of a file are read as at fit, None for text: the option `text` of `read_table`."""
-        forms: dict[str, Reading | DateForm | None] = {column.name: None for column in self.columns if column.as_written}
-        for column in self.columns:
-            if isinstance(column, NumericColumn):
-                forms[column.name] = column.reading
-            elif isinstance(column, DateColumn) and column.as_written:
-                forms[column.name] = column.form
-        return forms
+        return forms_of(column for column in self.columns if not (isinstance(column, CategoricalColumn) and column.of_numbers))
 
     def transform(
         self,
@@ -306,3 +295,25 @@ def _by_place(table: Table) -> Table:
     assert held.frame is not None
     names = tuple(f"x{j}" for j in range(len(table.names)))
     return replace(held, names=names, frame=held.frame.rename(dict(zip(table.names, names, strict=True))))
+
+
+def understood_columns(encoder: TableEncoder) -> list[tuple[str, str, str, int]]:
+    """Return name, kind, values in words, and inputs of the network of each column."""
+    return [
+        (column.name, column.kind, _values(column), block.stop - block.start)
+        for column, block in zip(encoder.columns, encoder.blocks, strict=True)
+    ]
+
+
+def _values(column: ColumnEncoder) -> str:
+    gaps = "; some missing" if column.gaps else ""
+    if isinstance(column, NumericColumn):
+        if column.fill is None:
+            return "all missing"
+        unit = f" {column.reading.unit}" if column.reading.unit else ""
+        return f"median {value_text(column.fill)}{unit}{gaps}"
+    if isinstance(column, CategoricalColumn):
+        return f"{counted(len(column.known), 'level')}: {listed(column.levels, MOST_LEVELS)}{gaps}"
+    if isinstance(column, DateColumn):
+        return f"dates; {', '.join(part for part, _, _ in column.parts)}{gaps}"
+    return f"words{gaps}"

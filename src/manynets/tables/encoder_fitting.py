@@ -138,11 +138,13 @@ def _fitted(table: Table, column: Column, numbers: Mapping[str, Any], levels: Ma
 
 
 def warn_of_targets(schema: Sequence[Column]) -> None:
-    """Warn of columns that are used though they look like ids or nearly hold numbers, and of those that give the target away."""
+    """Warn of columns that are used though they look like ids, nearly hold numbers, or hold words too, and of those that give the target away."""
     used = [
         f"column {column.name!r} is {'' if column.note.startswith('used, though') else f'{column.kind}: '}{column.note}"
         for column in schema
-        if column.note.startswith("used, though") or (column.kind == "categorical" and TO_READ in column.note)
+        if column.note.startswith("used, though")
+        or (column.kind == "categorical" and TO_READ in column.note)
+        or "as missing: " in column.note
     ]
     if used:
         warn_user("; ".join(used), UserWarning)

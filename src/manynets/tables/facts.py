@@ -21,7 +21,6 @@ from manynets.tables.cells import counts_of, factorise
 from manynets.tables.columns import CategoricalColumn, ColumnEncoder, NumericColumn, fewest_of_level, levels_of, limits_of
 from manynets.tables.frames import open_table
 from manynets.tables.scaling import Scaling, Spread, is_constant
-from manynets.tables.written import PLAIN
 
 if TYPE_CHECKING:
     import polars
@@ -167,7 +166,7 @@ def corrected(
 
 def _corrected(column: ColumnEncoder, facts: ColumnFacts, scaling: Scaling, max_levels: int) -> ColumnEncoder:
     gaps = 0 < facts.present < facts.rows
-    if isinstance(column, NumericColumn) and column.reading == PLAIN and facts.present and not math.isnan(facts.mean):
+    if isinstance(column, NumericColumn) and facts.present and not math.isnan(facts.mean):
         bounds = np.array([facts.low, facts.high])
         if is_constant(facts.low, facts.high):
             spread = Spread(center=facts.low / 2.0 + facts.high / 2.0) if scaling != "none" else Spread()

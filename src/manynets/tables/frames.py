@@ -38,7 +38,10 @@ def open_table(data: Any, *, known: Collection[str] = ()) -> Table:
     if isinstance(data, np.ndarray):
         return _open_array(data)
     if hasattr(data, "collect") and hasattr(data, "collect_schema"):  # a lazy frame of polars or narwhals
-        data = _collected(data)
+        try:
+            data = data.collect()
+        except Exception as error:  # each backend has its own
+            raise DataError(f"the lazy frame cannot be collected: {first_line(error)}") from error
     if hasattr(data, "to_frame"):
         raise DataError(f"the table is a {type(data).__name__}, one column without a table; give to_frame() of it")
     import narwhals as nw
@@ -61,14 +64,6 @@ def open_table(data: Any, *, known: Collection[str] = ()) -> Table:
     if not frame.columns:
         raise DataError("the table is empty: it has no columns and no rows; at least 1 of each is needed")
     return Table(names=tuple(frame.columns), rows=len(frame), frame=frame)
-
-
-def _collected(lazy: Any) -> Any:
-    """Return the frame of a lazy one. Errors: DataError where its query fails."""
-    try:
-        return lazy.collect()
-    except Exception as error:  # each backend has its own
-        raise DataError(f"the lazy frame cannot be collected: {first_line(error)}") from error
 
 
 def _open_array(data: NDArray[Any]) -> Table:

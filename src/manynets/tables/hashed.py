@@ -42,25 +42,21 @@ class TextColumn:
 
     Attributes:
         name: of the column.
-        width: output columns for the words.
         gaps: whether values were missing at fit.
+        width: output columns for the words.
     """
 
     name: str
-    width: int
     gaps: bool
+    width: int
     kind: Literal["text"] = field(default="text", init=False)
+    form: None = field(default=None, init=False)
 
     @cached_property
     def features(self) -> tuple[str, ...]:
         """Names of the output columns."""
         names = tuple(f"{self.name}#{index}" for index in range(self.width))
         return (*names, f"{self.name}=missing") if self.gaps else names
-
-    @property
-    def as_written(self) -> bool:
-        """Whether a file's cells are to be left as text."""
-        return True
 
     def fill_in(self, table: Table, out: NDArray[np.float32]) -> None:
         """Write the column into out (N, width), which holds zeros."""

@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.tables.association import MOST_CLASSES, Association, Codes, association, binned, plain_target, target_scores
-from manynets.tables.cells import count_different, factorise, number_cells, part_codes
-from manynets.tables.kinds import Column
+from manynets.tables.cells import factorise, number_cells, part_codes
+from manynets.tables.kinds import Column, numbers_of
 from manynets.tables.meaning import meaning_of
 from manynets.tables.missing import is_missing
 from manynets.tables.names import named_as_row_number
 from manynets.tables.parts import PARTS_OF_CODES, CodePart, digits_of, merged
 from manynets.tables.table import Table
-from manynets.tables.values import numbers_of
 from manynets.tables.written import Reading
 
 SAMPLE = 20_000
@@ -187,7 +186,7 @@ def leak_of(table: Table, column: Column, truths: Sequence[Truth]) -> str:
         codes = part_codes(table, column.name, column.part)[1]
         groups = len(np.unique(codes))
     else:
-        groups = count_different(values)
+        groups = int(np.unique(values).size)
     return next((found for truth in truths if (found := _leak(values, codes, groups, truth))), "")
 
 

@@ -1,14 +1,23 @@
-"""What was understood of a column."""
+"""What was understood of a column, and its values: as numbers where it has such, else as labels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from manynets.tables.dates import DateForm
+import numpy as np
+from numpy.typing import NDArray
+
+from manynets.tables.cells import number_cells, part_codes
+from manynets.tables.dates import DAY_SECONDS, DateForm, date_cells
+from manynets.tables.frames import open_table
 from manynets.tables.parts import CodePart
+from manynets.tables.table import Table
 from manynets.tables.written import PLAIN, Reading
+
+if TYPE_CHECKING:
+    from manynets.tables.columns import ColumnEncoder
 
 Forms: TypeAlias = Mapping[str, Reading | DateForm | None]
 """How the cells of columns are read in another file, by name: as numbers or dates of a form, or None for text."""
@@ -46,17 +55,37 @@ class Column:
     part: CodePart = ""
     leak: str = ""
 
-    @property
-    def as_written(self) -> bool:
-        """Whether another file's cells are to be left as text, so that they are read as these were."""
-        return (
-            isinstance(self.form, Reading)
-            or self.kind in ("categorical", "text")
-            or (self.form is not None and self.form.as_written)
-        )
+
+def forms_of(columns: Iterable[Column | ColumnEncoder]) -> Forms:
+    """Return how these columns are read in another file: as here. Dates that are numbers have no form there."""
+    used = [column for column in columns if column.kind != "dropped"]
+    forms = {column.name: column.form or (PLAIN if column.kind == "numeric" else None) for column in used}
+    return {name: form for name, form in forms.items() if not isinstance(form, DateForm) or form.as_written}
 
 
-def forms_of(schema: Iterable[Column]) -> Forms:
-    """Return how the columns of another file are read, so that they are read as these were."""
-    numbers = {column.name: column.form or PLAIN for column in schema if column.kind == "numeric"}
-    return {column.name: column.form if column.kind == "date" else None for column in schema if column.as_written} | numbers
+def holds_dates(column: Column) -> bool:
+    """Return whether the values of a column are dates, and not times of day."""
+    return column.kind == "date" and not (isinstance(column.form, DateForm) and column.form.order == "time")
+
+
+def numbers_of(table: Table, column: Column) -> NDArray[np.float64] | None:
+    """Return the numbers of a column (N,), those of dates in days, or None where it holds no numbers."""
+    if not column.distinct:
+        return None
+    if column.kind == "date" and isinstance(column.form, DateForm):
+        moments = date_cells(table, column.name, column.form)
+        days = moments.astype("M8[s]").astype(np.int64) / DAY_SECONDS
+        return np.where(np.isnat(moments), np.nan, days)
+    numeric = column.kind == "numeric" or (column.kind == "dropped" and table.storage(column.name) in ("number", "duration"))
+    return number_cells(table, column.name, column.form if isinstance(column.form, Reading) else PLAIN) if numeric else None
+
+
+def plain_values(frame: Any, column: Column) -> NDArray[Any]:
+    """Return the values of a column (N,) as they are read: numbers with NaN where missing, of dates the year and its part, or labels
+    with None where missing."""
+    table = open_table(frame)
+    values = numbers_of(table, column)
+    if values is not None:
+        return 1970.0 + values / 365.2425 if holds_dates(column) else values * (24.0 if column.kind == "date" else 1.0)
+    labels, codes = part_codes(table, column.name, column.part)
+    return np.array([*labels, None], dtype=object)[codes]

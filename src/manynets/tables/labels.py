@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from manynets.display import listed, shortened
 
-SHOWN = 5  # labels in a message
+SHOWN, SHOWN_WORDS = 5, 3  # labels, and words among numbers, in a message
 _BETWEEN_WORDS = re.compile(r"(?<=[^\W\d_])[\s_-]+(?=[^\W\d_])")
 _WORD = re.compile(r"[^\W\d_]{2}")
 _WHOLE = re.compile(r"([+-]?[0-9]+)\.0*")
@@ -84,6 +85,15 @@ def _number(label: str) -> str:
             short = np.float32(value)
         return repr(float(str(short))) if float(short) == value else label
     return label
+
+
+def shown_words(words: Counter[str]) -> str:
+    """Return the most frequent of some words with their counts.
+
+    >>> shown_words(Counter({"unknown": 2, "see note": 8}))
+    "'see note' (8), 'unknown' (2)"
+    """
+    return listed((f"{shortened(word)!r} ({count:,})" for word, count in words.most_common()), SHOWN_WORDS)
 
 
 def shown_unseen(unseen: Iterable[str], known: Sequence[str]) -> str:

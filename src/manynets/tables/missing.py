@@ -59,6 +59,15 @@ def text_tokens(cells: Any) -> Any:
     return cells.str.to_lowercase().is_in(list(TEXT_MISSING)).fill_null(True)
 
 
+def as_missing(count: int, total: int, what: str = "number") -> str:
+    """Return how to tell that so many of the cells of a column are not what it holds.
+
+    >>> as_missing(1, 2000)
+    '1 of 2000 cells is no number and counts as missing'
+    """
+    return f"{count} of {total} cells {f'is no {what} and counts' if count == 1 else f'are not {what}s and count'} as missing"
+
+
 def is_missing_value(cell: Any) -> bool:
     """Return whether a Python object stands for a missing value: None, NaN, NA, NaT."""
     return cell is None or type(cell).__name__ in {"NAType", "NaTType"} or (isinstance(cell, float) and math.isnan(cell))

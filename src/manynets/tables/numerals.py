@@ -69,7 +69,8 @@ def points_in_doubt(cells: nw.Series[Any]) -> bool:
 
     They cannot where a number without a point has more than three digits.
     """
-    pointed = cells.filter(cells.str.contains(".", literal=True).fill_null(False))
+    numbers = cells.filter(cells.str.contains(NUMBER).fill_null(False))  # "n.a." has points, too
+    pointed = numbers.filter(numbers.str.contains(".", literal=True))
     if not len(pointed) or not pointed.str.contains(GROUPED).all():
         return False
     return not cells.str.contains(ABOVE_THOUSAND).any()

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from manynets.tables.columns import FLOAT32_MAX, ColumnEncoder, NumericColumn
 from manynets.tables.table import Table
-from manynets.tables.written import PLAIN
 
 if TYPE_CHECKING:
     from manynets.tables.encoder import Block
@@ -121,7 +120,7 @@ def _lines(columns: Sequence[NumericColumn]) -> NDArray[np.float64]:
 
 
 def _is_plain(table: Table, column: ColumnEncoder) -> bool:
-    if not isinstance(column, NumericColumn) or column.reading != PLAIN or not _is_scaled(column):
+    if not isinstance(column, NumericColumn) or not _is_scaled(column):
         return False
     dtype: Any = table.series(column.name).dtype
     return bool(dtype.is_float() or dtype.is_integer())

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from manynets.display import counted, listed
-from manynets.tables.cells import units_converted
+from manynets.tables.cells import OddKind, odd_numbers
 from manynets.tables.columns import CategoricalColumn, NumericColumn
-from manynets.tables.labels import shown_unseen
+from manynets.tables.labels import shown_unseen, shown_words
+from manynets.tables.missing import as_missing
+from manynets.tables.written import bounds_note
 
 MOST_COLUMNS = 8
 """Columns of which the same is remarked one by one; the others are named together."""
 OTHERS = {
     "unseen": "{} with categories not seen in training",
     "units": "{} converted to the units of the training rows",
+    "bounds": "{} with bounds such as '<5', which are read as their number",
+    "words": "{} declared numeric, with cells that are no numbers and count as missing",
     "gaps": "{} without a value in some rows, though all rows in training had one",
     "beyond": "{} with values far outside the training range, which were clipped",
 }
@@ -31,7 +35,7 @@ class Remarks:
         self._encoder = encoder
         self._extra: dict[str, None] = {}
         self._unseen: dict[str, Counter[str]] = {}
-        self._units: dict[str, Counter[str]] = {}
+        self._odd: defaultdict[str, Counter[tuple[OddKind, str]]] = defaultdict(Counter)
         self._beyond: Counter[str] = Counter()
         self._gaps: Counter[str] = Counter()
         self._rows = 0
@@ -47,7 +51,7 @@ class Remarks:
             if isinstance(column, CategoricalColumn):
                 self._unseen.setdefault(column.name, Counter()).update(column.unseen(table))
             elif isinstance(column, NumericColumn):
-                self._units.setdefault(column.name, Counter()).update(units_converted(table, column.name, column.reading))
+                self._odd[column.name].update(odd_numbers(table, column.name, column.reading))
                 beyond, gaps = column.beyond(table)
                 self._beyond[column.name] += beyond
                 self._gaps[column.name] += 0 if column.gaps else gaps
@@ -79,10 +83,16 @@ class Remarks:
                 yield "unseen", column.name, f"{rows} {new} not seen in training: {shown}"
             if not isinstance(column, NumericColumn):
                 continue
-            units = self._units.get(column.name)
+            kinds: tuple[OddKind, ...] = ("unit", "bound", "word")
+            odd = self._odd[column.name]
+            units, bounds, words = (Counter({text: count for (kind, text), count in odd.items() if kind == one}) for one in kinds)
             if units:
                 shown = ", ".join(f"{count} in {unit!r}" for unit, count in units.most_common())
                 yield "units", column.name, f"converted to {column.reading.unit!r}, the unit of the training rows: {shown}"
+            if bounds:
+                yield "bounds", column.name, bounds_note(bounds)
+            if words:
+                yield "words", column.name, f"{as_missing(words.total(), self._rows)}: {shown_words(words)}"
             if gaps := self._gaps[column.name]:
                 text = (
                     f"{gaps:,} of {self._rows:,} rows have no value, though all rows in training had one; they count as the median,"

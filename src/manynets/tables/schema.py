@@ -11,29 +11,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.display import listed, shortened
+from manynets.display import shortened
 from manynets.errors import DataError, OptionError
 from manynets.tables.association import plain_target, target_scores
-from manynets.tables.cells import count_different, number_cells, plain_label, text_cells
-from manynets.tables.clocks import is_zone
-from manynets.tables.dates import DateForm, date_cells, order_of_numbers
+from manynets.tables.cells import number_cells, numbers_in, plain_label, text_cells
+from manynets.tables.dates import DateForm, date_cells, is_zone, order_of_numbers
 from manynets.tables.frames import open_table
 from manynets.tables.hashed import holds_words
 from manynets.tables.informative import as_codes, leak_of, reconsidered, sample_rows, truths_of
 from manynets.tables.kinds import LEFT_OUT, Column, Kind
+from manynets.tables.labels import shown_words
 from manynets.tables.meaning import meaning_of, meaning_of_column, text_counts
-from manynets.tables.missing import missing_texts
+from manynets.tables.missing import as_missing, missing_texts
 from manynets.tables.names import named_as_code, named_as_id, named_as_time
 from manynets.tables.numerals import HEAD_ROWS, NUMBER, ZERO_IN_FRONT, bad_number, points_in_doubt
 from manynets.tables.table import Table, native_type, require
-from manynets.tables.written import DECIMAL_COMMA, PLAIN, Meaning, Reading, units_of
+from manynets.tables.written import DECIMAL_COMMA, PLAIN, Meaning, Reading, find_reading, numbers_among, units_of
 
 FEWEST_FOR_AN_ID = 20
 """A column with fewer different values than this is never taken for an id."""
 
 MOSTLY_NUMBERS = 0.9
-SHOWN_WORDS = 3
-"""Words among numbers that a note names."""
 TO_READ = "to have it read as"
 """In the note of a column of categories that is nearly one of numbers or dates."""
 EMPTY = "all values are missing: it adds nothing"
@@ -68,8 +66,10 @@ def understand(
     neighbours do; and what predicts the target perfectly alone has `Column.leak`. All this is found on `rows`, the training rows,
     or on all.
 
+    In a column of text that is declared numeric, what is no number is missing, and the note says how often.
+
     Errors: DataError for a name in an override that is not a column, for a column named in two of them, for one that mixes text
-    and numbers as Python objects, for text in a column declared numeric, and for infinite values.
+    and numbers as Python objects, for a column of text declared numeric that holds no number, and for infinite values.
 
     >>> import polars
     >>> columns = understand(polars.DataFrame({"a": [1.5, 2], "b": ["x", "y"], "c": ["1 Jan 2024", "2 Jan 2024"], "d": ["$5", "$9"]}))
@@ -128,14 +128,15 @@ def _column(table: Table, name: str, declared: Kind | None) -> Column:
         if declared in (None, "dropped"):
             return Column(name=name, kind="dropped", missing=0, distinct=0, note=f"values of type {dtype} cannot be used")
         raise DataError(f"column {name!r} is of type {dtype} and cannot be {declared}; drop it")
-    if storage == "mixed" and declared not in ("categorical", "text", "dropped"):
+    if storage == "mixed" and declared is None:
         refuse_a_mixture(table, name)
     if storage in ("date", "time") and declared != "numeric":
         return _date_column(table, name, declared, _stored_form(table, name))
     if storage in ("number", "bool", "empty"):
-        return _number_column(table, name, declared, DECIMAL_COMMA if name in table.commas else PLAIN)
+        reading = DECIMAL_COMMA if name in table.commas else PLAIN
+        return _number_column(table, name, declared, reading if table.array is not None else _declared(reading, declared))
     if storage == "duration":
-        return _number_column(table, name, declared, Reading(duration=True))
+        return _number_column(table, name, declared, _declared(Reading(duration=True), declared))
     return _text_column(table, name, declared)
 
 
@@ -156,7 +157,7 @@ def refuse_a_mixture(table: Table, name: str) -> None:
         odd = texts[0] if len(texts) <= len(others) else others[0]
         raise DataError(
             f"column {name!r} mixes text and numbers: {table.row(odd)} holds {cells[odd]!r}; make it one of the two, or declare it"
-            " categorical"
+            " numeric or categorical"
         )
 
 
@@ -164,7 +165,7 @@ def _number_column(table: Table, name: str, declared: Kind | None, reading: Read
     values = number_cells(table, name, reading)
     present = values[~np.isnan(values)]
     exact = _exact_integers(table, name)
-    distinct = count_different(present) if exact is None else int(np.unique(exact).size)
+    distinct = int(np.unique(present if exact is None else exact).size)
     missing = table.rows - present.size
     kind: Kind = declared or ("categorical" if table.storage(name) == "bool" else "numeric")
     if not present.size:
@@ -172,7 +173,7 @@ def _number_column(table: Table, name: str, declared: Kind | None, reading: Read
         return Column(name=name, kind=declared or "numeric", missing=missing, distinct=distinct, note=note)
     example = plain_label(table.series(name)[int(np.argmin(np.isnan(values)))] if table.array is None else present[0])
     seen: dict[str, Any] = {"name": name, "missing": missing, "distinct": distinct, "example": example}
-    described = "; ".join(text for text in ("" if reading == PLAIN else str(reading), remark) if text)
+    described = "; ".join(text for text in ("" if reading.strict == PLAIN else str(reading), remark) if text)
     note = LEFT_OUT if declared == "dropped" else described
     if declared is None and kind == "numeric" and distinct > 1:
         if exact is not None and np.abs(present).max() > 2**53 and np.unique(present).size < distinct:
@@ -278,7 +279,7 @@ def _column_in_text(table: Table, name: str, cells: Any, present: Any, declared:
     if bad_number(head) is None and bad_number(present) is None and not points_in_doubt(present):
         count = int(present.str.contains(NUMBER).sum())
         if declared == "numeric" or (count and not present.str.contains(ZERO_IN_FRONT).any()):
-            return _number_column(table, name, declared, PLAIN), ""
+            return _number_column(table, name, declared, _declared(PLAIN, declared)), ""
         return None, f"codes: {count} numbers, some with a zero in front" if count else ""
     comma_first = name in table.commas
     if declared is None and meaning_of(text_counts(head), comma_first=comma_first) is None:
@@ -288,8 +289,7 @@ def _column_in_text(table: Table, name: str, cells: Any, present: Any, declared:
     if meaning is None or meaning.words:
         meaning = meaning_of(counts := text_counts(present), comma_first=comma_first)
     if declared == "numeric":
-        reading = meaning.form if meaning is not None and isinstance(meaning.form, Reading) else PLAIN
-        return _number_column(table, name, declared, reading, "" if meaning is None else meaning.note), ""
+        return _declared_numbers(table, name, cells, counts or text_counts(present), meaning), ""
     if meaning is None:
         return None, _mixture(counts)
     if meaning.words and (note := _mixture(counts)):
@@ -301,14 +301,42 @@ def _column_in_text(table: Table, name: str, cells: Any, present: Any, declared:
     return _date_column(table, name, None, meaning.form, meaning.note), ""
 
 
+def _declared(reading: Reading, declared: Kind | None) -> Reading:
+    """Return how numbers are read: of a column that is declared numeric, what is none is missing."""
+    return replace(reading, lenient=True) if declared == "numeric" else reading
+
+
+def _declared_numbers(table: Table, name: str, cells: Any, counts: Counter[str], meaning: Meaning[Any] | None) -> Column:
+    """Return a column of text that is declared numeric. meaning: of all its cells, None where most of them have none."""
+    if meaning is None or not isinstance(meaning.form, Reading):
+        meaning = find_reading(numbers_among(counts), comma_first=name in table.commas) or Meaning(PLAIN, (), "")
+    reading = _declared(meaning.form, "numeric")
+    words = Counter(str(cells[index]) for index in numbers_in(cells, reading)[1])
+    if not words:
+        return _number_column(table, name, "numeric", reading, meaning.note)
+    shown = _shown_words(table, cells, words)
+    if words.total() == counts.total():
+        raise DataError(
+            f"column {name!r} is declared numeric, but holds no number: its values are {shown}; leave it out, or declare it categorical"
+        )
+    note = f"{as_missing(words.total(), counts.total())}: {shown}"
+    return _number_column(table, name, "numeric", reading, "; ".join(text for text in (meaning.note, note) if text))
+
+
 def _words_among(table: Table, cells: Any, counts: Counter[str], meaning: Meaning[Any]) -> str:
     """Say which words keep a column from being one of numbers or dates, and where they are few how to have it read so."""
     words = Counter({word: counts[word] for word in meaning.words})
+    share, numbers = 1.0 - words.total() / counts.total(), isinstance(meaning.form, Reading)
+    note = f"{share:.1%} of it are {'numbers' if numbers else 'dates'}; the others are {_shown_words(table, cells, words)}"
+    if share <= MOSTLY_NUMBERS:
+        return note
+    return f"{note}: {'declare it numeric' if numbers else 'leave them empty'} {TO_READ} {'numbers' if numbers else 'dates'}"
+
+
+def _shown_words(table: Table, cells: Any, words: Counter[str]) -> str:
+    """Return the most frequent of the words of a column with their counts, and where the first one is."""
     index = next(index for index, cell in enumerate(cells.to_list()) if cell in words)
-    share, what = 1.0 - words.total() / counts.total(), "numbers" if isinstance(meaning.form, Reading) else "dates"
-    shown = listed((f"{shortened(word)!r} ({count:,})" for word, count in words.most_common()), SHOWN_WORDS)
-    note = f"{share:.1%} of it are {what}; the others are {shown}, the first in {table.row(index)}"
-    return f"{note}: leave them empty {TO_READ} {what}" if share > MOSTLY_NUMBERS else note
+    return f"{shown_words(words)}, the first in {table.row(index)}"
 
 
 def _mixture(counts: Counter[str]) -> str:

@@ -10,7 +10,7 @@ from manynets.display import counted
 from manynets.tables.cells import numbers_in
 from manynets.tables.dates import DateForm, dates_in
 from manynets.tables.meaning import SAMPLE, meaning_of, meaning_of_column, text_counts
-from manynets.tables.missing import is_missing, text_tokens
+from manynets.tables.missing import as_missing, is_missing, text_tokens
 from manynets.tables.numerals import CODE, COMMA_NUMBER, GROUPED, NUMBER, SHORT_WHOLE, ZERO_IN_FRONT, as_numbers, kind_of_numbers
 from manynets.tables.written import PLAIN, Meaning, Reading
 
@@ -93,11 +93,13 @@ def _are_stray(meaning: Meaning[Any], counts: Counter[str]) -> bool:
 def _without(odd: polars.Series, cells: polars.Series, total: int, form: Reading | DateForm) -> tuple[polars.Series, str]:
     """Return a column of text without the odd cells, and what to tell of them. total: how many cells are not missing."""
     what, count, first = "number" if isinstance(form, Reading) else "date", int(odd.sum()), int(odd.arg_max() or 0)
-    note = (
-        f"column {cells.name!r}: {count} of {total} cells {f'is no {what} and counts' if count == 1 else f'are not {what}s and count'}"
-        f" as missing; the first is {cells[first]!r} in row {first} (counted from 0)"
-    )
-    return cells.set(odd, None), note
+    note = f"{as_missing(count, total, what)}; the first is {cells[first]!r} in row {first} (counted from 0)"
+    return cells.set(odd, None), f"column {cells.name!r}: {note}"
+
+
+def is_lenient(form: Reading | DateForm | None) -> bool:
+    """Return whether what is not of this form counts as missing."""
+    return isinstance(form, Reading) and form.lenient
 
 
 def odd_cells(cells: polars.Series, form: Reading | DateForm) -> list[int]:
@@ -109,13 +111,19 @@ def odd_cells(cells: polars.Series, form: Reading | DateForm) -> list[int]:
 
 
 def settled_as(cells: polars.Series, form: Reading | DateForm) -> tuple[polars.Series, str]:
-    """Return a column of text with odd cells as missing if they are few, of new rows for a column of this form; and a note on these."""
+    """Return a column of text with odd cells as missing if they are few, of new rows for a column of this form; and a note on these.
+
+    A lenient form says that they are missing however many they are.
+    """
     import narwhals as nw
     import polars
 
     odd = odd_cells(cells, form)
-    total = text_counts(nw.from_native(cells, series_only=True)).total() if odd else 0
-    if not odd or len(odd) == total or (len(odd) > 1 and len(odd) > MOST_WORDS * total):
+    if not odd:
+        return cells, ""
+    total = text_counts(nw.from_native(cells, series_only=True)).total()
+    few = len(odd) < total and (len(odd) == 1 or len(odd) <= MOST_WORDS * total)
+    if not few and not is_lenient(form):
         return cells, ""
     return _without(polars.Series(range(len(cells))).is_in(odd), cells, total, form)
 

@@ -167,7 +167,9 @@ def _looks_like_data(names: list[str], rows: list[list[str]]) -> bool:
     if len(numbers) > 1 and 2 * len(numbers) >= len(names) and any(a >= b for a, b in itertools.pairwise(numbers.values())):
         return True
     words = [j for j, name in enumerate(names) if name and j not in numbers]
-    return bool(words) and len(names) > 1 and all(_occurs(j, names, rows) for j in words)
+    others = [row for row in rows if row != names]  # a header that is repeated does not count
+    found = (any(j < len(row) and row[j].strip() == names[j] for row in others) for j in words)
+    return bool(words) and len(names) > 1 and all(found)
 
 
 def _words_in_a_line(names: list[str], rows: list[list[str]]) -> int:
@@ -178,11 +180,6 @@ def _words_in_a_line(names: list[str], rows: list[list[str]]) -> int:
     if count < 2 or len(lines) < 2 or any(len(words) != count for words in lines):
         return 0
     return count if all(any(re.fullmatch(r"[+-]?[0-9.]+", word, re.ASCII) for word in words) for words in lines) else 0
-
-
-def _occurs(j: int, names: list[str], rows: list[list[str]]) -> bool:
-    """Return whether the name of a column is one of its cells; a header that is repeated does not count."""
-    return any(j < len(row) and row[j].strip() == names[j] and row != names for row in rows)
 
 
 def first_cells_are_numbers(rows: Sequence[Sequence[str]]) -> bool:
@@ -231,7 +228,7 @@ def _find_delimiter(name: str, text: str) -> str:
     even: dict[str, tuple[float, int]] = {}
     usual: dict[str, tuple[float, int]] = {}
     for sign in DELIMITERS:
-        counts = _widths(text, sign)
+        counts = [len(row) for row in _sniffed(text, sign)]
         if not counts:
             continue
         if counts[0] > 1:
@@ -289,12 +286,8 @@ def _widths_agree(text: str, delimiter: str) -> bool:
     return 2 * len(fitting) >= len(rows) and all(len(row) <= width or row in fitting for row in rows)
 
 
-def _widths(text: str, delimiter: str) -> list[int]:
-    """Return the number of fields of the first lines that are neither blank nor comments of one field."""
-    return [len(row) for row in _sniffed(text, delimiter)]
-
-
 def _sniffed(text: str, delimiter: str) -> list[list[str]]:
+    """Return the first lines that are neither blank nor comments of one field."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         rows = [row for _, row in zip(range(SNIFF_ROWS), reader, strict=False) if row]

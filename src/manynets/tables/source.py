@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from manynets.tables.kinds import Forms
 
 HEAD_BYTES = 1 << 20
+_TEXT = "a list of the columns that stay text, such as ['code'], or for new rows the forms of the encoder, as text=encoder.forms"
 TEXT = (".csv", ".tsv", ".txt")
 """The endings of text tables."""
 _BOMS = (
@@ -111,13 +112,11 @@ class TextOptions:
     def of(cls, text: Iterable[str] | Forms, **options: Any) -> TextOptions:
         """Return the options; text: columns that stay text, or how each column is read, None for text. Raises OptionError for another."""
         if isinstance(text, str) or not isinstance(text, Iterable):
-            raise OptionError(
-                f"text is {short(text)}, but must be a list of names of columns, or how columns are read, as encoder.forms"
-            )
+            raise OptionError(f"text is {short(text)}, but must be {_TEXT}")
         forms = text if isinstance(text, Mapping) else dict.fromkeys(text)
         for name, form in forms.items():
             if not isinstance(form, Reading | DateForm | None):
-                raise OptionError(f"text has {short(form)} for {name!r}, but must have what encoder.forms has, or None for text")
+                raise OptionError(f"text has {short(form)} for the column {name!r}, but must be {_TEXT}")
         return cls(text=forms, **options)
 
 

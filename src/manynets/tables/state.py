@@ -1,68 +1,84 @@
-"""The state of an encoder as JSON, and back. What comes back may come from a hostile file: closed sets of names, all checked."""
+"""The state of an encoder as JSON, and back. What comes back may come from a hostile file: closed sets of names, all checked.
+
+The fields of the classes say what a state has, and their types what is read.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any, TypeVar
+from functools import cache
+from types import UnionType
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from manynets.errors import DataError
-from manynets.tables.clocks import is_zone
 from manynets.tables.columns import CategoricalColumn, ColumnEncoder, DateColumn, NumericColumn
-from manynets.tables.dates import DATE_ORDERS, PARTS, DateForm
+from manynets.tables.dates import DateForm, DateOrder, PartName, is_zone
 from manynets.tables.hashed import MOST_HASHED, TextColumn
-from manynets.tables.means import LevelMeans
-from manynets.tables.parts import PARTS_OF_CODES
 from manynets.tables.piecewise import MOST_EDGES, Pieces
 from manynets.tables.scaling import MOST_KNOTS, Spread
-from manynets.tables.written import DECIMALS, PLAIN, THOUSANDS, Reading, is_unit
+from manynets.tables.written import PLAIN, Reading, is_unit
 
-VERSION = 6
-"""2: numeric columns have limits. 3: numeric columns have a reading, dates a zone. 4: numeric columns have pieces, readings digits, spreads
-`smooth`, categorical columns a part, and there are columns of text. 5: categorical columns have means. 6: spreads `robust`. Older
-versions are read too."""
-T = TypeVar("T")
+VERSION, USUAL_VERSION = 7, 6
+"""Older versions are read too. A state is of version 7 where a reading is lenient, else of version 6."""
+_SINCE = {
+    "NumericColumn.limits": 2, "NumericColumn.reading": 3, "NumericColumn.pieces": 4, "CategoricalColumn.part": 4,
+    "CategoricalColumn.means": 5, "_Dates.zone": 3, "Reading.digits": 4, "Reading.lenient": 7, "Spread.smooth": 4, "Spread.robust": 6,
+}  # fmt: skip
+"""The version that first had a field; columns of text are since 4."""
 Dropped = tuple[tuple[str, str], ...]
+
+
+class _DatePart(NamedTuple):
+    part: PartName
+    fill: float
+    spread: Spread
+
+
+class _Dates(NamedTuple):
+    """What a state has of a column of dates."""
+
+    name: str
+    gaps: bool
+    order: DateOrder
+    zone: str = ""
+    parts: tuple[_DatePart, ...] = ()
+
+
+_KINDS: dict[str, Any] = {"numeric": NumericColumn, "categorical": CategoricalColumn, "date": _Dates, "text": TextColumn}
+
+
+@cache
+def _fields(kind: Any, version: int) -> dict[str, Any]:
+    """Return the fields of a dataclass or a named tuple that a state of a version has, with their types."""
+    names = [field.name for field in dataclasses.fields(kind) if field.init] if dataclasses.is_dataclass(kind) else kind._fields
+    types = get_type_hints(kind)
+    return {name: types[name] for name in names if _SINCE.get(f"{kind.__name__}.{name}", 1) <= version}
 
 
 def state_to_json(columns: Sequence[ColumnEncoder], dropped: Dropped, positional: bool) -> dict[str, Any]:
     """Return the state of an encoder as dicts, lists, text, numbers and bools."""
+    lenient = any(column.kind == "numeric" and column.reading.lenient for column in columns)
+    version = VERSION if lenient else USUAL_VERSION
     return {
-        "version": VERSION,
+        "version": version,
         "positional": positional,
-        "columns": [_column_to_json(column) for column in columns],
+        "columns": [{"kind": column.kind} | _to_json(column, version) for column in columns],
         "dropped": [[name, why] for name, why in dropped],
     }
 
 
-def _column_to_json(column: ColumnEncoder) -> dict[str, Any]:
-    state: dict[str, Any] = {"kind": column.kind, "name": column.name, "gaps": column.gaps}
-    if column.kind == "numeric":
-        limits = None if column.limits is None else list(column.limits)
-        reading = None if column.reading == PLAIN else asdict(column.reading)
-        state |= {"fill": column.fill, "spread": _spread_to_json(column.spread), "limits": limits}
-        return state | {"reading": reading, "pieces": _pieces_to_json(column.pieces)}
-    if column.kind == "categorical":
-        means = [
-            one._asdict()
-            | {"values": list(one.values), "spread": _spread_to_json(one.spread), "pieces": _pieces_to_json(one.pieces)}
-            for one in column.means
-        ]
-        return state | {"levels": list(column.levels), "rare": list(column.rare), "part": column.part, "means": means}
-    if column.kind == "text":
-        return state | {"width": column.width}
-    parts = [{"part": part, "fill": fill, "spread": _spread_to_json(spread)} for part, spread, fill in column.parts]
-    return state | {"order": column.form.order, "zone": column.form.zone, "parts": parts}
-
-
-def _pieces_to_json(pieces: Pieces | None) -> dict[str, list[float]] | None:
-    return None if pieces is None else {name: list(values) for name, values in pieces._asdict().items()}
-
-
-def _spread_to_json(spread: Spread) -> dict[str, Any]:
-    return spread._asdict() | {"knots": list(spread.knots), "normal": list(spread.normal)}
+def _to_json(value: Any, version: int) -> Any:
+    if isinstance(value, DateColumn):
+        parts = tuple(_DatePart(part, fill, spread) for part, spread, fill in value.parts)
+        value = _Dates(value.name, value.gaps, value.form.order, value.form.zone, parts)
+    if value == PLAIN:
+        return None
+    if dataclasses.is_dataclass(value) or hasattr(value, "_fields"):
+        return {name: _to_json(getattr(value, name), version) for name in _fields(value.__class__, version)}
+    return [_to_json(item, version) for item in value] if isinstance(value, tuple) else value
 
 
 def state_from_json(state: Any) -> tuple[tuple[ColumnEncoder, ...], Dropped, bool]:
@@ -73,165 +89,134 @@ def state_from_json(state: Any) -> tuple[tuple[ColumnEncoder, ...], Dropped, boo
     version = state.get("version") if isinstance(state, Mapping) else None
     if type(version) is not int or not 1 <= version <= VERSION:
         raise DataError(f"the table encoder has the version {version!r}, but this manynets reads the versions 1 to {VERSION}")
-    _keys(state, {"version", "positional", "columns", "dropped"}, "encoder")
+    _refuse_other_keys(state, {"version", "positional", "columns", "dropped"}, "encoder")
     columns = tuple(_column(item, f"columns[{i}]", version) for i, item in enumerate(_list(state["columns"], "columns")))
     if not columns:
         raise DataError("encoder.columns is empty, but at least one column is needed")
-    dropped = []
-    for i, item in enumerate(_list(state["dropped"], "dropped")):
-        pair = _list(item, f"dropped[{i}]")
-        if len(pair) != 2:
-            raise DataError(f"dropped[{i}] must be a name and a reason, but has {len(pair)} entries")
-        dropped.append((_text(pair[0], f"dropped[{i}]"), _text(pair[1], f"dropped[{i}]")))
+    dropped: Dropped = _read(Dropped, state["dropped"], "dropped", version)
     names = [column.name for column in columns] + [name for name, _ in dropped]
     _unique(names, "column names")
-    positional = _bool(state["positional"], "positional")
+    positional = _read(bool, state["positional"], "positional", version)
     if positional and set(names) != {f"x{j}" for j in range(len(names))}:
         raise DataError("a positional encoder must have the columns x0, x1, ... without a gap")
-    return columns, tuple(dropped), positional
+    return columns, dropped, positional
 
 
 def _column(state: Any, where: str, version: int) -> ColumnEncoder:
     kind = state.get("kind") if isinstance(state, Mapping) else None
-    common = {"kind", "name", "gaps"}
-    if kind == "numeric":
-        _keys(state, common | {"fill", "spread"}, where, version, limits=2, reading=3, pieces=4)
-        fill = None if state["fill"] is None else _number(state["fill"], f"{where}.fill")
-        if _bool(state["gaps"], f"{where}.gaps") and fill is None:
-            raise DataError(f"{where} has gaps but no fill")
-        return NumericColumn(
-            **_named(state, where),
-            fill=fill,
-            spread=_spread(state["spread"], f"{where}.spread", version),
-            limits=_limits(state.get("limits"), f"{where}.limits"),
-            reading=_reading(state.get("reading"), f"{where}.reading", version),
-            pieces=_pieces(state.get("pieces"), f"{where}.pieces"),
-        )
-    if kind == "categorical":
-        _keys(state, common | {"levels", "rare"}, where, version, part=4, means=5)
-        levels, rare = (
-            tuple(_text(item, f"{where}.{name}") for item in _list(state[name], f"{where}.{name}")) for name in ("levels", "rare")
-        )
-        _unique([*levels, *rare], f"{where}: levels")
-        return CategoricalColumn(
-            **_named(state, where),
-            levels=levels,
-            rare=rare,
-            part=_among(state.get("part", ""), PARTS_OF_CODES, f"{where}.part"),
-            means=_means(state.get("means", []), len(levels) + len(rare), f"{where}.means", version),
-        )
-    if kind == "text" and version > 3:
-        _keys(state, common | {"width"}, where)
-        width = state["width"]
-        if type(width) is not int or not 1 <= width <= MOST_HASHED:
-            raise DataError(f"{where}.width is {width!r}, but must be a whole number from 1 to {MOST_HASHED}")
-        return TextColumn(**_named(state, where), width=width)
-    if kind == "date":
-        _keys(state, common | {"order", "parts"}, where, version, zone=3)
-        parts = tuple(_part(item, f"{where}.parts[{i}]", version) for i, item in enumerate(_list(state["parts"], f"{where}.parts")))
-        _unique([part for part, _, _ in parts], f"{where}: parts")
-        order = _among(state["order"], DATE_ORDERS, f"{where}.order")
-        form = DateForm(order=order, zone=_zone(state.get("zone", ""), f"{where}.zone"))
-        return DateColumn(**_named(state, where), form=form, parts=parts)
-    raise DataError(f"{where}.kind is {kind!r}, but must be one of numeric, categorical, date, text")
+    if not isinstance(kind, str) or kind not in _KINDS or (kind == "text" and version < 4):
+        raise DataError(f"{where}.kind is {kind!r}, but must be one of numeric, categorical, date, text")
+    made: Any = _made(_KINDS[kind], {name: value for name, value in state.items() if name != "kind"}, where, version)
+    if not isinstance(made, _Dates):
+        return made
+    parts = tuple((part, spread, fill) for part, fill, spread in made.parts)
+    return DateColumn(name=made.name, gaps=made.gaps, form=DateForm(order=made.order, zone=made.zone), parts=parts)
 
 
-def _named(state: Any, where: str) -> dict[str, Any]:
-    """Return what columns of all kinds have."""
-    return {"name": _text(state["name"], f"{where}.name"), "gaps": _bool(state["gaps"], f"{where}.gaps")}
+# ------------------------------------------------------------------------------------------------------------- by their types
 
 
-def _means(state: Any, levels: int, where: str, version: int) -> tuple[LevelMeans, ...]:
-    out = []
-    for i, item in enumerate(_list(state, where)):
-        _keys(item, set(LevelMeans._fields), f"{where}[{i}]")
-        values = _numbers(item["values"], f"{where}[{i}].values")
-        if len(values) != levels:
-            raise DataError(f"{where}[{i}].values has {len(values)} numbers, but the column has {levels} levels")
-        missing, prior = (_number(item[name], f"{where}[{i}].{name}") for name in ("missing", "prior"))
-        spread = _spread(item["spread"], f"{where}[{i}].spread", version)
-        out.append(LevelMeans(values, missing, prior, spread, _pieces(item["pieces"], f"{where}[{i}].pieces")))
-    return tuple(out)
+def _made(kind: Any, state: Any, where: str, version: int) -> Any:
+    """Return a dataclass or a named tuple of a state, whose fields are those of the version."""
+    fields = _fields(kind, version)
+    _refuse_other_keys(state, set(fields), where)
+    made = kind(**{name: _read(type_, state[name], f"{where}.{name}", version) for name, type_ in fields.items()})
+    if kind in _CHECKS:
+        _CHECKS[kind](made, where)
+    return made
 
 
-def _reading(state: Any, where: str, version: int) -> Reading:
-    if state is None:
+def _read(kind: Any, value: Any, where: str, version: int) -> Any:
+    """Return a value of JSON as one of a type."""
+    origin, args = get_origin(kind), get_args(kind)
+    if kind is Reading and value is None:
         return PLAIN
-    _keys(state, {"decimal", "thousands", "unit", "magnitudes", "duration"}, where, version, digits=4)
-    reading = Reading(
-        decimal=_among(state["decimal"], DECIMALS, f"{where}.decimal"),
-        thousands=_among(state["thousands"], THOUSANDS, f"{where}.thousands"),
-        unit=_text(state["unit"], f"{where}.unit"),
-        magnitudes=_bool(state["magnitudes"], f"{where}.magnitudes"),
-        duration=_bool(state["duration"], f"{where}.duration"),
-        digits=_bool(state.get("digits", False), f"{where}.digits"),
-    )
+    if origin is UnionType:  # with None
+        return None if value is None else _read(args[0], value, where, version)
+    if origin is Literal:
+        if isinstance(value, str) and value in args:
+            return value
+        raise DataError(f"{where} is {value!r}, but must be one of {', '.join(args)}")
+    if origin is tuple:
+        items = _list(value, where)
+        if args[-1] is not ... and len(items) != len(args):
+            raise DataError(f"{where} must have {len(args)} entries, but has {len(items)}")
+        return tuple(_read(args[0], item, where, version) for item in items)
+    if kind is float:
+        return _number(value, where)
+    if kind in _NAMES:
+        if type(value) is not kind:
+            raise DataError(f"{where} must be {_NAMES[kind]}, but is {type(value).__name__}")
+        return value
+    return _made(kind, value, where, version)
+
+
+_NAMES = {str: "text", bool: "true or false", int: "a whole number"}
+
+
+def _check_numeric(column: NumericColumn, where: str) -> None:
+    if column.gaps and column.fill is None:
+        raise DataError(f"{where} has gaps but no fill")
+    if column.limits is not None and column.limits[0] > column.limits[1]:
+        raise DataError(f"{where}.limits must be the least and the largest value, but is {list(column.limits)}")
+
+
+def _check_categorical(column: CategoricalColumn, where: str) -> None:
+    _unique(column.known, f"{where}: levels")
+    for i, one in enumerate(column.means):
+        if len(one.values) != len(column.known):
+            raise DataError(
+                f"{where}.means[{i}].values has {len(one.values)} numbers, but the column has {len(column.known)} levels"
+            )
+
+
+def _check_dates(column: _Dates, where: str) -> None:
+    _unique([one.part for one in column.parts], f"{where}: parts")
+    if column.zone and not is_zone(column.zone):
+        raise DataError(
+            f"{where}.zone is {column.zone!r}, but must be UTC, an offset such as +02:00, or a name such as Europe/Berlin"
+        )
+
+
+def _check_text(column: TextColumn, where: str) -> None:
+    if not 1 <= column.width <= MOST_HASHED:
+        raise DataError(f"{where}.width is {column.width}, but must be a whole number from 1 to {MOST_HASHED}")
+
+
+def _check_reading(reading: Reading, where: str) -> None:
     if not is_unit(reading.unit):
         raise DataError(f"{where}.unit is {reading.unit[:40]!r}, but must be a unit such as kg, $ or km/h")
     if reading.decimal == reading.thousands:
         raise DataError(f"{where} has {reading.decimal!r} before decimals and between thousands, but they must differ")
-    return reading
 
 
-def _zone(state: Any, where: str) -> str:
-    zone = _text(state, where)
-    if zone and not is_zone(zone):
-        raise DataError(f"{where} is {zone!r}, but must be UTC, an offset such as +02:00, or a name such as Europe/Berlin")
-    return zone
-
-
-def _limits(state: Any, where: str) -> tuple[float, float] | None:
-    if state is None:
-        return None
-    numbers = _numbers(state, where)
-    if len(numbers) != 2 or numbers[0] > numbers[1]:
-        raise DataError(f"{where} must be the least and the largest value, but is {list(numbers)}")
-    return numbers[0], numbers[1]
-
-
-def _part(state: Any, where: str, version: int) -> tuple[str, Spread, float]:
-    _keys(state, {"part", "fill", "spread"}, where)
-    part = _among(state["part"], PARTS, f"{where}.part")
-    return part, _spread(state["spread"], f"{where}.spread", version), _number(state["fill"], f"{where}.fill")
-
-
-def _pieces(state: Any, where: str) -> Pieces | None:
-    if state is None:
-        return None
-    _keys(state, {"edges", "centers"}, where)
-    edges, centers = _numbers(state["edges"], where), _numbers(state["centers"], where)
+def _check_pieces(pieces: Pieces, where: str) -> None:
+    edges, centers = pieces
     if not 3 <= len(edges) == len(centers) + 1 <= MOST_EDGES or any(a >= b for a, b in itertools.pairwise(edges)):
         raise DataError(f"{where} must be 3 to {MOST_EDGES} increasing edges with a centre between each two, but are {len(edges)}")
-    return Pieces(edges, centers)
 
 
-def _spread(state: Any, where: str, version: int) -> Spread:
-    _keys(state, {"center", "scale", "knots", "normal"}, where, version, smooth=4, robust=6)
-    knots, normal = _numbers(state["knots"], f"{where}.knots"), _numbers(state["normal"], f"{where}.normal")
+def _check_spread(spread: Spread, where: str) -> None:
+    knots, normal = spread.knots, spread.normal
     if len(knots) != len(normal) or len(knots) > MOST_KNOTS:
         raise DataError(
             f"{where} has {len(knots)} knots and {len(normal)} normal quantiles, but must have as many of both, {MOST_KNOTS} at most"
         )
     if any(a >= b for values in (knots, normal) for a, b in itertools.pairwise(values)):
         raise DataError(f"{where}: knots and their normal quantiles must increase")
-    scale = _number(state["scale"], f"{where}.scale")
-    if not scale > 0.0:
-        raise DataError(f"{where}.scale is {scale!r}, but must be above 0")
-    return Spread(
-        center=_number(state["center"], f"{where}.center"),
-        scale=scale,
-        knots=knots,
-        normal=normal,
-        smooth=_bool(state.get("smooth", False), where),
-        robust=_bool(state.get("robust", False), where),
-    )
+    if not spread.scale > 0.0:
+        raise DataError(f"{where}.scale is {spread.scale!r}, but must be above 0")
 
 
-def _keys(state: Any, expected: set[str], where: str, version: int = VERSION, **since: int) -> None:
-    """Raise DataError for other fields than these. since: fields that there are from a version on."""
+_CHECKS: dict[Any, Any] = {
+    NumericColumn: _check_numeric, CategoricalColumn: _check_categorical, _Dates: _check_dates, TextColumn: _check_text,
+    Reading: _check_reading, Pieces: _check_pieces, Spread: _check_spread,
+}  # fmt: skip
+
+
+def _refuse_other_keys(state: Any, expected: set[str], where: str) -> None:
     if not isinstance(state, Mapping):
         raise DataError(f"{where} must be an object, but is {type(state).__name__}")
-    expected = expected | {name for name, first in since.items() if first <= version}
     if set(state) != expected:
         wrong = sorted(str(key) for key in set(state) ^ expected)
         raise DataError(
@@ -245,18 +230,6 @@ def _list(value: Any, where: str) -> list[Any]:
     return value
 
 
-def _text(value: Any, where: str) -> str:
-    if not isinstance(value, str):
-        raise DataError(f"{where} must be text, but is {type(value).__name__}")
-    return value
-
-
-def _bool(value: Any, where: str) -> bool:
-    if not isinstance(value, bool):
-        raise DataError(f"{where} must be true or false, but is {type(value).__name__}")
-    return value
-
-
 def _number(value: Any, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise DataError(f"{where} must be a number, but is {type(value).__name__}")
@@ -267,17 +240,6 @@ def _number(value: Any, where: str) -> float:
     if not math.isfinite(number):
         raise DataError(f"{where} must be a finite number")
     return number
-
-
-def _numbers(value: Any, where: str) -> tuple[float, ...]:
-    return tuple(_number(item, where) for item in _list(value, where))
-
-
-def _among(value: Any, allowed: tuple[T, ...], where: str) -> T:
-    for name in allowed:
-        if value == name:
-            return name
-    raise DataError(f"{where} is {value!r}, but must be one of {', '.join(map(str, allowed))}")
 
 
 def _unique(names: Sequence[str], what: str) -> None:

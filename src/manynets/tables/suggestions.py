@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from manynets.display import counted
 from manynets.tables.cells import factorise
-from manynets.tables.kinds import LEFT_OUT, Column
+from manynets.tables.kinds import LEFT_OUT, Column, holds_dates, numbers_of
 from manynets.tables.labels import spelled_alike
 from manynets.tables.names import named_as_id
 from manynets.tables.schema import FEWEST_FOR_AN_ID
 from manynets.tables.table import Table
-from manynets.tables.values import holds_dates, numbers_of
 
 if TYPE_CHECKING:
     from manynets.tables.inspection import InspectedColumn, InspectedTarget

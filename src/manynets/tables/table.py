@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from manynets.display import listed
 from manynets.errors import DataError, nearest
+from manynets.tables.missing import is_missing_value
 
 if TYPE_CHECKING:
     import narwhals as nw
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from manynets.tables.stored import StoredColumns
 
 Storage = Literal["number", "bool", "text", "category", "mixed", "date", "time", "duration", "other", "empty"]
-"""How a column is stored: "mixed" is a pandas column of Python objects, "empty" one without any value or type."""
+"""How a column is stored: "mixed" is a pandas column of Python objects, "empty" one without any value, whatever its type."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +167,10 @@ def storage_of(series: nw.Series[Any]) -> Storage:
     import narwhals as nw
 
     dtype = series.dtype
+    if series.null_count() == len(series):
+        return "empty"
+    if dtype.is_float() and is_missing_value(series[0]) and (series.is_null() | series.is_nan()).all():
+        return "empty"
     if dtype.is_numeric():
         return "number"
     if dtype == nw.Boolean:
@@ -180,8 +185,6 @@ def storage_of(series: nw.Series[Any]) -> Storage:
         return "time"
     if dtype == nw.Duration:
         return "duration"
-    if series.null_count() == len(series):
-        return "empty"
     return "mixed" if dtype == nw.Object else "other"
 
 

@@ -19,7 +19,7 @@ from manynets.tables.missing import is_missing, missing_texts
 from manynets.tables.numerals import WHOLE, bad_number, points_in_doubt
 from manynets.tables.schema import refuse_a_mixture
 from manynets.tables.table import Table, native_type, require
-from manynets.tables.written import PLAIN, Reading, is_currency, read_number
+from manynets.tables.written import PLAIN, Meaning, Reading, is_currency, read_number
 
 NEARLY_A_NUMBER = r"^[+-]?[$€£¥]? ?[+-]?(?:[0-9]{1,3}(?:[,.' ][0-9]{3})+|[0-9]+)(?:[.,][0-9]*)? ?(?:[%$€£¥]|[A-Z]{3})?$"
 """A number, maybe with separators of thousands, a decimal comma, a currency or a percent sign."""
@@ -126,8 +126,8 @@ def unit_of_target(frame: Any, target: str) -> str | None:
     table = open_table(frame)
     if table.storage(target) not in ("text", "mixed"):
         return None
-    reading = _reading(table, target, text_cells(table, target))
-    return (reading.unit or None) if reading is not None else None
+    found = _numbers_in(table, target, text_cells(table, target))
+    return (found.form.unit or None) if found is not None else None
 
 
 def _with_targets(table: Table, targets: Sequence[str], drop_missing_target: bool) -> Table:
@@ -165,23 +165,23 @@ def _missing(table: Table, name: str) -> NDArray[np.bool_]:
     if table.storage(name) in ("number", "bool", "duration"):
         return np.isnan(number_cells(table, name))
     cells = text_cells(table, name)
-    reading = _reading(table, name, cells)
-    if reading is not None:  # numbers written as text: their missing tokens count
-        return np.isnan(number_cells(table, name, reading))
+    found = _numbers_in(table, name, cells)
+    if found is not None:  # numbers written as text: their missing tokens count
+        return np.isnan(number_cells(table, name, found.form))
     return np.asarray(missing_texts(cells).to_numpy(), dtype=bool)
 
 
-def _reading(table: Table, name: str, cells: Any) -> Reading | None:
+def _numbers_in(table: Table, name: str, cells: Any) -> Meaning[Reading] | None:
     """Return how the text of a target is read as numbers, or None where it holds classes."""
     plain = bad_number(cells) is None
     if table.storage(name) not in ("text", "mixed") or (plain and not points_in_doubt(cells)):
-        return PLAIN if plain else None
+        return Meaning(PLAIN, (), "") if plain else None
     meaning = meaning_of(counts := different(cells), comma_first=name in table.commas)
     if meaning is None or meaning.words or not isinstance(meaning.form, Reading):
         return None
     word = meaning.form.unit[:1].isalpha() and not is_currency(meaning.form.unit)
     whole = all(text[:1].isdigit() and not any(sign in text for sign in ".,") for text in counts)
-    return None if word and whole and len(counts) <= MOST_CLASSES else meaning.form
+    return None if word and whole and len(counts) <= MOST_CLASSES else meaning
 
 
 def _target(table: Table, name: str) -> NDArray[Any]:
@@ -199,14 +199,15 @@ def _target(table: Table, name: str) -> NDArray[Any]:
     if kind.startswith("complex"):
         raise DataError(f"target {name!r} is of type {kind}; targets must be real numbers or labels")
     cells = text_cells(table, name)
-    reading = _reading(table, name, cells)
-    if reading is not None:
-        if reading != PLAIN:
-            index, first = bad_number(cells) or (0, "")
+    found = _numbers_in(table, name, cells)
+    if found is not None:
+        reading = found.form
+        if reading != PLAIN or found.note:
+            index, first = bad_number(cells) or (0, str(cells[0]))
+            example = f"{first!r} in {table.row(index)} is {read_number(first, reading)}"
+            more = f"; {found.note}" if found.note else ""
             warn_user(
-                f"target {name!r} is read as {reading}: {first!r} in {table.row(index)} is {read_number(first, reading)}; if classes"
-                " are meant, write them as words",
-                UserWarning,
+                f"target {name!r} is read as {reading}: {example}{more}; if classes are meant, write them as words", UserWarning
             )
         values = number_cells(table, name, reading)
         whole = reading == PLAIN and cells.str.contains(WHOLE).all() and np.abs(values).max() < 2**53
@@ -260,7 +261,8 @@ def _whole(series: Any) -> NDArray[Any]:
 
 def _weights(table: Table, name: str) -> NDArray[np.float64]:
     text = table.storage(name) in ("text", "mixed")
-    weights = number_cells(table, name, (_reading(table, name, text_cells(table, name)) if text else None) or PLAIN)
+    found = _numbers_in(table, name, text_cells(table, name)) if text else None
+    weights = number_cells(table, name, PLAIN if found is None else found.form)
     bad = np.flatnonzero(~(weights >= 0.0))
     if bad.size:
         raise DataError(f"weight {name!r} is {weights[bad[0]]} in {table.row(int(bad[0]))}, but must be a number of at least 0")

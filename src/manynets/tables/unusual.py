@@ -28,6 +28,8 @@ def plain_columns(frame: Any, known: Collection[str] = ()) -> Any:
     - Lists and arrays of numbers, all of one length n: n columns called `name[0]`, `name[1]`, ... An empty list is missing.
 
     known: the columns that an encoder has. Lists become columns where they did when it was fitted, and must have the length that they had then.
+
+    Errors: DataError for lists of another length, and for a column that is called as one of those of a list.
     """
     kind = type(frame).__module__.split(".")[0]
     if kind == "pandas" and hasattr(frame, "columns"):
@@ -57,7 +59,7 @@ def _plain_pandas(frame: Any, known: Collection[str]) -> Any:
             dates = getattr(dtype.subtype, "kind", "") in "mM"
             changed[name] = {name: column.array.mid if dates else _middles(column)}
         elif (lists := _lists(name, column, known)) is not None:
-            changed[name] = {f"{name}[{j}]": values for j, values in enumerate(lists.T)}
+            changed[name] = _apart(name, lists, frame.columns)
         elif (durations := _durations(column)) is not None:
             changed[name] = {name: durations}
         elif (numbers := _numbers(column)) is not None:
@@ -69,8 +71,6 @@ def _plain_pandas(frame: Any, known: Collection[str]) -> Any:
     pieces: dict[str, Any] = {}
     for index, name in enumerate(frame.columns):
         pieces |= changed.get(name) or {name: frame.iloc[:, index]}
-    if len(pieces) != len(frame.columns) + sum(len(piece) - 1 for piece in changed.values()):
-        return frame  # a name is taken
     return pandas.DataFrame(pieces, index=frame.index)
 
 
@@ -142,6 +142,18 @@ def _matrix(name: str, cells: Sequence[Any], known: Collection[str]) -> np.ndarr
     return values if values.shape == (len(cells), size) else None
 
 
+def _apart(name: str, lists: np.ndarray[Any, Any], names: Collection[str]) -> dict[str, Any]:
+    """Return lists (N, n) as n columns by name. Errors: DataError where one of the names is that of another column."""
+    out = {f"{name}[{j}]": values for j, values in enumerate(lists.T)}
+    taken = next((one for one in out if one in names), None)
+    if taken is not None:
+        raise DataError(
+            f"the lists in column {name!r} are read as columns called {name}[0], {name}[1], ..., but there is a column {taken!r} too;"
+            " rename one of the two"
+        )
+    return out
+
+
 def _plain_polars(frame: Any, known: Collection[str]) -> Any:
     import polars
 
@@ -160,13 +172,9 @@ def _plain_polars(frame: Any, known: Collection[str]) -> Any:
     columns: list[Any] = []
     for series in frame.get_columns():
         lists = _matrix(series.name, series.to_list(), known) if series.name in lists_in else None
-        columns += (
-            [series]
-            if lists is None
-            else [polars.Series(f"{series.name}[{j}]", row, nan_to_null=True) for j, row in enumerate(lists.T)]
-        )
-    names = [series.name for series in columns]
-    return polars.DataFrame(columns) if len(set(names)) == len(names) else frame
+        parts = {} if lists is None else _apart(series.name, lists, frame.columns)
+        columns += [polars.Series(name, row, nan_to_null=True) for name, row in parts.items()] or [series]
+    return polars.DataFrame(columns)
 
 
 def usual_integers(frame: Any) -> Any:
@@ -198,7 +206,7 @@ def _plain_arrow(frame: Any, known: Collection[str]) -> Any:
     columns: dict[str, Any] = {}
     for name, column, is_list in zip(frame.column_names, frame.columns, listed, strict=True):
         lists = _matrix(name, column.to_pylist(), known) if is_list else None
-        columns |= {name: column} if lists is None else {f"{name}[{j}]": row for j, row in enumerate(lists.T)}
+        columns |= {name: column} if lists is None else _apart(name, lists, frame.column_names)
     return pyarrow.table(columns)
 
 

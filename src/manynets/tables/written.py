@@ -8,14 +8,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Generic, Literal, NamedTuple, TypeVar, get_args
 
 from manynets.display import counted
-from manynets.tables.durations import duration_seconds
 from manynets.tables.parts import digits_of
-from manynets.tables.units import conversion, folded, is_metric, same_unit
+from manynets.tables.units import conversion, duration_seconds, folded, is_metric, same_unit
 
 Decimal = Literal[".", ","]
 Thousands = Literal["", ",", ".", "'", " "]
@@ -81,6 +80,7 @@ class Reading:
         magnitudes: whether K, M, B after a number stand for thousands, millions, billions.
         duration: whether the cells are durations such as "3 days 04:00:00" or "PT3H", read in seconds.
         digits: whether the cells are codes such as "user-0171", whose last digits are the number.
+        lenient: whether what is no number counts as missing, as in a column that was declared numeric.
     """
 
     decimal: Decimal = "."
@@ -89,8 +89,11 @@ class Reading:
     magnitudes: bool = False
     duration: bool = False
     digits: bool = False
+    lenient: bool = False
 
     def __str__(self) -> str:
+        if self.lenient:
+            return f"{self.strict}, all else missing"
         if self.duration:
             return "durations, read in seconds"
         if self.digits:
@@ -103,6 +106,11 @@ class Reading:
             "K, M and B for thousands, millions and billions" if self.magnitudes else "",
         ]
         return "numbers: " + ", ".join(part for part in parts if part) if any(parts) else "numbers"
+
+    @property
+    def strict(self) -> Reading:
+        """How numbers are read, whatever counts for what is none."""
+        return replace(self, lenient=False) if self.lenient else self
 
 
 PLAIN = Reading()
@@ -225,9 +233,9 @@ def reading_for(cells: Iterable[str | None], reading: Reading) -> Reading:
     >>> [read_number("1.5", reading_for(cells, DECIMAL_COMMA)) for cells in (["1.5", "2"], ["1.5", "2,5"])]
     [1.5, None]
     """
-    if reading != DECIMAL_COMMA or any(cell is not None and "," in cell for cell in cells):
+    if reading.strict != DECIMAL_COMMA or any(cell is not None and "," in cell for cell in cells):
         return reading
-    return PLAIN
+    return replace(reading, decimal=".")
 
 
 def simple_pattern(reading: Reading) -> str | None:
@@ -258,6 +266,15 @@ def unit_of(text: str) -> str:
     """Return the unit of a number, or nothing."""
     cell = _split(text)
     return "" if cell is None else _unit(cell, magnitudes=False) or ""
+
+
+def numbers_among(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return those texts, with their counts, that are numbers in some reading.
+
+    >>> numbers_among({"5 kg": 2, "see note": 1})
+    {'5 kg': 2}
+    """
+    return {text: count for text, count in counts.items() if _split(text) is not None}
 
 
 def units_of(counts: Mapping[str, int]) -> Counter[str]:
@@ -293,7 +310,7 @@ def find_reading(counts: Mapping[str, int], *, comma_first: bool = False) -> Mea
         comma_first: whether "1,234" is more likely to hold a decimal comma, as in files with semicolons.
 
     >>> find_reading({"1,000": 3, "$2.50": 9, "900 $": 1})[0]
-    Reading(decimal='.', thousands=',', unit='$', magnitudes=False, duration=False, digits=False)
+    Reading(decimal='.', thousands=',', unit='$', magnitudes=False, duration=False, digits=False, lenient=False)
     """
     cells = {text: cell for text in counts if (cell := _split(text)) is not None}
     if {"+", "-"} <= {cell.sign_behind for cell in cells.values()}:  # marks such as 2+, 2 and 2-
@@ -318,33 +335,37 @@ def find_reading(counts: Mapping[str, int], *, comma_first: bool = False) -> Mea
     if 2 * sum(counts[text] for text in numbers) <= total:
         return None
     bare = sum(counts[text] for text in numbers if not _unit(cells[text], magnitudes)) if unit else 0
-    bounds = sum(counts[text] for text in numbers if cells[text].bound)
-    others = _other_units(numbers, cells, counts, reading)
+    others: Counter[str] = Counter()
+    for text in numbers:
+        own = _unit(cells[text], magnitudes)
+        if own and not same_unit(own, unit):
+            others[own] += counts[text]
     notes = [
         note,
         f"{counted(bare, 'cell')} without the unit count{'' if bare > 1 else 's'} as if it were there" if bare else "",
         f"{counted(others.total(), 'cell')} in {', '.join(map(repr, others))} {'are' if others.total() > 1 else 'is'} converted to {unit!r}"
         if others
         else "",
-        f"{_bounds_text([text for text in fits if text in numbers and cells[text].bound], bounds)} read as the number"
-        if bounds
-        else "",
+        bounds_note({text: counts[text] for text in fits if text in numbers and cells[text].bound}),
     ]
     return Meaning(reading, tuple(text for text in counts if text not in numbers), "; ".join(text for text in notes if text))
 
 
-def _bounds_text(texts: list[str], count: int) -> str:
-    return f"{count} bound{'s' if count > 1 else ''} such as {texts[0]!r} {'are' if count > 1 else 'is'}"
+def is_bound(text: str) -> bool:
+    """Return whether a number has a sign such as that of a bound, an estimate or a footnote: "<5", "~5", "5+", "5*"."""
+    cell = _split(text)
+    return cell is not None and cell.bound
 
 
-def _other_units(numbers: Iterable[str], cells: Mapping[str, _Cell], counts: Mapping[str, int], reading: Reading) -> Counter[str]:
-    """Return how many of the numbers are in each unit that is converted."""
-    others: Counter[str] = Counter()
-    for text in numbers:
-        unit = _unit(cells[text], reading.magnitudes)
-        if unit and not same_unit(unit, reading.unit):
-            others[unit] += counts[text]
-    return others
+def bounds_note(counts: Mapping[str, int]) -> str:
+    """Return what to tell of texts that are bounds, with how often each occurs; nothing where there are none.
+
+    >>> bounds_note({"<5": 2, "<1": 1})
+    "3 bounds such as '<5' are read as the number"
+    """
+    count = sum(counts.values())
+    such = f"such as {next(iter(counts))!r} {'are' if count > 1 else 'is'} read as the number" if counts else ""
+    return f"{counted(count, 'bound')} {such}" if counts else ""
 
 
 def find_duration(counts: Mapping[str, int]) -> Meaning[Reading] | None:
