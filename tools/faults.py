@@ -20,7 +20,7 @@ TESTS = {
     "optim": ("tests/test_optim.py", "tests/training/test_groups.py"),
     "training": (
         "tests/test_early_stopping.py",
-        "tests/training/test_progress.py",
+        "tests/test_progress.py",
         "tests/training/test_pace.py",
         "tests/training/test_choice.py",
         "tests/training/test_history.py",
@@ -70,7 +70,7 @@ _CLOSED, _STATE, _COLUMNS = "training/steppers/closed_form.py", "training/state.
 _IMPORTANCE, _CONTRIBUTIONS, _CHARTS = "explain/importance.py", "explain/contributions.py", "report/charts.py"
 _PREDICTING, _FINISH, _TIMING = "serve/predicting.py", "tabular/finish.py", "tabular/timing.py"
 _CALIBRATION = "tabular/calibration.py"
-_RESIDUALS, _SCORES, _DATES = "tasks/residuals.py", "nn/core_scores.py", "tables/dates.py"
+_RESIDUALS, _SCORES, _DATES = "intervals.py", "nn/core_scores.py", "tables/dates.py"
 _PRODUCTS, _THREADS = "nn/products.py", "training/threads.py"
 _EXPORTED, _STANDALONE, _PARITY = "export/columns.py", "export/standalone.py", "export/parity.py"
 
@@ -135,7 +135,7 @@ FAULTS = (
     Fault("optim", "schedules.py", "epoch // min(schedule.every, MOST_STEPS)", "(epoch + 1) // schedule.every"),
     Fault("training", "steps.py", "rows % batch_size == 1 and", "rows % batch_size == 0 and"),
     Fault("training", "training/events.py", "self.diverged += event.diverged", "self.diverged = event.diverged"),
-    Fault("training", "training/progress.py", "+= len(event.numbers) - event.alive", "= len(event.numbers) - event.alive"),
+    Fault("training", "progress.py", "+= len(event.numbers) - event.alive", "= len(event.numbers) - event.alive"),
     Fault("training", _CLOSED, "        self.d_weight.mul_(self.scale)\n", ""),
     Fault("training", _CLOSED, "                below.mul_(b.masks[i])\n", "                pass\n"),
     Fault("training", _CLOSED, "float(size - 1)", "float(size)"),

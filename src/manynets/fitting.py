@@ -23,6 +23,7 @@ from manynets.nn.initial import given_parameters
 from manynets.nn.shape import Shape
 from manynets.plan import ensemble
 from manynets.prepare import Split, SplitBy, TrainingData, copies_held_out, counted_rows, network_splits, prepare, split_by
+from manynets.progress import Show, progress_callbacks
 from manynets.recorded import Recorded
 from manynets.results import checkpoints_of, model_of, with_residuals
 from manynets.spec import METRICS, MLP, MetricName, Recipe
@@ -41,7 +42,6 @@ from manynets.training.events import Callback
 from manynets.training.groups import check_fits, train_members
 from manynets.training.module import ready_for
 from manynets.training.other_engines import train_with
-from manynets.training.progress import Show, progress_callbacks
 from manynets.training.trial import Member
 from manynets.training.validation import without_validation
 
