@@ -137,17 +137,17 @@ class TrainingRun:
 
     def _evaluations_at_once(self, end: int) -> int:
         """Return how many evaluations one call may have: before step `end` and the next checkpoint, as long as no patience can end."""
-        far = min(self.step + self.pace.steps, self.keeper.next_step(self) or end, end)
+        far = min(self.step + self.pace.steps, self.keeper.next_step(self.step) or end, end)
         patient = self.tracks.patience.evaluations_left(self.tracks.alive)
         return int(max(1, min((far - self.step) // self.every, patient)))
 
     def advance(self, stop: int) -> None:
-        """Make steps until `stop` steps were made, or fewer where a halt is asked for, with a pause wherever the keeper wants one.
+        """Make steps until `stop` steps were made, or fewer where a halt is asked for, with a pause for the keeper after each call.
 
         Those of several evaluations are made in one call, before which the stepper's state is copied (`_go_back`).
         """
         while self.step < stop and not self.halt.asked:
-            due, entries = self.keeper.next_step(self), max(1, (stop - self.step) // self.every)
+            due, entries = self.keeper.next_step(self.step), max(1, (stop - self.step) // self.every)
             if entries == 1:
                 until = min(stop, self.step + self.pace.steps, due or stop)
             else:
@@ -158,7 +158,7 @@ class TrainingRun:
             self.sums.add(log, self.stepper.sound(log), first, entries=entries)
             self.pace.add(self.step - first, time.perf_counter() - began)
             self._tell(Advanced(self.step))
-            if self.step < stop and self.step == due and not self.halt.asked:
+            if self.step < stop and not self.halt.asked:
                 self.keeper.pause(self)
 
     # ---------------------------------------------------------------------------------------------------------- evaluation
