@@ -23,7 +23,7 @@ from manynets.spec import MLP
 from manynets.steps import batch_rows
 from manynets.training.checkpoint import Checkpoints, GroupCheckpoints
 from manynets.training.deadline import Deadline
-from manynets.training.events import Callback, Guarded, Relay
+from manynets.training.events import Callback, Relay
 from manynets.training.loop import TrainingRun
 from manynets.training.signals import Halt, listening
 from manynets.training.steppers.choice import make_stepper, modes_for
@@ -225,9 +225,8 @@ def _train_groups(
     """
     out: list[Outcome | Failure] = []
     settings = {member.number: member.settings for group in waiting for member in group}
-    relay = Relay(problem.task.metric, settings, callbacks) if len(waiting) > 1 else None
-    guarded = Guarded(callbacks if relay is None else [relay])
-    run: dict[str, Any] = {"callbacks": [guarded] if callbacks else [], "halt": halt, "deadline": deadline, "make": make}
+    relay = Relay(problem.task.metric, settings, callbacks, several=len(waiting) > 1)
+    run: dict[str, Any] = {"callbacks": [relay] if callbacks else [], "halt": halt, "deadline": deadline, "make": make}
     while waiting:
         group, found = waiting.pop(0), list[Outcome | Failure]()
         keeper = keep(group)
@@ -237,19 +236,17 @@ def _train_groups(
         except (ModelFileError, ClaimedError, RankError):  # unusable, another process writes it, or a process has failed
             raise
         except (ManynetsError, MemoryError, RuntimeError) as error:
-            if error is guarded.error or not divide:
+            if error is relay.error or not divide:
                 raise
             if len(group) > 1:  # find out which one it is, or train fewer at a time
                 waiting[:0] = [group[: len(group) // 2], group[len(group) // 2 :]]
             else:
                 found.append(Failure(group[0].number, error))
-        if relay is not None:
-            relay.done(len(found))
+        relay.done(len(found))
         out += found
         told(found)
         interrupted = any(isinstance(one, Outcome) and one.stopped == "interrupted" for one in found)
         if keeper is not None and divide and not interrupted:
             keeper.remove()
-    if relay is not None:
-        relay.finish()
+    relay.finish()
     return out
