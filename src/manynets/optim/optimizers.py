@@ -279,7 +279,7 @@ class LionSteps(Optimizer):
         _add(w, torch.sign(move, out=g).add_(move, alpha=0.0), now[0], -1.0)
 
 
-_KINDS: dict[type, Callable[..., Optimizer]] = {
+KINDS: dict[type, Callable[..., Optimizer]] = {
     spec.SGD: SGDSteps,
     SklearnSGD: SGDSteps,
     spec.Adam: AdamSteps,
@@ -290,8 +290,3 @@ _KINDS: dict[type, Callable[..., Optimizer]] = {
     spec.Adagrad: AdagradSteps,
     spec.Lion: LionSteps,
 }
-
-
-def optimizer_for(specs: Sequence[spec.Optimizer], like: Tensor) -> Optimizer:
-    """Return the optimizer of K networks whose specifications are of one kind; like: their parameters (K, P)."""
-    return _KINDS[type(specs[0])](specs, like)

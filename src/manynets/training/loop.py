@@ -20,7 +20,7 @@ from manynets.steps import evaluation_steps
 from manynets.training.best_weights import BestWeights
 from manynets.training.checkpoint import Checkpoints
 from manynets.training.deadline import Deadline
-from manynets.training.divergence import DivergenceSearch
+from manynets.training.divergence import WORK, causes
 from manynets.training.events import Advanced, Callback, Event, Finished, evaluated, may_skip, started, tell
 from manynets.training.history import Sums, Tracks, new_entries, outcomes_of
 from manynets.training.signals import Halt, Pace
@@ -57,7 +57,7 @@ class TrainingRun:
         self.callbacks, self.pools = list(callbacks), False  # pools: whether callbacks get the best entries
         self.keeper = keeper or Checkpoints(problem, members)  # of which none is written
         self.halt, self.deadline = halt or Halt(), deadline or Deadline(math.inf)
-        self.search = DivergenceSearch() if search else None
+        self.search, self.search_work = search, WORK  # multiplications that the search may still make
 
         # the state between two steps, which a checkpoint has (`manynets.training.state`)
         self.stepper = make(problem, members)
@@ -213,7 +213,7 @@ class TrainingRun:
         self.stepper.alive[:] = tracks.alive
         bad_steps = np.where(first_bad >= 0, first_bad, self.step - 1)
         lost = {k: int(bad_steps[k]) for k in np.flatnonzero(ended & ~finite).tolist()}
-        self._end(ended, self.search.find(self, lost) if lost and self.search is not None else {})
+        self._end(ended, causes(self, lost) if lost and self.search else {})
         if tracks.alive.sum() < CROWDED * len(tracks):
             self.take(np.flatnonzero(tracks.alive).tolist())
 
