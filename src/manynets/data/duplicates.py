@@ -73,7 +73,8 @@ def count_held_out(
     >>> count_held_out(matrix, [(np.array([0, 1]), np.array([2, 3])), (np.array([2, 3]), np.array([0, 1]))])
     3
     """
-    codes = _codes_of_copies(matrix, target)
+    _, codes, counts = np.unique(row_hashes(*_beside(matrix, target)), return_inverse=True, return_counts=True)
+    codes = np.where(counts[codes] > 1, codes + 1, 0)  # above 0 for rows that have copies, the same as theirs
     shared = np.zeros(len(codes), dtype=bool)
     for train, held_out in splits if codes.any() else ():
         if held_out is not None:
@@ -92,12 +93,6 @@ def report_copies(shared: int, total: int, *, what: str = "validation") -> None:
             " predicted; unless that is how the data come, leave the copies out, or split by groups that keep them together",
             LeakWarning,
         )
-
-
-def _codes_of_copies(matrix: NDArray[Any], target: NDArray[Any] | None) -> NDArray[np.int64]:
-    """Return a number above 0 for each row (N,) that has copies, the same as theirs, and 0 for the others."""
-    _, codes, counts = np.unique(row_hashes(*_beside(matrix, target)), return_inverse=True, return_counts=True)
-    return np.where(counts[codes] > 1, codes + 1, 0)
 
 
 def _beside(matrix: NDArray[Any], target: NDArray[Any] | None) -> list[NDArray[Any]]:
