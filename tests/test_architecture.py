@@ -81,7 +81,7 @@ def test_the_picture_shows_the_packages() -> None:
         ("optim/optimizers.py", "AdamSteps.update", True),
         ("optim/optimizers.py", "AdamSteps.upgrade", False),
         ("optim/optimizers.py", "update", False),
-        ("optim/optimizers.py", "_KINDS", True),
+        ("optim/optimizers.py", "KINDS", True),
         ("tasks/regression.py", "Regression.losses", True),
         ("core/core.cpp", "drop_units", True),
         ("core/core.cpp", "drop_unit", False),

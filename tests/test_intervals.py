@@ -13,9 +13,9 @@ import pytest
 
 import manynets as mn
 from manynets.errors import DataError, ModelFileError, OptionError
+from manynets.intervals import interval_of, residuals_of
 from manynets.modelfile import open_model_file, write_model_file
 from manynets.saved_model import read_saved_model
-from manynets.tasks.residuals import interval_of, residuals_of
 from tests.cli.conftest import Call, call
 from tests.tolerances import assert_close
 

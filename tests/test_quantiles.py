@@ -16,6 +16,7 @@ from sklearn.metrics import mean_absolute_error, r2_score
 
 import manynets as mn
 from manynets.errors import DataError, ModelFileError, OptionError
+from manynets.intervals import interval_of, residuals_of
 from manynets.modelfile import open_model_file, write_model_file
 from manynets.saved_model import read_saved_model
 from manynets.spec import from_json, to_json
@@ -24,7 +25,6 @@ from manynets.tables.rowgroups import BlockFiles
 from manynets.tabular import train_tabular
 from manynets.tasks.losses import loss_for
 from manynets.tasks.objectives import objective_for
-from manynets.tasks.residuals import interval_of, residuals_of
 from tests.cli.conftest import Call, call
 from tests.tolerances import assert_close
 

@@ -20,7 +20,7 @@ TESTS = {
     "optim": ("tests/test_optim.py", "tests/training/test_groups.py"),
     "training": (
         "tests/test_early_stopping.py",
-        "tests/training/test_progress.py",
+        "tests/test_progress.py",
         "tests/training/test_pace.py",
         "tests/training/test_choice.py",
         "tests/training/test_history.py",
@@ -70,24 +70,24 @@ _CLOSED, _STATE, _COLUMNS = "training/steppers/closed_form.py", "training/state.
 _IMPORTANCE, _CONTRIBUTIONS, _CHARTS = "explain/importance.py", "explain/contributions.py", "report/charts.py"
 _PREDICTING, _FINISH, _TIMING = "serve/predicting.py", "tabular/finish.py", "tabular/timing.py"
 _CALIBRATION = "tabular/calibration.py"
-_RESIDUALS, _SCORES, _DATES = "tasks/residuals.py", "nn/core_scores.py", "tables/dates.py"
+_RESIDUALS, _SCORES, _DATES = "intervals.py", "nn/core_scores.py", "tables/dates.py"
 _PRODUCTS, _THREADS = "nn/products.py", "training/threads.py"
 _EXPORTED, _STANDALONE, _PARITY = "export/columns.py", "export/standalone.py", "export/parity.py"
 
 FAULTS = (
     # ---------------------------------------------------------------------------------------------------------------- optim
-    Fault("optim", _OPTIMIZERS, "_add(g, velocity, self.momentum)", "_add(g, velocity, self.momentum, -1.0)"),
-    Fault("optim", _OPTIMIZERS, "mean.lerp_(g, self.rest1)", "mean.lerp_(g, self.rest2)"),
+    Fault("optim", _OPTIMIZERS, "_add(g, velocity, momentum)", "_add(g, velocity, momentum, -1.0)"),
+    Fault("optim", _OPTIMIZERS, 'mean.lerp_(g, self.rest["beta1"])', 'mean.lerp_(g, self.rest["beta2"])'),
     Fault("optim", _OPTIMIZERS, "(1 - beta1**t), np.sqrt(1 - beta2**t)", "(1 - beta1**t), np.sqrt(1 - beta2 ** (t + 1))"),
-    Fault("optim", _OPTIMIZERS, 'out[:, 2] = 1 - rates * self.values("weight_decay")', "out[:, 2] = 1 - rates"),
+    Fault("optim", _OPTIMIZERS, 'out[:, 2] = 1 - rates * self.values["weight_decay"]', "out[:, 2] = 1 - rates"),
     Fault("optim", _OPTIMIZERS, "np.where(self.eps_hat, out[:, 1], 1.0)", "np.where(self.eps_hat, 1.0, out[:, 1])"),
     Fault("optim", _OPTIMIZERS, "(1 - products * mu(t + 1))", "(1 - products * mu(t))"),
-    Fault("optim", _OPTIMIZERS, '(1 - self.values("alpha"), like)', '(self.values("alpha"), like)'),
-    Fault("optim", _OPTIMIZERS, 'state["momentum"].mul_(self.momentum).addcdiv_', 'state["momentum"].addcdiv_'),
+    Fault("optim", _OPTIMIZERS, 'g, self.rest["alpha"], spare)', 'g, self.hyper["alpha"], spare)'),
+    Fault("optim", _OPTIMIZERS, 'state["momentum"].mul_(self.hyper["momentum"]).addcdiv_', 'state["momentum"].addcdiv_'),
     Fault("optim", _OPTIMIZERS, "square.addcmul_(g, g)\n", "square.copy_(g * g)\n"),
-    Fault("optim", _OPTIMIZERS, 'state["mean"].lerp_(g, self.rest2)', 'state["mean"].lerp_(g, self.rest1)'),
+    Fault("optim", _OPTIMIZERS, 'state["mean"].lerp_(g, self.rest["beta2"])', 'state["mean"].lerp_(g, self.rest["beta1"])'),
     Fault("optim", _OPTIMIZERS, "torch.sign(move, out=g).add_(move, alpha=0.0)", "torch.sign(move, out=g)"),
-    Fault("optim", _OPTIMIZERS, "_add(g, w, self.decay)", "_add(g, w, self.decay, -1.0)"),
+    Fault("optim", _OPTIMIZERS, '_add(g, w, self.hyper["weight_decay"])', '_add(g, w, self.hyper["weight_decay"], -1.0)'),
     Fault("optim", _UPDATE, "lambda name: [recipe.factors(name)", "lambda _: [recipe.factors(next(iter(names)))"),
     Fault("optim", _UPDATE, "optimizer.coefficients(rates * factors, step)", "optimizer.coefficients(rates, step)"),
     Fault("optim", _UPDATE, "recipe.optimizer.weight_decay * decay", "recipe.optimizer.weight_decay"),
@@ -135,7 +135,7 @@ FAULTS = (
     Fault("optim", "schedules.py", "epoch // min(schedule.every, MOST_STEPS)", "(epoch + 1) // schedule.every"),
     Fault("training", "steps.py", "rows % batch_size == 1 and", "rows % batch_size == 0 and"),
     Fault("training", "training/events.py", "self.diverged += event.diverged", "self.diverged = event.diverged"),
-    Fault("training", "training/progress.py", "+= len(event.numbers) - event.alive", "= len(event.numbers) - event.alive"),
+    Fault("training", "progress.py", "+= len(event.numbers) - event.alive", "= len(event.numbers) - event.alive"),
     Fault("training", _CLOSED, "        self.d_weight.mul_(self.scale)\n", ""),
     Fault("training", _CLOSED, "                below.mul_(b.masks[i])\n", "                pass\n"),
     Fault("training", _CLOSED, "float(size - 1)", "float(size)"),

@@ -33,6 +33,7 @@ from manynets.prepare import (
     split_by,
     with_metric,
 )
+from manynets.progress import Show, progress_callbacks
 from manynets.recorded import Recorded
 from manynets.results import checkpoints_of, model_of, with_residuals
 from manynets.spec import METRICS, MLP, LossName, MetricName, Recipe
@@ -54,7 +55,6 @@ from manynets.training.events import Callback
 from manynets.training.groups import check_fits, train_members
 from manynets.training.module import ready_for
 from manynets.training.other_engines import train_with
-from manynets.training.progress import Show, progress_callbacks
 from manynets.training.trial import Member
 from manynets.training.validation import without_validation
 

@@ -18,6 +18,7 @@ from manynets.data.check import as_weights
 from manynets.data.tensors import to_tensor
 from manynets.display import History, short
 from manynets.errors import DataError, ModelFileError, OptionError, check_rows
+from manynets.intervals import Residuals
 from manynets.model_tools import ModelTools, with_fields
 from manynets.modelfile import StoredTensor, check_target, open_model_file, write_model_file
 from manynets.nn.core_scores import takes_scores
@@ -32,7 +33,6 @@ from manynets.spec.metadata import check_device
 from manynets.spec.own import is_own
 from manynets.tasks import Task
 from manynets.tasks.objectives import objective_for
-from manynets.tasks.residuals import Residuals
 from manynets.training.module import whole_numbers
 from manynets.training.torch_settings import find_device
 

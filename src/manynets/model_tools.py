@@ -17,11 +17,11 @@ from manynets.data.check import as_weights
 from manynets.display import aligned, bytes_text, counted, epoch_text, html_table, layers_text, listed, networks_text
 from manynets.errors import DataError, OptionError, check_rows
 from manynets.hooks import hook
+from manynets.intervals import residuals_of
 from manynets.nn.shape import layer_rows
 from manynets.predictor import Predictor
 from manynets.spec.own import is_own
 from manynets.tasks import Binary, Regression, Task
-from manynets.tasks.residuals import residuals_of
 from manynets.tasks.temperature import best_temperature, cooled_parameters
 from manynets.tasks.thresholds import with_threshold
 

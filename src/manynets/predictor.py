@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from manynets.data.check import as_matrix, as_numpy, in_order, is_frame, target_names
 from manynets.display import listed
 from manynets.errors import DataError, warn_user
+from manynets.intervals import Residuals, check_coverage, interval_of
 from manynets.spec import MLP, Recipe
 from manynets.tables.columns import CategoricalColumn
 from manynets.tables.labels import shown_unseen
 from manynets.tasks import Regression, Task
-from manynets.tasks.residuals import Residuals, check_coverage, interval_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -227,7 +227,7 @@ class Predictor(abc.ABC):
 
         Of new rows like those that the model was validated on, a share of about `coverage` has its target within the limits, whatever the
         distribution of the errors: they are quantiles of the errors on rows that were held out in training, wider where the networks disagree
-        (`manynets.tasks.residuals`). For a model of several quantiles (`Recipe.quantile`) the limits start from the quantiles nearest to them, and so
+        (`manynets.intervals`). For a model of several quantiles (`Recipe.quantile`) the limits start from the quantiles nearest to them, and so
         follow the spread of the target (conformalized quantile regression). An ensemble whose networks validate on folds has an error for
         every row (cross-conformal prediction).
 

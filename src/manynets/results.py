@@ -19,11 +19,11 @@ from manynets import core
 from manynets.display import short
 from manynets.distributed import current_ranks
 from manynets.errors import DivergenceWarning, OptionError, warn_user
+from manynets.intervals import residuals_of
 from manynets.model import Model
 from manynets.prepare import TrainingData
 from manynets.spec import MLP, Recipe
 from manynets.tasks import Regression
-from manynets.tasks.residuals import residuals_of
 from manynets.training.checkpoint import Checkpoint, Checkpoints, checkpoint_files
 from manynets.training.deadline import Deadline
 from manynets.training.events import WHEN

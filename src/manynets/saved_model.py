@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from manynets.data.check import refuse_overflow
 from manynets.engines import numpy as engine
 from manynets.errors import ManynetsError, ModelFileError, OptionError
+from manynets.intervals import Residuals, residuals_from_json
 from manynets.modelfile import StoredTensor, open_model_file
 from manynets.nn.shape import Shape
 from manynets.predictor import Predictor
@@ -22,7 +23,6 @@ from manynets.spec import MLP, Recipe, from_json
 from manynets.tables import TableEncoder
 from manynets.tasks import Regression, Task, task_from_json
 from manynets.tasks.losses import loss_for
-from manynets.tasks.residuals import Residuals, residuals_from_json
 
 Array: TypeAlias = NDArray[Any]
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from manynets.data import duplicates
+
 MOST_ROWS = 1_000_000
 """Of more rows, no hashes are stored: 8 bytes each."""
-CELLS = 1 << 18
-"""Hashed at a time, so that the work space takes little memory."""
 
 
 def fingerprint_of(path: str, shape: tuple[int, int], content: bytes | None = None) -> dict[str, Any]:
@@ -72,26 +72,10 @@ def _digest(file: Path) -> bytes:
 def row_hashes(X: Any, target: Any) -> NDArray[np.uint64]:
     """Return a hash (N,) of each row of the network's inputs (N, D) and its encoded target (N,) or (N, O).
 
-    A sum of the 32-bit words times odd numbers, mixed at the end: equal rows have equal hashes, and two different ones the same
-    with a chance of about 2^-64.
-
     >>> bool((row_hashes(np.eye(2), [0, 1]) == row_hashes(np.eye(2), [0, 0])).tolist() == [True, False])
     True
     """
-    inputs, targets = np.asarray(X), np.asarray(target, dtype=np.float64)
-    targets = targets.reshape(len(targets), -1)
-    words = inputs.shape[1] + 2 * targets.shape[1]
-    factors = np.random.default_rng(0).integers(0, 1 << 63, words, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    out = np.zeros(len(inputs), dtype=np.uint64)
-    step = max(1024, CELLS // words)  # of fewer rows, a column takes longer
-    for start in range(0, len(inputs), step):
-        rows = slice(start, start + step)
-        floats = np.ascontiguousarray(inputs[rows], dtype=np.float32) + np.float32(0)  # -0 is 0
-        bits = np.concatenate([floats.view(np.uint32), (targets[rows] + 0.0).view(np.uint32)], axis=1)
-        for column, factor in zip(bits.T, factors, strict=True):
-            out[rows] += (column.astype(np.uint64) + np.uint64(1)) * factor
-    out ^= out >> np.uint64(31)
-    return out * factors[0]
+    return duplicates.row_hashes(np.asarray(X, dtype=np.float32), np.asarray(target, dtype=np.float64))
 
 
 def hashes_of_parts(task: Any, parts: Iterable[Any]) -> NDArray[np.uint64] | None:

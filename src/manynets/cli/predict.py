@@ -66,8 +66,8 @@ def predict(
     from manynets.cli.new_data import prediction_blocks
     from manynets.cli.outputs import claimed_output
     from manynets.cli.thresholds import with_threshold
+    from manynets.intervals import check_coverage
     from manynets.modelfile import replacing
-    from manynets.tasks.residuals import check_coverage
 
     if out is None and sys.__stdout__ is None:
         raise OptionError("standard output is closed; give a file with -o")

@@ -22,9 +22,9 @@ from manynets.cli.table_columns import columns_named, leak_notes
 from manynets.cli.written import write_trained
 from manynets.data.stream.limit import memory_bytes
 from manynets.errors import DataError, OptionError
+from manynets.progress import progress_callbacks
 from manynets.tables.source import is_plain_text
 from manynets.tabular import tabular_network
-from manynets.training.progress import progress_callbacks
 
 _NOT_OF_A_STREAM = (
     "test", "time_column", "stratify", "class_weight", "positive", "engine", "encoding", "report",

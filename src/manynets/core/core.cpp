@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+
+#include <utility>
 #if defined(__x86_64__) || defined(_M_X64)
 #include <cpuid.h>
 #include <xmmintrin.h>
@@ -123,18 +125,11 @@ constexpr Set SET = {"portable", 16, 16};
 #if defined(__clang__)
 #define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")  // no iteration of the loop reads what another writes
 #define UNROLL _Pragma("unroll")
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
 #define INDEPENDENT _Pragma("GCC ivdep")
 #define UNROLL _Pragma("GCC unroll 32")
-#endif
-
-#if defined(__has_builtin)
-#if __has_builtin(__builtin_shufflevector)
-#define SHUFFLE(V, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#endif
-#endif
-#ifndef SHUFFLE  // GCC before 12
-#define SHUFFLE(V, a, b, ...) __builtin_shuffle(a, b, decltype(a < b){__VA_ARGS__})
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, decltype(a < b){__VA_ARGS__})
 #endif
 
 template <class T>
@@ -388,25 +383,17 @@ void product(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, int64_t
   }
 }
 
-// Lanes 0 to N - 1, as numbers that shuffles can be made of.
-template <int... L>
-struct Lanes {
-  // Add the halves of each block of 2 W lanes: those of a fill the first half of the result, those of b the second.
-  template <int W, class V>
-  static INLINE V fold(V a, V b) {
-    return SHUFFLE(V, a, b, (L / W * 2 * W + L % W)...) + SHUFFLE(V, a, b, (L / W * 2 * W + L % W + W)...);
-  }
-};
-template <int N, int... L>
-struct UpTo : UpTo<N - 1, N - 1, L...> {};
-template <int... L>
-struct UpTo<0, L...> : Lanes<L...> {};
+// Add the halves of each block of 2 W lanes: those of a fill the first half of the result, those of b the second. L: the lanes from 0 on.
+template <int W, class V, int... L>
+INLINE V fold(V a, V b, std::integer_sequence<int, L...>) {
+  return SHUFFLE(a, b, (L / W * 2 * W + L % W)...) + SHUFFLE(a, b, (L / W * 2 * W + L % W + W)...);
+}
 
 // Turn 2 W vectors into one, whose lanes are the sums over theirs.
 template <class T, int W = LANES<T> / 2>
 INLINE void sum_lanes(typename Vector<T>::type* v) {
   UNROLL
-  for (int i = 0; i < W; i++) v[i] = UpTo<LANES<T>>::template fold<W>(v[2 * i], v[2 * i + 1]);
+  for (int i = 0; i < W; i++) v[i] = fold<W>(v[2 * i], v[2 * i + 1], std::make_integer_sequence<int, LANES<T>>());
   if constexpr (W > 1) sum_lanes<T, W / 2>(v);
 }
 

@@ -10,28 +10,39 @@ from numpy.typing import NDArray
 
 from manynets.errors import LeakWarning, warn_user
 
-_PRIME = np.uint64(0x9E3779B97F4A7C15)
-_SHIFT = np.uint64(29)
-_AT_ONCE = 1 << 15  # numbers, which stay in the cache
+_AT_ONCE = 1 << 15  # words, which stay in the cache
 
 Rows = NDArray[np.int64]
 
 
-def row_hashes(matrix: NDArray[Any]) -> NDArray[np.uint64]:
-    """Return a number for each row (N,), the same for identical rows and, but for one chance in 10^19, for no others.
+def row_hashes(*parts: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return a number for each row (N,) of matrices (N, D) and columns (N,) side by side, the same for identical rows.
+
+    It is a sum of the row's 32-bit words times odd numbers, mixed at the end: different rows have the same with a chance of about 2^-64.
 
     >>> one, two, three = row_hashes(np.array([[0.0, 1.0], [-0.0, 1.0], [1.0, 0.0]]))
     >>> bool(one == two), bool(one == three)
     (True, False)
     """
-    values = _floats(matrix)
-    kind = np.uint32 if values.dtype == np.float32 else np.uint64
-    hashes = np.zeros(len(values), dtype=np.uint64)
-    for column in values.T:
-        hashes ^= (column + 0.0).view(kind)  # -0.0 becomes 0.0
-        hashes *= _PRIME
-        hashes ^= hashes >> _SHIFT
-    return hashes
+    count = sum(_words(part[:1]).shape[1] for part in parts)
+    factors = np.random.default_rng(0).integers(0, 1 << 63, count, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    hashes = np.empty(len(parts[0]), dtype=np.uint64)
+    step = max(1, _AT_ONCE // count)
+    for start in range(0, len(hashes), step):
+        rows = slice(start, start + step)
+        words = np.concatenate([_words(part[rows]) for part in parts], axis=1, dtype=np.uint64)
+        words += np.uint64(1)
+        words *= factors
+        hashes[rows] = words.sum(axis=1)
+    hashes ^= hashes >> np.uint64(31)
+    return hashes * factors[0]
+
+
+def _words(part: NDArray[Any]) -> NDArray[np.uint32]:
+    """Return the bits of rows as words (N, W): of float32, float64 and uint64 as they are, of other numbers as float64."""
+    values = part if part.dtype in (np.float32, np.float64, np.uint64) else part.astype(np.float64)
+    values = values if values.dtype == np.uint64 else values + values.dtype.type(0)  # -0.0 becomes 0.0
+    return np.ascontiguousarray(values if values.ndim == 2 else values[:, None]).view(np.uint32)
 
 
 def count_shared(
@@ -46,12 +57,8 @@ def count_shared(
     (2, 1)
     """
     kind = np.result_type(one, other)
-    one, other = (np.asarray(matrix, dtype=kind) for matrix in (one, other))
-    first, second = _sketches(one), _sketches(other)
-    here, there = np.isin(first, second), np.isin(second, first)
-    one, other = one[here], other[there]
-    target, other_target = (None if y is None else y[rows] for y, rows in ((target, here), (other_target, there)))
-    return int(np.isin(_with_target(row_hashes(other), other_target), _with_target(row_hashes(one), target)).sum())
+    known = row_hashes(*_beside(one.astype(kind, copy=False), target))
+    return int(np.isin(row_hashes(*_beside(other.astype(kind, copy=False), other_target)), known).sum())
 
 
 def count_held_out(
@@ -66,7 +73,8 @@ def count_held_out(
     >>> count_held_out(matrix, [(np.array([0, 1]), np.array([2, 3])), (np.array([2, 3]), np.array([0, 1]))])
     3
     """
-    codes = _codes_of_copies(matrix, target)
+    _, codes, counts = np.unique(row_hashes(*_beside(matrix, target)), return_inverse=True, return_counts=True)
+    codes = np.where(counts[codes] > 1, codes + 1, 0)  # above 0 for rows that have copies, the same as theirs
     shared = np.zeros(len(codes), dtype=bool)
     for train, held_out in splits if codes.any() else ():
         if held_out is not None:
@@ -87,46 +95,5 @@ def report_copies(shared: int, total: int, *, what: str = "validation") -> None:
         )
 
 
-def _codes_of_copies(matrix: NDArray[Any], target: NDArray[Any] | None) -> NDArray[np.int64]:
-    """Return a number above 0 for each row (N,) that has copies, the same as theirs, and 0 for the others."""
-    codes, numbers = np.zeros(len(matrix), dtype=np.int64), np.arange(len(matrix))
-    if matrix.ndim == 2:
-        numbers = numbers[_repeated(_sketches(matrix))[1]]
-        hashes = row_hashes(matrix[numbers])
-    else:
-        hashes = matrix.astype(np.uint64)
-    found, repeated = _repeated(_with_target(hashes, None if target is None else target[numbers]))
-    codes[numbers[repeated]] = 1 + found[repeated]
-    return codes
-
-
-def _with_target(hashes: NDArray[np.uint64], target: NDArray[Any] | None) -> NDArray[np.uint64]:
-    """Return hashes (N,) of rows with their target."""
-    return hashes if target is None else hashes * _PRIME ^ row_hashes(target if target.ndim == 2 else target[:, None])
-
-
-def _repeated(values: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return a code (N,) for each value, and whether it occurs more than once."""
-    _, codes, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return codes, counts[codes] > 1
-
-
-def _sketches(matrix: NDArray[Any]) -> NDArray[np.uint64]:
-    """Return a number for each row (N,), the same for identical rows and hardly ever for others, in a fraction of a `row_hashes`."""
-    values = _floats(matrix)
-    kind: Any = np.uint32 if values.dtype == np.float32 else np.uint64
-    half = kind(16) if kind is np.uint32 else kind(32)
-    factors = np.random.default_rng(0).integers(np.iinfo(kind).max, size=values.shape[1], dtype=kind) | kind(1)
-    out = np.zeros(len(values), dtype=np.uint64)
-    step = max(1, _AT_ONCE // max(1, values.shape[1]))
-    for start in range(0, len(values), step):
-        bits: NDArray[Any] = (values[start : start + step] + 0.0).view(kind)  # -0.0 becomes 0.0
-        bits ^= bits >> half
-        bits *= factors
-        out[start : start + step] = bits.sum(axis=1, dtype=kind)
-    return out
-
-
-def _floats(matrix: NDArray[Any]) -> NDArray[Any]:
-    values = np.asarray(matrix)
-    return values if values.dtype in (np.float32, np.float64) else values.astype(np.float64)
+def _beside(matrix: NDArray[Any], target: NDArray[Any] | None) -> list[NDArray[Any]]:
+    return [matrix] if target is None else [matrix, target]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets import rng
-from manynets.errors import DataError, OptionError
+from manynets.errors import DataError
 from manynets.tasks.base import as_array, missing_in
 
 Rows = NDArray[np.int64]
@@ -167,8 +167,6 @@ def time_folds(times: NDArray[np.float64], folds: int) -> list[tuple[Rows, Rows]
     >>> [test.tolist() for _, test in time_folds(np.arange(6.0), 2)]
     [[2, 3], [4, 5]]
     """
-    if isinstance(folds, bool) or folds < 2:
-        raise OptionError(f"folds is {folds!r}, but must be a whole number of at least 2")
     ordered = np.sort(times)
     cuts = np.flatnonzero(np.diff(ordered) > 0) + 1
     wanted = len(times) * np.arange(1, folds + 1) / (folds + 1)

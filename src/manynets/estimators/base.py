@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from manynets.data.scales import warn_of_scales
 from manynets.estimators import inputs, settings
 from manynets.estimators.callbacks import KeepsCallbacks
 from manynets.estimators.fitted import accept, epoch_printer, iteration_printer, report_end
 from manynets.estimators.lbfgs import train_lbfgs
 from manynets.estimators.lessons import Lessons
 from manynets.estimators.plan import FitData, FitPlan, plan_fit, read_fit
+from manynets.estimators.scales import warn_of_scales
 from manynets.model import Model
 from manynets.results import checkpoints_of
 from manynets.tables import TableEncoder

@@ -8,12 +8,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.data.scales import LARGE, warn_of_target_scale
 from manynets.display import short
 from manynets.errors import DataError, OptionError, one_of
 from manynets.estimators import inputs
 from manynets.estimators.base import BaseMLP, where_partial_fit_is
 from manynets.estimators.lessons import OF_MLP, OF_MLP_FIT, with_lessons
+from manynets.estimators.scales import LARGE, warn_of_target_scale
 from manynets.estimators.settings import take_parameters
 from manynets.tasks import Regression, Task
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from manynets.errors import DataError, OptionError
 from manynets.export.graph import Graph
+from manynets.intervals import Residuals, nearest_levels
 from manynets.model import Model
 from manynets.tasks import Regression
-from manynets.tasks.residuals import Residuals, nearest_levels
 
 DEFAULT_COVERAGE = 0.9
 

@@ -44,6 +44,13 @@ def _once(values: Host) -> Host:
     return values[:1] if (values == values[:1]).all() else values
 
 
+def _number(one: Any, name: str) -> float:
+    """Return a hyperparameter of a specification; 0 for ""."""
+    if name.startswith("beta"):
+        return float(one.betas[int(name[-1]) - 1])
+    return float(getattr(one, name)) if name else 0.0
+
+
 def _add(target: Tensor, other: Tensor, scale: Coefficient, sign: float = 1.0) -> None:
     """target += sign * scale * other, in place."""
     if isinstance(scale, Tensor):
@@ -69,7 +76,10 @@ def _add_square(target: Tensor, grad: Tensor, scale: Coefficient, spare: Tensor)
 
 
 class Optimizer(abc.ABC):
-    """One kind of optimizer for K networks. All it keeps between steps are the tensors (K, P) that `state_names` lists, at most two."""
+    """One kind of optimizer for K networks. All it keeps between steps are the tensors (K, P) that `state_names` lists, at most two.
+
+    values: the hyperparameters of each network (K,), by name.
+    """
 
     number: ClassVar[int]
     """By which the compiled core knows it."""
@@ -81,16 +91,17 @@ class Optimizer(abc.ABC):
     """Whether weight decay shrinks w, by the factor 1 - lr weight_decay, instead of adding weight_decay w to g."""
 
     def __init__(self, specs: Sequence[Any], like: Tensor) -> None:
-        self.specs, self.like = list(specs), like
-        self._values: dict[str, Host] = {}
-        self.decay, self.decays = self._column("weight_decay"), bool(self.values("weight_decay").any())
+        self.values = {name: np.array([_number(one, name) for one in specs], dtype=np.float64) for name in self.hyperparameters}
+        self.hyper = {name: coefficient(numbers, like) for name, numbers in self.values.items()}
+        self.rest = {name: coefficient(1 - numbers, like) for name, numbers in self.values.items()}  # 1 - beta1 and the like
+        self.decays = bool(self.values["weight_decay"].any())
 
     def coefficients(self, rates: Host, step: int) -> Host:
         """Return what changes by step, (n, 3, K), for learning rates (n, K) once `step` steps were made: first the rate.
 
         Where the weight decay is decoupled, the last is the factor by which it shrinks w.
         """
-        shrink = 1 - rates * self.values("weight_decay") if self.decoupled else np.ones_like(rates)
+        shrink = 1 - rates * self.values["weight_decay"] if self.decoupled else np.ones_like(rates)
         return np.stack([rates, np.ones_like(rates), shrink], axis=1)
 
     @final
@@ -99,25 +110,12 @@ class Optimizer(abc.ABC):
         if self.decays and self.decoupled:
             w.mul_(now[2])
         elif self.decays:
-            _add(g, w, self.decay)
+            _add(g, w, self.hyper["weight_decay"])
         self.update(w, g, state, now, spare)
 
     @abc.abstractmethod
     def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
         """Make a step whose weight decay is done; see `step`."""
-
-    def values(self, name: str) -> Host:
-        """Return a hyperparameter of each network, shape (K,); zeros for ""."""
-        if name not in self._values:
-            if name.startswith("beta"):
-                column = [one.betas[int(name[-1]) - 1] for one in self.specs]
-            else:
-                column = [getattr(one, name) if name else 0.0 for one in self.specs]
-            self._values[name] = np.array(column, dtype=np.float64)
-        return self._values[name]
-
-    def _column(self, name: str) -> Coefficient:
-        return coefficient(self.values(name), self.like)
 
 
 @final
@@ -132,27 +130,26 @@ class SGDSteps(Optimizer):
 
     def __init__(self, specs: Sequence[spec.SGD], like: Tensor) -> None:
         super().__init__(specs, like)
-        self.momentum = self._column("momentum")
         self.state_names = ("momentum",) if any(one.momentum for one in specs) else ()
         self.nesterov, self.lr_inside = specs[0].nesterov, isinstance(specs[0], SklearnSGD)
 
     def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
-        lr = now[0]
+        lr, momentum = now[0], self.hyper["momentum"]
         if not state:
             _add(w, g, lr, -1.0)
             return
-        velocity = state["momentum"].mul_(self.momentum)
+        velocity = state["momentum"].mul_(momentum)
         if self.lr_inside:
             _add(velocity, g, lr)
             if self.nesterov:
                 _add(w, g, lr, -1.0)
-                _add(w, velocity, self.momentum, -1.0)
+                _add(w, velocity, momentum, -1.0)
             else:
                 w.sub_(velocity)
             return
         velocity.add_(g)
         if self.nesterov:
-            _add(g, velocity, self.momentum)
+            _add(g, velocity, momentum)
         _add(w, g if self.nesterov else velocity, lr, -1.0)
 
 
@@ -162,15 +159,10 @@ class _Moments(Optimizer):
     hyperparameters = ("beta1", "beta2", "eps", "weight_decay")
     state_names = ("mean", "square")
 
-    def __init__(self, specs: Sequence[Any], like: Tensor) -> None:
-        super().__init__(specs, like)
-        self.beta2, self.eps = self._column("beta2"), self._column("eps")
-        self.rest1, self.rest2 = coefficient(1 - self.values("beta1"), like), coefficient(1 - self.values("beta2"), like)
-
     def _move(self, g: Tensor, state: Mapping[str, Tensor], spare: Tensor) -> tuple[Tensor, Tensor]:
         mean, square = state["mean"], state["square"]
-        mean.lerp_(g, self.rest1)
-        _add_square(square.mul_(self.beta2), g, self.rest2, spare)
+        mean.lerp_(g, self.rest["beta1"])
+        _add_square(square.mul_(self.hyper["beta2"]), g, self.rest["beta2"], spare)
         return mean, square
 
 
@@ -187,9 +179,9 @@ class AdamSteps(_Moments):
     def coefficients(self, rates: Host, step: int) -> Host:
         t = np.arange(step + 1, step + len(rates) + 1)[:, None]
         out = np.empty((len(rates), 3, rates.shape[1]))
-        beta1, beta2 = (_once(self.values(name)) for name in ("beta1", "beta2"))
+        beta1, beta2 = (_once(self.values[name]) for name in ("beta1", "beta2"))
         out[:, 0], out[:, 1] = rates / (1 - beta1**t), np.sqrt(1 - beta2**t)
-        out[:, 2] = 1 - rates * self.values("weight_decay")
+        out[:, 2] = 1 - rates * self.values["weight_decay"]
         if self.eps_hat.any():  # eps is then added to sqrt(v), before the correction of v
             out[:, 0] *= np.where(self.eps_hat, out[:, 1], 1.0)
             out[:, 1] = np.where(self.eps_hat, 1.0, out[:, 1])
@@ -198,7 +190,7 @@ class AdamSteps(_Moments):
     def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
         rate, root, _ = now
         mean, square = self._move(g, state, spare)
-        _subtract_quotient(w, mean, torch.sqrt(square, out=spare).div_(root).add_(self.eps), rate)
+        _subtract_quotient(w, mean, torch.sqrt(square, out=spare).div_(root).add_(self.hyper["eps"]), rate)
 
 
 @final
@@ -218,20 +210,20 @@ class NAdamSteps(_Moments):
 
     def coefficients(self, rates: Host, step: int) -> Host:
         def mu(t: Any) -> Any:
-            return self.values("beta1") * (1 - 0.5 * 0.96 ** (t * 0.004))
+            return self.values["beta1"] * (1 - 0.5 * 0.96 ** (t * 0.004))
 
-        known, product = self._known if self._known[0] <= step else (0, np.ones(len(self.specs)))
+        known, product = self._known if self._known[0] <= step else (0, np.ones(rates.shape[1]))
         before = np.cumprod(np.vstack([product, mu(np.arange(known + 1, step + 1)[:, None])]), axis=0)[-1]
         t = np.arange(step + 1, step + len(rates) + 1)[:, None]
         products = np.cumprod(np.vstack([before, mu(t)]), axis=0)[1:]
         self._known = step + len(rates), products[-1]
         rate, ahead = rates * (1 - mu(t)) / (1 - products), rates * mu(t + 1) / (1 - products * mu(t + 1))
-        return np.stack([rate, 1 - self.values("beta2") ** t, ahead], axis=1)
+        return np.stack([rate, 1 - self.values["beta2"] ** t, ahead], axis=1)
 
     def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
         rate, root, ahead = now
         mean, square = self._move(g, state, spare)
-        below = torch.div(square, root, out=spare).sqrt_().add_(self.eps)
+        below = torch.div(square, root, out=spare).sqrt_().add_(self.hyper["eps"])
         _add(w, g.div_(below), rate, -1.0)
         _subtract_quotient(w, mean, below, ahead)
 
@@ -245,16 +237,14 @@ class RMSpropSteps(Optimizer):
 
     def __init__(self, specs: Sequence[spec.RMSprop], like: Tensor) -> None:
         super().__init__(specs, like)
-        self.alpha, self.eps, self.momentum = (self._column(name) for name in ("alpha", "eps", "momentum"))
-        self.rest = coefficient(1 - self.values("alpha"), like)
         self.state_names = ("square", "momentum") if any(one.momentum for one in specs) else ("square",)
 
     def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
         square = state["square"]
-        _add_square(square.mul_(self.alpha), g, self.rest, spare)
-        below = torch.sqrt(square, out=spare).add_(self.eps)
+        _add_square(square.mul_(self.hyper["alpha"]), g, self.rest["alpha"], spare)
+        below = torch.sqrt(square, out=spare).add_(self.hyper["eps"])
         if "momentum" in state:
-            _add(w, state["momentum"].mul_(self.momentum).addcdiv_(g, below), now[0], -1.0)
+            _add(w, state["momentum"].mul_(self.hyper["momentum"]).addcdiv_(g, below), now[0], -1.0)
         else:
             _subtract_quotient(w, g, below, now[0])
 
@@ -267,14 +257,10 @@ class AdagradSteps(Optimizer):
     hyperparameters = ("", "", "eps", "weight_decay")
     state_names = ("square",)
 
-    def __init__(self, specs: Sequence[spec.Adagrad], like: Tensor) -> None:
-        super().__init__(specs, like)
-        self.eps = self._column("eps")
-
     def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
         square = state["square"]
         square.addcmul_(g, g)
-        _subtract_quotient(w, g, torch.sqrt(square, out=spare).add_(self.eps), now[0])
+        _subtract_quotient(w, g, torch.sqrt(square, out=spare).add_(self.hyper["eps"]), now[0])
 
 
 @final
@@ -286,18 +272,14 @@ class LionSteps(Optimizer):
     state_names = ("mean",)
     decoupled = True
 
-    def __init__(self, specs: Sequence[spec.Lion], like: Tensor) -> None:
-        super().__init__(specs, like)
-        self.rest1, self.rest2 = coefficient(1 - self.values("beta1"), like), coefficient(1 - self.values("beta2"), like)
-
     def update(self, w: Tensor, g: Tensor, state: Mapping[str, Tensor], now: Sequence[Coefficient], spare: Tensor) -> None:
-        move = torch.lerp(state["mean"], g, self.rest1, out=spare)
-        state["mean"].lerp_(g, self.rest2)
+        move = torch.lerp(state["mean"], g, self.rest["beta1"], out=spare)
+        state["mean"].lerp_(g, self.rest["beta2"])
         # torch's sign of nan is 0; 0 * move makes it nan again, and w with it
         _add(w, torch.sign(move, out=g).add_(move, alpha=0.0), now[0], -1.0)
 
 
-_KINDS: dict[type, Callable[..., Optimizer]] = {
+KINDS: dict[type, Callable[..., Optimizer]] = {
     spec.SGD: SGDSteps,
     SklearnSGD: SGDSteps,
     spec.Adam: AdamSteps,
@@ -308,8 +290,3 @@ _KINDS: dict[type, Callable[..., Optimizer]] = {
     spec.Adagrad: AdagradSteps,
     spec.Lion: LionSteps,
 }
-
-
-def optimizer_for(specs: Sequence[spec.Optimizer], like: Tensor) -> Optimizer:
-    """Return the optimizer of K networks whose specifications are of one kind; like: their parameters (K, P)."""
-    return _KINDS[type(specs[0])](specs, like)

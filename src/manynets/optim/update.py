@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from manynets.constants import CLIP_EPS
-from manynets.optim.optimizers import Coefficient, Host, Optimizer, SGDSteps, optimizer_for
+from manynets.optim.optimizers import KINDS, Coefficient, Host, Optimizer, SGDSteps
 from manynets.spec import Recipe
 
 BLOCK = 1 << 20  # numbers that an optimizer updates at a time: fewer cost more calls, more a larger buffer
@@ -39,7 +39,7 @@ class GroupedOptimizer:
                 for recipe, (_, decay) in zip(recipes, factors, strict=True)
             ]
             rates = np.array([factor for factor, _ in factors])
-            self.parts.append((slice(start, end), rates, optimizer_for(specs, like)))
+            self.parts.append((slice(start, end), rates, KINDS[type(specs[0])](specs, like)))
             start = end
 
     @property

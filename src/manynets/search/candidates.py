@@ -22,6 +22,7 @@ from manynets.errors import DataError, ManynetsError, OptionError, warned_once
 from manynets.given import check_lengths, own_validation, read_given, targets_by_name
 from manynets.plan import FoldRows, Plan, Trial, TrialGroup, starting_parameters
 from manynets.prepare import RowNumbers, Split, SplitBy, TrainingData, copies_held_out, cv_splits, prepare
+from manynets.progress import Show, progress_callbacks
 from manynets.recorded import Recorded
 from manynets.results import system_of
 from manynets.search.processes import Results, Scores, count_processes, held_out_scores, pieces_of, train_pieces
@@ -37,7 +38,6 @@ from manynets.train_arguments import check_callbacks, check_n_jobs, check_patter
 from manynets.training.checkpoint import Checkpoint, GroupCheckpoints
 from manynets.training.events import Callback
 from manynets.training.groups import check_limits, train_what_can
-from manynets.training.progress import Show, progress_callbacks
 from manynets.training.signals import Halt, listening
 from manynets.training.trial import Member
 

@@ -16,10 +16,10 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from manynets.data.stream.limit import memory_bytes
 from manynets.errors import warn_user
+from manynets.progress import progress_callbacks
 from manynets.search.fits import CandidateFit, can_share, plan_fits, train_fits
 from manynets.search.folds import SearchFolds
 from manynets.search.scoring import score_fits
-from manynets.training.progress import progress_callbacks
 
 Params: TypeAlias = Mapping[str, Any]
 Scored: TypeAlias = dict[tuple[int, int], dict[str, Any]]  # by (candidate, fold): what scikit-learn's `_fit_and_score` returns

@@ -120,7 +120,7 @@ class Stream:
 
     def close(self) -> None:
         """End the thread that reads."""
-        self.rows.close()
+        self.rows.reader.close()
 
 
 def open_stream(

@@ -24,9 +24,9 @@ import numpy as np
 import manynets as mn
 from manynets import datasets, plots
 from manynets.plots.canvas import PALETTE
+from manynets.progress import Show
 from manynets.studies.study import StudyResult, figure
 from manynets.studies.together import train_seeds
-from manynets.training.progress import Show
 
 PUBLISHED = {  # final loss, accuracy in percent
     "T1-prod": (0.000740, None),

@@ -8,7 +8,7 @@ from typing import Any
 
 import manynets as mn
 from manynets import plots
-from manynets.training.progress import Show
+from manynets.progress import Show
 
 
 def train_seeds(

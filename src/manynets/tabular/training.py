@@ -31,6 +31,7 @@ from manynets.prepare import (
     validation_split,
     with_metric,
 )
+from manynets.progress import Show, progress_callbacks
 from manynets.results import checkpoints_of
 from manynets.spec import MLP, Recipe
 from manynets.tables import TableEncoder
@@ -56,7 +57,6 @@ from manynets.training.checkpoint import Checkpoint
 from manynets.training.deadline import Deadline
 from manynets.training.events import Callback
 from manynets.training.groups import check_fits, train_members
-from manynets.training.progress import Show, progress_callbacks
 from manynets.training.trial import Member
 
 FEWEST_ROWS = 2  # of each fold

@@ -116,58 +116,55 @@ def task_from_json(data: Mapping[str, Any]) -> Task:
         raise OptionError(f"a task is {data!r}, but must be a JSON object")
     name = one_of(data.get("name"), _MAKERS, what="task")
     expected, optional = _FIELDS[name]
-    if set(data) - {"name"} - optional != expected:
-        raise OptionError(f"task {name!r} has the fields {sorted(set(data) - {'name'})}, but must have {sorted(expected)}")
+    fields = set(data) - {"name"}
+    _need(fields - optional == expected, f"{name!r} has the fields {sorted(fields)}, but must have {sorted(expected)}")
     if name == "regression":
-        center, scale, flat = data["center"], data["scale"], data["flat"]
-        lists = isinstance(center, list) and isinstance(scale, list) and len(center) == len(scale) > 0
-        if not lists or not isinstance(flat, bool) or not all(_finite(value) for value in center + scale) or min(scale) <= 0:
-            raise OptionError(
-                "task 'regression' needs equally long lists of finite numbers 'center' and 'scale' (above 0) and a bool 'flat'"
-            )
-        if flat and len(center) > 1:
-            raise OptionError(f"task 'regression' is flat, but has {len(center)} outputs; a flat target has one")
-        if data.get("transform") not in (None, "log"):
-            raise OptionError(f"task 'regression' has the transform {data['transform']!r}, but must have 'log' or none")
-        limits, quantiles = _limits(data.get("limits"), len(center)), _quantiles(data.get("quantiles", []))
-        return Regression(tuple(map(float, center)), tuple(map(float, scale)), flat, data.get("transform"), limits, quantiles)
+        return _regression(data)
     if name == "multilabel":
         count = data["count"]
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise OptionError(f"task 'multilabel' has count {count!r}, but needs a whole number of at least 1")
+        whole = isinstance(count, int) and not isinstance(count, bool) and count >= 1
+        _need(whole, f"'multilabel' has count {count!r}, but needs a whole number of at least 1")
         return Multilabel(count)
     classes = data["classes"]
     sound = isinstance(classes, list) and len(classes) >= 1  # of one class only: what a classifier is trained on may have no other
-    if not sound or not (all(isinstance(c, str) for c in classes) or all(isinstance(c, bool) or _finite(c) for c in classes)):
-        raise OptionError(f"task {name!r} needs a list 'classes' of texts or numbers")
-    if len(set(classes)) != len(classes):
-        raise OptionError(f"task {name!r} lists a class twice")
-    if name == "binary" and len(classes) != 2:
-        raise OptionError(f"task 'binary' has {len(classes)} classes, but needs two")
+    sound = sound and (all(isinstance(c, str) for c in classes) or all(isinstance(c, bool) or _finite(c) for c in classes))
+    _need(sound, f"{name!r} needs a list 'classes' of texts or numbers")
+    _need(len(set(classes)) == len(classes), f"{name!r} lists a class twice")
+    _need(name != "binary" or len(classes) == 2, f"'binary' has {len(classes)} classes, but needs two")
     costs = None if data.get("costs") is None else cost_matrix(data["costs"], len(classes))
     if name == "multiclass":
         return Multiclass(tuple(classes), costs)
     threshold = data.get("threshold", 0.5)
-    if not _finite(threshold) or not 0 < threshold < 1:
-        raise OptionError(f"task 'binary' has the threshold {threshold!r}, but needs a number above 0 and below 1")
+    sound = _finite(threshold) and 0 < threshold < 1
+    _need(sound, f"'binary' has the threshold {threshold!r}, but needs a number above 0 and below 1")
     return Binary(tuple(classes), float(threshold), costs)
 
 
-def _limits(value: Any, outputs: int) -> tuple[tuple[float, float], ...] | None:
-    if value is None:
-        return None
-    pairs = value if isinstance(value, list) else []
-    sound = all(isinstance(pair, list) and len(pair) == 2 and all(map(_finite, pair)) and pair[0] <= pair[1] for pair in pairs)
-    if len(pairs) != outputs or not sound:
-        raise OptionError("task 'regression' needs 'limits' of two finite numbers, the least first, for each output")
-    return tuple((float(low), float(high)) for low, high in pairs)
+def _regression(data: Mapping[str, Any]) -> Regression:
+    center, scale, flat, transform = data["center"], data["scale"], data["flat"], data.get("transform")
+    sound = isinstance(center, list) and isinstance(scale, list) and len(center) == len(scale) > 0 and isinstance(flat, bool)
+    sound = sound and all(map(_finite, center + scale)) and min(scale) > 0
+    lists = "equally long lists of finite numbers 'center' and 'scale' (above 0)"
+    _need(sound, f"'regression' needs {lists} and a bool 'flat'")
+    _need(not flat or len(center) == 1, f"'regression' is flat, but has {len(center)} outputs; a flat target has one")
+    _need(transform in (None, "log"), f"'regression' has the transform {transform!r}, but must have 'log' or none")
+    limits = data.get("limits")
+    if limits is not None:
+        pairs = limits if isinstance(limits, list) else []
+        sound = all(isinstance(pair, list) and len(pair) == 2 and all(map(_finite, pair)) and pair[0] <= pair[1] for pair in pairs)
+        sound = sound and len(pairs) == len(center)
+        _need(sound, "'regression' needs 'limits' of two finite numbers, the least first, for each output")
+        limits = tuple((float(low), float(high)) for low, high in pairs)
+    levels = data.get("quantiles", [])
+    sound = isinstance(levels, list) and len(levels) != 1 and all(_finite(level) and 0 < level < 1 for level in levels)
+    sound = sound and all(low < high for low, high in pairwise(levels))
+    _need(sound, "'regression' needs 'quantiles' of several increasing numbers above 0 and below 1")
+    return Regression(tuple(map(float, center)), tuple(map(float, scale)), flat, transform, limits, tuple(map(float, levels)))
 
 
-def _quantiles(value: Any) -> tuple[float, ...]:
-    sound = isinstance(value, list) and len(value) != 1 and all(_finite(level) and 0 < level < 1 for level in value)
-    if not sound or any(low >= high for low, high in pairwise(value)):
-        raise OptionError("task 'regression' needs 'quantiles' of several increasing numbers above 0 and below 1")
-    return tuple(map(float, value))
+def _need(sound: bool, text: str) -> None:
+    if not sound:
+        raise OptionError(f"task {text}")
 
 
 def _finite(value: object) -> bool:

@@ -174,8 +174,7 @@ class Checkpoints:
         self.allow_world_size = allow_world_size
         used = checkpoint is not None or resume is not None
         self.identity = identity or (identity_of(problem, members) if used else {})
-        self._first_step, self._last_step = 0, -1
-        self._began = self._last_time = time.monotonic()
+        self._last_step, self._last_time = -1, time.monotonic()
         self._periods: list[int] = []  # after how many steps, again and again, one is wanted
         self._seconds = math.inf if checkpoint is None or checkpoint.every_seconds is None else checkpoint.every_seconds
         self._folder = None if checkpoint is None else Path(checkpoint.folder)
@@ -252,17 +251,11 @@ class Checkpoints:
             needed = size * (self.checkpoint.keep + 1) - sum(path.stat().st_size for path in checkpoint_files(self._folder))
             if shutil.disk_usage(self._folder).free < needed:
                 raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: checkpoints need {needed:,} bytes", str(self._folder))
-        self._first_step, self._began = run.step, time.monotonic()
-        self._last_time = self._began
+        self._last_time = time.monotonic()
 
-    def next_step(self, run: TrainingRun) -> int | None:
-        """Return the next step at which a checkpoint is due, or at which the clock is to be looked at."""
-        due = [(run.step // n + 1) * n for n in self._periods]
-        if self._seconds < math.inf:  # as many steps as are made until then, at most in a second
-            now = time.monotonic()
-            left = min(self._seconds - (now - self._last_time), 1.0)
-            due.append(run.step + max(1, int((run.step - self._first_step) * left / max(now - self._began, 1e-9))))
-        return min(due, default=None)
+    def next_step(self, step: int) -> int | None:
+        """Return the next step at which a checkpoint is due, whatever the clock says."""
+        return min(((step // n + 1) * n for n in self._periods), default=None)
 
     def pause(self, run: TrainingRun) -> None:
         """Write a checkpoint if one is due; if that fails, warn and go on."""

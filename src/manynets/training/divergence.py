@@ -31,57 +31,52 @@ LARGE = 1e3  # a column that reaches this may be why the weights grew
 PART = 1 << 20  # numbers checked together
 
 
-class DivergenceSearch:
-    """Looks for the cause of divergences in a run, until its work is spent. `again` makes a run like it of some members."""
+def causes(run: TrainingRun, at: Mapping[int, int]) -> dict[int, Divergence]:
+    """Return what is known of networks, by index, that diverged at the step given (counted from 0) since the last evaluation."""
+    layers: dict[int, str] = {}
+    with contextlib.suppress(Exception):  # a module that cannot be copied, too little memory: its weights are all there is then
+        layers = unsound_layers(run, at)
+    out = {}
+    for index, step in at.items():
+        layer = layers.get(index) or _unsound(run, index)
+        column, reach = _largest_column(run, run.tracks.members[index])
+        if reach > math.sqrt(torch.finfo(run.stepper.dtype).max):
+            layer = ""  # its square is beyond all numbers: the loss cannot be finite
+        suspect = (column, reach) if reach >= LARGE else (None, 0.0)
+        lr = float(run.tracks.rates(np.array([step]))[0, index])
+        out[index] = Divergence(step // run.steps + 1, step + 1, lr, layer, *suspect)
+    return out
 
-    def __init__(self) -> None:
-        self.work = WORK
 
-    def find(self, run: TrainingRun, at: Mapping[int, int]) -> dict[int, Divergence]:
-        """Return what is known of networks, by index, that diverged at the step given (counted from 0) since the last evaluation."""
-        layers: dict[int, str] = {}
-        with contextlib.suppress(Exception):  # a module that cannot be copied, too little memory: its weights are all there is then
-            layers = self.layers(run, at)
-        out = {}
-        for index, step in at.items():
-            layer = layers.get(index) or _unsound(run, index)
-            column, reach = _largest_column(run, run.tracks.members[index])
-            if reach > math.sqrt(torch.finfo(run.stepper.dtype).max):
-                layer = ""  # its square is beyond all numbers: the loss cannot be finite
-            suspect = (column, reach) if reach >= LARGE else (None, 0.0)
-            lr = float(run.tracks.rates(np.array([step]))[0, index])
-            out[index] = Divergence(step // run.steps + 1, step + 1, lr, layer, *suspect)
-        return out
-
-    def layers(self, run: TrainingRun, at: Mapping[int, int]) -> dict[int, str]:
-        """Return what was not finite first in each network, by index; of none where making its steps again costs too much."""
-        members = [run.tracks.members[index] for index in at]
-        population = run.stepper.population
-        rows = 3.0 * run.stepper.batch_size * len(members) * population.weight_count
-        self.work -= (max(at.values()) + 1 - members[0].start) * (rows + STEP_WORK)
-        if self.work < 0 or (isinstance(population, ModulePopulation) and run.tracks.best[0] >= 0):
-            return {}
-        if isinstance(population, ModulePopulation):  # which is alone: with the weights that it began with
-            members = [dataclasses.replace(members[0], spec=population.copied(run.best.flat, run.best.statistics))]
-        twin = run.again(members)
-        out = {}
-        for step in sorted(set(at.values())):
-            while twin.step < step and twin.goes_on:
-                twin.to_boundary(step)
-            if twin.step < step or twin.halt.asked:
-                break
-            numbers = {member.number: k for k, member in enumerate(twin.tracks.members)}
-            indices = {index: numbers[run.tracks.members[index].number] for index in at if at[index] == step}
-            looked = {index: (_unsound(twin, k, statistics=False), *_unsound_output(twin, k)) for index, k in indices.items()}
-            log = twin.stepper.advance(twin.tracks.rates(np.array([step])))[0]
-            sound = twin.stepper.sound(log)
-            twin.sums.add(log[None], sound[None], step)
-            for index, k in indices.items():
-                weights, output, (name, most) = looked[index]
-                loss = "" if sound[k, 0] else f"the loss ({_called(name)} reaches {most:.3g})"
-                penalty = "" if sound[k, 1] else "the penalty on the weights"
-                out[index] = weights or output or loss or penalty or _unsound(twin, k)
-        return out
+def unsound_layers(run: TrainingRun, at: Mapping[int, int]) -> dict[int, str]:
+    """Return what was not finite first in each network, by index; of none where making its steps again costs more than `run` may spend."""
+    members = [run.tracks.members[index] for index in at]
+    population = run.stepper.population
+    rows = 3.0 * run.stepper.batch_size * len(members) * population.weight_count
+    run.search_work -= (max(at.values()) + 1 - members[0].start) * (rows + STEP_WORK)
+    if run.search_work < 0 or (isinstance(population, ModulePopulation) and run.tracks.best[0] >= 0):
+        return {}
+    if isinstance(population, ModulePopulation):  # which is alone: with the weights that it began with
+        members = [dataclasses.replace(members[0], spec=population.copied(run.best.flat, run.best.statistics))]
+    twin = run.again(members)
+    out = {}
+    for step in sorted(set(at.values())):
+        while twin.step < step and twin.goes_on:
+            twin.to_boundary(step)
+        if twin.step < step or twin.halt.asked:
+            break
+        numbers = {member.number: k for k, member in enumerate(twin.tracks.members)}
+        indices = {index: numbers[run.tracks.members[index].number] for index in at if at[index] == step}
+        looked = {index: (_unsound(twin, k, statistics=False), *_unsound_output(twin, k)) for index, k in indices.items()}
+        log = twin.stepper.advance(twin.tracks.rates(np.array([step])))[0]
+        sound = twin.stepper.sound(log)
+        twin.sums.add(log[None], sound[None], step)
+        for index, k in indices.items():
+            weights, output, (name, most) = looked[index]
+            loss = "" if sound[k, 0] else f"the loss ({_called(name)} reaches {most:.3g})"
+            penalty = "" if sound[k, 1] else "the penalty on the weights"
+            out[index] = weights or output or loss or penalty or _unsound(twin, k)
+    return out
 
 
 # ------------------------------------------------------------------------------------------------------------ what to look at

@@ -226,33 +226,17 @@ def tell(callbacks: Iterable[Callback], *events: Event) -> bool:
     return stop
 
 
-class Guarded:
-    """A callback that calls others, and keeps the error that one of them raised: it is not a failure of the networks."""
-
-    def __init__(self, callbacks: Sequence[Callback]) -> None:
-        self.callbacks, self.may_skip = list(callbacks), may_skip(callbacks)
-        self.error: Exception | None = None
-
-    def __call__(self, event: Event) -> None:
-        try:
-            stop = tell(self.callbacks, event)
-        except Exception as error:
-            self.error = error
-            raise
-        if stop:
-            raise StopIteration
-
-
 class Relay:
-    """Reports several groups to the callbacks as one run, which starts and finishes once; a network counts as PARTS steps.
+    """Reports groups of networks to the callbacks: several as one run, which starts and finishes once; a network counts as PARTS steps.
 
-    settings: of all networks, as in `Started`. It is a callback itself, so relays can be stacked.
+    settings: of all networks, as in `Started`. several: whether there are several groups; else events are passed on as they are. error: what
+    a callback raised, which is no failure of the networks. It is a callback itself, so relays can be stacked.
     """
 
     PARTS = 1000
 
-    def __init__(self, metric: str, settings: Settings, callbacks: Sequence[Callback]) -> None:
-        self.callbacks = list(callbacks)
+    def __init__(self, metric: str, settings: Settings, callbacks: Sequence[Callback], *, several: bool = True) -> None:
+        self.callbacks, self.several = list(callbacks), several
         self.may_skip = may_skip(callbacks)
         self.metric = metric
         self.before = 0
@@ -262,9 +246,12 @@ class Relay:
         self.started = False
         self.share = 0
         self.stop = False  # whether a callback asked for it
+        self.error: Exception | None = None
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Started):
+        if not self.several or isinstance(event, Evaluated):
+            self._tell(event)
+        elif isinstance(event, Started):
             if not self.started:
                 self.started = True
                 count = len(self.settings)
@@ -273,11 +260,9 @@ class Relay:
             self.steps = max(event.steps, 1)
         elif isinstance(event, Advanced):
             self._tell(Advanced(self.before * self.PARTS + self.share * self.PARTS * event.step // self.steps))
-        elif isinstance(event, Finished):
+        else:
             self.seconds += event.seconds
             self.diverged += event.diverged
-        else:
-            self._tell(event)
         if self.stop:
             raise StopIteration
 
@@ -293,4 +278,8 @@ class Relay:
             self._tell(Finished(self.seconds, self.diverged))
 
     def _tell(self, event: Event) -> None:
-        self.stop |= tell(self.callbacks, event)
+        try:
+            self.stop |= tell(self.callbacks, event)
+        except Exception as error:
+            self.error = error
+            raise

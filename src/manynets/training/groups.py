@@ -23,7 +23,7 @@ from manynets.spec import MLP
 from manynets.steps import batch_rows
 from manynets.training.checkpoint import Checkpoints, GroupCheckpoints
 from manynets.training.deadline import Deadline
-from manynets.training.events import Callback, Guarded, Relay
+from manynets.training.events import Callback, Relay
 from manynets.training.loop import TrainingRun
 from manynets.training.signals import Halt, listening
 from manynets.training.steppers.choice import make_stepper, modes_for
@@ -120,9 +120,14 @@ def train_members(
         if keeper is None:
             results = train_what_can(problem, members, ranks=ranks, **options)
         else:
-            results = Team(ranks, problem, members, halt).run(
-                lambda make: _train_kept(problem, groups_of(problem, members), keeper=keeper, make=make, **options)
-            )
+            groups = groups_of(problem, members)
+            several = len(groups) > 1
+            names = (f"part-{number}" if several else "" for number in range(len(groups)))
+            options["keep"] = lambda group: None if halt.asked and several else keeper(group, next(names))
+            options["divide"] = False
+            team = Team(ranks, problem, members, halt)
+            found = {one.number: one for one in team.run(lambda make: _train_groups(problem, groups, make=make, **options))}
+            results = [found[member.number] for member in members]
     if halt.signal == signal.SIGTERM:
         signal.raise_signal(signal.SIGTERM)
     for result in results:
@@ -134,34 +139,6 @@ def train_members(
         text = f"training was interrupted after {step:g} steps; the result has the best weights so far"
         warn_user(text, InterruptedWarning)
     return outcomes
-
-
-def _train_kept(
-    problem: Problem,
-    groups: list[list[Member]],
-    *,
-    callbacks: Sequence[Callback],
-    keeper: Callable[[Sequence[Member], str], Checkpoints],
-    halt: Halt,
-    **options: Any,
-) -> list[Outcome | Failure]:
-    """Train groups one after the other, each with checkpoints, of which the last stay; return the outcomes in the order of the members."""
-    if len(groups) == 1:
-        return [*_train_group(problem, groups[0], callbacks=callbacks, keeper=keeper(groups[0], ""), halt=halt, **options)]
-    settings = {member.number: member.settings for group in groups for member in group}
-    relay, found = Relay(problem.task.metric, settings, callbacks), list[Outcome | Failure]()
-    for number, group in enumerate(groups):
-        kept = None if halt.asked else keeper(group, f"part-{number}")
-        found += _train_group(problem, group, callbacks=[relay] if callbacks else [], keeper=kept, halt=halt, **options)
-        relay.done(len(group))
-    relay.finish()
-    return sorted(found, key=lambda outcome: outcome.number)
-
-
-def _train_group(problem: Problem, group: Sequence[Member], **options: Any) -> list[Outcome]:
-    """Train a group; return the outcomes of its members in their order. options: of the `TrainingRun`."""
-    with modes_for(problem, group[0]):
-        return TrainingRun(problem, group, **options).run()
 
 
 def train_what_can(
@@ -218,7 +195,8 @@ def train_what_can(
         count = -(-len(group) // size)
         cuts = [group[i * len(group) // count : (i + 1) * len(group) // count] for i in range(count)]
         waiting += [cut for cut in cuts if not all(member.number in known for member in cut)]
-    options: dict[str, Any] = {"halt": halt, "parts": parts, "system": system, "deadline": deadline, "told": collect}
+    options: dict[str, Any] = {"halt": halt, "deadline": deadline, "told": collect}
+    options["keep"] = lambda group: None if parts is None or halt.asked else parts.keeper(problem, group, system or {})
     team, streamed = Team(ranks, problem, fit, halt), isinstance(problem.rows, StreamedRows)  # of which each process has a part
     if ranks.size > 1 and parts is None and len(waiting) > len(groups) and not streamed:
         mine = callbacks if ranks.rank == 0 else ()
@@ -233,40 +211,42 @@ def _train_groups(
     waiting: list[list[Member]],
     *,
     callbacks: Sequence[Callback],
-    told: Callable[[Sequence[Outcome | Failure]], None],
+    keep: Callable[[Sequence[Member]], Checkpoints | None],
     halt: Halt,
-    parts: GroupCheckpoints | None,
-    system: Mapping[str, Any] | None,
     deadline: Deadline | None,
+    told: Callable[[Sequence[Outcome | Failure]], None] = lambda results: None,
+    divide: bool = True,
     make: Make = make_stepper,
 ) -> list[Outcome | Failure]:
-    """Train groups one after the other; return what became of their members."""
+    """Train groups one after the other; return what became of their members.
+
+    keep: opens the checkpoints of a group. divide: a group that cannot be trained is divided, down to the members that cannot; and its
+    checkpoints are removed once it is through. Else errors are raised, and the last checkpoints stay.
+    """
     out: list[Outcome | Failure] = []
     settings = {member.number: member.settings for group in waiting for member in group}
-    relay = Relay(problem.task.metric, settings, callbacks) if len(waiting) > 1 else None
-    guarded = Guarded(callbacks if relay is None else [relay])
-    run: dict[str, Any] = {"callbacks": [guarded] if callbacks else [], "halt": halt, "deadline": deadline, "make": make}
+    relay = Relay(problem.task.metric, settings, callbacks, several=len(waiting) > 1)
+    run: dict[str, Any] = {"callbacks": [relay] if callbacks else [], "halt": halt, "deadline": deadline, "make": make}
     while waiting:
         group, found = waiting.pop(0), list[Outcome | Failure]()
-        keeper = None if parts is None or halt.asked else parts.keeper(problem, group, system or {})
+        keeper = keep(group)
         try:
-            found += _train_group(problem, group, keeper=keeper, **run)
+            with modes_for(problem, group[0]):
+                found += TrainingRun(problem, group, keeper=keeper, **run).run()
         except (ModelFileError, ClaimedError, RankError):  # unusable, another process writes it, or a process has failed
             raise
         except (ManynetsError, MemoryError, RuntimeError) as error:
-            if error is guarded.error:
+            if error is relay.error or not divide:
                 raise
             if len(group) > 1:  # find out which one it is, or train fewer at a time
                 waiting[:0] = [group[: len(group) // 2], group[len(group) // 2 :]]
             else:
                 found.append(Failure(group[0].number, error))
-        if relay is not None:
-            relay.done(len(found))
+        relay.done(len(found))
         out += found
         told(found)
         interrupted = any(isinstance(one, Outcome) and one.stopped == "interrupted" for one in found)
-        if keeper is not None and not interrupted:
+        if keeper is not None and divide and not interrupted:
             keeper.remove()
-    if relay is not None:
-        relay.finish()
+    relay.finish()
     return out

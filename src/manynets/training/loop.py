@@ -20,7 +20,7 @@ from manynets.steps import evaluation_steps
 from manynets.training.best_weights import BestWeights
 from manynets.training.checkpoint import Checkpoints
 from manynets.training.deadline import Deadline
-from manynets.training.divergence import DivergenceSearch
+from manynets.training.divergence import WORK, causes
 from manynets.training.events import Advanced, Callback, Event, Finished, evaluated, may_skip, started, tell
 from manynets.training.history import Sums, Tracks, new_entries, outcomes_of
 from manynets.training.signals import Halt, Pace
@@ -57,7 +57,7 @@ class TrainingRun:
         self.callbacks, self.pools = list(callbacks), False  # pools: whether callbacks get the best entries
         self.keeper = keeper or Checkpoints(problem, members)  # of which none is written
         self.halt, self.deadline = halt or Halt(), deadline or Deadline(math.inf)
-        self.search = DivergenceSearch() if search else None
+        self.search, self.search_work = search, WORK  # multiplications that the search may still make
 
         # the state between two steps, which a checkpoint has (`manynets.training.state`)
         self.stepper = make(problem, members)
@@ -137,17 +137,17 @@ class TrainingRun:
 
     def _evaluations_at_once(self, end: int) -> int:
         """Return how many evaluations one call may have: before step `end` and the next checkpoint, as long as no patience can end."""
-        far = min(self.step + self.pace.steps, self.keeper.next_step(self) or end, end)
+        far = min(self.step + self.pace.steps, self.keeper.next_step(self.step) or end, end)
         patient = self.tracks.patience.evaluations_left(self.tracks.alive)
         return int(max(1, min((far - self.step) // self.every, patient)))
 
     def advance(self, stop: int) -> None:
-        """Make steps until `stop` steps were made, or fewer where a halt is asked for, with a pause wherever the keeper wants one.
+        """Make steps until `stop` steps were made, or fewer where a halt is asked for, with a pause for the keeper after each call.
 
         Those of several evaluations are made in one call, before which the stepper's state is copied (`_go_back`).
         """
         while self.step < stop and not self.halt.asked:
-            due, entries = self.keeper.next_step(self), max(1, (stop - self.step) // self.every)
+            due, entries = self.keeper.next_step(self.step), max(1, (stop - self.step) // self.every)
             if entries == 1:
                 until = min(stop, self.step + self.pace.steps, due or stop)
             else:
@@ -158,7 +158,7 @@ class TrainingRun:
             self.sums.add(log, self.stepper.sound(log), first, entries=entries)
             self.pace.add(self.step - first, time.perf_counter() - began)
             self._tell(Advanced(self.step))
-            if self.step < stop and self.step == due and not self.halt.asked:
+            if self.step < stop and not self.halt.asked:
                 self.keeper.pause(self)
 
     # ---------------------------------------------------------------------------------------------------------- evaluation
@@ -213,7 +213,7 @@ class TrainingRun:
         self.stepper.alive[:] = tracks.alive
         bad_steps = np.where(first_bad >= 0, first_bad, self.step - 1)
         lost = {k: int(bad_steps[k]) for k in np.flatnonzero(ended & ~finite).tolist()}
-        self._end(ended, self.search.find(self, lost) if lost and self.search is not None else {})
+        self._end(ended, causes(self, lost) if lost and self.search else {})
         if tracks.alive.sum() < CROWDED * len(tracks):
             self.take(np.flatnonzero(tracks.alive).tolist())
 

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -44,10 +44,14 @@ class LeadingStepper:
         return getattr(self.stepper, name)
 
     def _order(self, *order: Any) -> Any:
-        """Have all processes do something; return what it gives here."""
+        """Have all processes do something; return what it gives here. An error ends the training, as the others wait for a sum with this one."""
         self.ranks.send(order)
-        with _ends_all(self.ranks):
+        try:
             return _obey(self.stepper, self.ranks, Halt(), *order)
+        except RankError:
+            raise
+        except Exception as error:
+            raise RankError(self.ranks.stopped_by(error)) from error
 
     def advance(self, rates: Host) -> Log:
         """Make n steps at the learning rates (n, K), and return their log."""
@@ -90,17 +94,6 @@ def _obey(stepper: Stepper, ranks: Ranks, halt: Halt, order: str, *more: Any) ->
         ranks.add(torch.from_numpy(sums))
         return sums
     return getattr(stepper, order)(*more)  # restore or take
-
-
-@contextlib.contextmanager
-def _ends_all(ranks: Ranks) -> Iterator[None]:
-    """Within: an error becomes a RankError, which ends the training, as the others wait in the same step for a sum with this process."""
-    try:
-        yield
-    except RankError:
-        raise
-    except Exception as error:
-        raise RankError(ranks.stopped_by(error)) from error
 
 
 class Team:

@@ -56,10 +56,6 @@ class StreamedRows(Rows):
                     part[:rows].copy_(torch.from_numpy(source[:rows]))
         self.shown = number
 
-    def close(self) -> None:
-        """End the thread that reads."""
-        self.reader.close()
-
 
 def _pinned(part: Tensor) -> NDArray[Any]:
     return torch.empty(part.shape, dtype=part.dtype, pin_memory=True).numpy()

@@ -8,7 +8,6 @@ On the CPU one network has the bits of a plain torch loop.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, final
@@ -120,7 +119,9 @@ class AutogradNetwork:
         weight = x.new_ones(size) if weights is None else weights[index]
         if divided and weights is not None:
             weight = owner.weights_of_all(weight, size)
-        whole = None if ranks.size == 1 else Whole(weight.unsqueeze(-1), functools.partial(_total, ranks))
+        whole = None
+        if ranks.size > 1:
+            whole = Whole(weight.unsqueeze(-1), lambda sum_here: TotalOverRanks.apply(sum_here, ranks))  # type: ignore[no-untyped-call]
         if weights is None:
             return Batch(x, target, None, x.new_tensor(1.0 / size), size, part, whole)
         share = normalisers(weight.unsqueeze(-1))[0].squeeze(-1)
@@ -229,7 +230,3 @@ class TotalOverRanks(torch.autograd.Function):
         total = slopes[0].clone()
         context.ranks.add(total)
         return total, None
-
-
-def _total(ranks: Ranks, part: Tensor) -> Tensor:
-    return TotalOverRanks.apply(part, ranks)  # type: ignore[no-untyped-call]

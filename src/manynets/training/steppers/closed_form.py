@@ -52,7 +52,10 @@ class Buffers:
         self.inputs = self.x if shape.embedding is None else made(shape.inputs)
         self.d_inputs = None if shape.embedding is None else made(shape.inputs)
         self.z = [made(units) for units in shape.hidden]
-        self.norm = [owner.batch_norm(i, z) if shape.batch_norm else None for i, z in enumerate(self.z)]
+        named, grads = owner.named, owner.grads.parameters
+        self.norm = [
+            BatchNorm(named, grads, f"norm{i}", z, owner.ranks.add) if shape.batch_norm else None for i, z in enumerate(self.z)
+        ]
         self.before = [z if norm is None else norm.out for z, norm in zip(self.z, self.norm, strict=True)]  # the activation
         self.a = [one if in_place else made(units) for one, units in zip(self.before, shape.hidden, strict=True)]
         self.masks = {i: made(owner.masks.widths[i]) for i in owner.masks.active}
@@ -98,7 +101,7 @@ class ClosedForm(Stepper):
         self.kind = ACTIVATIONS[shape.activation]
         self.total = GradientSum(population.flat, self.ranks)
         self.grad = self.total.tensor
-        self.parameters, self.grads = population, Population(shape, self.grad, population.statistics)
+        self.named, self.grads = population.parameters | population.buffers, Population(shape, self.grad, population.statistics)
         names = [name for name, _, _ in shape.layers]
         self.weights, self.d_weights = ([side.parameters[f"{n}.weight"] for n in names] for side in (population, self.grads))
         self.input_scale = ScaledInputs(population, self.grads) if shape.input_scale else None
@@ -214,11 +217,6 @@ class ClosedForm(Stepper):
         penalty = self.update.penalty()
         self.update.step(now.now, now.penalty_scale)
         return b.scores, penalty
-
-    def batch_norm(self, i: int, z: Tensor) -> BatchNorm:
-        """Return the batch norm of hidden layer i, for batches of the size of z (K, b, units)."""
-        named = self.parameters.parameters | self.parameters.buffers
-        return BatchNorm(named, self.grads.parameters, f"norm{i}", z, self.ranks.add)
 
     def _buffers_of(self, size: int) -> Buffers:
         if size not in self._buffers:

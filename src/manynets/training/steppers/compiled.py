@@ -107,7 +107,7 @@ class Compiled(Stepper):
         columns: dict[str, Array] = {
             "unit": np.broadcast_to(self.loss.unit, (len(specs), 1, self.loss.outputs)),
             "active": np.ones(len(specs), dtype=np.uint8),
-            "hyper": np.stack([[one.values(name) for name in one.hyperparameters] for _, _, one in self.optimizer.parts]).transpose(
+            "hyper": np.stack([[one.values[name] for name in one.hyperparameters] for _, _, one in self.optimizer.parts]).transpose(
                 0, 2, 1
             ),
             "part_ends": np.array([part.stop for part in parts], dtype=np.int64),

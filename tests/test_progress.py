@@ -15,8 +15,8 @@ import pytest
 import manynets as mn
 from manynets.display import number_text
 from manynets.prepare import network_splits, prepare
+from manynets.progress import in_notebook, progress_callbacks
 from manynets.training.events import Callback, Relay
-from manynets.training.progress import in_notebook, progress_callbacks
 
 X = np.random.default_rng(0).normal(size=(128, 3))
 LABELS = np.where(X[:, 0] + X[:, 1] + np.random.default_rng(1).normal(size=128) > 0, "yes", "no")

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from manynets.data.scales import column_sizes, scale_problem, warn_of_scales
 from manynets.errors import DataScaleWarning
+from manynets.estimators.scales import column_sizes, scale_problem, warn_of_scales
 from manynets.tables import read_table
 from tests.tolerances import assert_close
 
