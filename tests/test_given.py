@@ -120,7 +120,6 @@ X, Y = [[0.0, 1.0], [1.0, 0.0]] * 10, [0.0, 1.5] * 10
         ({"validaton": 0.1}, "did you mean 'validation'?"),
         ({"ensemble": 3}, "it has X, y, spec"),
         ({"quantile": (0.1, 0.9)}, "write recipe=mn.Recipe(loss='quantile', quantile=(0.1, 0.9))"),
-        ({"loss": "mse"}, "write recipe=mn.Recipe(loss='squared_error')"),
     ],
 )
 def test_arguments_of_other_libraries_are_answered_with_those_of_train(given: dict[str, Any], words: str) -> None:

@@ -24,6 +24,9 @@ def test_case_14_missing_target(make: Callable[[dict[str, Any]], Any]) -> None:
     frame = make({"a": [1, 2, 3, 4], "y": [0.5, None, 1.5, None]})
     with pytest.raises(DataError, match=r"target 'y' is missing in 2 of 4 rows \(counted from 0\): 1, 3;"):
         split_target(frame, "y")
+    several = make({"a": [1, 2, 3, 4], "y": [0.5, None, 1.5, None], "z": [None, 2.5, 3.5, 4.5]})
+    with pytest.raises(DataError, match=r"one of the targets 'y', 'z' is missing in 3 of 4 rows"):
+        split_target(several, ["y", "z"])
     features, y, _ = split_target(frame, "y", drop_missing_target=True)
     assert y.tolist() == [0.5, 1.5]
     assert fit_encoder(features).transform(features).tolist() == [[-1], [1]]

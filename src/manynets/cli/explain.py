@@ -187,6 +187,7 @@ def _largest_errors(console: Console, model: Any, X: Any, y: Any, *, most: int, 
     """Print the groups and rows with the largest errors; return them as JSON types. of: what the rows are numbered in."""
     from manynets.explain import worst_rows, worst_slices
     from manynets.explain.slices import several_numbers
+    from manynets.tasks import Regression
 
     rows, slices = worst_rows(model, X, y, most=most), worst_slices(model, X, y)
     groups = [
@@ -206,8 +207,9 @@ def _largest_errors(console: Console, model: Any, X: Any, y: Any, *, most: int, 
     else:
         console.print(f"{title}: none")
     sure = any(one.probability is not None for one in rows)
+    shown = cell_text if isinstance(model.task, Regression) else _text
     texts = [
-        (one.row, _text(one.truth), _text(one.predicted), number_text(one.loss if one.probability is None else one.probability))
+        (one.row, shown(one.truth), shown(one.predicted), number_text(one.loss if one.probability is None else one.probability))
         for one in rows
     ]
     what = "most confidently wrong" if sure else "with the largest errors"

@@ -54,7 +54,9 @@ def print_table(console: Console, names: Sequence[str], rows: Sequence[Sequence[
     from rich.text import Text
 
     heading = None if title is None else Text(title, no_wrap=True, overflow="ignore")
-    table = Table(box=box.SIMPLE_HEAD, title=heading, title_justify="left", title_style="bold", pad_edge=False)
+    table = Table(
+        box=box.SIMPLE_HEAD, title=heading, title_justify="left", title_style="bold", pad_edge=False, show_header=any(names)
+    )
     for i, name in enumerate(names):
         right = name in _NUMERIC or all(isinstance(row[i], int | float) for row in rows)
         table.add_column(name, justify="right" if right else "left", overflow="fold")

@@ -6,7 +6,7 @@ import dataclasses
 import numbers
 import os
 import signal
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -21,16 +21,17 @@ from manynets.encoding import array_scaling, embedded_columns, needs_encoder
 from manynets.errors import DataError, ManynetsError, OptionError, warned_once
 from manynets.given import check_lengths, own_validation, read_given, targets_by_name
 from manynets.plan import FoldRows, Plan, Trial, TrialGroup, starting_parameters
-from manynets.prepare import RowNumbers, Split, SplitBy, TrainingData, copies_held_out, cv_splits, prepare
+from manynets.prepare import Split, SplitBy, TrainingData, copies_held_out, cv_splits
 from manynets.progress import Show, progress_callbacks
 from manynets.recorded import Recorded
 from manynets.results import system_of
 from manynets.search.processes import Results, Scores, count_processes, held_out_scores, pieces_of, train_pieces
 from manynets.search.result import NO_SCORES, Result, judged, result_of, warn_of_interrupted
 from manynets.search.resuming import check_recorded, weightless_recorded
+from manynets.search.shared_data import SharedData
 from manynets.search.stacks import stacked
 from manynets.search.streamed import train_many_streamed
-from manynets.spec import MLP, LossName, PiecewiseLinear, Recipe
+from manynets.spec import MLP, LossName, Recipe
 from manynets.targets import Target, find_target
 from manynets.tasks import Regression, Task
 from manynets.tasks.objectives import OwnLoss
@@ -203,42 +204,20 @@ def plan_candidates(
     by = _checked_split(len(X), cv, fraction, groups=groups, times=times, stratify=stratify)
     common, each = _weights(sample_weight, len(X), len(pairs))
     folds, rows = _folds(target, cv, fraction, by, common, recorded, X=X, y=y, groups=groups)
-    of_numbers = isinstance(target.task, Regression) and not isinstance(task, Task)  # standardised by the rows that are trained on
     planned = CandidatePlan(Plan(), pairs, folds, [], recorded)
-    groups_of_data: dict[tuple[Any, ...], TrialGroup | ManynetsError] = {}
-
-    def group_of(spec: MLP, recipe: Recipe, fold: int, split: Split) -> TrialGroup:
-        """Return the group of networks with the same data, or raise what is wrong with these."""
-        poisson, embedding = recipe.loss == "poisson", spec.embedding if isinstance(spec.embedding, PiecewiseLinear) else None
-        by_fold = needs_encoder(X, encoder, embedding, scaling=scaling)  # each split has its own encoder
-        loss = recipe.quantiles or poisson  # what the target depends on
-        fitted = folds[fold].train if one_encoder else split.train
-        key = (str(recipe.device), recipe.dtype, loss, *((fold, id(fitted), embedding) if by_fold else ()))
-        if key not in groups_of_data:
-            try:
-                kind = "regression" if of_numbers and (poisson or not standardise_by_all) else target.task
-                options: dict[str, Any] = {"task": kind, "validation": own, "sample_weight": common, "encoder": encoder}
-                if by_fold:
-                    options |= {"scaling": scaling, "embedding": embedding, "declared": declared, "fitted_rows": fitted}
-                if of_numbers and (one_encoder or not by_fold):
-                    trained = [fold] if by_fold else range(len(folds))
-                    options["target_rows"] = _trained_rows(rows, trained, {recipe.seed for _, recipe in pairs})
-                data = prepare(X, y, recipe, loss=function, **options)
-                groups_of_data[key] = planned.plan.groups[key] = TrialGroup(data)
-            except ManynetsError as error:
-                groups_of_data[key] = error
-        found = groups_of_data[key]
-        if isinstance(found, ManynetsError):
-            raise found
-        return found
-
+    data = SharedData(
+        X, y, target.task, folds, rows, {recipe.seed for _, recipe in pairs}, planned.plan,
+        standardised=isinstance(target.task, Regression) and not isinstance(task, Task), by_all=standardise_by_all, one_encoder=one_encoder,
+        options={"validation": own, "sample_weight": common, "encoder": encoder, "loss": function},
+        encoding={"scaling": scaling, "declared": declared},
+    )  # fmt: skip
     older = each is not None and weightless_recorded(rows, [recipe.seed for _, recipe in pairs], each, recorded)
     for c, (spec, recipe) in enumerate(pairs):
         weight = None if each is None else each[c]
         for f, fold in enumerate(folds):
             split, own_spec = rows.of(f, recipe.seed), spec
             try:
-                group = group_of(spec, recipe, f, split)
+                group = data.group(spec, recipe, f, split)
                 _check_weights(group.data, split, fold, weight, fold_number=f)
                 own_spec = embedded_columns(spec, group.data.encoder)
                 trained = split.train if older else rows_with_weight(split.train, weight)
@@ -250,7 +229,7 @@ def plan_candidates(
                 member = Member(c * len(folds) + f, own_spec, recipe, initial, trained, split.held_out, weight=weight)
                 planned.plan.add(group, Trial(c, f), member, held_out=fold.held_out)
     if not planned.plan.groups:
-        raise next(error for error in groups_of_data.values() if isinstance(error, ManynetsError))
+        raise next(error for error in data.found.values() if isinstance(error, ManynetsError))
     _warn_of_copies(planned)
     return planned
 
@@ -283,16 +262,6 @@ def _own_or_fraction(validation: Any) -> tuple[tuple[Any, ...] | None, float | N
             f"validation is {short(validation)}, but must be None, a fraction of each fold's training rows, or a set (X, y)"
         )
     return None, float(validation)
-
-
-def _trained_rows(rows: FoldRows, folds: Iterable[int], seeds: Collection[int]) -> RowNumbers | None:
-    """Return the rows that any of the networks of some folds trains on, None for all."""
-    seen = np.zeros(len(rows.target), dtype=bool)
-    for fold in folds:
-        for seed in seeds:
-            train = rows.of(fold, seed).train
-            seen[slice(None) if train is None else train] = True
-    return None if seen.all() else np.flatnonzero(seen)
 
 
 def _warn_of_copies(planned: CandidatePlan) -> None:
