@@ -264,6 +264,8 @@ def missing_file(path: str | os.PathLike[str]) -> DataError:
     near = None
     with contextlib.suppress(OSError):
         near = nearest(name, os.listdir(folder or "."))
+    if near is not None and nearest(name.partition(".")[0], [near.partition(".")[0]]) is None:
+        near = None  # alike in the ending only
     hint = f"; did you mean {os.path.join(folder, near)}?" if near else ""
     return DataError(f"the file {os.fspath(path)} does not exist{hint}")
 

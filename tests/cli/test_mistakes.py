@@ -18,6 +18,7 @@ MISTAKES = [
     ("train digit", "did you mean 'digits'"),
     ("train nofile.csv --target y", "nofile.csv does not exist"),
     ("train hosues.csv --target price", "the file hosues.csv does not exist; did you mean houses.csv?"),
+    ("inspect rules.csv", "rules.csv does not exist\n"),
     ("train . --target y", "is a folder"),
     ("train houses.csv", "--target"),
     ("train houses.csv --target prise", "did you mean 'price'"),
