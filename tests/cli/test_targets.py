@@ -86,6 +86,13 @@ def test_only_the_named_columns_are_written_under_the_names_asked_for(call: Call
     assert done.code == 2
     assert "--columns is 'predicton_z'" in done.err
     assert "did you mean 'prediction_z'" in done.err
+    assert "--columns is '=a'" in call("predict", "run", "two.csv", "--columns", "=a").err
+
+
+def test_a_column_with_the_name_of_a_prediction_does_not_take_its_place(call: Call, run: Path) -> None:
+    names, *rows = csv.reader(call("predict", "run", "two.csv").out.splitlines())
+    found = list(csv.reader(call("predict", "run", "two.csv", "--columns", "prediction_z=a,z=prediction_z").out.splitlines()))
+    assert found == [["prediction_z", "z"], *([row[names.index("a")], row[names.index("prediction_z")]] for row in rows)]
 
 
 def test_runs_of_older_versions_have_the_names_among_the_options(call: Call, run: Path) -> None:
