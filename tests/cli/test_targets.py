@@ -69,7 +69,9 @@ def test_how_many_targets_there_are_is_no_metric(call: Call, tmp_path: Path) -> 
     printed = call("show", "run").out
     assert re.search(r"^ +rows +R2 +RMSE +MAE *$", printed, re.MULTILINE)
     assert "the 50 lowest of 101 targets" in printed
-    assert '<th scope="row">targets</th>' not in (tmp_path / "run" / "report.html").read_text()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert '<th scope="row">targets</th>' not in page
+    assert "The targets are y0, y1, y2" in page
 
 
 def test_only_the_named_columns_are_written_under_the_names_asked_for(call: Call, run: Path) -> None:
