@@ -230,9 +230,10 @@ def _print_labels(console: Console, metrics: Mapping[str, Any], names: Sequence[
 
 def _print_targets(console: Console, metrics: Mapping[str, Any], names: Sequence[str] | None, part: str) -> None:
     found = metrics["per_target"]
-    pairs = enumerate(found) if isinstance(found, list) else ((int(target), values) for target, values in found.items())
     keys = ("r2", "rmse", "mae")
-    texts = [(str(names[i] if names else i), *(_defined(values[key]) for key in keys)) for i, values in pairs]
+    texts = [
+        (str(names[entry["target"]] if names else entry["target"]), *(_defined(entry[key]) for key in keys)) for entry in found
+    ]
     title = f"By target on the {part} rows"
     title += f": the {len(found)} lowest of {metrics['targets']:,} targets" if "targets" in metrics else ""
     print_table(console, ["target", *(HEADINGS[key] for key in keys)], texts, title=title)
