@@ -23,7 +23,7 @@ WIDTH = 24
 ACROSS = 10
 """The most values of a column across a table."""
 MOST_COLUMNS, MOST_TARGETS = 50, 6
-"""The most targets that are shown."""
+"""The most columns whose importance is shown, and the most targets."""
 
 
 def explain(
