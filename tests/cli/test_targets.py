@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import manynets as mn
@@ -58,6 +59,19 @@ def test_of_many_targets_the_worst_are_listed() -> None:
     assert found["targets"] == 150
     assert [entry["target"] for entry in found["per_target"]] == list(range(149, 99, -1))
     assert bounded({"per_target": each[:100]})["per_target"] == each[:100]
+
+
+def test_of_many_labels_the_worst_that_rows_have_are_listed() -> None:
+    task, random = mn.Multilabel(count=150), np.random.default_rng(0)
+    target = (random.random((40, 150)) < 0.4).astype(np.float64)
+    logits = np.where(random.random(target.shape) < np.arange(150) / 150, 2 * target - 1, -1.0)  # the first are found least
+    target[:, :60], logits[:, :60] = 0.0, -1.0  # no row has one of these, nor is predicted to have it
+    each = task.evaluate(logits, target)["label_metrics"]
+    found = bounded(task.evaluate(logits, target))
+    assert found["labels"] == 150
+    assert len(found["label_metrics"]) == 50
+    listed = [(entry["f1"], -entry["count"]) for entry in found["label_metrics"]]
+    assert listed == sorted((entry["f1"], -entry["count"]) for entry in each[60:])[:50]
 
 
 def test_how_many_targets_there_are_is_no_metric(call: Call, tmp_path: Path) -> None:
