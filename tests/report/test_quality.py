@@ -93,6 +93,8 @@ def test_importance_is_of_the_auc_where_a_class_is_rare(tmp_path: Path) -> None:
         y = np.where(target(frame) > np.quantile(target(frame), share), "dear", "cheap")
         text, _ = written(fitted(frame, y), frame, y, tmp_path)
         assert f"How much {metric} the model loses" in text
+    balanced = np.where(y == "dear", 1 / 9, 1.0)
+    assert "How much accuracy the model loses" in written(fitted(frame, y), frame, y, tmp_path, weight=balanced)[0]
 
 
 def test_a_report_on_what_predictions_cost(tmp_path: Path) -> None:
