@@ -49,6 +49,15 @@ def value_text(value: float) -> str:
     return text if abs(value) >= 10_000 else text.replace(",", "")
 
 
+def labels_text(row: Sequence[Any], names: Sequence[str]) -> str:
+    """Return the names of the labels that a row has, from 0 and 1 for each.
+
+    >>> labels_text([1, 0, 1], ["lift", "garden", "view"]), labels_text([0], ["lift"])
+    ('lift, view', 'none')
+    """
+    return ", ".join(name for name, has in zip(names, row, strict=True) if has) or "none"
+
+
 def shortened(text: str, most: int = 40) -> str:
     """Return a text of at most `most` letters; a longer one is cut and ends in dots.
 

@@ -256,7 +256,7 @@ class Model(ModelTools):
 
         precision, recall and f1 are those of the second of two classes, and of more the mean over the classes; auc is for two. Of several
         targets r2 is the mean of each one's, and rmse and mae are over all numbers as they are, so that large ones count most; per_target has
-        r2, rmse and mae of each.
+        r2, rmse and mae of each. Weights of rows count in all of these but the counts, recall, precision and F1 of each class or label and confusion.
         The loss is in the unit of y (that of a function of your own is not there, as the model has its name only); several networks are judged by
         their mean prediction. The columns of a frame y are found by name where
         the model has the names of its targets. R2 is NaN for a single row.

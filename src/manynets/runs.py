@@ -70,8 +70,9 @@ _CLASS = {
     "?intervals": {str: [float]},
 }  # fmt: skip
 _LABEL = {"label": int, "count": int, "correct": int, "predicted": int, "intervals": {str: [float]}, str: _NUMBER}
+_TARGET = {"target": int, "r2": _NUMBER, "rmse": _NUMBER, "mae": _NUMBER}
 _PART = {
-    "?per_class": [_CLASS], "?per_label": ([_NUMBER], {str: _NUMBER}), "?per_target": ([{str: _NUMBER}], {str: {str: _NUMBER}}),
+    "?per_class": [_CLASS], "?per_label": ([_NUMBER], {str: _NUMBER}), "?per_target": [_TARGET],
     "?label_metrics": [_LABEL], "?classes": int, "?labels": int, "?targets": int,
     "?confusion": [[int]], str: (float, str, bool, type(None), list, dict),
 }  # fmt: skip

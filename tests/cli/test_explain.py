@@ -127,10 +127,12 @@ def test_several_targets_years_and_labels(call: Call, tmp_path: Path) -> None:
     assert re.search(r"label +accuracy *\n.*\n +lift +[01]\.\d+ *\n +garden +[01]\.\d+", call("show", "labels").out)
     page = (tmp_path / "labels" / "report.html").read_text()
     assert all(f'<th scope="row">{name}</th>' in page for name in ("lift", "garden"))
-    assert "ROC curves, of each label" in page
+    assert "ROC curves of each label" in page
     worst = call("explain", "labels", "--worst", "1", "--json").json["worst_rows"][0]
     named = {(1, 1): "lift, garden", (1, 0): "lift", (0, 1): "garden", (0, 0): "none"}
-    assert f"<td>{named[tuple(worst['truth'])]}</td><td>{named[tuple(worst['predicted'])]}</td>" in page
+    truth, predicted = (named[tuple(worst[key])] for key in ("truth", "predicted"))
+    assert f"<td>{truth}</td><td>{predicted}</td>" in page
+    assert re.search(rf"^ +{worst['row']} +{truth}  +{predicted}  ", call("explain", "labels", "--worst", "1").out, re.MULTILINE)
 
 
 def test_an_array_by_name(call: Call) -> None:

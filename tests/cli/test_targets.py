@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import manynets as mn
@@ -45,7 +46,7 @@ def test_predictions_are_named_and_the_targets_are_no_unknown_columns(call: Call
 
 def test_each_target_has_metrics_of_its_own(call: Call, run: Path) -> None:
     found = json.loads((run / "metrics.json").read_text())["test"]["per_target"]
-    assert [list(values) for values in found] == [["r2", "rmse", "mae"]] * 2
+    assert [list(values) for values in found] == [["target", "r2", "rmse", "mae"]] * 2
     for command in ("show", "evaluate"):
         printed = call(command, "run").out
         for name, values in zip("yz", found, strict=True):
@@ -53,12 +54,24 @@ def test_each_target_has_metrics_of_its_own(call: Call, run: Path) -> None:
 
 
 def test_of_many_targets_the_worst_are_listed() -> None:
-    each = [{"r2": 1 - i / 200, "rmse": float(i), "mae": 0.0} for i in range(150)]
+    each = [{"target": i, "r2": 1 - i / 200, "rmse": float(i), "mae": 0.0} for i in range(150)]
     found = bounded({"per_target": each})
     assert found["targets"] == 150
-    assert list(found["per_target"])[:2] == ["149", "148"]
-    assert len(found["per_target"]) == 50
+    assert [entry["target"] for entry in found["per_target"]] == list(range(149, 99, -1))
     assert bounded({"per_target": each[:100]})["per_target"] == each[:100]
+
+
+def test_of_many_labels_the_worst_that_rows_have_are_listed() -> None:
+    task, random = mn.Multilabel(count=150), np.random.default_rng(0)
+    target = (random.random((40, 150)) < 0.4).astype(np.float64)
+    logits = np.where(random.random(target.shape) < np.arange(150) / 150, 2 * target - 1, -1.0)  # the first are found least
+    target[:, :60], logits[:, :60] = 0.0, -1.0  # no row has one of these, nor is predicted to have it
+    each = task.evaluate(logits, target)["label_metrics"]
+    found = bounded(task.evaluate(logits, target))
+    assert found["labels"] == 150
+    assert len(found["label_metrics"]) == 50
+    listed = [(entry["f1"], -entry["count"]) for entry in found["label_metrics"]]
+    assert listed == sorted((entry["f1"], -entry["count"]) for entry in each[60:])[:50]
 
 
 def test_how_many_targets_there_are_is_no_metric(call: Call, tmp_path: Path) -> None:
@@ -69,7 +82,9 @@ def test_how_many_targets_there_are_is_no_metric(call: Call, tmp_path: Path) -> 
     printed = call("show", "run").out
     assert re.search(r"^ +rows +R2 +RMSE +MAE *$", printed, re.MULTILINE)
     assert "the 50 lowest of 101 targets" in printed
-    assert '<th scope="row">targets</th>' not in (tmp_path / "run" / "report.html").read_text()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert '<th scope="row">targets</th>' not in page
+    assert "The targets are y0, y1, y2" in page
 
 
 def test_only_the_named_columns_are_written_under_the_names_asked_for(call: Call, run: Path) -> None:
@@ -86,6 +101,13 @@ def test_only_the_named_columns_are_written_under_the_names_asked_for(call: Call
     assert done.code == 2
     assert "--columns is 'predicton_z'" in done.err
     assert "did you mean 'prediction_z'" in done.err
+    assert "--columns is '=a'" in call("predict", "run", "two.csv", "--columns", "=a").err
+
+
+def test_a_column_with_the_name_of_a_prediction_does_not_take_its_place(call: Call, run: Path) -> None:
+    names, *rows = csv.reader(call("predict", "run", "two.csv").out.splitlines())
+    found = list(csv.reader(call("predict", "run", "two.csv", "--columns", "prediction_z=a,z=prediction_z").out.splitlines()))
+    assert found == [["prediction_z", "z"], *([row[names.index("a")], row[names.index("prediction_z")]] for row in rows)]
 
 
 def test_runs_of_older_versions_have_the_names_among_the_options(call: Call, run: Path) -> None:

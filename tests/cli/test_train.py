@@ -216,6 +216,13 @@ def test_weights_and_class_weights(call: Call, table: Path) -> None:
     assert len({json.dumps(result["test"]) for result in (plain, weighted, balanced)}) == 3
 
 
+def test_what_weights_do_not_count_in_is_said(call: Call, table: Path) -> None:
+    words = "recall, precision and F1 of each class count every row once, whatever its weight"
+    for options, said in (("--weight", "id"), True), (("--drop", "id"), False):
+        trained = call("train", table, "--target", "kind", *options, *SMALL, "--out", "run", "--overwrite").out
+        assert [words in text for text in (trained, call("show", "run").out, call("evaluate", "run").out)] == [said] * 3
+
+
 def test_overwrite_replaces_a_run_and_nothing_else(call: Call, tmp_path: Path) -> None:
     assert call("train", "moons", *SMALL, "-q", "--out", "here").code == 0
     refused = call("train", "moons", *SMALL, "-q", "--out", "here")

@@ -53,6 +53,8 @@ def test_calibration_of_one_class_is_that_of_scikit_learn() -> None:
     assert found.error == pytest.approx(np.mean(np.abs(right - probability)))
     other = calibration(np.stack([1 - share, share], axis=1), truth, positive=0, bins=10)
     assert_close(other.right[::-1], 1 - right, "float64")
+    for also_one in (True, 1.0, np.int64(1)):
+        assert calibration(np.stack([1 - share, share], axis=1), truth, positive=also_one, bins=10).error == found.error  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="positive is 2, but must be a class code, from 0 to 1"):
         calibration(np.stack([1 - share, share], axis=1), truth, positive=2)
 

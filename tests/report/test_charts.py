@@ -89,6 +89,14 @@ def test_long_names_fit_beside_and_below_a_chart() -> None:
     assert {part["encoding"]["x"]["axis"]["titleLimit"] for part in over["layer"][:2]} == {charts.LONGEST_TITLE}
 
 
+def test_the_curves_of_labels_call_them_labels() -> None:
+    curves = curves_of(np.array([False, True]), np.array([0.1, 0.4]))
+    for chart in (charts.roc_chart, charts.precision_chart):
+        drawn = chart({"a": curves, "b": curves}, what="Label")
+        encoding = drawn.get("layer", [drawn])[-1]["encoding"]
+        assert {encoding["color"]["title"], encoding["tooltip"][0]["title"]} == {"Label"}
+
+
 def test_the_heat_map_of_two_columns_has_the_first_across() -> None:
     mean = np.arange(6.0).reshape(2, 3)
     found = Dependence(("across", "up"), ([1.0, 2.0], [10.0, 20.0, 30.0]), mean, None, ("prediction",))

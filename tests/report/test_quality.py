@@ -39,7 +39,13 @@ def test_labels_are_judged_one_by_one(tmp_path: Path) -> None:
     frame, random = wide_table(), np.random.default_rng(0)
     labels = np.stack([target(frame) > 160, random.random(len(frame)) < 0.05], axis=1).astype(int)
     model, weight = fitted(frame, labels, task="multilabel"), random.random(len(frame))
-    _, reader = written(model, frame, labels, tmp_path, weight=weight)
+    text, reader = written(model, frame, labels, tmp_path, weight=weight)
+    for words in (
+        "ROC curves of each label; the mean",
+        "Precision over recall of each label;",
+        "other thresholds, the AUC and accuracy",
+    ):
+        assert words in text
     names, *lines = reader.tables["Precision, recall and F1 of each label, with 95% intervals"]
     assert names == ["Label", "Rows", "Precision", "Interval of precision", "Recall", "Interval of recall", "F1", "AUC", "Accuracy"]
     predicted, shares = model.predict(frame), model.predict_proba(frame)
@@ -87,6 +93,8 @@ def test_importance_is_of_the_auc_where_a_class_is_rare(tmp_path: Path) -> None:
         y = np.where(target(frame) > np.quantile(target(frame), share), "dear", "cheap")
         text, _ = written(fitted(frame, y), frame, y, tmp_path)
         assert f"How much {metric} the model loses" in text
+    balanced = np.where(y == "dear", 1 / 9, 1.0)
+    assert "How much accuracy the model loses" in written(fitted(frame, y), frame, y, tmp_path, weight=balanced)[0]
 
 
 def test_a_report_on_what_predictions_cost(tmp_path: Path) -> None:

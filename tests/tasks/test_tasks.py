@@ -188,9 +188,9 @@ def test_each_of_several_targets_has_metrics_of_its_own() -> None:
     task, weight = mn.Regression((0.0, 0.0), (1.0, 1.0), flat=False), np.array([1.0, 3.0])
     predicted, truth = np.array([[1.0, 900.0], [2.0, 700.0]]), np.array([[1.0, 1000.0], [3.0, 500.0]])
     each = task.evaluate(predicted, truth, weight=weight)["per_target"]
-    assert each[0] == {"r2": pytest.approx(0.0), "rmse": pytest.approx(np.sqrt(0.75)), "mae": 0.75}
+    assert each[0] == {"target": 0, "r2": pytest.approx(0.0), "rmse": pytest.approx(np.sqrt(0.75)), "mae": 0.75}
     assert (each[1]["rmse"], each[1]["mae"]) == (pytest.approx(np.sqrt(130_000 / 4)), 175.0)
-    assert each[1] == mn.Regression((0.0,), (1.0,)).evaluate(predicted[:, 1:], truth[:, 1:], weight=weight)
+    assert each[1] == {"target": 1, **mn.Regression((0.0,), (1.0,)).evaluate(predicted[:, 1:], truth[:, 1:], weight=weight)}
 
 
 HOSTILE: list[Any] = [

@@ -122,9 +122,8 @@ def _size_of(y: Array) -> float:
     return 1.0 if largest == 0 or FEW < largest < MANY else largest
 
 
-def _classes_metrics(task: Task, shares: Array, tested: Part) -> Mapping[str, Any]:
+def _classes_metrics(task: Task, shares: Array, tested: Part) -> Mapping[str, float]:
     logits = np.log(np.maximum(shares, np.finfo(np.float64).tiny))
     if task.outputs == 1:
         logits = logits[:, 1:] - logits[:, :1]
-    found = task.evaluate(logits, task.encode(tested.y), weight=tested.weight)
-    return {name: value for name, value in found.items() if not isinstance(value, list | dict)}
+    return task.scores(logits, task.encode(tested.y), weight=tested.weight)

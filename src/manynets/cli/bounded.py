@@ -17,8 +17,9 @@ def bounded(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return metrics whose size does not grow with classes x classes.
 
     With more than `MOST` classes, `per_class` has the 50 of the lowest recall (of equal ones, those with the most rows), `classes` is
-    their number, and there is no confusion matrix. With more labels, `per_label` is {label: accuracy} of the 50 lowest, and `label_metrics` has
-    the 50 of the lowest F1; with more targets, `per_target` is {target: metrics} of the 50 of the lowest R2.
+    their number, and there is no confusion matrix. With more labels, `per_label` is {label: accuracy} of the 50 lowest, and
+    `label_metrics` has the 50 of the lowest F1 (of equal ones, those with the most rows). With more targets, `per_target` has the 50 of
+    the lowest R2.
 
     >>> few = bounded({"per_class": [{"class": i, "count": 1, "correct": 1, "accuracy": 1.0} for i in range(5000)], "confusion": []})
     >>> few["classes"], len(few["per_class"]), "confusion" in few
@@ -34,11 +35,11 @@ def bounded(metrics: Mapping[str, Any]) -> dict[str, Any]:
         shares = sorted(enumerate(out["per_label"]), key=lambda item: item[1])
         out["labels"] = len(shares)
         out["per_label"] = {str(label): share for label, share in shares[:LISTED]}
-        out["label_metrics"] = sorted(out["label_metrics"], key=lambda entry: entry["f1"] or 0.0)[:LISTED]
+        judged = [entry for entry in out["label_metrics"] if entry["f1"] is not None]  # it is None for a label of no row
+        out["label_metrics"] = sorted(judged, key=lambda entry: (entry["f1"], -entry["count"]))[:LISTED]
     if len(out.get("per_target", ())) > MOST:
-        found = sorted(enumerate(out["per_target"]), key=lambda item: item[1]["r2"])
-        out["targets"] = len(found)
-        out["per_target"] = {str(target): values for target, values in found[:LISTED]}
+        out["targets"] = len(out["per_target"])
+        out["per_target"] = sorted(out["per_target"], key=lambda entry: entry["r2"])[:LISTED]
     return out
 
 

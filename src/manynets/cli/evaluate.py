@@ -91,7 +91,8 @@ def evaluate(
             named = {} if new is None else {f"{name}: new rows": metrics}
             named[f"{name}: seen in training"] = more["seen"]
     print_metrics(console, named)
-    print_details(console, metrics, names=names or found.saved.target_names, part=name)
+    weighted = "weight" in found.config.get("data", {})
+    print_details(console, metrics, names=names or found.saved.target_names, part=name, weighted=weighted)
     if json_line:
         print_json({"run_dir": str(found.folder), "data": name, **metrics, **more})
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, Target, argument, option
 from manynets.cli.origin import name_of
 from manynets.cli.report import console_for, note, print_json, print_table
 from manynets.cli.saved_runs import open_run
-from manynets.display import cell_text, counted, mean_texts, number_text
+from manynets.display import cell_text, counted, labels_text, mean_texts, number_text
 from manynets.errors import OptionError, check_count
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ WIDTH = 24
 ACROSS = 10
 """The most values of a column across a table."""
 MOST_COLUMNS, MOST_TARGETS = 50, 6
-"""The most targets that are shown."""
+"""The most columns whose importance is shown, and the most targets."""
 
 
 def explain(
@@ -187,7 +188,7 @@ def _largest_errors(console: Console, model: Any, X: Any, y: Any, *, most: int, 
     """Print the groups and rows with the largest errors; return them as JSON types. of: what the rows are numbered in."""
     from manynets.explain import worst_rows, worst_slices
     from manynets.explain.slices import several_numbers
-    from manynets.tasks import Regression
+    from manynets.tasks import Multilabel, Regression
 
     rows, slices = worst_rows(model, X, y, most=most), worst_slices(model, X, y)
     groups = [
@@ -207,7 +208,9 @@ def _largest_errors(console: Console, model: Any, X: Any, y: Any, *, most: int, 
     else:
         console.print(f"{title}: none")
     sure = any(one.probability is not None for one in rows)
-    shown = cell_text if isinstance(model.task, Regression) else _text
+    shown: Callable[[Any], str] = cell_text if isinstance(model.task, Regression) else _text
+    if isinstance(model.task, Multilabel) and model.target_names:
+        shown = partial(labels_text, names=model.target_names)
     texts = [
         (one.row, shown(one.truth), shown(one.predicted), number_text(one.loss if one.probability is None else one.probability))
         for one in rows

@@ -90,10 +90,11 @@ def predict(
             for number, (X, beside) in enumerate(source.blocks(size)):
                 wanted = {name: name for name in beside} if columns is None else _named(columns, beside)
                 shown = {new: beside[name] for new, name in wanted.items() if name in beside}
-                table = shown | _predictions(found, model, X, beside=shown, interval=interval)
-                if len(shown) < len(wanted):  # some are predictions: then these are all that is written
-                    everything = {**table, **beside}
-                    table = {new: everything[one_of(name, everything, what="--columns")] for new, name in wanted.items()}
+                alone = len(shown) < len(wanted)  # some are predictions: then these are all that is written
+                made = _predictions(found, model, X, beside=beside if alone else shown, interval=interval)
+                everything = {**made, **beside}
+                chosen = {new: everything[one_of(name, everything, what="--columns")] for new, name in wanted.items()}
+                table = chosen if alone else shown | made
                 text = _text(table, header=number == 0)
                 if file is None:
                     _write_out(text)
@@ -111,8 +112,11 @@ def _named(columns: str, beside: dict[str, Any]) -> dict[str, str]:
     {'Id': 'Id', 'SalePrice': 'prediction', 'a=b': 'a=b'}
     """
     names = [columns] if columns in beside else [name.strip() for name in columns.split(",") if name.strip()]
-    parts = [(name, "", name) if name in beside else name.partition("=") for name in names]
-    return {new.strip(): (name if equals else new).strip() for new, equals, name in parts}
+    found: dict[str, str] = {}
+    for name in names:
+        new, _, old = map(str.strip, name.partition("="))
+        found |= {new: old} if new and old and name not in beside else {name: name}
+    return found
 
 
 def _write_out(text: str) -> None:

@@ -185,8 +185,10 @@ def _with_interval(entry: Mapping[str, Any], name: str) -> str:
     return f"{number_text(value)} ({both[0]:.2f} to {both[1]:.2f})" if len(both) == 2 else number_text(value)
 
 
-def print_details(console: Console, metrics: Mapping[str, Any], *, names: Sequence[str] | None = None, part: str) -> None:
-    """Print the metrics of each class, label or target. names: of these."""
+def print_details(
+    console: Console, metrics: Mapping[str, Any], *, names: Sequence[str] | None = None, part: str, weighted: bool = False
+) -> None:
+    """Print the metrics of each class, label or target. names: of these. weighted: whether rows have weights."""
     if "per_class" in metrics:
         _print_classes(console, metrics, names, part)
     elif "label_metrics" in metrics:
@@ -198,6 +200,9 @@ def print_details(console: Console, metrics: Mapping[str, Any], *, names: Sequen
         print_table(console, ["label", "accuracy"], texts, title=f"Accuracy by label on the {part} rows")
     elif "per_target" in metrics:
         _print_targets(console, metrics, names, part)
+    if weighted and ("per_class" in metrics or "label_metrics" in metrics):
+        kind = "class" if "per_class" in metrics else "label"
+        note(console, f"recall, precision and F1 of each {kind} count every row once, whatever its weight")
 
 
 def _print_classes(console: Console, metrics: Mapping[str, Any], names: Sequence[str] | None, part: str) -> None:
@@ -225,9 +230,10 @@ def _print_labels(console: Console, metrics: Mapping[str, Any], names: Sequence[
 
 def _print_targets(console: Console, metrics: Mapping[str, Any], names: Sequence[str] | None, part: str) -> None:
     found = metrics["per_target"]
-    pairs = enumerate(found) if isinstance(found, list) else ((int(target), values) for target, values in found.items())
     keys = ("r2", "rmse", "mae")
-    texts = [(str(names[i] if names else i), *(_defined(values[key]) for key in keys)) for i, values in pairs]
+    texts = [
+        (str(names[entry["target"]] if names else entry["target"]), *(_defined(entry[key]) for key in keys)) for entry in found
+    ]
     title = f"By target on the {part} rows"
     title += f": the {len(found)} lowest of {metrics['targets']:,} targets" if "targets" in metrics else ""
     print_table(console, ["target", *(HEADINGS[key] for key in keys)], texts, title=title)

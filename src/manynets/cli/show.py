@@ -43,7 +43,8 @@ def show(run: RunFolder) -> None:
     parts: dict[str, Any] = {name: found.metrics[name] for name in ("train", "validation", "test") if name in found.metrics}
     print_metrics(console, parts, baselines=found.metrics.get("baselines"), remark=diverged_words(model))
     part = "test" if found.metrics.get("test") else "validation"
-    print_details(console, found.metrics.get(part) or {}, names=found.config.get("class_names") or model.target_names, part=part)
+    names = found.config.get("class_names") or model.target_names
+    print_details(console, found.metrics.get(part) or {}, names=names, part=part, weighted="weight" in data)
     rows = [
         ("data", data.get("path") or data.get("name")),
         ("target", ", ".join(data.get("target", [])) or None),

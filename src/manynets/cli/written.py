@@ -62,7 +62,8 @@ def write_trained(
     if remark:
         note(console, remark)
     if metrics[part]:
-        print_details(console, metrics[part], names=config["class_names"] or model.target_names, part=part)
+        names = config["class_names"] or model.target_names
+        print_details(console, metrics[part], names=names, part=part, weighted="weight" in (config["data"] or {}))
     if options["report"]:
         html_report.write_report_of(runs.read_run(written), None, written / runs.REPORT, console, after_training=True)
     listed = ", ".join(sorted(entry.name for entry in written.iterdir()))

@@ -83,7 +83,7 @@ def calibration(
     else:
         if positive not in range(shares.shape[1]):
             raise OptionError(f"positive is {positive!r}, but must be a class code, from 0 to {shares.shape[1] - 1}")
-        confidence, right = shares[:, positive], np.asarray(truth) == positive
+        confidence, right = shares[:, int(positive)], np.asarray(truth) == positive
         edges = np.unique(np.quantile(confidence, np.arange(1, bins) / bins))
         bin_of = np.searchsorted(edges, confidence, side="right")
     given = as_weights(sample_weight, len(shares))

@@ -277,7 +277,7 @@ def _curves(lines: Mapping[str, tuple[Any, Any, Any]], titles: tuple[str, str], 
         "x": alt.X("x:Q", title=titles[0], scale=square),
         "y": alt.Y("y:Q", title=titles[1], scale=square),
         "order": alt.Order("order:Q"),
-        "tooltip": [alt.Tooltip("name:N", title="class"), alt.Tooltip("x:Q", title=titles[0]), alt.Tooltip("y:Q", title=titles[1])],
+        "tooltip": [alt.Tooltip("name:N", title=what), alt.Tooltip("x:Q", title=titles[0]), alt.Tooltip("y:Q", title=titles[1])],
     }
     mark: dict[str, Any] = {"color": BLUE}
     if len(lines) > 1:

@@ -68,7 +68,7 @@ def _class_curves(given: ReportInput, rows: LabelledRows) -> list[ReportFigure]:
     task: Any = given.model.task
     codes = [1] if len(task.classes) == 2 else list(range(len(task.classes)))
     ranked = {given.class_name(code): (rows.codes == code, rows.probabilities[:, code]) for code in codes[:MOST_COMPUTED]}
-    return _curves(ranked, rows.weight, what="Class", each="each class against the others")
+    return _curves(ranked, rows.weight, what="Class", each=", each class against the others")
 
 
 def _curves(ranked: Mapping[str, tuple[Array, Array]], weight: Array | None, *, what: str, each: str) -> list[ReportFigure]:
@@ -91,8 +91,8 @@ def _curves(ranked: Mapping[str, tuple[Array, Array]], weight: Array | None, *, 
         second = f"Precision over recall of {name}; the average precision is {number_text(precision)}"
     else:
         few = "" if len(found) <= MOST_CURVES else f"; drawn are those {MOST_CURVES} of {len(found)} with the smallest area"
-        first = f"ROC curves, {each}; the mean area under them is {number_text(area)}{few}"
-        second = f"Precision over recall, {each}; the mean average precision is {number_text(precision)}{few}"
+        first = f"ROC curves{each}; the mean area under them is {number_text(area)}{few}"
+        second = f"Precision over recall{each}; the mean average precision is {number_text(precision)}{few}"
     drawn = sorted(found, key=lambda name: areas[name])[:MOST_CURVES]
     found = {name: found[name] for name in found if name in drawn}
     return [
@@ -124,7 +124,7 @@ def _labels(given: ReportInput, rows: LabelledRows, held_out: Any) -> Section:
     count = given.model.task.outputs
     names = given.model.target_names or tuple(map(str, range(count)))
     ranked = {names[i]: (rows.target[:, i] == 1, rows.probabilities[:, i]) for i in range(min(count, MOST_COMPUTED))}
-    parts: list[Part] = [*_curves(ranked, rows.weight, what="Label", each="of each label")]
+    parts: list[Part] = [*_curves(ranked, rows.weight, what="Label", each=" of each label")]
     if entries := held_out.get("label_metrics", ())[:MOST_CLASSES]:
         lines = [[names[one["label"]], *shares_of(one), cell_text(one["auc"]), cell_text(one["accuracy"])] for one in entries]
         title = "Precision, recall and F1 of each label, with 95% intervals"

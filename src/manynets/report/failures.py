@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from manynets.display import cell_text, number_text
+from manynets.display import cell_text, labels_text, number_text
 from manynets.explain import worst_slices
 from manynets.explain.prediction_errors import worst_first
 from manynets.explain.slices import several_numbers
@@ -85,7 +85,7 @@ def _labels(given: ReportInput, values: Any) -> list[str]:
         return [given.class_name(code) for code in given.model.task.encode(values).astype(np.int64).ravel().tolist()]
     listed, names = np.asarray(values), given.model.target_names
     if names and isinstance(given.model.task, Multilabel):
-        return [", ".join(name for name, has in zip(names, row, strict=True) if has) or "none" for row in listed.tolist()]
+        return [labels_text(row, names) for row in listed.tolist()]
     return [cell_text(one) if listed.ndim == 1 else ", ".join(map(cell_text, one)) for one in listed.tolist()]
 
 

@@ -58,8 +58,7 @@ def numbers_section(given: ReportInput, rows: LabelledRows) -> Section:
 def _by_target(given: ReportInput, names: list[str]) -> list[Part]:
     """Return the table of the metrics of each target, none for a single one and for metrics of before there were any."""
     found = given.metrics.get(given.part, {}).get("per_target", [])
-    pairs = found.items() if isinstance(found, dict) else enumerate(found)
-    lines = [[names[int(target)], *map(cell_text, values.values())] for target, values in pairs]
+    lines = [[names[entry["target"]], *(cell_text(entry[name]) for name in Regression.metrics)] for entry in found]
     heads = ["Target", *(HEADINGS[name] for name in Regression.metrics)]
     return [ReportTable(f"Metrics by target on the {given.part} rows", heads, lines)] if lines else []
 

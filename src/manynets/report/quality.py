@@ -51,8 +51,8 @@ def metrics_section(given: ReportInput, rows: LabelledRows | None) -> Section:
         words += " Intervals say how far chance in the choice of these rows may have moved a metric: they are from resampled rows (bootstrap)"
         words += ", those of shares of rows are Wilson's." if "accuracy" in names and rows.weight is None else "."
         if rows.weight is not None:
-            words += " Rows count by their weights in the metrics, the calibration, ROC and precision-recall curves, the importance of columns and"
-            words += " their partial dependence; all else counts each row once."
+            words += " Rows count by their weights in the metrics, the calibration, ROC and precision-recall curves, other thresholds, the"
+            words += " AUC and accuracy of each label, the importance of columns and their partial dependence; all else counts each row once."
     else:
         words += f" There are no rows to look at more closely: {given.without_rows}."
     return Section("Metrics", words, parts)

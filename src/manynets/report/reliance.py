@@ -79,7 +79,7 @@ def _metric(rows: LabelledRows) -> str | None:
     """Return the metric that importance is of, None for the usual one."""
     if rows.model.task.name != "binary":
         return None
-    share = float(np.mean(rows.codes))
+    share = float(np.average(rows.codes, weights=rows.weight))
     return "roc_auc" if 0 < min(share, 1 - share) < RARE else None
 
 

@@ -60,7 +60,8 @@ def _data(given: ReportInput) -> Section:
         parts.append(ReportTable("Columns as understood", UNDERSTOOD_NAMES, rows, folded=len(rows) > MANY))
         if encoder.dropped:
             parts.append(ReportTable("Columns left out", ["Column", "Why"], [list(pair) for pair in encoder.dropped]))
-    words = f"The target is {given.target}."
+    several = len(given.model.target_names) > 1
+    words = f"The targets are {given.target}." if several else f"The target is {given.target}."
     if getattr(given.model.task, "transform", None) == "log":
         words += " The networks were trained on its logarithm, to which losses refer."
     return Section("Data", words, parts)

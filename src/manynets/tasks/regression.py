@@ -231,7 +231,7 @@ class Regression(Task):
         if self.targets == 1:
             return {}
         columns = zip(self.own_unit(target).T, self.predict(logits, loss=loss).T, strict=True)
-        return {"per_target": [_measured(self.metrics, *pair, weight) for pair in columns]}
+        return {"per_target": [{"target": j, **_measured(self.metrics, *pair, weight)} for j, pair in enumerate(columns)]}
 
     def measure(self, metric: str, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> Any:
         return _measured((metric,), self.own_unit(target), self.predict(logits, loss=loss), weight)[metric]

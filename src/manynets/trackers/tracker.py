@@ -300,13 +300,17 @@ def _finite(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def flat_metrics(metrics: Mapping[str, Any], *, before: str = "") -> dict[str, float]:
-    """Return the finite numbers of nested metrics.
+    """Return the finite numbers of nested metrics, without those of each class, label or target.
 
     >>> flat_metrics({"test": {"rows": 4, "accuracy": 0.5, "confusion": [[2, 0], [2, 0]]}})
     {'test/rows': 4.0, 'test/accuracy': 0.5}
+    >>> flat_metrics({"labels": 200, "per_label": {"17": 0.5}, "label_metrics": [{"label": 17, "accuracy": 0.5}]})
+    {'labels': 200.0}
     """
     out: dict[str, float] = {}
     for name, value in metrics.items():
+        if name == "per_label":  # the worst of many have their numbers as keys, and are others in each run
+            continue
         if isinstance(value, Mapping):
             out |= flat_metrics(value, before=f"{before}{name}/")
         elif is_finite(value):
