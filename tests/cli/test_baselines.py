@@ -76,6 +76,9 @@ def test_classes() -> None:
         assert found["predict the class shares"]["log_loss"] == pytest.approx(expected)
         assert found["predict the class shares"]["accuracy"] == pytest.approx(dummy.score(tested.X, tested.y))
         assert found["linear model"]["accuracy"] > 0.8
+        by_fold, _ = baselines.baselines_of(task, train, None)
+        assert ["auc" in each["predict the class shares"] for each in (found, by_fold)] == [y.dtype.kind == "U", False]
+        assert ("auc" in by_fold["linear model"]) == (y.dtype.kind == "U")
 
 
 def test_the_linear_model_has_the_class_weights_of_the_networks(call: Call) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -60,6 +59,8 @@ def baselines_of(
         name: _numbers_metrics(each, judged) if numbers else _classes_metrics(task, each, judged)
         for name, each in predicted.items()
     }
+    if len(splits) > 1:
+        next(iter(values.values())).pop("auc", None)  # the shares of other folds rank no rows
     return {name: {"rows": judged.rows, **each} for name, each in values.items()}, note
 
 
@@ -107,7 +108,7 @@ def _linear(task: Task, x: Array, y: Array, weight: Array | None, x_test: Array)
     return out
 
 
-def _numbers_metrics(predicted: Array, tested: Part) -> Mapping[str, float]:
+def _numbers_metrics(predicted: Array, tested: Part) -> dict[str, float]:
     truth = np.asarray(tested.y, dtype=np.float64)
     size = _size_of(truth)
     truth, predicted = truth / size, predicted.reshape(truth.shape) / size
@@ -122,7 +123,7 @@ def _size_of(y: Array) -> float:
     return 1.0 if largest == 0 or FEW < largest < MANY else largest
 
 
-def _classes_metrics(task: Task, shares: Array, tested: Part) -> Mapping[str, float]:
+def _classes_metrics(task: Task, shares: Array, tested: Part) -> dict[str, float]:
     logits = np.log(np.maximum(shares, np.finfo(np.float64).tiny))
     if task.outputs == 1:
         logits = logits[:, 1:] - logits[:, :1]
