@@ -17,7 +17,7 @@ from manynets.data.duplicates import report_copies
 from manynets.encoding import array_scaling, embedded_columns
 from manynets.engines import EngineName
 from manynets.errors import OptionError
-from manynets.given import declared_columns, read_given, splits_of_kept_rows, targets_by_name
+from manynets.given import declared_columns, read_given, refuse_target, splits_of_kept_rows, targets_by_name
 from manynets.model import Model
 from manynets.nn.initial import given_parameters
 from manynets.nn.shape import Shape
@@ -187,6 +187,7 @@ def train(
     check_callbacks(callbacks)
     columns: dict[str, Any] = {"groups": groups, "times": times, "stratify": stratify}
     of_table: dict[str, Any] = {"drop": drop, "categorical": categorical, "numeric": numeric}
+    refuse_target(target, **of_table)
     keeping: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "allow_world_size": allow_world_size}
     if memory_limit is not None and (model := _train_streamed(locals())) is not None:
         return model
