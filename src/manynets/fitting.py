@@ -39,6 +39,7 @@ from manynets.results import checkpoints_of, model_of, with_residuals
 from manynets.spec import METRICS, MLP, LossName, MetricName, Recipe
 from manynets.spec.lessons import with_advice
 from manynets.spec.metadata import plain_number
+from manynets.spec.own import is_own, without_function
 from manynets.spec.ported import check_watch
 from manynets.spec.recipe import goes_by_name
 from manynets.streaming import files_to_stream, open_ensemble, open_stream, share_of, train_stream, train_stream_ensemble
@@ -301,13 +302,15 @@ def _default_seed(seed: int | None) -> int:
 
 
 def _with_given(recipe: Recipe, *, seed: int | None, metric: Any) -> Recipe:
-    """Return the recipe with the seed and the metric that were given."""
+    """Return the recipe with the seed and the metric that were given; OptionError for one with the name of a metric which was not given."""
     own = own_metric(metric)
     if own is not None:
         recipe = dataclasses.replace(recipe, watch=f"{own.name}()")
     elif metric is not None:
         check_watch(metric, METRICS, what="metric")
         recipe = dataclasses.replace(recipe, watch=metric)
+    if own is None and is_own(recipe.watch):
+        raise OptionError(without_function(recipe.watch, field="watch", option="metric"))
     return recipe if seed is None else dataclasses.replace(recipe, seed=seed)
 
 
