@@ -380,6 +380,15 @@ def test_rows_larger_than_memory(tmp_path: Path) -> None:
     results = mn.train_many(str(tmp_path / "rows.parquet"), None, [(SPEC, recipe)], loss=squared, **options)
     assert results[0].model is not None
     same(results[0].model, models[1])
+    # checked on targets of the file: with zeros it would have no gradient, and a warning
+    mn.train(
+        str(tmp_path / "rows.parquet"),
+        None,
+        SPEC,
+        recipe,
+        loss=lambda scores, targets: squared(scores, targets) * targets[:, 0].abs(),
+        **options,
+    )
 
 
 def test_processes_that_share_the_rows_equal_one() -> None:
