@@ -92,6 +92,9 @@ def test_the_options_of_a_table_are_refused_where_there_is_none() -> None:
         mn.train(polars.DataFrame(table()), target="size", numeric="size", progress=False)
     with pytest.raises(mn.DataError, match="typo"):
         mn.train(polars.DataFrame(table()), target="size", drop=["typo"], progress=False)
+    for target in ("size", ["distance", "size"]):
+        with pytest.raises(mn.OptionError, match="numeric names 'size', which is the target; leave it out of numeric"):
+            mn.train(polars.DataFrame(table()), target=target, numeric=["size"], progress=False)
 
 
 def test_a_loader_is_told_what_to_give_instead() -> None:

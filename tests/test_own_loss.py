@@ -182,7 +182,9 @@ def test_it_is_called_once_a_step_and_the_history_has_its_values() -> None:
         return rows
 
     model = trained(noted, recipe=dataclasses.replace(RECIPE, batch_size=60))
-    assert_close(np.array(model.history["loss"]), np.array(seen[1:]), "float64")  # the first call is the check before the training
+    assert_close(
+        np.array(model.history["loss"]), np.array(seen[2:]), "float64"
+    )  # the first two calls are checks before the training
 
 
 @pytest.mark.parametrize("scale", [1e-25, 1e25])
@@ -289,9 +291,19 @@ def test_what_is_no_loss_is_told_before_the_training() -> None:
         for call in (functools.partial(mn.train, X, y, SPEC), lambda **given: mn.train_many(X, y, [(SPEC, mn.Recipe())], **given)):
             with pytest.raises(OptionError, match=message):
                 call(loss=loss, progress=False)
-    assert mn.train(X, y, SPEC, RECIPE, loss=lambda scores, targets: entropy(scores, targets)[:, None], progress=False).info[
-        "stepper"
-    ]
+    mn.train(X, y, SPEC, RECIPE, loss=lambda scores, targets: entropy(scores, targets)[:, None], progress=False)  # (N, 1) will do
+
+
+def test_a_loss_by_which_nothing_is_learned_is_told() -> None:
+    X, y = data_for("binary", 60, 4)
+    softmax = nn.CrossEntropyLoss(reduction="none")  # of the only score: 1
+    with pytest.warns(UserWarning, match=r"CrossEntropyLoss\(\) has a gradient of 0 by all scores.*write task='multiclass'"):
+        mn.train(X, y, SPEC, RECIPE, loss=softmax, progress=False)
+    assert mn.train(X, y, SPEC, RECIPE, loss=softmax, task="multiclass", progress=False).task.outputs == 2
+    late = np.arange(60.0)  # the loss leaves out the rows that come first
+    mn.train(
+        X, late, SPEC, RECIPE, loss=lambda scores, targets: ((scores - targets).square() * (targets > 1)).mean(-1), progress=False
+    )
 
 
 @pytest.mark.parametrize(
@@ -368,6 +380,15 @@ def test_rows_larger_than_memory(tmp_path: Path) -> None:
     results = mn.train_many(str(tmp_path / "rows.parquet"), None, [(SPEC, recipe)], loss=squared, **options)
     assert results[0].model is not None
     same(results[0].model, models[1])
+    # checked on targets of the file: with zeros it would have no gradient, and a warning
+    mn.train(
+        str(tmp_path / "rows.parquet"),
+        None,
+        SPEC,
+        recipe,
+        loss=lambda scores, targets: squared(scores, targets) * targets[:, 0].abs(),
+        **options,
+    )
 
 
 def test_processes_that_share_the_rows_equal_one() -> None:

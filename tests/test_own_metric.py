@@ -172,7 +172,12 @@ def test_a_recipe_has_its_name_only(tmp_path: Path) -> None:
     model.save(tmp_path / "model.safetensors")
     loaded = mn.load(tmp_path / "model.safetensors")
     assert loaded.recipe == model.recipe
-    for again in (lambda: trained(None, recipe=loaded.recipe), lambda: mn.train_many(X, Y, [(SPEC, loaded.recipe)])):
+    calls: list[Any] = [
+        lambda: trained(None, recipe=loaded.recipe),
+        lambda: trained(None, recipe=loaded.recipe, validation=None),
+        lambda: mn.train_many(X, Y, [(SPEC, loaded.recipe)]),
+    ]
+    for again in calls:
         with pytest.raises(OptionError, match=r"Recipe.watch is 'area\(\)', a function of your own"):
             again()
 
@@ -196,8 +201,11 @@ def test_the_default_ensemble(metric: Any) -> None:
     same(found.model_, model)
     name = own_metric(metric).name  # type: ignore[union-attr]
     assert (model.recipe.watch, f"val_{name}" in model.history) == (f"{name}()", True)
-    with pytest.raises(OptionError, match=rf"trained with metric={name}\(\), a function of your own"):
-        mn.estimator(model)
+    for again in (lambda: mn.estimator(model), lambda: model.fit(X, Y)):
+        with pytest.raises(
+            OptionError, match=rf"trained with metric={name}\(\), a function of your own.*train anew with mn.train and metric="
+        ):
+            again()
 
 
 def test_the_default_ensemble_goes_by_it_as_by_a_name() -> None:

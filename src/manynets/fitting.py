@@ -17,7 +17,7 @@ from manynets.data.duplicates import report_copies
 from manynets.encoding import array_scaling, embedded_columns
 from manynets.engines import EngineName
 from manynets.errors import OptionError
-from manynets.given import declared_columns, read_given, splits_of_kept_rows, targets_by_name
+from manynets.given import declared_columns, read_given, refuse_target, splits_of_kept_rows, targets_by_name
 from manynets.model import Model
 from manynets.nn.initial import given_parameters
 from manynets.nn.shape import Shape
@@ -39,6 +39,7 @@ from manynets.results import checkpoints_of, model_of, with_residuals
 from manynets.spec import METRICS, MLP, LossName, MetricName, Recipe
 from manynets.spec.lessons import with_advice
 from manynets.spec.metadata import plain_number
+from manynets.spec.own import is_own, without_function
 from manynets.spec.ported import check_watch
 from manynets.spec.recipe import goes_by_name
 from manynets.streaming import files_to_stream, open_ensemble, open_stream, share_of, train_stream, train_stream_ensemble
@@ -187,6 +188,7 @@ def train(
     check_callbacks(callbacks)
     columns: dict[str, Any] = {"groups": groups, "times": times, "stratify": stratify}
     of_table: dict[str, Any] = {"drop": drop, "categorical": categorical, "numeric": numeric}
+    refuse_target(target, **of_table)
     keeping: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "allow_world_size": allow_world_size}
     if memory_limit is not None and (model := _train_streamed(locals())) is not None:
         return model
@@ -300,13 +302,15 @@ def _default_seed(seed: int | None) -> int:
 
 
 def _with_given(recipe: Recipe, *, seed: int | None, metric: Any) -> Recipe:
-    """Return the recipe with the seed and the metric that were given."""
+    """Return the recipe with the seed and the metric that were given; OptionError for one with the name of a metric which was not given."""
     own = own_metric(metric)
     if own is not None:
         recipe = dataclasses.replace(recipe, watch=f"{own.name}()")
     elif metric is not None:
         check_watch(metric, METRICS, what="metric")
         recipe = dataclasses.replace(recipe, watch=metric)
+    if own is None and is_own(recipe.watch):
+        raise OptionError(without_function(recipe.watch, field="watch", option="metric"))
     return recipe if seed is None else dataclasses.replace(recipe, seed=seed)
 
 

@@ -140,6 +140,15 @@ def _opened(path: str) -> Any:
     return table if table.commas else table.as_frame().to_native()
 
 
+def refuse_target(target: str | Sequence[str] | None, **columns: Sequence[str]) -> None:
+    """Raise OptionError where columns of features that were declared include the target."""
+    targets = [target] if isinstance(target, str) else target or ()
+    for option, names in columns.items():
+        both = next((name for name in targets if not isinstance(names, str) and name in names), None)
+        if both is not None:
+            raise OptionError(f"{option} names {both!r}, which is the target; leave it out of {option}, or give another target")
+
+
 def declared_columns(X: Any, encoder: Any, **columns: Sequence[str]) -> dict[str, list[str]]:
     """Return the columns that were declared, as options of `manynets.tables.fit_encoder`; OptionError where no encoder is fitted to a table."""
     for name, value in columns.items():

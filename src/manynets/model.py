@@ -259,7 +259,8 @@ class Model(ModelTools):
         r2, rmse and mae of each. Weights of rows count in all of these but the counts, recall, precision and F1 of each class or label and confusion.
         The loss is in the unit of y (that of a function of your own is not there, as the model has its name only); several networks are judged by
         their mean prediction. The columns of a frame y are found by name where
-        the model has the names of its targets. R2 is NaN for a single row.
+        the model has the names of its targets. R2 is NaN for a single row. per_class, confusion and label_metrics (but accuracy and auc there) count
+        rows, whatever sample_weight is.
 
         x may also be the path of Parquet files or of an Arrow file, which are read block by block; y and sample_weight are then the names
         of columns.

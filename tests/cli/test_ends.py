@@ -114,6 +114,6 @@ def test_a_sweep_that_meets_a_full_disk_says_how_to_resume(call: Call, table: Pa
         patch.setattr("manynets.cli.sweeping.draw", full)
         done = call(*SWEEP, table)
     assert done.code == 2
-    told = "2 networks are saved in swept/results.csv; resume with --resume --out swept\nerror: swept/file: No space left on device"
+    told = "2 networks are saved in swept/results.csv; resume with the same command and --resume --out swept\nerror: swept/file: No space left on device"
     assert told in done.err.replace(os.sep, "/")
     assert call(*SWEEP, table, "--resume").code == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +88,8 @@ def test_a_halving_that_stops_in_its_last_round_goes_on_with_the_same_candidates
     assert [{**row, "seconds": ""} for row in results()] == [{**row, "seconds": ""} for row in whole]
 
 
-def test_ctrl_c_keeps_what_is_done_and_resume_goes_on(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    import signal
-
-    args = ("sweep", "digits", *SMALL, *GRID, "--seeds", "2", "--at-most", "4")
+def interrupted(call: Call, monkeypatch: pytest.MonkeyPatch, *args: str, evaluations: int) -> Any:
+    """Return what a sweep tells that gets Ctrl-C at this evaluation, counted from 1."""
     trained = many.train_what_can
     seen: list[int] = []
 
@@ -98,17 +97,31 @@ def test_ctrl_c_keeps_what_is_done_and_resume_goes_on(call: Call, monkeypatch: p
         def watch(event: Any) -> None:
             if isinstance(event, Evaluated):
                 seen.append(len(event.numbers))
-                if len(seen) == 6:
+                if len(seen) == evaluations:
                     signal.raise_signal(signal.SIGINT)
 
         return trained(problem, members, **{**more, "callbacks": [*more["callbacks"], watch]})
 
     with monkeypatch.context() as patch:
         patch.setattr(many, "train_what_can", interrupting)
-        done = call(*args)
+        return call(*args)
+
+
+def test_ctrl_c_before_the_first_result(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = interrupted(call, monkeypatch, "sweep", "digits", *SMALL, *GRID, evaluations=1)
+    assert (
+        "0 networks are saved, those in training in here/checkpoints; resume with the same command and --resume --out here"
+        in done.err
+    )
+    assert not Path("here/results.csv").exists()
+
+
+def test_ctrl_c_keeps_what_is_done_and_resume_goes_on(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    args = ("sweep", "digits", *SMALL, *GRID, "--seeds", "2", "--at-most", "4")
+    done = interrupted(call, monkeypatch, *args, evaluations=6)
     assert done.code == 130
     assert (
-        "4 networks are saved in here/results.csv, those in training in here/checkpoints; resume with --resume --out here"
+        "4 networks are saved in here/results.csv, those in training in here/checkpoints; resume with the same command and --resume --out here"
         in done.err
     )
     kept = results()
@@ -129,7 +142,7 @@ def test_ctrl_c_keeps_what_is_done_and_resume_goes_on(call: Call, monkeypatch: p
     changed = call(*args, "--resume", "--activation", "tanh")
     assert changed.code == 2
     assert "--activation was not given, is tanh now" in changed.err
-    counts: list[int] = []
+    trained, counts = many.train_what_can, list[int]()
 
     def counting(problem: Any, members: Any, **more: Any) -> Any:
         counts.append(len(members) - len(more["known"]))

@@ -174,3 +174,5 @@ def test_identical_rows_are_counted(dtype: Any) -> None:
     assert count_held_out(wide, [(np.arange(200), np.arange(200, 300))]) == count_shared(wide[:200], wide[200:]) == 50
     assert len(np.unique(row_hashes(random.normal(size=(50_000, 2))))) == 50_000
     assert len(np.unique(row_hashes(np.stack(np.meshgrid(range(200), range(200)), axis=-1).reshape(-1, 2)))) == 40_000
+    signs = np.where(random.integers(0, 2, (300_000, 64), dtype=np.int8), 1, -1).astype(dtype)  # which differ in one bit
+    assert len(np.unique(row_hashes(signs))) == 300_000

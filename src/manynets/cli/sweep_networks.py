@@ -174,12 +174,8 @@ class NetworkPlan(SweepPlan):
         else:
             count, data = len(train), taken(whole, np.concatenate([train, held_out]))
         if self.options["class_weight"] is not None:  # by the rows that are trained on
-            first = None if data.weight is None else data.weight[:count]
-            encoded, weight = (
-                self.target.task.encode(data.y[:count]),
-                np.ones(data.rows) if data.weight is None else data.weight.copy(),
-            )
-            weight[:count] = row_weights(self.target.task, encoded, count, first, self.options["class_weight"])
+            weight, task = np.ones(data.rows) if data.weight is None else data.weight.copy(), self.target.task
+            weight[:count] = row_weights(task, task.encode(data.y[:count]), count, weight[:count], self.options["class_weight"])
             data = dataclasses.replace(data, weight=weight)
         return data, [Split(np.arange(count), np.arange(count, data.rows))]
 

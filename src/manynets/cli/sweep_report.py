@@ -39,9 +39,8 @@ def draw(results: SweepResults, *, best: int | None, folder: Path | None = None)
         written[folder / picture_of(name)] = f"{score} over {name}"
         plots.save(axes, folder / picture_of(name))
     if options:
-        lines: dict[
-            Any, tuple[dict[str, Any], list[float]]
-        ] = {}  # by candidate, whose seeds and folds are one line: else luck is the best
+        # a candidate's seeds and folds are one line: else luck is the best
+        lines = dict[int, tuple[dict[str, Any], list[float]]]()
         for key, *values, one in zip(first, *columns.values(), first.values(), strict=True):
             lines.setdefault(key[0], (dict(zip(options, values, strict=True)), []))[1].append(one)
         table = [chosen | {score: math.fsum(found) / len(found)} for chosen, found in lines.values()]

@@ -277,10 +277,11 @@ def _after_a_stop(results: SweepResults) -> str:
         return "nothing was written" + (f"; the earlier sweep in {results.folder} is as it was" if earlier else "")
     count = len(results.rows)
     text = f"{counted(count, results.noun)} {'is' if count == 1 else 'are'} saved"
-    text += f" in {results.folder / RESULTS}"
+    if count:
+        text += f" in {results.folder / RESULTS}"
     if results.has_checkpoints:
         text += f", those in training in {results.checkpoints}"
-    return f"{text}; resume with --resume --out {results.folder}"
+    return f"{text}; resume with the same command and --resume --out {results.folder}"
 
 
 def _trained(plan: SweepPlan, results: SweepResults, console: Any, study: SharedStudy | None) -> int | None:

@@ -95,7 +95,8 @@ def ensemble_options(model: Model) -> dict[str, Any]:
     recipe, info = model.recipe, model.info
     if is_own(recipe.watch):
         raise OptionError(
-            f"the model was trained with metric={recipe.watch}, a function of your own, which it does not have; use the Model itself"
+            f"the model was trained with metric={recipe.watch}, a function of your own, which it does not have; predict with"
+            " the Model itself, or train anew with mn.train and metric="
         )
     preset: PresetName = "fast" if recipe.iterations == PRESETS["fast"].steps else "default"
     return {

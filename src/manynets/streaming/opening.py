@@ -169,7 +169,8 @@ def open_stream(
     sampled = _labelled(table, found.sample, encoder, means_of=of_other_folds(means, found.words))
     held = _labelled(table, found.validation, encoder) if found.validation.height else None
     problem = Problem(task, rows, None if held is None else _on_device(held, task, recipe), loss=loss)
-    check_own_loss(loss, task, rows.target, rows.x.dtype)
+    if loss is not None:
+        check_own_loss(loss, task, _on_device(sampled, task, recipe).target, rows.x.dtype)  # no window is in memory yet
     bare = dataclasses.replace(found, sample=found.sample.clear(), words=found.words[:0], validation=found.validation.clear())
     return Stream(table, bare, schema, TrainingData(problem, encoder.width, None, None, encoder), sampled, held)
 

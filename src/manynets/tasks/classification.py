@@ -319,7 +319,10 @@ class Multilabel(Task):
         return {"per_label": [one["accuracy"] for one in each], "label_metrics": each}
 
     def _label(self, number: int, scores: Values, truth: Values, weight: Values | None) -> dict[str, Any]:
-        """Return the metrics of a label: counts, recall, precision and F1 of the rows that have it, with intervals, and the area under its ROC curve."""
+        """Return the metrics of a label: counts, recall, precision and F1 of the rows that have it, with intervals, whatever the weights.
+
+        Accuracy and the area under the ROC curve are weighted.
+        """
         predicted = self.predict(scores)
         found = metrics.per_class(truth, predicted, classes=(False, True))[1]
         shares = {"accuracy": metrics.accuracy(truth, predicted, weight=weight), "recall": found.pop("accuracy")}

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from manynets.errors import OptionError
+from manynets.errors import OptionError, warn_user
 from manynets.spec import Recipe
 from manynets.spec.own import is_own, own_name, without_function
 from manynets.spec.ported import loss_called
@@ -29,6 +29,8 @@ Value: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 Slope: TypeAlias = Callable[[Tensor, Tensor, Tensor], object]
 OwnLoss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """A loss of the user's own: from scores (N, O) of one network, and targets as the task encodes them, to each row's loss (N,)."""
+ROWS_TRIED = 1000
+"""Of which some have a gradient by any loss that can be learned from."""
 
 
 class Objective:
@@ -178,13 +180,27 @@ def losses_of_rows(function: OwnLoss, scores: Tensor, target: Tensor) -> Tensor:
 
 
 def check_own_loss(function: OwnLoss | None, task: Task, target: Tensor, dtype: torch.dtype) -> None:
-    """Raise OptionError for a function that does not return a loss for each row. target: of rows, as the task encodes them."""
+    """Raise OptionError for a function that does not return a loss for each row, and warn of one by which nothing is learned.
+
+    target: of rows, as the task encodes them.
+    """
     if function is None:
         return
     rows = torch.arange(task.outputs + 2, device=target.device) % len(target)  # a number that no other axis has
+    some = torch.linspace(0, len(target) - 1, min(len(target), ROWS_TRIED)).long().to(target.device)
     with torch.inference_mode(False), torch.enable_grad():
         scores = torch.zeros(len(rows), task.outputs, dtype=dtype, device=target.device, requires_grad=True)
         losses_of_rows(function, scores, target[rows])
+        scores = torch.linspace(-1, 1, len(some) * task.outputs, dtype=dtype, device=target.device).reshape(-1, task.outputs)
+        losses = losses_of_rows(function, scores.requires_grad_(), target[some])
+        (slope,) = torch.autograd.grad(losses.sum(), scores, allow_unused=True)
+    if slope is None or not slope.any():
+        one = "; of two classes there is one score, that of the second: write task='multiclass' to have one for each class"
+        warn_user(
+            f"the loss {own_name(function)} has a gradient of 0 by all scores, so that nothing will be learned"
+            f"{one if task.name == 'binary' else ''}",
+            UserWarning,
+        )
 
 
 def _by_class(values: Tensor) -> Tensor:

@@ -13,7 +13,6 @@ from manynets.data.batches import Rows, row_weights
 from manynets.data.stream.rows import StreamedRows
 from manynets.errors import OptionError
 from manynets.spec import ReduceOnPlateau
-from manynets.spec.own import is_own, without_function
 from manynets.spec.recipe import goes_by_name
 from manynets.tasks.base import Task
 from manynets.tasks.losses import Loss
@@ -34,12 +33,9 @@ def without_validation(metric: str, task: Task) -> str:
 def watched_metric(problem: Problem, members: Sequence[Member], *, validated: bool) -> str:
     """Return the metric that networks watch (`Recipe.watch`) where only validation rows have it, else "".
 
-    Errors: OptionError where a network stops, or lowers its learning rate, by such a metric without validation rows, and for a function of
-    the user's own which was not given.
+    Errors: OptionError where a network stops, or lowers its learning rate, by such a metric without validation rows.
     """
     watched, task = members[0].recipe.watch, problem.task
-    if is_own(watched) and problem.metric is None:
-        raise OptionError(without_function(watched, field="watch", option="metric"))
     if not goes_by_name(watched) or watched == task.metric:
         return ""
     watched = watched.removesuffix("()")
