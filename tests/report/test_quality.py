@@ -17,6 +17,7 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 
+from manynets.model import Model
 from tests.export.tables import fitted, target, wide_table
 from tests.report.test_report import written
 
@@ -104,3 +105,15 @@ def test_a_report_on_what_predictions_cost(tmp_path: Path) -> None:
     lines = reader.tables["What predictions cost: true classes (rows) and predicted ones (columns)"]
     assert lines[-1] == ["very dear", "7.5", "2", "0"]
     assert "expected to cost least" in text
+
+
+def test_runs_of_version_0_1_have_precision_and_f1_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame, title = wide_table(), "Precision, recall and F1 of each class, with 95% intervals"
+    y = np.where(target(frame) > 160, "dear", "cheap")
+    model = fitted(frame, y)
+    _, now = written(model, frame, y, tmp_path)
+    found = model.evaluate(frame, y)
+    found["per_class"] = [{name: one[name] for name in ("class", "correct", "count", "accuracy")} for one in found["per_class"]]
+    monkeypatch.setattr(Model, "evaluate", lambda *_, **__: found)
+    _, then = written(model, frame, y, tmp_path)
+    assert then.tables[title] == now.tables[title]

@@ -47,7 +47,7 @@ def classes_section(given: ReportInput, rows: LabelledRows) -> Section:
     parts += _class_curves(given, rows)
     if two and parts[1:]:
         parts.append(_thresholds(given, rows))
-    if entries := held_out.get("per_class", ())[:MOST_CLASSES]:
+    if entries := _entries(held_out)[:MOST_CLASSES]:
         names = [str(one["class"]) if "classes" in held_out else given.class_name(code) for code, one in enumerate(entries)]
         lines = [[name, *shares_of(one)] for name, one in zip(names, entries, strict=True)]
         parts.append(ReportTable("Precision, recall and F1 of each class, with 95% intervals", ["Class", *SHARES], lines))
@@ -61,6 +61,15 @@ def classes_section(given: ReportInput, rows: LabelledRows) -> Section:
         shown = [given.class_name(code) for code in range(len(task.classes))]
         parts.append(ReportFigure("True against predicted classes, in rows", charts.confusion_chart(held_out["confusion"], shown)))
     return Section("Classes", words, parts)
+
+
+def _entries(held_out: Any) -> list[Any]:
+    """Return the metrics of each class; for runs of version 0.1 the rows that were predicted to be of it are counted by the confusion matrix."""
+    entries = list(held_out.get("per_class", ()))
+    if "confusion" not in held_out:
+        return entries
+    totals = np.sum(held_out["confusion"], axis=0).tolist()
+    return [{"predicted": count, **one} for count, one in zip(totals, entries, strict=True)]
 
 
 def _class_curves(given: ReportInput, rows: LabelledRows) -> list[ReportFigure]:
@@ -133,7 +142,7 @@ def _labels(given: ReportInput, rows: LabelledRows, held_out: Any) -> Section:
 
 
 def shares_of(entry: Any) -> list[str]:
-    """Return the cells of the columns SHARES, of a class or a label; runs of version 0.1 have no counts of predictions."""
+    """Return the cells of the columns SHARES, of a class or a label."""
     right, count, predicted = entry["correct"], entry["count"], entry.get("predicted")
     line = [cell_text(count), *(["", ""] if predicted is None else _share(right, predicted)), *_share(right, count)]
     return [*line, "" if predicted is None or not predicted + count else number_text(2 * right / (predicted + count))]
