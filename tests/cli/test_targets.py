@@ -101,6 +101,7 @@ def test_only_the_named_columns_are_written_under_the_names_asked_for(call: Call
     assert done.code == 2
     assert "--columns is 'predicton_z'" in done.err
     assert "did you mean 'prediction_z'" in done.err
+    assert "gives two columns the name 'a'" in call("predict", "run", "two.csv", "--columns", "a,a=b").err
     assert "--columns is '=a'" in call("predict", "run", "two.csv", "--columns", "=a").err
 
 

@@ -115,7 +115,11 @@ def _named(columns: str, beside: dict[str, Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in names:
         new, _, old = map(str.strip, name.partition("="))
-        found |= {new: old} if new and old and name not in beside else {name: name}
+        if not (new and old) or name in beside:
+            new = old = name
+        if new in found:
+            raise OptionError(f"--columns is {columns!r}, but gives two columns the name {new!r}; give each another one")
+        found[new] = old
     return found
 
 
