@@ -56,7 +56,7 @@ class Slice:
 
 
 def several_numbers(task: Task) -> bool:
-    """Return whether a task has several numbers a row, whose errors are in standard deviations, as their units differ."""
+    """Return whether a task predicts several numbers a row. Their errors are given in standard deviations, as their units differ."""
     return isinstance(task, Regression) and task.targets > 1
 
 

@@ -64,7 +64,7 @@ def classes_section(given: ReportInput, rows: LabelledRows) -> Section:
 
 
 def _entries(held_out: Any) -> list[Any]:
-    """Return the metrics of each class; for runs of version 0.1 the rows that were predicted to be of it are counted by the confusion matrix."""
+    """Return the metrics of each class. For runs of version 0.1, the predictions of each class are counted in the confusion matrix."""
     entries = list(held_out.get("per_class", ()))
     if "confusion" not in held_out:
         return entries

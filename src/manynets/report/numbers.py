@@ -56,7 +56,7 @@ def numbers_section(given: ReportInput, rows: LabelledRows) -> Section:
 
 
 def _by_target(given: ReportInput, names: list[str]) -> list[Part]:
-    """Return the table of the metrics of each target, none for a single one and for metrics of before there were any."""
+    """Return the table of the metrics of each target; none if there is a single target, or the run is of an older version."""
     found = given.metrics.get(given.part, {}).get("per_target", [])
     lines = [[names[entry["target"]], *(cell_text(entry[name]) for name in Regression.metrics)] for entry in found]
     heads = ["Target", *(HEADINGS[name] for name in Regression.metrics)]
