@@ -15,7 +15,7 @@ _FIELDS: dict[str, dict[str, str]] = {  # kind: {old field: new field}
 _ADDED: dict[str, dict[str, Any]] = {  # kind: {new field: what older versions did}
     "MLP": {"input_scale": False, "prior": False, "embedding": None},
     "Recipe": {"groups": []},
-    "EarlyStopping": {"cool_down": None, "shared": False},
+    "EarlyStopping": {"cool_down": None, "shared": False, "race": None},
 }
 _SKLEARN: dict[str, tuple[str, dict[str, Any]]] = {  # kind: the class with scikit-learn's rule, and the fields that chose it
     "SGD": ("SklearnSGD", {"lr_in_velocity": False}),

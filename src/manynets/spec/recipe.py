@@ -17,6 +17,7 @@ from manynets.spec.metadata import (
     BELOW_ONE,
     LENGTH,
     NOT_NEGATIVE,
+    Interval,
     SearchRange,
     check_device,
     check_fields,
@@ -85,7 +86,9 @@ class EarlyStopping:
     four fifths of the steps, training goes on to its end.
 
     With shared, networks that differ in their seeds and rows only, as in an ensemble, are judged by the mean of what they watch, so that
-    all return to the weights of the same step.
+    all return to the weights of the same step. With race, ensembles that are trained together compete: after a third of the steps, one stops
+    whose best watched value is more than this many times that of the best ensemble; the factor falls in a line to 1 at the end. Values
+    below 0, and those of training rows, do not count.
 
     >>> EarlyStopping(patience=5, min_delta=1e-4).patience
     5
@@ -131,9 +134,17 @@ class EarlyStopping:
         searched=False,
     )
     shared: bool = setting(False, help="Judge the networks of an ensemble by the mean of what they watch", allowed=bool, option="")
+    race: float | None = setting(
+        None,
+        help="Stop an ensemble whose best watched value is more than this many times that of the best ensemble",
+        allowed=Interval(1, low_open=True),
+        option="",
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.race is not None and not self.shared:
+            raise OptionError(f"EarlyStopping has race={self.race}, but only ensembles compete; give shared=True, too")
         if self.cool_down is not None and self.factor is not None:
             raise OptionError(f"EarlyStopping has cool_down={self.cool_down} and factor={self.factor}; give one of the two")
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Host = NDArray[np.float64]
 LATE = 1.05  # times the steps that fit, above which there are too many to make
+RACE_FROM = 1 / 3  # share of all steps after which ensembles compete
 COOL_BEFORE, COOL_LEAST, COOL_MOST = 0.8, 0.08, 0.4  # shares of all steps: when a rate may fall early, and for how long
 
 
@@ -30,7 +31,7 @@ class Tracks:
 
     best: the index of each network's best entry in its history, -1 for none. totals: the steps that it makes.
     cool_start: the step at which its learning rate began to fall early (`EarlyStopping.cool_down`), -1 for none; cool_rate: its rate there.
-    teams: the number of each network's team, None where no network is in one.
+    teams: the number of each network's team, None where no network is in one. beaten: whose team has lost a race (`EarlyStopping.race`).
 
     steps: of an epoch. validated: whether there are validation rows, without which the last weights are the best. metric: that they watch, if
     it is the user's own.
@@ -45,6 +46,9 @@ class Tracks:
         self.keeps_last = np.array([not validated or recipe.keep == "last" for recipe in recipes])
         self.penalised = np.array([bool(recipe.l1 or recipe.l2) for recipe in recipes])
         self.teams = _teams(members)
+        races = [recipe.stopping.race if validated and recipe.stopping is not None else None for recipe in recipes]
+        self.races, self.behind = np.array([race is not None for race in races]), np.array([(race or 1.0) - 1 for race in races])
+        self.beaten = np.zeros(len(members), dtype=bool)
         self.cool_start, self.cool_rate = np.full(len(members), -1), np.zeros(len(members))
         downs = [None if recipe.stopping is None else recipe.stopping.cool_down for recipe in recipes]
         self.cool_down = np.array([0.0 if share is None else share for share in downs])
@@ -74,8 +78,8 @@ class Tracks:
 
     @property
     def exhausted(self) -> NDArray[np.bool_]:
-        """Which networks stop because their patience is at its end."""
-        return self.patience.exhausted & (self.cool_down == 0)
+        """Which networks stop early: their patience is at its end, or they have lost a race."""
+        return self.beaten | (self.patience.exhausted & (self.cool_down == 0))
 
     def cool(self, step: int) -> NDArray[np.bool_]:
         """Return which networks go back to their best weights, as their patience ends now; from here on their rates fall to 0.
@@ -123,6 +127,10 @@ class Tracks:
                     whole = loss if self.teams is None else _team_means(loss, self.teams, self.alive & finite)
                     values[undefined] = whole[undefined]
         better = self.patience.judge(watched)
+        figures = self.patience.best_figure
+        if self.races.any() and (lead := figures.min()) > 0:
+            left = (1 - columns["step"][-1] / self.totals) / (1 - RACE_FROM)
+            self.beaten = self.races & (left <= 1) & (figures > (1 + self.behind * np.maximum(left, 0)) * lead)
         chosen = (better | self.keeps_last) & finite & self.alive
         self.best = np.where(chosen, self.entries - 1, self.best)
         return chosen
