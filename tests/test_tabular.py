@@ -180,6 +180,40 @@ def test_text_counts_where_it_helps_out_of_fold(useful: bool) -> None:
     assert np.isfinite(fit.out_of_fold).all()
 
 
+def _shapes(kind: str) -> tuple[Any, Any]:
+    """Return a table (1200, 3) and classes that are smooth in all of its columns together, or alternate along one of them."""
+    generator = np.random.default_rng(1)
+    if kind == "smooth":
+        x = generator.standard_normal((1200, 3))
+        return x, (x @ np.array([1.0, 0.8, -0.6])) ** 2 > 1
+    x = generator.standard_normal((1200, 3))
+    x[:, 0] = generator.integers(8, size=1200)
+    return x, (x[:, 0] % 2 > 0) ^ (generator.random(1200) < 0.1)
+
+
+def _piecewise(fit: Any) -> list[bool]:
+    """Return whether each network uses the piecewise-linear columns."""
+    return [bool(member["input_scale.weight"][fit.model.encoder.piecewise].any()) for member in fit.model.members]
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["folds", "own validation set"])
+@pytest.mark.parametrize("metric", [None, "roc_auc"])
+def test_networks_without_piecewise_linear_columns_count_where_they_are_better(metric: Any, own: bool) -> None:
+    found = {}
+    for kind in ("smooth", "sharp"):
+        x, y = _shapes(kind)
+        options: dict[str, Any] = {"preset": "default", "n_networks": 2, "metric": metric, "hidden": (64, 64)}
+        found[kind] = _piecewise(_fit(y[:900], x[:900], validation=(x[900:], y[900:]), **options) if own else _fit(y, x, **options))
+    assert False in found["smooth"]
+    assert found["sharp"] == [True, True]
+
+
+def test_the_fast_preset_and_a_network_without_validation_rows_have_the_usual_columns() -> None:
+    x, y = _shapes("smooth")
+    assert _piecewise(_fit(y, x)) == [True] * 3
+    assert _piecewise(_fit(y, x, preset="default", n_networks=1)) == [True]
+
+
 @pytest.mark.parametrize("y", [SIGNAL, SIGNAL > 1, np.digitize(SIGNAL, [0.0, 2.0])], ids=["numbers", "two", "three"])
 def test_the_best_preset_keeps_settings_whose_mean_is_better(y: Any, tmp_path: Any) -> None:
     with pytest.warns(UserWarning, match="time_limit is 0.01 s"):

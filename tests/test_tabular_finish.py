@@ -25,18 +25,30 @@ APART = np.array([0.5, -0.5, 0.25])
 
 
 def finished(
-    settings: Any, y: Any, *, weight: Any = None, task: Any = UNIT, metric: str | None = None, calibrate: bool = False
+    settings: Any,
+    y: Any,
+    *,
+    weight: Any = None,
+    task: Any = UNIT,
+    metric: str | None = None,
+    calibrate: bool = False,
+    losses: Any = None,
 ) -> TabularFit:
-    """Return the fit of linear networks, two for the weights (3,) of each setting, which are validated on all rows."""
+    """Return the fit of linear networks, two for the weights (3,) of each setting, which are validated on all rows.
+
+    losses: of each setting, by which those beyond the first count only where they are better than it; None: all do.
+    """
     data = prepare(X, y, RECIPE, task=task, sample_weight=weight, scaling=False)
     members: list[Member] = []
     outcomes: list[Outcome] = []
-    for weights in settings:
+    for team, weights in enumerate(settings):
+        history = {name: [0.0 if losses is None else losses[team]] for name in ("loss", "r2", "val_loss", "val_r2")}
         for sign in (1, -1):
             parameters = {"output.weight": np.array([weights + sign * APART])}
-            members.append(Member(len(members), LINEAR, RECIPE, parameters, validation_rows=np.arange(ROWS)))
-            outcomes.append(Outcome(len(outcomes), parameters, {}, 0, "done", None, 0.0))
-    return finish(data, members, outcomes, n_networks=2, calibrate=calibrate, metric=metric)
+            members.append(Member(len(members), LINEAR, RECIPE, parameters, validation_rows=np.arange(ROWS), team=team))
+            outcomes.append(Outcome(len(outcomes), parameters, history, 0, "done", None, 0.0))
+    if_better = () if losses is None else range(1, len(settings))
+    return finish(data, members, outcomes, n_networks=2, calibrate=calibrate, metric=metric, if_better=if_better)
 
 
 def kept(fit: TabularFit) -> list[list[float]]:
@@ -54,6 +66,11 @@ def test_settings_of_numbers_are_kept_whose_mean_is_better(metric: Any) -> None:
     assert kept(fit) == [GOOD, FAIR]
     inside = [np.clip(X @ np.array(one), 4 * X[:, 0].min(), 4 * X[:, 0].max()) for one in (GOOD, FAIR)]
     assert_close(fit.out_of_fold, np.mean(inside, axis=0)[:, None], "float32")
+
+
+@pytest.mark.parametrize(("loss", "expected"), [(0.9, [GOOD, FAIR]), (1.0, [FAIR]), (1.1, [FAIR])])
+def test_a_setting_may_have_to_be_better_than_the_first_one_by_itself(loss: float, expected: Any) -> None:
+    assert kept(finished([FAIR, GOOD], 4 * X[:, 0], losses=[1.0, loss])) == expected
 
 
 @pytest.mark.parametrize("metric", [None, "log_loss", "accuracy", "roc_auc"])
@@ -214,7 +231,7 @@ def test_the_model_and_the_scores_out_of_fold_are_shrunk_towards_the_shares_alik
 
 def test_numbers_of_a_model_are_shrunk_towards_their_mean_unless_medians_are_asked_for() -> None:
     y = np.random.default_rng(3).standard_normal(ROWS) + 7
-    model = mn.TabularRegressor(n_networks=4, random_state=0).fit(X, y).model_
+    model = mn.TabularRegressor(n_networks=4, preset="fast", random_state=0).fit(X, y).model_
     assert model.predict(X).std() < 0.1 * y.std()
     other = train_tabular(X, y, task="regression", n_networks=4, changes={"loss": "absolute_error"}, progress=False).model
     assert other.predict(X).std() > 0.1 * y.std()

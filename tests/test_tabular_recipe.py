@@ -10,7 +10,7 @@ import pytest
 
 import manynets as mn
 from manynets.tabular import encoder_options, tabular_network, train_tabular
-from manynets.tabular.recipe import initial_weights, tabular_recipe
+from manynets.tabular.recipe import Setting, initial_weights, tabular_recipe
 from manynets.training.trial import Member
 from tests.tolerances import assert_close
 
@@ -61,8 +61,10 @@ def test_initial_weights_have_the_spread_that_is_described() -> None:
     assert not found["hidden1.bias"].any()
     assert_close(found["output.bias"], prior, "bits")
     assert_close(found["input_scale.weight"], np.where(hashed, 0.25, 1.0), "bits")
-    without = initial_weights(spec, 1, variances, prior, 0, **columns, text=False)
+    without = initial_weights(spec, 1, variances, prior, 0, **columns, setting=Setting(text=False))
     assert_close(without["input_scale.weight"], np.where(hashed, 0.0, 1.0), "bits")
+    without = initial_weights(spec, 1, variances, prior, 0, **columns, setting=Setting(piecewise=False))
+    assert_close(without["input_scale.weight"], np.where(piecewise, 0.0, np.where(hashed, 0.25, 1.0)), "bits")
     other = initial_weights(spec, 1, variances, prior, 1, **columns)
     assert not np.isclose(other["hidden0.weight"][:, plain], first[:, plain]).any()
 
@@ -86,9 +88,32 @@ def test_each_network_has_a_fold_and_a_seed_of_its_own(monkeypatch: pytest.Monke
     X, y, networks = np.arange(12.0).reshape(6, 2), np.arange(6.0), 5
     with pytest.raises(KeyboardInterrupt):
         train_tabular(X, y, n_networks=networks, seed=20, progress=False)
-    assert [member.recipe.seed for member in members] == list(range(20, 20 + networks))
+    assert [member.recipe.seed for member in members] == list(
+        range(20, 20 + 2 * networks)
+    )  # with and without piecewise-linear columns
+    assert [member.team for member in members] == [0] * networks + [1] * networks
+    members = members[:networks]
     held_out = [set(np.asarray(member.validation_rows).tolist()) for member in members]
     assert sorted(row for rows in held_out[:3] for row in rows) == list(range(6))  # 3 folds, as each has 2 rows at least
     assert held_out[3:] == held_out[:2]
     for member, rows in zip(members, held_out, strict=True):
         assert set(np.asarray(member.rows).tolist()) == set(range(6)) - rows
+
+
+@pytest.mark.parametrize(("seconds", "teams"), [(None, {0, 1}), (600.0, {0, 1}), (0.01, {0})])
+@pytest.mark.filterwarnings("ignore:time_limit is")
+def test_where_time_is_short_networks_have_the_usual_columns(
+    seconds: float | None, teams: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members: list[Member] = []
+
+    def stop(_problem: Any, planned: list[Member], **_options: Any) -> None:
+        members.extend(planned)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("manynets.tabular.training.train_members", stop)
+    X = np.random.default_rng(0).standard_normal((300, 3))
+    with pytest.raises(KeyboardInterrupt):
+        train_tabular(X, X.sum(axis=1), n_networks=2, time_limit=seconds, progress=False)
+    assert {member.team for member in members} == teams
+    assert len(members) == 2 * len(teams)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from manynets.early_stopping import Patience
 from manynets.model import Model
 from manynets.nn.population import Population
 from manynets.nn.shape import Shape
@@ -28,6 +29,7 @@ from manynets.training.trial import Divergence, Member, Outcome
 Array = NDArray[Any]
 
 PREDICTED_ROWS = 8192
+MARGIN = 0.5  # divided by the root of the rows: the share by which a loss has to be lower than that of the first setting, to be so not by chance
 MEANS = ("squared_error", "half_squared_error")  # the losses of numbers whose predictions are means
 
 
@@ -68,20 +70,26 @@ def finish(
     calibrate: bool,
     metric: str | Metric | None,
     linear: int = 0,
+    if_better: Collection[int] = (),
     limit: Deadline | None = None,
 ) -> TabularFit:
     """Return the model, its output layers calibrated; regression stays within the range of the target.
 
     n_networks: of each setting. The settings that are kept are those whose mean is best out of fold (`_chosen`).
-    linear: how many of the last networks are linear models; `info` has how many of these the model has. limit: when to be done.
+    linear: how many of the last networks are linear models; `info` has how many of these the model has. if_better: numbers of the teams that
+    count only where what their networks watch is clearly better (MARGIN) than that of the first setting's. limit: when to be done.
     """
     problem, target = data.problem, data.problem.rows.target.cpu().numpy()
     task = problem.task
     if isinstance(task, Regression):
         task = task.clamped_to(target if data.rows is None else target[data.rows])
     settings = []
+    usual = _watched(members[:n_networks], outcomes[:n_networks], task, metric) if if_better else math.inf
+    needed = usual - MARGIN / math.sqrt(len(target) if data.rows is None else len(data.rows)) * max(usual, 0.0)
     for start in range(0, len(members), n_networks):
         cut = slice(start, start + n_networks)
+        if members[start].team in if_better and _watched(members[cut], outcomes[cut], task, metric) >= needed:
+            continue
         scores = None if problem.validation is not None else scores_out_of_fold(data, members[cut], outcomes[cut])
         settings.append(_Setting(members[cut], outcomes[cut], scores, linear=start >= len(members) - linear))
     seen = np.ones(len(target), dtype=bool)
@@ -113,6 +121,15 @@ def finish(
         model.task = dataclasses.replace(task, threshold=best_threshold(share, target[seen, 0] > 0.5, weight))
     diverged = [outcome.divergence for outcome in ended if outcome.divergence is not None]
     return TabularFit(model, out_of_fold, temperature, next(iter(diverged), None))
+
+
+def _watched(members: Sequence[Member], outcomes: Sequence[Outcome], task: Task, metric: str | Metric | None) -> float:
+    """Return the mean of what networks watch, a small value being a good one, at their best weights; inf where one has none."""
+    if any(outcome.best < 0 for outcome in outcomes):
+        return math.inf
+    lower = lower_is_better(metric) if isinstance(metric, Metric) else None
+    best = {name: np.array([one.history[name][one.best] for one in outcomes]) for name in outcomes[0].history}
+    return float(Patience([member.recipe for member in members], lower=lower).values(best, task.metric).mean())
 
 
 def _calibrated(setting: _Setting, task: Task, target: Array, seen: Array, weight: Array | None) -> _Setting:

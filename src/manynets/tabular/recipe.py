@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from manynets import rng
 from manynets.spec import MLP, AdamW, Cosine, EarlyStopping, ParameterGroup, PiecewiseLinear, Recipe
+from manynets.tables import TableEncoder
 from manynets.tables.piecewise import FEWEST_BINS, bins_for
 from manynets.tabular.changes import Changes, changed_network, changed_recipe
 from manynets.tasks import Multiclass, Regression, Task
@@ -23,6 +24,7 @@ HIDDEN, HIDDEN_OF_CLASSES = (128, 128), (256, 256)  # the latter for more than t
 DROPOUT, MOST_DROPOUT = 0.1, 0.25
 EVALUATIONS, PATIENCE, BATCH = 24, 5, 64
 RATE_OF_NUMBERS, RATE_OF_CLASSES = 0.04, 0.08
+RACE = 1.1  # times the best loss, at which networks without piecewise-linear columns stop
 FULL_ROWS = 8000  # with fewer, dropout grows; with more, steps and batches do
 MOST_GROWTH = 4.0
 MOST_CELLS = 1 << 29  # of piecewise-linear columns, 2 GiB: larger tables get fewer bins a column,
@@ -34,28 +36,38 @@ TEXT_SCALE = 0.25  # the factor that columns of text start with; from 0 they nev
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What rates of the recipe are multiplied by, and whether columns of text count."""
+    """What rates of the recipe are multiplied by, and whether columns of text, and piecewise-linear ones, count."""
 
     lr: float = 1.0
     dropout: float = 1.0
     weight_decay: float = 1.0
     text: bool = True
+    piecewise: bool = True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Preset:
-    """How long the networks train, and in which settings. steps: of each of them, for up to 8,000 rows."""
+    """How long the networks train, and in which settings. steps: of each of them, for up to 8,000 rows.
+
+    tries_plain: whether other networks are trained without piecewise-linear columns, which count where they are better.
+    """
 
     steps: int
     settings: tuple[Setting, ...] = (Setting(),)
+    tries_plain: bool = True
 
-    def settings_for(self, hashed: NDArray[np.bool_], rows: int) -> tuple[Setting, ...]:
-        """Return the settings for so many rows and these columns of text (D,): in a small table with any, one more without them."""
-        return (*self.settings, Setting(text=False)) if hashed.any() and rows <= FULL_ROWS else self.settings
+    def settings_for(self, encoder: TableEncoder, rows: int, *, validated: bool) -> tuple[Setting, ...]:
+        """Return the settings for so many rows of a table.
+
+        There is one more without piecewise-linear columns, where there are any and rows to validate on, and one without columns of text,
+        where there are any and the table is small.
+        """
+        plain = (Setting(piecewise=False, dropout=0.5),) if self.tries_plain and validated and encoder.piecewise.any() else ()
+        return self.settings + plain + ((Setting(text=False),) if encoder.hashed.any() and rows <= FULL_ROWS else ())
 
 
 PRESETS: dict[PresetName, Preset] = {
-    "fast": Preset(steps=400),
+    "fast": Preset(steps=400, tries_plain=False),
     "default": Preset(steps=1500),
     "best": Preset(steps=1500, settings=(Setting(), Setting(lr=0.5, dropout=1.5), Setting(weight_decay=5.0))),
 }
@@ -137,7 +149,10 @@ def varied(spec: MLP, recipe: Recipe, setting: Setting) -> tuple[MLP, Recipe]:
     assert isinstance(rates, AdamW)
     rates = dataclasses.replace(rates, lr=rates.lr * setting.lr, weight_decay=rates.weight_decay * setting.weight_decay)
     dropout = tuple(rate * setting.dropout for rate in spec.dropouts) if setting.dropout != 1.0 else spec.dropout
-    return dataclasses.replace(spec, dropout=dropout), dataclasses.replace(recipe, optimizer=rates)
+    stopping = recipe.stopping
+    if stopping is not None and not setting.piecewise:
+        stopping = dataclasses.replace(stopping, race=RACE)
+    return dataclasses.replace(spec, dropout=dropout), dataclasses.replace(recipe, optimizer=rates, stopping=stopping)
 
 
 def initial_weights(
@@ -149,15 +164,13 @@ def initial_weights(
     *,
     piecewise: NDArray[np.bool_],
     hashed: NDArray[np.bool_],
-    text: bool = True,
+    setting: Setting = Setting(),
 ) -> dict[str, Array]:
-    """Return the parameters that a network starts from. piecewise, hashed: which columns are piecewise-linear, and of text, (D,).
-
-    text: whether the latter count.
-    """
+    """Return the parameters that a network starts from. piecewise, hashed: which columns are piecewise-linear, and of text, (D,)."""
     plain = ~(piecewise | hashed)
     widths = (len(variances), *spec.hidden, outputs)
-    out: dict[str, Array] = {"input_scale.weight": np.where(hashed, TEXT_SCALE if text else 0.0, 1.0)}
+    scale = np.where(hashed, TEXT_SCALE * setting.text, np.where(piecewise, float(setting.piecewise), 1.0))
+    out: dict[str, Array] = {"input_scale.weight": scale}
     for i, (d_in, d_out) in enumerate(itertools.pairwise(widths)):
         last = i == len(spec.hidden)
         name = "output" if last else f"hidden{i}"

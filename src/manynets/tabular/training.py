@@ -42,6 +42,7 @@ from manynets.tabular.recipe import (
     PRESETS,
     Preset,
     PresetName,
+    Setting,
     encoder_options,
     initial_weights,
     tabular_network,
@@ -163,15 +164,23 @@ def train_ensemble(
     check_fits(spec, data.in_features, data.problem.task.outputs, n_networks=int(n_networks))
     base = Recipe(seed=seed, device=device, watch="loss" if metric is None else metric if own is None else f"{own.name}()")
     splits = _splits(data, int(n_networks), seed, by)
+    settings = _settings(data, PRESETS[preset], splits[0])
     if warn_of_copies and limit.left > 0:
         report_copies(*copies_held_out(data, splits))
     late = limit.left < clock() - began
-    members = _members(spec, data, PRESETS[preset], base, int(n_networks), by, changes, most=LATE_ROWS if late else None)
+    members = _members(
+        spec, data, PRESETS[preset].steps, settings, base, int(n_networks), by, changes, most=LATE_ROWS if late else None
+    )
     enough = limit.share(math.inf if late else LINEAR)  # a linear model takes less time than the fewest steps
     models = [] if changes else linear_models(data, members[: int(n_networks)], late=enough)
     problem, trained, deadline = data.problem, members, limit
     if time_limit is not None:
-        problem, trained, deadline = within(data.problem, members, limit, fewest=1 if models else FEWEST_STEPS)
+        fewest = 1 if models else FEWEST_STEPS
+        problem, trained, deadline = within(data.problem, members, limit, fewest=fewest)
+        usual = [member for member in members if settings[member.team].piecewise]
+        if trained[0].recipe != members[0].recipe and len(usual) < len(members):
+            members = usual
+            problem, trained, deadline = within(data.problem, members, limit, fewest=fewest)
         if limit.left < 0:
             _warn_of_limit(time_limit, clock() - began, trained[0].recipe, members[0].recipe, linear=bool(models))
     keeper = checkpoints_of(data, checkpoint=checkpoint, resume=resume, allow_world_size=allow_world_size)
@@ -186,6 +195,7 @@ def train_ensemble(
     fit = finish(
         data, members, outcomes,
         n_networks=int(n_networks), calibrate=calibrate, metric=own or metric, linear=len(linear), limit=limit,
+        if_better={number for number, setting in enumerate(settings) if not setting.piecewise},
     )  # fmt: skip
     fit.model.info |= {"preset": preset, "n_networks": int(n_networks)}  # in each setting, of which the model may have several
     if changes:
@@ -223,10 +233,20 @@ def _splits(data: TrainingData, n_networks: int, seed: int, by: SplitBy | None) 
     return [splits[k % len(splits)] for k in range(n_networks)]
 
 
+def _settings(data: TrainingData, preset: Preset, split: Split) -> tuple[Setting, ...]:
+    """Return in which settings networks are trained; split: of the first network."""
+    rows = data.problem.rows
+    total = len(rows) if rows.weight is None else int(rows.weight.count_nonzero())
+    assert data.encoder is not None
+    validated = data.problem.validation is not None or split.held_out is not None
+    return preset.settings_for(data.encoder, total, validated=validated)
+
+
 def _members(
     spec: MLP,
     data: TrainingData,
-    preset: Preset,
+    steps: int,
+    settings: Sequence[Setting],
     base: Recipe,
     n_networks: int,
     by: SplitBy | None,
@@ -239,7 +259,6 @@ def _members(
     most: rows that the variances of the columns are found on, None for all.
     """
     rows, task = data.problem.rows, data.problem.task
-    total = len(rows) if rows.weight is None else int(rows.weight.count_nonzero())
     trained = slice(None) if data.rows is None else data.rows
     varied_on = data.rows if most is None else spread_rows(np.arange(len(rows)) if data.rows is None else data.rows, most)
     variances = column_variances(rows.x, varied_on)
@@ -248,13 +267,14 @@ def _members(
     assert data.encoder is not None
     columns = {"piecewise": data.encoder.piecewise, "hashed": data.encoder.hashed}
     members: list[Member] = []
-    for number, setting in enumerate(preset.settings_for(data.encoder.hashed, total)):
+    for number, setting in enumerate(settings):
         splits = _splits(data, n_networks, base.seed + number, by)
         fewest = min(len(rows) if split.train is None else len(split.train) for split in splits)
-        recipe = tabular_recipe(spec, task, variances, fewest, base, steps=preset.steps, changes=changes)
+        used = variances if setting.piecewise else np.where(data.encoder.piecewise, 0.0, variances)
+        recipe = tabular_recipe(spec, task, used, fewest, base, steps=steps, changes=changes)
         own, recipe = varied(spec, recipe, setting)
         for split in splits:
             mine = dataclasses.replace(recipe, seed=base.seed + len(members))
-            start = initial_weights(spec, task.outputs, variances, prior, mine.seed, text=setting.text, **columns)
+            start = initial_weights(spec, task.outputs, variances, prior, mine.seed, setting=setting, **columns)
             members.append(Member(len(members), own, mine, start, split.train, split.held_out, team=number))
     return members
