@@ -68,7 +68,7 @@ def _stream_of(spec: MLP, recipe: Recipe) -> Hashable:
 def _trained(stream: Stream, candidates: Mapping[int, Candidate], callbacks: Sequence[Callback], halt: Halt) -> dict[int, Result]:
     """Return the results of candidates by number, and close the stream."""
     with closing(stream):
-        members = stream_members(stream, list(candidates.values()), numbers=list(candidates))
+        members = stream_members(stream, candidates)
         with listening(halt, (signal.SIGINT,)):
             found = train_what_can(stream.data.problem, members, callbacks=callbacks, halt=halt)
     return {
