@@ -9,7 +9,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
-from manynets.plan import PlannedNetwork, Trial
 from manynets.progress import Show, progress_callbacks
 from manynets.search.result import Result, result_of, warn_of_interrupted
 from manynets.spec import MLP, PiecewiseLinear, Recipe
@@ -71,7 +70,4 @@ def _trained(stream: Stream, candidates: Mapping[int, Candidate], callbacks: Seq
         members = stream_members(stream, candidates)
         with listening(halt, (signal.SIGINT,)):
             found = train_what_can(stream.data.problem, members, callbacks=callbacks, halt=halt)
-    return {
-        one.number: result_of(one, PlannedNetwork(Trial(one.number, fold=0), member, stream.data))
-        for member, one in zip(members, found, strict=True)
-    }
+    return {one.number: result_of(one, (member, stream.data), (one.number, 0)) for member, one in zip(members, found, strict=True)}
