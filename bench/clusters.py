@@ -100,7 +100,7 @@ def measure_costs(case: SearchCase, *, sample: int) -> Costs:
     tries = [(mn.MLP(hidden=case.hidden), mn.Recipe(optimizer=mn.Adam(lr=lr), epochs=case.epochs)) for lr in rates]
     began = time.process_time()
     with warnings.catch_warnings(action="ignore"):
-        planned = plan_candidates(X, y, tries, cv=FOLDS)
+        planned = plan_candidates(X, y, tries, cv=FOLDS, scaling=False)
     plan = (time.process_time() - began) / (count * FOLDS)
     [group] = planned.groups
     problem = group.data.problem
