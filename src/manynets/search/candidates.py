@@ -138,7 +138,7 @@ def train_many(
             X, y, candidates, cv=cv, groups=groups, times=times, stratify=stratify, sample_weight=sample_weight, task=task,
             validation=validation, encoder=encoder, scaling=scaling, declared={"category_means": category_means}, resume=resume, loss=loss,
         )  # fmt: skip
-        check_recorded(plan.networks, len(plan.candidates) * len(plan.folds), plan.recorded)
+        check_recorded(plan.networks, len(plan.networks) + len(plan.failed), plan.recorded)
         return train_plan(
             plan,
             progress=progress,
@@ -160,7 +160,6 @@ class CandidatePlan:
     A network's number is candidate * number of folds + fold.
     """
 
-    candidates: Sequence[Candidate]
     folds: Sequence[Split]
     groups: Sequence[DataGroup]
     failed: Sequence[Result]
@@ -244,7 +243,7 @@ def plan_candidates(
     groups = [group for group in data.found.values() if isinstance(group, DataGroup)]
     if not groups:
         raise next(error for error in data.found.values() if isinstance(error, ManynetsError))
-    planned = CandidatePlan(pairs, rows.folds, groups, failed, recorded)
+    planned = CandidatePlan(rows.folds, groups, failed, recorded)
     _warn_of_copies(planned)
     return planned
 
