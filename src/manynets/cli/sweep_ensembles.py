@@ -18,8 +18,8 @@ from manynets.cli.bounded import metrics_of
 from manynets.cli.data import DataSource, taken
 from manynets.cli.fit import encode_source, validation_metrics
 from manynets.cli.preset import changes_of, refuse_plain, train_preset
-from manynets.cli.random_search import DRAWN, default_values
 from manynets.cli.report import console_for
+from manynets.cli.sweep_candidates import DRAWN, default_values
 from manynets.cli.sweep_plan import SweepPlan, failed_row, lengths_by_round, why_diverged
 from manynets.cli.sweep_results import Key, Measure, Row, SweepCandidate, SweepResults
 from manynets.display import counted

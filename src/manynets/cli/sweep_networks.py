@@ -12,8 +12,8 @@ import numpy as np
 
 from manynets.cli.data import DataSource, Part, joined, taken
 from manynets.cli.fit import check_transform, encoding, validation_share
-from manynets.cli.random_search import DRAWN, default_values
 from manynets.cli.recipe import network_of, recipe_of
+from manynets.cli.sweep_candidates import DRAWN, default_values
 from manynets.cli.sweep_plan import SweepPlan, failed_row, lengths_by_round, why_diverged
 from manynets.cli.sweep_results import Key, Row, SweepCandidate, SweepResults
 from manynets.display import counted

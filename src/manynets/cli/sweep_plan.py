@@ -15,8 +15,7 @@ from typing import Any
 from manynets.cli.checkpoints import checkpoint_interval
 from manynets.cli.data import DataSource, with_weight
 from manynets.cli.fit import validation_share
-from manynets.cli.grid import combinations
-from manynets.cli.random_search import drawn_candidates
+from manynets.cli.sweep_candidates import combinations, drawn_candidates
 from manynets.cli.sweep_progress import SweepProgress
 from manynets.cli.sweep_results import Key, Measure, Row, SweepCandidate, SweepResults, option_column
 from manynets.cli.sweep_storage import SharedStudy

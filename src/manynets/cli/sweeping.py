@@ -17,15 +17,14 @@ from manynets.cli.bounded import scalars
 from manynets.cli.checkpoints import DATA_PATHS, can_resume, checkpoint_interval, portable_options
 from manynets.cli.data import DataSource, load_source
 from manynets.cli.fit import check_training, fit
-from manynets.cli.grid import grid_of
 from manynets.cli.options import OF_A_SWEEP, left_out
 from manynets.cli.origin import from_standard_input, origin_of, stem_of, with_notes
 from manynets.cli.preset import PLAIN, check_preset, preset_of_table
-from manynets.cli.random_search import DRAWN
 from manynets.cli.recipe import flag_of
 from manynets.cli.report import console_for, note, print_json, print_metrics, print_source
 from manynets.cli.saved_runs import BEST, SWEEP
 from manynets.cli.signals import Stopped, stops_kept
+from manynets.cli.sweep_candidates import DRAWN, grid_of
 from manynets.cli.sweep_ensembles import EnsemblePlan
 from manynets.cli.sweep_networks import NetworkPlan
 from manynets.cli.sweep_plan import SweepPlan, train_sweep
