@@ -167,12 +167,12 @@ class CandidatePlan:
 
     @property
     def networks(self) -> dict[int, PlannedNetwork]:
-        """The networks by their numbers, with the data that they were planned on."""
-        return {member.number: (member, group.data) for group in self.groups for member in group.members}
-
-    def place(self, number: int) -> ByFold:
-        """Return candidate and fold of a network."""
-        return divmod(number, len(self.folds))
+        """The networks by their numbers."""
+        return {
+            member.number: PlannedNetwork(*divmod(member.number, len(self.folds)), member, group.data)
+            for group in self.groups
+            for member in group.members
+        }
 
 
 def plan_candidates(
@@ -215,7 +215,7 @@ def plan_candidates(
     common, each = _weights(sample_weight, len(X), len(pairs))
     rows = _folds(target, cv, fraction, by, common, recorded, X=X, y=y, groups=groups)
     data = SharedData(
-        X, y, target.task, rows, {recipe.seed for _, recipe in pairs},
+        X, y, rows, {recipe.seed for _, recipe in pairs},
         standardised=isinstance(target.task, Regression) and not isinstance(task, Task), by_all=standardise_by_all, one_encoder=one_encoder,
         options={"validation": own, "sample_weight": common, "encoder": encoder, "loss": function},
         encoding={"scaling": scaling, "declared": declared},
@@ -240,10 +240,9 @@ def plan_candidates(
                 group.members.append(
                     Member(number, own_spec, recipe, initial, trained, split.held_out, weight=weight, test_rows=tested)
                 )
-    groups = [group for group in data.found.values() if isinstance(group, DataGroup)]
-    if not groups:
-        raise next(error for error in data.found.values() if isinstance(error, ManynetsError))
-    planned = CandidatePlan(rows.folds, groups, failed, recorded)
+    planned = CandidatePlan(rows.folds, [one for one in data.found.values() if isinstance(one, DataGroup)], failed, recorded)
+    if not planned.groups:
+        raise next(one for one in data.found.values() if isinstance(one, ManynetsError))
     _warn_of_copies(planned)
     return planned
 
@@ -280,11 +279,11 @@ def _own_or_fraction(validation: Any) -> tuple[tuple[Any, ...] | None, float | N
 
 def _warn_of_copies(planned: CandidatePlan) -> None:
     """Warn of rows to test on, or without these to validate on, that are identical to one that is trained on."""
-    shared = total = 0
-    first = planned.place(min(planned.networks, default=0))[0]  # a candidate; its rows are like those of all
+    shared, total, networks = 0, 0, planned.networks
+    first = min((one.candidate for one in networks.values()), default=0)  # its rows are like those of all
     for group in planned.groups:
-        members = [member for member in group.members if planned.place(member.number)[0] == first]
-        splits = [planned.folds[planned.place(member.number)[1]] for member in members]
+        members = [member for member in group.members if networks[member.number].candidate == first]
+        splits = [planned.folds[networks[member.number].fold] for member in members]
         if all(split.held_out is None for split in splits):
             splits = [Split(member.rows, member.validation_rows) for member in members]
         if members:
@@ -384,11 +383,10 @@ def train_plan(
 
     collect(planned.failed)
     halt, networks = Halt(), planned.networks
-    known = [number for number in networks if planned.place(number) in finished]
+    known = [number for number, one in networks.items() if (one.candidate, one.fold) in finished]
 
     def told(found: Results, scores: Scores) -> None:
-        at = planned.place
-        collect([result_of(one, networks[one.number], at(one.number), scores.get(one.number, NO_SCORES)) for one in found])
+        collect([result_of(one, networks[one.number], scores.get(one.number, NO_SCORES)) for one in found])
 
     def train_group(group: DataGroup, listeners: Sequence[Callback]) -> None:
         problem, members = group.data.problem, group.members
@@ -426,8 +424,8 @@ def train_plan(
         signal.raise_signal(signal.SIGTERM)
     if halt.asked:
         for number in networks.keys() - set(known):  # what other processes did not end
-            place = planned.place(number)
-            results.setdefault(place, result_of(None, networks[number], place))
+            one = networks[number]
+            results.setdefault((one.candidate, one.fold), result_of(None, one))
     if halt.signal is not None:
         warn_of_interrupted(results.values())
     return [results[place] for place in sorted(results)]

@@ -17,7 +17,7 @@ from manynets.errors import ManynetsError
 from manynets.prepare import RowNumbers, Split, SplitBy, TrainingData, holdout, prepare
 from manynets.spec import MLP, PiecewiseLinear, Recipe
 from manynets.targets import Target
-from manynets.tasks import Regression, Task
+from manynets.tasks import Regression
 from manynets.training.events import Callback, Relay
 from manynets.training.trial import Member
 
@@ -104,7 +104,6 @@ class SharedData:
 
     X: Any
     y: Any
-    task: Task
     rows: FoldRows
     seeds: set[int]
     standardised: bool
@@ -122,7 +121,7 @@ class SharedData:
         fitted = self.rows.folds[fold].train if self.one_encoder else split.train
         key = (str(recipe.device), recipe.dtype, depends_on, *((fold, id(fitted), embedding) if by_fold else ()))
         if key not in self.found:
-            kind = "regression" if self.standardised and (poisson or not self.by_all) else self.task
+            kind = "regression" if self.standardised and (poisson or not self.by_all) else self.rows.target.task
             options: dict[str, Any] = {"task": kind, **self.options}
             if by_fold:
                 options |= {**self.encoding, "embedding": embedding, "fitted_rows": fitted}

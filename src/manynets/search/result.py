@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -25,7 +25,6 @@ from manynets.training.trial import Divergence, Member, Outcome
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
 
-PlannedNetwork: TypeAlias = tuple[Member, TrainingData]
 NO_SCORES = math.nan, math.nan
 OF_OUTCOME = ("stopped", "parameters", "history", "best", "divergence", "seconds", "stepper", "threads")
 
@@ -132,11 +131,18 @@ class Result:
         )
 
 
-def result_of(
-    found: Outcome | Failure | None, network: PlannedNetwork, place: tuple[int, int], scores: tuple[float, float] = NO_SCORES
-) -> Result:
-    """Return the result of a network, found None if the training ended before its turn. place: candidate and fold. scores: loss and score."""
-    member, data = network
+class PlannedNetwork(NamedTuple):
+    """A network to train: which candidate on which fold it is, and the data that it was planned on."""
+
+    candidate: int
+    fold: int
+    member: Member
+    data: TrainingData
+
+
+def result_of(found: Outcome | Failure | None, network: PlannedNetwork, scores: tuple[float, float] = NO_SCORES) -> Result:
+    """Return the result of a network, found None if the training ended before its turn. scores: loss and score."""
+    candidate, fold, member, data = network
     assert isinstance(member.spec, MLP)
     more: dict[str, Any] = {"stopped": "interrupted"}
     if isinstance(found, Failure):
@@ -145,7 +151,7 @@ def result_of(
         more = {name: getattr(found, name) for name in OF_OUTCOME}
         more |= {"loss": scores[0], "score": scores[1], "in_features": data.in_features, "encoder": data.encoder}
     own: dict[str, Any] = {"spec": member.spec, "recipe": member.recipe, "task": data.problem.task}
-    return judged(Result(candidate=place[0], fold=place[1], **own, **more), member.test_rows)
+    return judged(Result(candidate=candidate, fold=fold, **own, **more), member.test_rows)
 
 
 def judged(result: Result, test_rows: RowNumbers | None) -> Result:

@@ -30,8 +30,8 @@ def check_recorded(networks: Mapping[int, PlannedNetwork], count: int, recorded:
         if beyond:
             found = [f"networks 0 to {count - 1}, in the checkpoint also {beyond[-1]}"]
         elif all(number in networks for number in numbers):
-            members, data = [networks[number][0] for number in numbers], networks[numbers[0]][1]
-            found = differences(identity, identity_of(data.problem, members, digest))
+            members = [networks[number].member for number in numbers]
+            found = differences(identity, identity_of(networks[numbers[0]].data.problem, members, digest))
         else:  # some cannot be trained now, such as for lack of memory
             continue
         if found:

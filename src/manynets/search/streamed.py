@@ -10,7 +10,7 @@ from contextlib import closing
 from typing import Any
 
 from manynets.progress import Show, progress_callbacks
-from manynets.search.result import Result, result_of, warn_of_interrupted
+from manynets.search.result import PlannedNetwork, Result, result_of, warn_of_interrupted
 from manynets.spec import MLP, PiecewiseLinear, Recipe
 from manynets.streaming import Stream, files_to_stream, open_stream, share_of, stream_members
 from manynets.tasks.objectives import OwnLoss
@@ -70,4 +70,7 @@ def _trained(stream: Stream, candidates: Mapping[int, Candidate], callbacks: Seq
         members = stream_members(stream, candidates)
         with listening(halt, (signal.SIGINT,)):
             found = train_what_can(stream.data.problem, members, callbacks=callbacks, halt=halt)
-    return {one.number: result_of(one, (member, stream.data), (one.number, 0)) for member, one in zip(members, found, strict=True)}
+    return {
+        one.number: result_of(one, PlannedNetwork(one.number, 0, member, stream.data))
+        for member, one in zip(members, found, strict=True)
+    }
