@@ -26,7 +26,7 @@ from manynets.progress import Show, progress_callbacks
 from manynets.recorded import Recorded
 from manynets.results import system_of
 from manynets.search.groups import DataGroup, FoldRows, SharedData, stacked, train_groups
-from manynets.search.processes import Results, Scores, count_processes, pieces_of, test_scores, train_pieces
+from manynets.search.processes import Results, Scores, count_processes, pieces_of, tested_scores, train_pieces
 from manynets.search.result import NO_SCORES, PlannedNetwork, Result, judged, result_of, warn_of_interrupted
 from manynets.search.resuming import check_recorded, weightless_recorded
 from manynets.search.streamed import train_many_streamed
@@ -401,7 +401,7 @@ def train_plan(
                     callbacks=listeners,
                     memory_limit=memory_limit,
                     at_most=max_networks,
-                    told=lambda found: told(found, test_scores(problem, members, found)),
+                    told=lambda found: told(found, tested_scores(problem, members, found)),
                     halt=halt,
                     parts=parts,
                     system=system_of(group.data),

@@ -109,7 +109,7 @@ def train_piece(problem: Problem, members: Sequence[Member], memory_limit: int |
     if memory_limit is None:
         memory_limit = max(1, memory_at_hand(problem.rows.x.device) // (os.cpu_count() or 1))
     results = train_what_can(problem, members, memory_limit=memory_limit)
-    return results, test_scores(problem, members, results)
+    return results, tested_scores(problem, members, results)
 
 
 def _shared(problem: Problem, members: Sequence[Member], _limit: int | None) -> Iterator[Any]:
@@ -148,7 +148,7 @@ def _work(member: Member, problem: Problem) -> float:
     return float(visits * problem.shape_of(spec).multiplications)
 
 
-def test_scores(problem: Problem, members: Sequence[Member], results: Results) -> Scores:
+def tested_scores(problem: Problem, members: Sequence[Member], results: Results) -> Scores:
     """Return loss and metric, by number, of the networks that have test rows; those of a shape are computed at once."""
     by_number = {member.number: member for member in members if member.test_rows is not None}
     alike: dict[tuple[Any, ...], list[Outcome]] = {}
