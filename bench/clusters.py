@@ -100,18 +100,19 @@ def measure_costs(case: SearchCase, *, sample: int) -> Costs:
     tries = [(mn.MLP(hidden=case.hidden), mn.Recipe(optimizer=mn.Adam(lr=lr), epochs=case.epochs)) for lr in rates]
     began = time.process_time()
     with warnings.catch_warnings(action="ignore"):
-        planned = plan_candidates(X, y, tries, cv=FOLDS)
+        planned = plan_candidates(X, y, tries, cv=FOLDS, scaling=False)
     plan = (time.process_time() - began) / (count * FOLDS)
-    [group] = planned.plan.groups.values()
+    [group] = planned.groups
     problem = group.data.problem
-    held = {m.number: planned.folds[planned.plan.trials[m.number].fold].held_out for m in group.members}
     pieces = pieces_of(problem, group.members, 64)
     seconds, sent, taken, sizes, result_sizes = [], [], [], [], []
     for piece in [pieces[0], *pieces[:: max(1, len(pieces) // sample)][:sample]]:
         before = time.process_time()
-        head = pickle.dumps([dataclasses.replace(m, rows=None, validation_rows=None) for m in piece], pickle.HIGHEST_PROTOCOL)
+        head = pickle.dumps(
+            [dataclasses.replace(m, rows=None, validation_rows=None, test_rows=None) for m in piece], pickle.HIGHEST_PROTOCOL
+        )
         middle = time.process_time()
-        found = train_piece(problem, piece, held, 1 << 30)
+        found = train_piece(problem, piece, 1 << 30)
         after = time.process_time()
         packed = pickle.dumps(found, pickle.HIGHEST_PROTOCOL)
         pickled = time.process_time()

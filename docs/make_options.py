@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from manynets.cli.defaults import NETWORKS
-from manynets.cli.grid import SEARCHED
 from manynets.cli.options import PANELS, SWEEP, TRAIN, CommandOption, ordered
 from manynets.cli.recipe import flag_of
+from manynets.cli.sweep_candidates import SEARCHED
 from manynets.spec import AdamW, Recipe
 from manynets.spec.options import OPTIONS
 from manynets.tabular.recipe import DROPOUT, FULL_ROWS, MOST_DROPOUT, PRESETS, tabular_network, tabular_recipe

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import manynets as mn
-from manynets.cli.grid import grid_of
+from manynets.cli.sweep_candidates import grid_of
 from manynets.renames import as_version_1, renamed
 from manynets.spec import SklearnAdam, SklearnInverseScaling, SklearnSGD, from_json, to_json
 from tests.cli.conftest import Call, call

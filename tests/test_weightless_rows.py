@@ -11,9 +11,9 @@ import pytest
 
 import manynets as mn
 from manynets import fitting
-from manynets.plan import FoldRows
 from manynets.prepare import cv_splits
 from manynets.search import candidates as many
+from manynets.search.groups import FoldRows
 from manynets.training.checkpoint import checkpoint_files
 from manynets.training.events import Evaluated
 from tests.tolerances import assert_close

@@ -12,9 +12,9 @@ import pytest
 import manynets as mn
 from docs.make_options import PAGE, page
 from manynets import spec
-from manynets.cli.grid import SEARCHED, grid_of
 from manynets.cli.options import PANELS, SWEEP, TRAIN, left_out
 from manynets.cli.sweep import sweep
+from manynets.cli.sweep_candidates import SEARCHED, grid_of
 from manynets.cli.train import train
 from manynets.spec.metadata import Interval, metadata_of
 from manynets.spec.options import OPTIONS, allowed_values, option_of

@@ -13,7 +13,7 @@ import pytest
 
 import manynets as mn
 from manynets import plots
-from manynets.cli.grid import grid_of
+from manynets.cli.sweep_candidates import grid_of
 from manynets.search import candidates as many
 from manynets.training.events import Evaluated
 from tests.cli.conftest import Call

@@ -14,8 +14,7 @@ import manynets as mn
 from manynets import plots
 from manynets.cli import sweep_ensembles
 from manynets.cli.data import load_source
-from manynets.cli.grid import SEARCHED
-from manynets.cli.random_search import DRAWN, default_values, drawn_candidates
+from manynets.cli.sweep_candidates import DRAWN, SEARCHED, default_values, drawn_candidates
 from manynets.cli.sweep_progress import SweepProgress
 from manynets.prepare import cv_splits
 from manynets.spec.options import OPTIONS

@@ -15,11 +15,12 @@ from manynets.explain.values import CategoryValues
 
 pytest.importorskip("vl_convert", reason="needs the extra report")
 
-from manynets.report import ReportInput, charts, error_charts
+from manynets.report import ReportInput, charts
+from manynets.report.charts import quantile_bins
 from manynets.report.curves import curves_of
+from manynets.report.failures import texts_of
 from manynets.report.numbers import intervals_section, numbers_section
 from manynets.report.parts import LabelledRows, ReportTable, Section
-from manynets.report.values import quantile_bins, texts_of
 from tests.export.tables import fitted, target, wide_table
 
 random = np.random.default_rng(0)
@@ -84,7 +85,7 @@ def test_long_names_fit_beside_and_below_a_chart() -> None:
     found = Dependence(("x" * 200,), ([1.0, 2.0],), np.arange(4.0).reshape(2, 2), None, ("no", "y" * 200), True, two_classes=True)
     encoded = charts.dependence_chart(found)["encoding"]
     assert [encoded[axis]["axis"]["titleLimit"] for axis in "xy"] == [charts.LONGEST_TITLE, 200]
-    over = error_charts.error_by_number_chart(np.repeat([1.0, 2.0], 5), np.ones(10), "x" * 200)
+    over = charts.error_by_number_chart(np.repeat([1.0, 2.0], 5), np.ones(10), "x" * 200)
     assert over is not None
     assert {part["encoding"]["x"]["axis"]["titleLimit"] for part in over["layer"][:2]} == {charts.LONGEST_TITLE}
 
@@ -162,8 +163,8 @@ def test_errors_over_a_column_have_their_mean_and_the_middle_80_percent() -> Non
     away = random.exponential(size=60)
     values = np.repeat([1.0, 2.0, 5.0], 20)
     values[::20] = np.nan
-    lines = shown(error_charts.error_by_number_chart(values, away, "size"))
-    categories = shown(error_charts.error_by_category_chart(CategoryValues(["a", "b", "c"], np.repeat([2, 0, 1], 20)), away))
+    lines = shown(charts.error_by_number_chart(values, away, "size"))
+    categories = shown(charts.error_by_category_chart(CategoryValues(["a", "b", "c"], np.repeat([2, 0, 1], 20)), away))
     for group, (number, category) in enumerate(zip(lines, categories[2:] + categories[:2], strict=True)):
         for rows, found in ((away[20 * group + 1 : 20 * group + 20], number), (away[20 * group : 20 * group + 20], category)):
             wanted = [rows.mean(), *np.quantile(rows, [0.1, 0.9])]
@@ -175,7 +176,7 @@ def test_errors_over_a_column_have_their_mean_and_the_middle_80_percent() -> Non
 
 @pytest.mark.parametrize("rows", [18, 60, 89, 300])
 def test_errors_of_few_rows_are_in_fewer_bins(rows: int) -> None:
-    lines = shown(error_charts.error_by_number_chart(random.normal(size=rows), np.ones(rows), "size"))
+    lines = shown(charts.error_by_number_chart(random.normal(size=rows), np.ones(rows), "size"))
     assert sum(line["rows"] for line in lines) == rows
     assert len(lines) == min(15, rows // 6)
 
@@ -184,8 +185,8 @@ def test_times_of_day_have_no_date() -> None:
     times = ["1970-01-01T00:00:00", "1970-01-01T13:15:00"]
     found = Dependence(("opens",), (times,), np.arange(2.0), None, ("prediction",))
     assert found.texts() == [["00:00:00", "13:15:00"]]
-    over = error_charts.error_by_number_chart(np.repeat([0.0, 47_700.0], 5), np.ones(10), "opens", dates=True)
-    days = error_charts.error_by_number_chart(np.repeat([0.0, 86_400.0 * 365], 5), np.ones(10), "opens", dates=True)
+    over = charts.error_by_number_chart(np.repeat([0.0, 47_700.0], 5), np.ones(10), "opens", dates=True)
+    days = charts.error_by_number_chart(np.repeat([0.0, 86_400.0 * 365], 5), np.ones(10), "opens", dates=True)
     assert over is not None
     assert days is not None
     for encoding in (charts.dependence_chart(found)["encoding"], over["layer"][1]["encoding"]):

@@ -92,7 +92,7 @@ def test_fits_one_by_one_get_the_groups_too() -> None:
 @pytest.mark.parametrize("cv", [None, 3, GroupKFold(3)])
 def test_train_many_keeps_groups_together(cv: Any) -> None:
     plan = plan_candidates(X, Y, [TRY], cv=cv, groups=GROUPS, validation=0.3, scaling=False)
-    members = [member for group in plan.plan.groups.values() for member in group.members]
+    members = [member for group in plan.groups for member in group.members]
     assert len(members) == (1 if cv is None else 3)
     for member, fold in zip(members, plan.folds, strict=True):
         parts = [set(GROUPS[rows]) for rows in (member.rows, member.validation_rows, fold.held_out) if rows is not None]
@@ -102,12 +102,12 @@ def test_train_many_keeps_groups_together(cv: Any) -> None:
 def test_train_many_by_time_and_by_strata() -> None:
     times = RANDOM.permutation(120)
     plan = plan_candidates(X, Y, [TRY], cv=3, times=times, validation=0.25, scaling=False)
-    [group] = plan.plan.groups.values()
+    [group] = plan.groups
     for member, fold in zip(group.members, plan.folds, strict=True):
         assert times[member.rows].max() < times[member.validation_rows].min()
         assert times[member.validation_rows].max() < times[fold.held_out].min()
     strata = np.array(["a", "b", "c"])[np.arange(120) % 3]
-    [group] = plan_candidates(X, Y, [TRY], stratify=strata, validation=0.2, scaling=False).plan.groups.values()
+    [group] = plan_candidates(X, Y, [TRY], stratify=strata, validation=0.2, scaling=False).groups
     assert np.unique(strata[group.members[0].validation_rows], return_counts=True)[1].tolist() == [8, 8, 8]
 
 

@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 
 import manynets as mn
-from manynets.search import stacks
+from manynets.search import groups as groups_module
 from manynets.search.candidates import plan_candidates
-from manynets.search.stacks import FEW, stacked
+from manynets.search.groups import FEW, stacked
 from tests.tolerances import assert_close
 
 DRAW = np.random.default_rng(0)
@@ -52,17 +52,17 @@ def test_scores_on_held_out_rows_are_those_of_each_fold():
 
 def test_which_groups_are_stacked():
     def sizes(count: int, **limits: Any) -> list[int]:
-        plan = plan_candidates(X, Y, seeds(count), **OPTIONS).plan
-        return [len(group.members) for group in stacked(plan, **limits).groups.values()]
+        groups = plan_candidates(X, Y, seeds(count), **OPTIONS).groups
+        return [len(group.members) for group in stacked(groups, **limits)]
 
     assert sizes(5) == [5]
     assert sizes(5, most_bytes=0) == [1, 1, 1, 1, 1]
     one = X.nbytes + 8 * len(Y)  # the rows of a group, and their target
     assert sizes(5, most_bytes=2 * one) == [2, 2, 1]
-    many = plan_candidates(X, Y, seeds(FEW + 1), scaling="standard").plan  # one encoder for all
-    assert [len(group.members) for group in stacked(many).groups.values()] == [FEW + 1]
-    own = plan_candidates(X, Y, seeds(2), sample_weight=np.ones((2, len(X))), **OPTIONS).plan  # weights of each network
-    assert len(stacked(own).groups) == 2
+    many = plan_candidates(X, Y, seeds(FEW + 1), scaling="standard").groups  # one encoder for all
+    assert [len(group.members) for group in stacked(many)] == [FEW + 1]
+    own = plan_candidates(X, Y, seeds(2), sample_weight=np.ones((2, len(X))), **OPTIONS).groups  # weights of each network
+    assert len(stacked(own)) == 2
 
 
 def test_the_work_of_stacking_grows_with_the_groups_not_their_square(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,8 +72,8 @@ def test_the_work_of_stacking_grows_with_the_groups_not_their_square(monkeypatch
         calls.append(group)
         return 1
 
-    monkeypatch.setattr(stacks, "row_bytes", counted)
-    stacked(plan_candidates(X, Y, seeds(9), **OPTIONS).plan)
+    monkeypatch.setattr(groups_module, "row_bytes", counted)
+    stacked(plan_candidates(X, Y, seeds(9), **OPTIONS).groups)
     assert len(calls) == 9
 
 
@@ -89,8 +89,8 @@ def test_networks_with_the_same_rows_share_their_arrays():
     rates = [0.01, 0.1]
     candidates = [(SPEC, dataclasses.replace(RECIPE, seed=seed, optimizer=mn.Adam(lr=lr))) for seed in range(3) for lr in rates]
     for validation in (0.2, None):
-        plan = plan_candidates(X, Y, candidates, scaling="standard", cv=2, validation=validation).plan
-        assert len(plan.groups) > 1
-        (group,) = stacked(plan).groups.values()
+        groups = plan_candidates(X, Y, candidates, scaling="standard", cv=2, validation=validation).groups
+        assert len(groups) > 1
+        (group,) = stacked(groups)
         arrays = {id(member.rows) for member in group.members} | {id(member.validation_rows) for member in group.members}
         assert len(arrays) == (2 * 6 if validation else 2 + 1)

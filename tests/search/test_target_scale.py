@@ -10,7 +10,7 @@ import pytest
 
 import manynets as mn
 from manynets.search.candidates import plan_candidates
-from manynets.search.stacks import stacked
+from manynets.search.groups import stacked
 from tests.tolerances import assert_close
 
 DRAW = np.random.default_rng(0)
@@ -71,9 +71,9 @@ def test_networks_that_share_an_array_share_a_scale():
 @pytest.mark.parametrize(("y", "changes"), [(Y, {}), (PAIR, {}), (Y, {"loss": "quantile", "quantile": (0.1, 0.5, 0.9)})])
 def test_together_each_has_its_own_scale(gradient, y, changes):
     candidates = seeds(3, gradient=gradient, **changes)
-    plan = plan_candidates(X, y, candidates, validation=0.2).plan
-    assert len(plan.groups) == 3
-    assert len(stacked(plan).groups) == 1
+    groups = plan_candidates(X, y, candidates, validation=0.2).groups
+    assert len(groups) == 3
+    assert len(stacked(groups)) == 1
     results = mn.train_many(X, y, candidates, validation=0.2)
     assert len({result.task for result in results}) == 3
     for result, (spec, recipe) in zip(results, candidates, strict=True):

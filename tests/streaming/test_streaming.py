@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 from pathlib import Path
@@ -14,9 +15,11 @@ import pytest
 import manynets as mn
 from manynets import core
 from manynets.errors import DataError, OptionError
-from manynets.streaming import Columns, Stream, bytes_in_memory, open_stream, train_candidates, train_stream
+from manynets.plan import ensemble
+from manynets.streaming import Columns, Stream, bytes_in_memory, open_stream, stream_members, train_stream
 from manynets.tables.rowgroups import BlockFiles
 from manynets.training.checkpoint import Checkpoint
+from manynets.training.groups import train_members
 from tests.tolerances import assert_close
 
 ROWS = 13_000
@@ -125,9 +128,6 @@ def test_rows_of_weight_0_are_as_if_they_were_not_there(frame: polars.DataFrame,
 
 
 def test_networks_on_one_stream_equal_each_alone(path: Path) -> None:
-    from manynets.plan import ensemble
-    from manynets.training.groups import train_members
-
     stream = opened(path, validation=0.02)
     try:
         members = ensemble(SPEC, RECIPE, stream.data, 3)
@@ -144,13 +144,13 @@ def test_networks_on_one_stream_equal_each_alone(path: Path) -> None:
 def test_candidates_share_a_stream(path: Path) -> None:
     other = dataclasses.replace(RECIPE, optimizer=mn.AdamW(lr=0.01))
     candidates = [(SPEC, RECIPE), (dataclasses.replace(SPEC, dropout=0.2), other), (mn.MLP(hidden=(4, 4)), RECIPE)]
-    models = train_candidates(opened(path), candidates)
-    for model, (spec, recipe) in zip(models, candidates, strict=True):
-        assert model.recipe == recipe
-        same_bits(model, train_stream(opened(path), spec, recipe))
+    with contextlib.closing(opened(path)) as stream:
+        outcomes = train_members(stream.data.problem, stream_members(stream, dict(enumerate(candidates))))
+    for outcome, (spec, recipe) in zip(outcomes, candidates, strict=True):
+        assert_close(outcome.parameters, train_stream(opened(path), spec, recipe).members[0], "bits")
     small = dataclasses.replace(RECIPE, batch_size=50)
     with pytest.raises(OptionError, match=r"the stream is cut for batches of 100 rows, .* but the networks take batches of 50"):
-        train_candidates(opened(path), [(SPEC, RECIPE), (SPEC, small)])
+        train_members(stream.data.problem, stream_members(stream, {0: (SPEC, RECIPE), 1: (SPEC, small)}))
 
 
 def test_train_many_reads_a_path(path: Path, frame: polars.DataFrame) -> None:
@@ -193,11 +193,9 @@ def test_counts_have_the_variance_of_all_rows(frame: polars.DataFrame, path: Pat
 
 
 def test_a_streamed_regression_has_intervals(path: Path) -> None:
-    models = [train_stream(opened(path), SPEC, RECIPE), train_candidates(opened(path), [(SPEC, RECIPE)])[0]]
     rows = polars.read_parquet(path, n_rows=500)
-    low, high = np.asarray(models[0].predict_interval(rows)).T
+    low, high = np.asarray(train_stream(opened(path), SPEC, RECIPE).predict_interval(rows)).T
     assert 0.8 < np.mean((low <= rows["y"].to_numpy()) & (rows["y"].to_numpy() <= high)) <= 1.0
-    assert_close(models[1].predict_interval(rows), models[0].predict_interval(rows), "bits")
 
 
 def _model_of(outcomes: Any, stream: Stream) -> mn.Model:

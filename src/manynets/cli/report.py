@@ -190,53 +190,41 @@ def print_details(
 ) -> None:
     """Print the metrics of each class, label or target. names: of these. weighted: whether rows have weights."""
     if "per_class" in metrics:
-        _print_classes(console, metrics, names, part)
+        entries, all_of_them = metrics["per_class"], "classes" not in metrics  # else the entries are the worst
+        if len(entries) == 2 and "precision" in metrics:
+            second = names[1] if names else entries[1]["class"]
+            console.print(f"precision, recall and F1 are those of {second!r}, the second class")
+        rows = [(names[i] if names and all_of_them else one["class"], *_shares(one)) for i, one in enumerate(entries)]
+        _print_each(console, "class", SHARES, rows, part, most=metrics.get("classes"))
     elif "label_metrics" in metrics:
-        _print_labels(console, metrics, names, part)
+        entries, heads = metrics["label_metrics"], [*SHARES, "AUC", "accuracy"]
+        rows = [(_name(names, one["label"]), *_shares(one), _defined(one["auc"]), one["accuracy"]) for one in entries]
+        _print_each(console, "label", heads, rows, part, most=metrics.get("labels"))
     elif "per_label" in metrics:  # of a run of an older version
         found = metrics["per_label"]
         shares = {str(i): share for i, share in enumerate(found)} if isinstance(found, list) else found
         texts = [(str(names[int(label)]) if names else label, _defined(share)) for label, share in shares.items()]
         print_table(console, ["label", "accuracy"], texts, title=f"Accuracy by label on the {part} rows")
     elif "per_target" in metrics:
-        _print_targets(console, metrics, names, part)
+        keys = ("r2", "rmse", "mae")
+        rows = [(_name(names, one["target"]), *(_defined(one[key]) for key in keys)) for one in metrics["per_target"]]
+        _print_each(console, "target", [HEADINGS[key] for key in keys], rows, part, most=metrics.get("targets"))
     if weighted and ("per_class" in metrics or "label_metrics" in metrics):
         kind = "class" if "per_class" in metrics else "label"
         note(console, f"recall, precision and F1 of each {kind} count every row once, whatever its weight")
 
 
-def _print_classes(console: Console, metrics: Mapping[str, Any], names: Sequence[str] | None, part: str) -> None:
-    entries = metrics["per_class"]
-    if len(entries) == 2 and "precision" in metrics:
-        second = names[1] if names else entries[1]["class"]
-        console.print(f"precision, recall and F1 are those of {second!r}, the second class")
-    few = "classes" not in metrics  # else the entries are the worst of so many
-    texts = [(str(names[i] if names and few else entry["class"]), *_shares(entry)) for i, entry in enumerate(entries)]
-    title = f"By class on the {part} rows, with 95% intervals"
-    title += "" if few else f": the {len(entries)} lowest of {metrics['classes']:,} classes"
-    print_table(console, ["class", *SHARES], texts, title=title)
+def _name(names: Sequence[str] | None, number: int) -> Any:
+    return names[number] if names else number
 
 
-def _print_labels(console: Console, metrics: Mapping[str, Any], names: Sequence[str] | None, part: str) -> None:
-    entries = metrics["label_metrics"]
-    texts = [
-        (str(names[entry["label"]] if names else entry["label"]), *_shares(entry), _defined(entry["auc"]), entry["accuracy"])
-        for entry in entries
-    ]
-    title = f"By label on the {part} rows, with 95% intervals"
-    title += f": the {len(entries)} lowest of {metrics['labels']:,} labels" if "labels" in metrics else ""
-    print_table(console, ["label", *SHARES, "AUC", "accuracy"], texts, title=title)
-
-
-def _print_targets(console: Console, metrics: Mapping[str, Any], names: Sequence[str] | None, part: str) -> None:
-    found = metrics["per_target"]
-    keys = ("r2", "rmse", "mae")
-    texts = [
-        (str(names[entry["target"]] if names else entry["target"]), *(_defined(entry[key]) for key in keys)) for entry in found
-    ]
-    title = f"By target on the {part} rows"
-    title += f": the {len(found)} lowest of {metrics['targets']:,} targets" if "targets" in metrics else ""
-    print_table(console, ["target", *(HEADINGS[key] for key in keys)], texts, title=title)
+def _print_each(
+    console: Console, kind: str, heads: Sequence[str], rows: Sequence[tuple[Any, ...]], part: str, *, most: int | None
+) -> None:
+    """Print a row for each class, label or target. most: how many there are, where these are the lowest of them; else None."""
+    title = f"By {kind} on the {part} rows" + ("" if kind == "target" else ", with 95% intervals")
+    title += "" if most is None else f": the {len(rows)} lowest of {counted(most, kind)}"
+    print_table(console, [kind, *heads], [(str(name), *cells) for name, *cells in rows], title=title)
 
 
 def _shares(entry: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -18,10 +18,9 @@ from manynets.cli.bounded import metrics_of
 from manynets.cli.data import DataSource, taken
 from manynets.cli.fit import encode_source, validation_metrics
 from manynets.cli.preset import changes_of, refuse_plain, train_preset
-from manynets.cli.random_search import DRAWN, default_values
 from manynets.cli.report import console_for
+from manynets.cli.sweep_candidates import DRAWN, default_values
 from manynets.cli.sweep_plan import SweepPlan, failed_row, lengths_by_round, why_diverged
-from manynets.cli.sweep_progress import SweepProgress
 from manynets.cli.sweep_results import Key, Measure, Row, SweepCandidate, SweepResults
 from manynets.display import counted
 from manynets.errors import ManynetsError, ModelFileError, OptionError, check_count, one_of
@@ -29,7 +28,6 @@ from manynets.search.workers import run_calls, worker_count
 from manynets.spec import Recipe
 from manynets.tasks.base import metric_key
 from manynets.training.checkpoint import holds_checkpoints
-from manynets.training.events import Callback
 
 MOST_CELLS = 1 << 27  # of encoded rows that are kept for the next candidate
 
@@ -39,13 +37,13 @@ class EnsemblePlan(SweepPlan):
 
     spared = (0,)
 
-    def __init__(self, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-        super().__init__(source, options, own)
+    def __init__(self, results: SweepResults, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+        super().__init__(results, source, options, own)
         task = self.target.task
         if options["metric"] is not None:
-            self.measure = Measure(one_of(options["metric"], task.metrics, what="--metric"))
+            results.measure = Measure(one_of(options["metric"], task.metrics, what="--metric"))
         elif task.name != "regression":
-            self.measure = Measure(task.metric, by_loss=True)
+            results.measure = Measure(task.metric, by_loss=True)
         refuse_plain([name for name in self.grid if name != "n_networks"], options["preset"])
         self.networks = defaults.NETWORKS if options["n_networks"] is None else options["n_networks"]
         counts = [self.networks, *self.grid.get("n_networks", [])]
@@ -77,7 +75,7 @@ class EnsemblePlan(SweepPlan):
             raise OptionError("--halving divides the steps itself; leave iterations out of --grid, and give --iterations")
         return lengths_by_round(self.steps, candidates)
 
-    def announced(self, folder: Path) -> list[str]:
+    def announced(self) -> list[str]:
         seconds, cv = self.own["time_limit"], self.own["cv"]
         count = "" if self.count is None else f": {counted(self.count, 'candidate')}, the default among them"
         limit = "" if seconds is None else f", within {f'{seconds / 60:g} min' if seconds % 60 == 0 else f'{seconds:g} s'}"
@@ -91,11 +89,11 @@ class EnsemblePlan(SweepPlan):
         each = f"{counted(self.networks, 'network')}, preset {self.options['preset']}"
         seeds = f", with {counted(len(self.seeds), 'seed')}" if len(self.seeds) > 1 else ""
         return [
-            f"{'Grid' if self.grid else 'Random search'}{count}{limit}, into {folder}",
+            f"{'Grid' if self.grid else 'Random search'}{count}{limit}, into {self.results.folder}",
             f"Each candidate is the ensemble that manynets train makes ({each}); {scored}{seeds}",
         ]
 
-    def train(self, results: SweepResults, chosen: Iterable[SweepCandidate], length: int, progress: SweepProgress) -> None:
+    def train(self, chosen: Iterable[SweepCandidate], length: int) -> None:
         """Train one candidate after the other on all jobs that have no result, for so many steps (0: its own), and write each result.
 
         Within `joblib.parallel_config("dask")` the workers of the cluster train, each a candidate on a fold; otherwise a training goes on
@@ -108,14 +106,14 @@ class EnsemblePlan(SweepPlan):
             for c, changes in chosen:
                 for seed, fold in self.jobs:
                     key = (c, seed, fold, length)
-                    if key in results.rows:
-                        progress.passed(self.networks_of(changes))
+                    if key in self.results.rows:
+                        self.progress.passed(self.networks_of(changes))
                         continue
                     begun.append((changes, key))
                     options = {**self.options, **changes, "seed": seed} | ({"iterations": length} if length else {})
                     data, by_fold = self._data(options, fold), self.splits[fold].held_out is not None
-                    begin = {} if on_workers else self._begin(results, changes, key, progress)
-                    yield data, options, self.measure.metric, by_fold, begin
+                    begin = {} if on_workers else self._begin(changes, key)
+                    yield data, options, self.results.measure.metric, by_fold, begin
 
         if on_workers:
             calls = run_calls(train_candidate, tasks(), shared=_arrays)
@@ -123,23 +121,25 @@ class EnsemblePlan(SweepPlan):
             calls = enumerate(itertools.starmap(train_candidate, tasks()))
         for number, (row, curve) in calls:
             changes, key = begun[number]
-            results.add({key: self.row(changes, row)}, {key: curve})
-            progress.best = results.best_so_far
-            shutil.rmtree(_checkpoints(results, key), ignore_errors=True)
+            self.write({key: self.row(changes, row)}, {key: curve})
+            shutil.rmtree(self._checkpoints(key), ignore_errors=True)
             if on_workers:
-                progress.ended(self.networks_of(changes))
+                self.progress.ended(self.networks_of(changes))
 
-    def _begin(self, results: SweepResults, changes: Mapping[str, Any], key: Key, progress: SweepProgress) -> dict[str, Any]:
+    def _begin(self, changes: Mapping[str, Any], key: Key) -> dict[str, Any]:
         """Return arguments of `train_ensemble` for a training of this process, which begins."""
         words = f"candidate {key[0] + 1:,}" + (f" of {self.count:,}" if self.count else "")
         words += f", fold {key[2] + 1} of {len(self.splits)}" if len(self.splits) > 1 else ""
-        progress.begin(self.networks_of(changes), words)
-        folder = _checkpoints(results, key)
+        self.progress.begin(self.networks_of(changes), words)
+        folder = self._checkpoints(key)
         return {
             "checkpoint": self.checkpoint(folder),
             "resume": folder if holds_checkpoints(folder) else None,
-            "callbacks": list[Callback](progress.callbacks),
+            "callbacks": self.progress.callbacks,
         }
+
+    def _checkpoints(self, key: Key) -> Path:
+        return self.results.checkpoints / "part-{}-{}-{}-{}".format(*key)
 
     def _data(self, options: Mapping[str, Any], fold: int) -> DataSource:
         """Return the encoded rows of a fold, which candidates share."""
@@ -155,10 +155,6 @@ class EnsemblePlan(SweepPlan):
                 self._encoded.clear()
             self._encoded[key] = found
         return dataclasses.replace(self._encoded[key], networks=networks)
-
-
-def _checkpoints(results: SweepResults, key: Key) -> Path:
-    return results.checkpoints / "part-{}-{}-{}-{}".format(*key)
 
 
 def _arrays(data: DataSource, *_: object) -> Iterator[Any]:

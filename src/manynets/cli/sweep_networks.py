@@ -12,10 +12,9 @@ import numpy as np
 
 from manynets.cli.data import DataSource, Part, joined, taken
 from manynets.cli.fit import check_transform, encoding, validation_share
-from manynets.cli.random_search import DRAWN, default_values
 from manynets.cli.recipe import network_of, recipe_of
+from manynets.cli.sweep_candidates import DRAWN, default_values
 from manynets.cli.sweep_plan import SweepPlan, failed_row, lengths_by_round, why_diverged
-from manynets.cli.sweep_progress import SweepProgress
 from manynets.cli.sweep_results import Key, Row, SweepCandidate, SweepResults
 from manynets.display import counted
 from manynets.errors import ManynetsError, OptionError
@@ -35,14 +34,14 @@ class NetworkPlan(SweepPlan):
     at the end of the training, with a target that all rows standardise, and with --cv without --validation validated on no rows.
     """
 
-    def __init__(self, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-        super().__init__(source, options, own)
+    def __init__(self, results: SweepResults, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+        super().__init__(results, source, options, own)
         if options["metric"] is not None:
             raise OptionError(
-                f"--metric is {options['metric']}, but plain networks are ranked by their {self.measure.metric}; leave it out, or give a --preset"
+                f"--metric is {options['metric']}, but plain networks are ranked by their {results.measure.metric}; leave it out, or give a --preset"
             )
         self.share: float | None = 0.0
-        self.by_0_1 = own["version"] is None
+        self.by_0_1 = results.version is None
         if own["cv"] is not None and (not self.by_0_1 or options["validation"] is not None):
             self.share = validation_share(options, source)
         if self.share:
@@ -76,13 +75,14 @@ class NetworkPlan(SweepPlan):
             raise OptionError("--halving divides the epochs itself; leave epochs and iterations out of --grid, and give --epochs")
         return lengths_by_round(max(recipe.epochs or EPOCHS for _, recipe in self.trained.values()), candidates)
 
-    def announced(self, folder: Path) -> list[str]:
+    def announced(self) -> list[str]:
         seeds, folds = counted(len(self.seeds), "seed"), counted(len(self.splits), "fold")
         networks = counted(len(self.changes) * len(self.jobs), "network")
-        return [f"{counted(len(self.changes), 'candidate')} x {seeds} x {folds} = {networks}, into {folder}"]
+        return [f"{counted(len(self.changes), 'candidate')} x {seeds} x {folds} = {networks}, into {self.results.folder}"]
 
-    def train(self, results: SweepResults, chosen: Iterable[SweepCandidate], length: int, progress: SweepProgress) -> None:
+    def train(self, chosen: Iterable[SweepCandidate], length: int) -> None:
         """Train candidates on all jobs that have no result, for so many epochs (0: their own), and write the results of each part."""
+        results, progress = self.results, self.progress
         networks = [(c, seed) for c, _ in chosen for seed in self.seeds]
         allowed: dict[str, Any] = {"epochs": length, "iterations": None} if length else {}
         candidates = [(self.trained[c][0], dataclasses.replace(self.trained[c][1], seed=seed, **allowed)) for c, seed in networks]
@@ -103,7 +103,7 @@ class NetworkPlan(SweepPlan):
                 callbacks=progress.callbacks,
                 memory_limit=results.memory,
                 max_networks=self.own["at_most"],
-                on_results=functools.partial(self._write, results, keys, progress),
+                on_results=functools.partial(self._write, keys),
                 checkpoint=None if on_workers else self.checkpoint(results.checkpoints),
                 resume=None if on_workers else resume,
                 finished=finished,
@@ -137,18 +137,15 @@ class NetworkPlan(SweepPlan):
             return task
         return "regression" if transform is None else Regression.of(y, transform=transform)
 
-    def _write(
-        self, results: SweepResults, keys: Mapping[tuple[int, int], Key], progress: SweepProgress, found: Sequence[Result]
-    ) -> None:
+    def _write(self, keys: Mapping[tuple[int, int], Key], found: Sequence[Result]) -> None:
         """Write the results of networks that were trained together, whose keys are known by candidate and fold."""
         if any(result.stopped == "interrupted" for result in found):
             return  # they are in a checkpoint, and are continued together
         by_key = {keys[result.candidate, result.fold]: result for result in found}
-        results.add(
-            {key: self._row_of(key, result) for key, result in by_key.items()},
+        self.write(
+            {key: self.row(self.changes[key[0]], self._row_of(result)) for key, result in by_key.items()},
             {key: result.history.get("loss", []) for key, result in by_key.items()},
         )
-        progress.best = results.best_so_far
 
     def _validation(self, data: Part, split: Split) -> Any:
         """Return what the networks choose their best epoch by, as the argument `validation` of `train_many`."""
@@ -179,11 +176,10 @@ class NetworkPlan(SweepPlan):
             data = dataclasses.replace(data, weight=weight)
         return data, [Split(np.arange(count), np.arange(count, data.rows))]
 
-    def _row_of(self, key: Key, result: Result) -> Row:
-        c = key[0]
+    def _row_of(self, result: Result) -> Row:
         if result.error is not None:
-            return self.row(self.changes[c], failed_row(result.error))
+            return failed_row(result.error)
         names = None if self.source.schema is None or result.encoder is None else result.encoder.feature_names
         error, epochs = why_diverged(result.divergence, names), result.history.get("epoch", [])
         found = {"score": result.score, "loss": result.loss, "epochs": epochs[-1] if epochs else 0, "stopped": result.stopped}
-        return self.row(self.changes[c], {**found, "seconds": round(result.seconds, 3), "error": error})
+        return {**found, "seconds": round(result.seconds, 3), "error": error}

@@ -15,10 +15,9 @@ from typing import Any
 from manynets.cli.checkpoints import checkpoint_interval
 from manynets.cli.data import DataSource, with_weight
 from manynets.cli.fit import validation_share
-from manynets.cli.grid import combinations
-from manynets.cli.random_search import drawn_candidates
+from manynets.cli.sweep_candidates import combinations, drawn_candidates
 from manynets.cli.sweep_progress import SweepProgress
-from manynets.cli.sweep_results import Measure, Row, SweepCandidate, SweepResults, option_column
+from manynets.cli.sweep_results import Key, Measure, Row, SweepCandidate, SweepResults, option_column
 from manynets.cli.sweep_storage import SharedStudy
 from manynets.cli.wording import in_flags
 from manynets.errors import OptionError
@@ -33,12 +32,12 @@ POLL = 2.0  # seconds between two looks at what other processes do
 
 
 class SweepPlan(abc.ABC):
-    """The data of a sweep by fold, and its candidates, which differ in some options.
+    """The data of a sweep by fold, and its candidates, which differ in some options; it trains them, and writes what it finds.
 
-    options: of the best network; own: those of the sweep, with the grid as values by option. splits: rows to train and to score on, of
-    the source's training rows; where held_out is None, other rows are scored. jobs: (seed, fold), on which each candidate is trained.
-    default: the values, in the first candidate, of all options in which others differ from it; {} for a grid without a default.
-    most: the largest values that are drawn. measure: what candidates are ranked by.
+    results: its folder; what candidates are ranked by is set there. options: of the best network; own: those of the sweep, with the grid as
+    values by option. splits: rows to train and to score on, of the source's training rows; where held_out is None, other rows are scored.
+    jobs: (seed, fold), on which each candidate is trained. default: the values, in the first candidate, of all options in which others
+    differ from it; {} for a grid without a default. most: the largest values that are drawn.
     networks: that a candidate trains on each fold, unless its own options say otherwise. at_once: candidates that a process claims
     together where several share them. spared: candidates that stay to the end of a halving. ruled_out: the results of the candidates that
     cannot be trained with their options.
@@ -47,14 +46,14 @@ class SweepPlan(abc.ABC):
     networks = at_once = 1
     spared: Sequence[int] = ()
 
-    def __init__(self, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    def __init__(self, results: SweepResults, source: DataSource, options: Mapping[str, Any], own: Mapping[str, Any]) -> None:
         source = with_weight(source)
-        self.source, self.options, self.own, self.grid = source, options, own, own["grid"]
+        self.results, self.source, self.options, self.own, self.grid = results, source, options, own, own["grid"]
         self.default: Mapping[str, Any] = {}
         self.most: Mapping[str, float] = {}
         self.ruled_out: dict[int, Row] = {}
         self.target = find_target(source.train.y, source.task)
-        self.measure = Measure(self.target.task.metric)
+        results.measure = Measure(self.target.task.metric)
         if own["cv"] is not None:
             self.splits = cv_splits(self.target, own["cv"], by=source.train.by, seed=options["seed"], what="--cv")
         elif validation_share(options, source) == 0:
@@ -68,6 +67,11 @@ class SweepPlan(abc.ABC):
     def split_without_folds(self) -> Split:
         """Return the rows to train and to score on where --cv asks for no folds."""
         return Split(None, None)
+
+    @functools.cached_property
+    def progress(self) -> SweepProgress:
+        """What is shown while it trains, which begins when this is first asked for."""
+        return SweepProgress(show=not self.options["quiet"])
 
     @functools.cached_property
     def count(self) -> int | None:
@@ -99,6 +103,11 @@ class SweepPlan(abc.ABC):
         options = {option_column(name): value for name, value in {**self.default, **changes}.items()}
         return {"default": "" if changes else "yes", **options, **found}
 
+    def write(self, found: Mapping[Key, Row], curves: Mapping[Key, list[float]]) -> None:
+        """Write results that were just found."""
+        self.results.add(found, curves)
+        self.progress.best = self.results.best_so_far
+
     def checkpoint(self, folder: Path) -> Checkpoint:
         """Return the checkpoints to write while networks are trained."""
         return Checkpoint(folder=folder, **checkpoint_interval(self.options["checkpoint_every"]))
@@ -108,14 +117,14 @@ class SweepPlan(abc.ABC):
         """Return for how many epochs or steps each round of a halving trains; OptionError where the candidates differ in them."""
 
     @abc.abstractmethod
-    def train(self, results: SweepResults, chosen: Iterable[SweepCandidate], length: int, progress: SweepProgress) -> None:
+    def train(self, chosen: Iterable[SweepCandidate], length: int) -> None:
         """Train candidates on all jobs that have no result, for a length (0: their own), and write the results.
 
         Raises KeyboardInterrupt if the training was interrupted.
         """
 
     @abc.abstractmethod
-    def announced(self, folder: Path) -> list[str]:
+    def announced(self) -> list[str]:
         """Return what is going to be trained, in words."""
 
 
@@ -129,38 +138,37 @@ def why_diverged(divergence: Divergence | None, columns: Sequence[str] | None) -
     return None if divergence is None else in_flags(f"{divergence.where(columns)}; {divergence.remedy(columns)}")
 
 
-def train_sweep(plan: SweepPlan, results: SweepResults, progress: SweepProgress, *, study: SharedStudy | None = None) -> int | None:
+def train_sweep(plan: SweepPlan, study: SharedStudy | None) -> int | None:
     """Train all candidates that have no result yet, or as many as there is time for; return the best, None where none could be trained.
 
     study: shared with other processes, which train some of the candidates.
     """
     if plan.ruled_out:
-        results.add({(c, plan.seeds[0], 0, 0): row for c, row in plan.ruled_out.items()}, {})
-    limit = _TimeLimit(plan, results)
+        plan.results.add({(c, plan.seeds[0], 0, 0): row for c, row in plan.ruled_out.items()}, {})
+    limit = _TimeLimit(plan)
     if plan.own["halving"]:
-        _halve(plan, results, progress)
+        _halve(plan)
     else:
-        progress.limit = limit.left
+        plan.progress.limit = limit.left
         if plan.count is not None:
-            progress.total = len(plan.jobs) * sum(plan.networks_of(changes) for _, changes in plan.candidates())
+            plan.progress.total = len(plan.jobs) * sum(plan.networks_of(changes) for _, changes in plan.candidates())
         if study is None:
-            plan.train(results, limit.within(plan.candidates()), 0, progress)
+            plan.train(limit.within(plan.candidates()), 0)
         else:
-            _train_shared(plan, results, progress, study, fits=limit.fits)
-    shutil.rmtree(results.checkpoints, ignore_errors=True)
-    ranking = results.ranking()
+            _train_shared(plan, study, fits=limit.fits)
+    shutil.rmtree(plan.results.checkpoints, ignore_errors=True)
+    ranking = plan.results.ranking()
     return ranking[0].candidate if ranking else None
 
 
-def _train_shared(
-    plan: SweepPlan, results: SweepResults, progress: SweepProgress, study: SharedStudy, *, fits: Callable[[], bool]
-) -> None:
-    """Train the candidates that no other process trains, until all have results or no more fit; then `results` has those of all."""
+def _train_shared(plan: SweepPlan, study: SharedStudy, *, fits: Callable[[], bool]) -> None:
+    """Train the candidates that no other process trains, until all have results or no more fit; then the plan's results are those of all."""
+    results = plan.results
     with study.beating():
         while True:
             claimed = study.claim(plan.at_once, plan.candidates()) if fits() else []
             if claimed:
-                plan.train(results, claimed, 0, progress)
+                plan.train(claimed, 0)
                 for c, _ in claimed:
                     study.report(c, [(key, row, results.curves[key]) for key, row in results.rows.items() if key[0] == c])
             elif fits() and study.running():
@@ -171,15 +179,15 @@ def _train_shared(
     results.add({key: row for key, row, _ in found}, {key: curve for key, _, curve in found})
 
 
-def _halve(plan: SweepPlan, results: SweepResults, progress: SweepProgress) -> None:
+def _halve(plan: SweepPlan) -> None:
     """Train candidates for each length in turn, the best third of them for the next."""
     chosen = dict(plan.candidates())
     lengths = plan.lengths(len(chosen))
     counts = survivors(len(chosen), len(lengths) + 1)
-    progress.total = sum(counts[:-1]) * len(plan.jobs) * plan.networks
+    plan.progress.total = sum(counts[:-1]) * len(plan.jobs) * plan.networks
     for length, count in zip(lengths, counts[1:], strict=True):
-        plan.train(results, chosen.items(), length, progress)
-        ranked = [found.candidate for found in results.ranking(length) if found.candidate in chosen and not found.diverged]
+        plan.train(chosen.items(), length)
+        ranked = [found.candidate for found in plan.results.ranking(length) if found.candidate in chosen and not found.diverged]
         chosen = {c: chosen[c] for c in (*ranked[:count], *plan.spared)}
         if not chosen:
             break
@@ -188,10 +196,10 @@ def _halve(plan: SweepPlan, results: SweepResults, progress: SweepProgress) -> N
 class _TimeLimit:
     """Decides whether there is time for another candidate, judged by the results that are there, whose time counts."""
 
-    def __init__(self, plan: SweepPlan, results: SweepResults) -> None:
-        self.plan, self.results, self.workers = plan, results, worker_count(None)
+    def __init__(self, plan: SweepPlan) -> None:
+        self.plan, self.rows, self.workers = plan, plan.results.rows, worker_count(None)
         self.limit = plan.own["time_limit"]
-        self.began = time.monotonic() - sum(row["seconds"] for row in results.rows.values()) / max(1, self.workers)
+        self.began = time.monotonic() - sum(row["seconds"] for row in self.rows.values()) / max(1, self.workers)
 
     @property
     def left(self) -> float | None:
@@ -204,16 +212,16 @@ class _TimeLimit:
         if left is None:
             return True
         if self.workers:  # time for a training that waits, for this one, and for that of the best
-            return 3 * max((row["seconds"] for row in self.results.rows.values()), default=0.0) <= left
+            return 3 * max((row["seconds"] for row in self.rows.values()), default=0.0) <= left
         seconds: dict[int, float] = {}
-        for (c, *_), row in self.results.rows.items():
+        for (c, *_), row in self.rows.items():
             seconds[c] = seconds.get(c, 0.0) + row["seconds"]
         return (1 + 1 / len(self.plan.jobs)) * max(seconds.values(), default=0.0) <= left
 
     def within(self, candidates: Iterable[SweepCandidate]) -> Iterator[SweepCandidate]:
         """Yield the first candidate, those that have their results, and others as long as there is time."""
         for c, changes in candidates:
-            is_new = any((c, seed, fold, 0) not in self.results.rows for seed, fold in self.plan.jobs)
+            is_new = any((c, seed, fold, 0) not in self.rows for seed, fold in self.plan.jobs)
             if c > 0 and is_new and not self.fits():
                 return
             yield c, changes

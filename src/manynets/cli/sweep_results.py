@@ -18,12 +18,12 @@ import numpy as np
 
 from manynets import __version__, runs
 from manynets.cli.checkpoints import part_folder
-from manynets.cli.grid import SEARCHED, combinations, value_from
 from manynets.cli.options import SWEEP
 from manynets.cli.preset import PLAIN
 from manynets.cli.recipe import flag_of
 from manynets.cli.saved_runs import BEST
 from manynets.cli.saved_runs import SWEEP as CONFIG
+from manynets.cli.sweep_candidates import SEARCHED, combinations, value_from
 from manynets.display import HEADINGS, number_text
 from manynets.errors import ModelFileError, OptionError
 from manynets.jsonfiles import read_json

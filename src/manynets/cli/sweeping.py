@@ -17,19 +17,17 @@ from manynets.cli.bounded import scalars
 from manynets.cli.checkpoints import DATA_PATHS, can_resume, checkpoint_interval, portable_options
 from manynets.cli.data import DataSource, load_source
 from manynets.cli.fit import check_training, fit
-from manynets.cli.grid import grid_of
 from manynets.cli.options import OF_A_SWEEP, left_out
 from manynets.cli.origin import from_standard_input, origin_of, stem_of, with_notes
 from manynets.cli.preset import PLAIN, check_preset, preset_of_table
-from manynets.cli.random_search import DRAWN
 from manynets.cli.recipe import flag_of
 from manynets.cli.report import console_for, note, print_json, print_metrics, print_source
 from manynets.cli.saved_runs import BEST, SWEEP
 from manynets.cli.signals import Stopped, stops_kept
+from manynets.cli.sweep_candidates import DRAWN, grid_of
 from manynets.cli.sweep_ensembles import EnsemblePlan
 from manynets.cli.sweep_networks import NetworkPlan
 from manynets.cli.sweep_plan import SweepPlan, train_sweep
-from manynets.cli.sweep_progress import SweepProgress
 from manynets.cli.sweep_report import draw, print_ranking
 from manynets.cli.sweep_results import RESULTS, SweepResults
 from manynets.cli.sweep_storage import SharedStudy, open_storage, without_password
@@ -122,11 +120,10 @@ def _sweep(
             " or start anew with --overwrite"
         )
     kind = EnsemblePlan if results.ensembles else NetworkPlan
-    plan, notes = with_notes(lambda: kind(source, base, {**own, "version": results.version}))
+    plan, notes = with_notes(lambda: kind(results, source, base, own))
     note(console, *source.notes, *notes)
-    results.measure = plan.measure
     print_source(console, source)
-    for line in plan.announced(folder):
+    for line in plan.announced():
         console.print(line)
     if not results.ensembles and plan.count == own["seeds"] == 1:
         note(console, "there is one candidate only; give --grid to compare several, or --n-candidates to draw some")
@@ -137,7 +134,7 @@ def _sweep(
     study = None if storage is None else _shared_study(storage, own["study_name"], results, source)
     with _resumable(results):
         results.open()
-        best = _trained(plan, results, console, study)
+        best = _trained(plan, console, study)
         draw(results, best=best)
         if best is None:
             raise OptionError(_why_none(results, folder))
@@ -149,12 +146,12 @@ def _sweep(
         fit(best_options)
     results.close()
     metrics = runs.read_run(folder / BEST).metrics
-    print_ranking(console, results, best=best, complete=_complete(plan, results))
+    print_ranking(console, results, best=best, complete=_complete(plan))
     print_metrics(console, {name: metrics.get(name) for name in ("validation", "test")}, title="Metrics of the best")
     files = ", ".join(sorted(entry.name for entry in folder.iterdir()))
     console.print(f"Written to {folder}: {files}")
     if base["json_line"]:
-        result = _json_line(plan, results, best, changes) | {"test": scalars(metrics.get("test"))}
+        result = _json_line(plan, best, changes) | {"test": scalars(metrics.get("test"))}
         print_json(result)
 
 
@@ -177,17 +174,18 @@ def _shared_study(storage: Any, name: str | None, results: SweepResults, source:
     return SharedStudy(storage, name or f"{source.name}-sweep", config=config, measure=results.measure)
 
 
-def _complete(plan: SweepPlan, results: SweepResults) -> str:
+def _complete(plan: SweepPlan) -> str:
     """Return what a time limit left out, in words."""
-    trained = results.trained
+    trained = plan.results.trained
     if trained == plan.count:
         return ""
     of = counted(trained, "candidate") if plan.count is None else f"{trained:,} of {plan.count:,} candidates"
-    only = ", the default: give a longer --time-limit to try others" if trained == 1 and results.with_default else ""
+    only = ", the default: give a longer --time-limit to try others" if trained == 1 and plan.results.with_default else ""
     return f"the time limit was reached after {of}{only}"
 
 
-def _json_line(plan: SweepPlan, results: SweepResults, best: int, changes: Mapping[str, Any]) -> dict[str, Any]:
+def _json_line(plan: SweepPlan, best: int, changes: Mapping[str, Any]) -> dict[str, Any]:
+    results = plan.results
     ranking = {ranked.candidate: ranked for ranked in results.ranking()}
     found = ranking[best]
     line = {
@@ -195,7 +193,7 @@ def _json_line(plan: SweepPlan, results: SweepResults, best: int, changes: Mappi
         "networks": sum(row.get("n_networks", plan.networks) for row in results.rows.values()),
         "best": dict(changes),
         "score": found.score,
-        "metric": plan.measure.metric,
+        "metric": results.measure.metric,
     }
     if results.with_default:
         line |= {
@@ -284,15 +282,14 @@ def _after_a_stop(results: SweepResults) -> str:
     return f"{text}; resume with the same command and --resume --out {results.folder}"
 
 
-def _trained(plan: SweepPlan, results: SweepResults, console: Any, study: SharedStudy | None) -> int | None:
+def _trained(plan: SweepPlan, console: Any, study: SharedStudy | None) -> int | None:
     """Train all that has no result yet; return the best candidate, None where none could be trained."""
-    progress = SweepProgress(show=not plan.options["quiet"])
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", CheckpointWarning)
         try:
-            best = train_sweep(plan, results, progress, study=study)
+            best = train_sweep(plan, study)
         finally:
-            progress.show(last=True)
+            plan.progress.show(last=True)
     note(console, *dict.fromkeys(str(entry.message) for entry in caught))
     return best

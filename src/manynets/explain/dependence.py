@@ -21,12 +21,10 @@ from manynets.display import html_table
 from manynets.errors import DataError, OptionError, check_count
 from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, check_seed, model_of, some_rows, source_rows
 from manynets.explain.changed import ChangedRows, output_names
-from manynets.explain.values import CategoryValues, columns_of, moment_texts
+from manynets.explain.values import CategoryValues, column_values, moment_texts
 from manynets.model import Model
 from manynets.tables import open_table
-from manynets.tables.cells import factorise, number_cells
-from manynets.tables.columns import DateColumn, NumericColumn
-from manynets.tables.dates import date_cells
+from manynets.tables.columns import DateColumn
 from manynets.tasks import Binary, Multilabel, Regression
 
 Array: TypeAlias = NDArray[Any]
@@ -251,23 +249,19 @@ def _grid(model: Model, X: Any, rows: SourceRows, name: str, n_grid: int) -> tup
         values = _between(rows.matrix[:, block.start].astype(np.float64), n_grid)
         return values.tolist(), values[:, None]
     column = next(column for column in model.encoder.columns if column.name == name)
-    table = columns_of(X, [name])
-    if isinstance(column, NumericColumn):
-        numbers = number_cells(table, name, column.reading)
-        found: list[Any] = _between(numbers[~np.isnan(numbers)], n_grid).tolist()
-        cells: Any = np.array(found)
-    elif isinstance(column, DateColumn):
-        moments = date_cells(table, name, column.form)
-        ordered = np.unique(moments[~np.isnat(moments)])
-        cells = _spread(ordered, n_grid)
-        found = np.datetime_as_string(cells).tolist()
-    elif column.kind == "text":
+    if column.kind == "text":
         raise DataError(f"column {name!r} is text of many words, which have no order to follow; choose another column")
+    ((_, known),) = column_values(model, X, [name])
+    if isinstance(known, CategoryValues):
+        found: list[Any] = sorted(known.labels[code] for code in known.frequent(MOST_LEVELS))
+        found = [*found, None] if found and (known.codes < 0).any() else found
+        cells: Any = found
+    elif known.dates:
+        cells = _spread(np.unique(known.there), n_grid).astype(np.int64).astype("datetime64[s]")
+        found = np.datetime_as_string(cells).tolist()
     else:
-        categories = CategoryValues(*factorise(table, name))
-        found = sorted(categories.labels[code] for code in categories.frequent(MOST_LEVELS))
-        found = [*found, None] if found and (categories.codes < 0).any() else found
-        cells = found
+        cells = _between(known.there, n_grid)
+        found = cells.tolist()
     if not found:
         raise DataError(f"column {name!r} has no value in these rows")
     return found, _encoded(column, cells)

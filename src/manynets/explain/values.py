@@ -19,11 +19,6 @@ from manynets.tables.columns import DateColumn, NumericColumn
 from manynets.tables.dates import date_cells
 
 
-def columns_of(X: Any, names: Sequence[str]) -> Table:
-    """Return columns of rows X, a frame, a table or (N, D)."""
-    return open_table(X if is_frame(X) or isinstance(X, Table) else np.asarray(X)).loaded(names)
-
-
 def are_times(moments: Iterable[str]) -> bool:
     """Return whether moments are times of day, which are stored as those of the first day of 1970."""
     return all(text.startswith("1970-01-01T") for text in moments)
@@ -47,6 +42,11 @@ class NumberValues:
     values: NDArray[np.float64]
     dates: bool = False
 
+    @property
+    def there(self) -> NDArray[np.float64]:
+        """Those that are not missing."""
+        return self.values[~np.isnan(self.values)]
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CategoryValues:
@@ -61,16 +61,18 @@ class CategoryValues:
         return np.argsort(-counts, kind="stable")[:most].tolist()
 
 
-def column_values(model: Model, X: Any) -> Iterator[tuple[str, NumberValues | CategoryValues]]:
-    """Yield name and values of each column of rows X, a frame or (N, D), except text of many words."""
+def column_values(model: Model, X: Any, names: Sequence[str] | None = None) -> Iterator[tuple[str, NumberValues | CategoryValues]]:
+    """Yield name and values of each column of rows X, a frame or (N, D), except text of many words. names: of some columns only."""
     encoder = model.encoder
     if encoder is None:
         matrix = source_rows(model, X).matrix
         for name, values in zip(model.column_names, matrix.T, strict=True):
             yield name, NumberValues(values.astype(np.float64))
         return
-    table = columns_of(X, encoder.column_names)
-    for column in encoder.columns:
+    columns = [column for column in encoder.columns if names is None or column.name in names]
+    whole = open_table(X if is_frame(X) or isinstance(X, Table) else np.asarray(X))
+    table = whole.loaded([column.name for column in columns])
+    for column in columns:
         if isinstance(column, NumericColumn):
             yield column.name, NumberValues(number_cells(table, column.name, column.reading))
         elif isinstance(column, DateColumn):

@@ -7,9 +7,8 @@ reliance.py      importance and dependence
 classes.py       calibration, curves, each class
 numbers.py       errors of predicted numbers, intervals
 failures.py      groups and rows that are served worst
-values.py        the values of the columns as texts and in bins
 curves.py        ROC and precision-recall curves
-charts.py        Vega-Lite charts, by Altair; error_charts.py those of errors
+charts.py        Vega-Lite charts, by Altair
 page.py          the page: headings, tables, charts and their script in one file
 """
 

@@ -7,17 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from manynets.display import cell_text, labels_text, number_text
+from manynets.display import cell_text, labels_text, number_text, shortened, value_text
 from manynets.explain import worst_slices
 from manynets.explain.prediction_errors import worst_first
 from manynets.explain.slices import several_numbers
-from manynets.report.parts import LabelledRows, ReportInput, ReportPicture, ReportTable, Section, between
-from manynets.report.values import texts_of
+from manynets.explain.values import NumberValues, column_values, moment_texts
+from manynets.model import Model
+from manynets.report.parts import Array, LabelledRows, ReportInput, ReportPicture, ReportTable, Section, between
 from manynets.tables import Table
 from manynets.tasks import Multilabel, Regression, Task
 
 WORST = 10
 MOST_COLUMNS = 12
+LONGEST = 40
+"""Letters of a cell."""
 
 
 def slices_section(given: ReportInput, rows: LabelledRows) -> Section:
@@ -77,6 +80,29 @@ def worst_section(given: ReportInput, rows: LabelledRows) -> Section:
     if model.encoder is not None and len(model.encoder.column_names) > len(columns):
         words += f" {len(columns)} of {len(model.encoder.column_names)} columns are shown."
     return Section(title, words, [ReportTable("Rows", [*names, *columns], lines)])
+
+
+def texts_of(model: Model, X: Any, *, most: int) -> dict[str, list[str]]:
+    """Return the cells of the first columns of rows X as texts, by column; those of an array without an encoder are left out."""
+    if model.encoder is None:
+        return {}
+    out: dict[str, list[str]] = {}
+    for name, column in column_values(model, X):
+        if len(out) == most:
+            break
+        if isinstance(column, NumberValues):
+            numbers = column.values
+            out[name] = _moments(numbers) if column.dates else ["" if np.isnan(one) else value_text(one) for one in numbers]
+        else:
+            out[name] = ["" if code < 0 else shortened(column.labels[code], LONGEST) for code in column.codes.tolist()]
+    return out
+
+
+def _moments(seconds: Array) -> list[str]:
+    """Return seconds since 1970 (N,) as texts, "" for NaN."""
+    there = np.isfinite(seconds)
+    texts = iter(moment_texts([str(np.datetime64(int(one), "s")) for one in seconds[there]]))
+    return [next(texts) if one else "" for one in there]
 
 
 def _labels(given: ReportInput, values: Any) -> list[str]:

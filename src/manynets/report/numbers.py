@@ -9,7 +9,7 @@ from manynets.errors import DataError, OptionError
 from manynets.explain.blocks import some_rows
 from manynets.explain.values import NumberValues, column_values
 from manynets.metrics import wilson_interval
-from manynets.report import error_charts
+from manynets.report import charts
 from manynets.report.parts import Array, LabelledRows, Part, ReportFigure, ReportInput, ReportTable, Section
 from manynets.tasks import Regression
 
@@ -33,12 +33,12 @@ def numbers_section(given: ReportInput, rows: LabelledRows) -> Section:
         parts += [
             ReportFigure(
                 f"Predicted over true {name}; on the dashed line both agree{few}",
-                error_charts.predicted_chart(*pair, name),
+                charts.predicted_chart(*pair, name),
                 small=True,
             ),
             ReportFigure(
                 f"Error (true − predicted) over predicted {name}{few}",
-                error_charts.error_points_chart(pair[1], away[shown], f"Predicted {name}"),
+                charts.error_points_chart(pair[1], away[shown], f"Predicted {name}"),
                 small=True,
             ),
         ]
@@ -128,9 +128,9 @@ def _by_column(given: ReportInput, rows: LabelledRows, away: Array, target: str)
             left += 1
             continue
         if isinstance(column, NumberValues):
-            chart = error_charts.error_by_number_chart(column.values, away, name, dates=column.dates)
+            chart = charts.error_by_number_chart(column.values, away, name, dates=column.dates)
         else:
-            chart = error_charts.error_by_category_chart(column, away)
+            chart = charts.error_by_category_chart(column, away)
         if chart is not None:
             figures.append(ReportFigure(f"Error of {target} over {name}", chart, small=True))
     words = " Over each column, the line or bar is the mean error, and the band or line holds 80% of the errors; a mean away from 0 is a pattern that the model missed."

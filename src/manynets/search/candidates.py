@@ -20,16 +20,15 @@ from manynets.display import short
 from manynets.encoding import array_scaling, embedded_columns, needs_encoder
 from manynets.errors import DataError, ManynetsError, OptionError, warned_once
 from manynets.given import check_lengths, own_validation, read_given, targets_by_name
-from manynets.plan import FoldRows, Plan, Trial, TrialGroup, starting_parameters
+from manynets.plan import starting_parameters
 from manynets.prepare import Split, SplitBy, TrainingData, copies_held_out, cv_splits
 from manynets.progress import Show, progress_callbacks
 from manynets.recorded import Recorded
 from manynets.results import system_of
-from manynets.search.processes import Results, Scores, count_processes, held_out_scores, pieces_of, train_pieces
-from manynets.search.result import NO_SCORES, Result, judged, result_of, warn_of_interrupted
+from manynets.search.groups import DataGroup, FoldRows, SharedData, stacked, train_groups
+from manynets.search.processes import Results, Scores, count_processes, pieces_of, tested_scores, train_pieces
+from manynets.search.result import NO_SCORES, PlannedNetwork, Result, judged, result_of, warn_of_interrupted
 from manynets.search.resuming import check_recorded, weightless_recorded
-from manynets.search.shared_data import SharedData
-from manynets.search.stacks import stacked
 from manynets.search.streamed import train_many_streamed
 from manynets.spec import MLP, LossName, Recipe
 from manynets.targets import Target, find_target
@@ -139,7 +138,7 @@ def train_many(
             X, y, candidates, cv=cv, groups=groups, times=times, stratify=stratify, sample_weight=sample_weight, task=task,
             validation=validation, encoder=encoder, scaling=scaling, declared={"category_means": category_means}, resume=resume, loss=loss,
         )  # fmt: skip
-        check_recorded(plan.plan, len(plan.candidates) * len(plan.folds), plan.recorded)
+        check_recorded(plan.networks, len(plan.networks) + len(plan.failed), plan.recorded)
         return train_plan(
             plan,
             progress=progress,
@@ -154,15 +153,26 @@ def train_many(
 # ------------------------------------------------------------------------------------------------------------------ planning
 
 
-@dataclasses.dataclass(eq=False)
+@dataclasses.dataclass(frozen=True, eq=False)
 class CandidatePlan:
-    """The networks of `train_many`: a plan, and the results of the candidates that the data rule out. recorded: by checkpoints to resume from."""
+    """The networks of `train_many` in groups, and the results of the candidates that the data rule out. recorded: by checkpoints to resume from.
 
-    plan: Plan
-    candidates: Sequence[Candidate]
+    A network's number is candidate * number of folds + fold.
+    """
+
     folds: Sequence[Split]
-    failed: list[Result]
+    groups: Sequence[DataGroup]
+    failed: Sequence[Result]
     recorded: Recorded
+
+    @property
+    def networks(self) -> dict[int, PlannedNetwork]:
+        """The networks by their numbers."""
+        return {
+            member.number: PlannedNetwork(*divmod(member.number, len(self.folds)), member, group.data)
+            for group in self.groups
+            for member in group.members
+        }
 
 
 def plan_candidates(
@@ -203,18 +213,18 @@ def plan_candidates(
     own, fraction = _own_or_fraction(validation)
     by = _checked_split(len(X), cv, fraction, groups=groups, times=times, stratify=stratify)
     common, each = _weights(sample_weight, len(X), len(pairs))
-    folds, rows = _folds(target, cv, fraction, by, common, recorded, X=X, y=y, groups=groups)
-    planned = CandidatePlan(Plan(), pairs, folds, [], recorded)
+    rows = _folds(target, cv, fraction, by, common, recorded, X=X, y=y, groups=groups)
     data = SharedData(
-        X, y, target.task, folds, rows, {recipe.seed for _, recipe in pairs}, planned.plan,
+        X, y, rows, {recipe.seed for _, recipe in pairs},
         standardised=isinstance(target.task, Regression) and not isinstance(task, Task), by_all=standardise_by_all, one_encoder=one_encoder,
         options={"validation": own, "sample_weight": common, "encoder": encoder, "loss": function},
         encoding={"scaling": scaling, "declared": declared},
     )  # fmt: skip
     older = each is not None and weightless_recorded(rows, [recipe.seed for _, recipe in pairs], each, recorded)
+    failed = []
     for c, (spec, recipe) in enumerate(pairs):
         weight = None if each is None else each[c]
-        for f, fold in enumerate(folds):
+        for f, fold in enumerate(rows.folds):
             split, own_spec = rows.of(f, recipe.seed), spec
             try:
                 group = data.group(spec, recipe, f, split)
@@ -224,12 +234,15 @@ def plan_candidates(
                 initial = starting_parameters(own_spec, recipe, group.data, trained, weight)
             except (ManynetsError, MemoryError) as error:
                 result = Result(candidate=c, fold=f, spec=own_spec, recipe=recipe, task=target.task, stopped="failed", error=error)
-                planned.failed.append(judged(result, fold.held_out))
+                failed.append(judged(result, fold.held_out))
             else:
-                member = Member(c * len(folds) + f, own_spec, recipe, initial, trained, split.held_out, weight=weight)
-                planned.plan.add(group, Trial(c, f), member, held_out=fold.held_out)
-    if not planned.plan.groups:
-        raise next(error for error in data.found.values() if isinstance(error, ManynetsError))
+                number, tested = c * len(rows.folds) + f, fold.held_out
+                group.members.append(
+                    Member(number, own_spec, recipe, initial, trained, split.held_out, weight=weight, test_rows=tested)
+                )
+    planned = CandidatePlan(rows.folds, [one for one in data.found.values() if isinstance(one, DataGroup)], failed, recorded)
+    if not planned.groups:
+        raise next(one for one in data.found.values() if isinstance(one, ManynetsError))
     _warn_of_copies(planned)
     return planned
 
@@ -242,14 +255,14 @@ def _folds(
     weight: NDArray[np.float64] | None,
     recorded: Recorded,
     **options: Any,
-) -> tuple[list[Split], FoldRows]:
+) -> FoldRows:
     """Return the folds, and the rows that each trains and validates on, without those of weight 0."""
     folds = cv_splits(target, cv, by=by, weight=weight, **options)
     if recorded.identities and weight is not None and not weight.all():
         older = cv_splits(target, cv, by=by, **options) if isinstance(cv, int | np.integer) else folds
         if any(recorded.has_rows(fold.train) for fold in older):
             folds, weight = older, None
-    return folds, FoldRows(folds, target, fraction=fraction, by=by, weight=weight)
+    return FoldRows(folds, target, fraction=fraction, by=by, weight=weight)
 
 
 def _own_or_fraction(validation: Any) -> tuple[tuple[Any, ...] | None, float | None]:
@@ -266,12 +279,11 @@ def _own_or_fraction(validation: Any) -> tuple[tuple[Any, ...] | None, float | N
 
 def _warn_of_copies(planned: CandidatePlan) -> None:
     """Warn of rows to test on, or without these to validate on, that are identical to one that is trained on."""
-    shared = total = 0
-    trials = {number: network.trial for number, network in planned.plan.networks.items()}
-    first = min((trial.candidate for trial in trials.values()), default=0)  # its rows are like those of all
-    for group in planned.plan.groups.values():
-        members = [member for member in group.members if trials[member.number].candidate == first]
-        splits = [planned.folds[trials[member.number].fold] for member in members]
+    shared, total, networks = 0, 0, planned.networks
+    first = min((one.candidate for one in networks.values()), default=0)  # its rows are like those of all
+    for group in planned.groups:
+        members = [member for member in group.members if networks[member.number].candidate == first]
+        splits = [planned.folds[networks[member.number].fold] for member in members]
         if all(split.held_out is None for split in splits):
             splits = [Split(member.rows, member.validation_rows) for member in members]
         if members:
@@ -370,14 +382,14 @@ def train_plan(
             on_results(found)
 
     collect(planned.failed)
-    halt, networks = Halt(), planned.plan.networks
-    known = [number for number, (trial, *_) in networks.items() if (trial.candidate, trial.fold) in finished]
+    halt, networks = Halt(), planned.networks
+    known = [number for number, one in networks.items() if (one.candidate, one.fold) in finished]
 
-    def results_of(found: Results, scores: Scores) -> list[Result]:
-        return [result_of(one, networks[one.number], scores=scores.get(one.number, NO_SCORES)) for one in found]
+    def told(found: Results, scores: Scores) -> None:
+        collect([result_of(one, networks[one.number], scores.get(one.number, NO_SCORES)) for one in found])
 
-    def train_group(group: TrialGroup, listeners: Sequence[Callback]) -> None:
-        problem, members, held_out = group.data.problem, group.members, group.held_out
+    def train_group(group: DataGroup, listeners: Sequence[Callback]) -> None:
+        problem, members = group.data.problem, group.members
         jobs = count_processes(problem, members, n_jobs)
         if jobs and parts is not None:
             raise OptionError("checkpoint and resume are for networks that this process trains; leave them out, or n_jobs")
@@ -389,7 +401,7 @@ def train_plan(
                     callbacks=listeners,
                     memory_limit=memory_limit,
                     at_most=max_networks,
-                    told=lambda found: collect(results_of(found, held_out_scores(problem, members, held_out, found))),
+                    told=lambda found: told(found, tested_scores(problem, members, found)),
                     halt=halt,
                     parts=parts,
                     system=system_of(group.data),
@@ -399,21 +411,21 @@ def train_plan(
             pieces = pieces_of(problem, members, jobs, at_most=max_networks)
             pieces = [piece for piece in pieces if not all(member.number in known for member in piece)]
             try:
-                for found, scores in train_pieces(
-                    problem, pieces, n_jobs=n_jobs, halt=halt, callbacks=listeners, memory_limit=memory_limit, held_out=held_out
+                for found in train_pieces(
+                    problem, pieces, n_jobs=n_jobs, halt=halt, callbacks=listeners, memory_limit=memory_limit
                 ):
-                    collect(results_of(found, scores))
+                    told(*found)
             except KeyboardInterrupt:
                 halt.asked, halt.signal = True, signal.SIGINT
 
-    plan = planned.plan if parts is not None else stacked(planned.plan)  # a checkpoint is of a group as it was planned
-    plan.train(train_group, callbacks=[*progress_callbacks(progress), *callbacks])
+    groups = planned.groups if parts is not None else stacked(planned.groups)  # a checkpoint is of a group as it was planned
+    train_groups(groups, train_group, callbacks=[*progress_callbacks(progress), *callbacks])
     if halt.signal == signal.SIGTERM:
         signal.raise_signal(signal.SIGTERM)
     if halt.asked:
         for number in networks.keys() - set(known):  # what other processes did not end
-            trial = networks[number].trial
-            results.setdefault((trial.candidate, trial.fold), result_of(None, networks[number]))
+            one = networks[number]
+            results.setdefault((one.candidate, one.fold), result_of(None, one))
     if halt.signal is not None:
         warn_of_interrupted(results.values())
     return [results[place] for place in sorted(results)]

@@ -13,7 +13,6 @@ from sklearn.metrics._scorer import _MultimetricScorer
 from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.model_selection._validation import _check_method_params
-from sklearn.pipeline import Pipeline
 from sklearn.utils import estimator_html_repr, indexable
 from sklearn.utils.metadata_routing import _routing_enabled
 
@@ -24,6 +23,7 @@ from manynets.errors import OptionError, one_of, warned_once
 from manynets.estimators import MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor
 from manynets.estimators.settings import take_parameters
 from manynets.search.evaluation import Evaluation, memory_limit_of
+from manynets.search.fits import last_step
 from manynets.search.halving import EPOCHS, halve
 from manynets.search.optuna import run_study
 from manynets.spec import MLP
@@ -140,9 +140,9 @@ class MLPSearchCV(BaseSearchCV):
         report_copies(_copies_held_out(X, y, splits), tested, what="test")
         evaluation = Evaluation(self, X, y, scorers, routed, splits)
         if self.sampler is not None:
-            self.study_ = run_study(self, evaluation)
+            self.study_ = run_study(evaluation)
         elif self.strategy == "halving":
-            for _ in halve(self, evaluation, self._candidates()):
+            for _ in halve(evaluation, self._candidates()):
                 pass
         else:
             evaluation.evaluate(self._candidates())
@@ -155,9 +155,7 @@ class MLPSearchCV(BaseSearchCV):
 
     def _hand_on_groups(self, routed: Any) -> None:
         """Let an estimator that holds out rows itself keep the splitter's groups together, too."""
-        groups, last, prefix = routed.splitter.split.get("groups"), self.estimator, ""
-        if isinstance(last, Pipeline):
-            prefix, last = f"{last.steps[-1][0]}__", last.steps[-1][1]
+        groups, (prefix, last) = routed.splitter.split.get("groups"), last_step(self.estimator)
         if groups is not None and isinstance(last, MLPClassifier | MLPRegressor | TabularClassifier | TabularRegressor):
             routed.estimator.fit = {f"{prefix}groups": groups} | routed.estimator.fit
 

@@ -20,9 +20,9 @@ from manynets.errors import DataError
 from manynets.estimators import MLPClassifier, MLPRegressor, settings
 from manynets.estimators.fitted import accept, check_finite
 from manynets.estimators.plan import FitData, FitPlan, FitRows, plan_fit
-from manynets.plan import Plan, Trial, TrialGroup
 from manynets.prepare import RowNumbers, TrainingData
 from manynets.search.folds import FoldData, SearchFolds, SharedRows
+from manynets.search.groups import DataGroup, train_groups
 from manynets.search.processes import train_in_processes
 from manynets.spec import Constant, Exponential, InverseScaling, PiecewiseConstant, Recipe, StepDecay, Warmup
 from manynets.targets import row_weights
@@ -38,15 +38,23 @@ FIT_PARAMS = ("sample_weight", "groups")
 PLAIN = (str, int, float, np.generic, type(None))
 """Settings of the first steps of a pipeline that are the same where they are equal; others, such as arrays, only where they are the same object."""
 Earlier = Mapping[tuple[int, int], "CandidateFit"]
+Owners = list[tuple["CandidateFit", int, Outcome | None]]
+"""By the number of a network: its fit, which of the fit's networks it is, and what an earlier training made of it, from which it goes on."""
+
+
+def last_step(estimator: Any) -> tuple[str, Any]:
+    """Return what a pipeline ends in, after what its parameters' names begin with; an estimator itself after ""."""
+    if isinstance(estimator, Pipeline) and estimator.steps:
+        name, last = estimator.steps[-1]
+        return f"{name}__", last
+    return "", estimator
 
 
 def can_share(estimator: Any, fit_params: Mapping[str, Any]) -> bool:
     """Return whether fits of this estimator (ours, or a pipeline that ends in it) can be trained with others."""
-    prefix = ""
-    if type(estimator) is Pipeline:
-        if estimator.memory is not None or not estimator.steps:
-            return False
-        prefix, estimator = f"{estimator.steps[-1][0]}__", estimator.steps[-1][1]
+    if isinstance(estimator, Pipeline) and (type(estimator) is not Pipeline or estimator.memory is not None):
+        return False
+    prefix, estimator = last_step(estimator)
     if type(estimator) not in (MLPClassifier, MLPRegressor) or set(fit_params) - {f"{prefix}{name}" for name in FIT_PARAMS}:
         return False
     try:
@@ -60,8 +68,7 @@ def can_share(estimator: Any, fit_params: Mapping[str, Any]) -> bool:
 class CandidateFit:
     """One candidate on one fold. step: the name of the estimator in its pipeline. ended: outcomes by network; error: why there are none.
 
-    rows, encoded, weight: of the training rows, their numbers among the shared ones, encoded target and weights. continued: outcomes by
-    network of an earlier training with fewer epochs, from which this one goes on.
+    rows, encoded, weight: of the training rows, their numbers among the shared ones, encoded target and weights.
     """
 
     candidate: int
@@ -74,7 +81,6 @@ class CandidateFit:
     encoded: NDArray[Any] | None = None
     weight: NDArray[np.float64] | None = None
     ended: dict[int, Outcome] = dataclasses.field(default_factory=dict)
-    continued: dict[int, Outcome] = dataclasses.field(default_factory=dict)
     error: Exception | None = None
     seconds: float = 0.0
 
@@ -164,25 +170,24 @@ def train_fits(
     earlier: fits by (candidate, fold) with the same parameters but fewer epochs, which are continued where that is the same as
     training anew. resumable: whether these fits may be such; then their outcomes have the state of the optimizer.
     """
-    plan = _grouped([fit for fit in fits if fit.error is None], folds, earlier, resumable)
-    by_trial = {(fit.candidate, fit.fold): fit for fit in fits}
+    owners: Owners = []
+    groups = _grouped([fit for fit in fits if fit.error is None], folds, earlier, resumable, owners)
 
-    def train_group(group: TrialGroup, listeners: Sequence[Callback]) -> None:
+    def train_group(group: DataGroup, listeners: Sequence[Callback]) -> None:
         began = time.perf_counter()
         results = train_in_processes(
             group.data.problem, group.members, n_jobs=n_jobs, callbacks=listeners, memory_limit=memory_limit
         )
         share = (time.perf_counter() - began) / max(1, len(group.members))
         for result in results:
-            trial = plan.networks[result.number].trial
-            fit = by_trial[trial.candidate, trial.fold]
+            fit, k, before = owners[result.number]
             fit.seconds += share
             if isinstance(result, Failure):
                 fit.error = result.error
             else:
-                fit.ended[trial.network] = _joined(fit.continued.get(trial.network), result)
+                fit.ended[k] = _joined(before, result)
 
-    plan.train(train_group, callbacks=callbacks)
+    train_groups(groups, train_group, callbacks=callbacks)
     for fit in fits:
         if fit.error is None and fit.plan is not None:
             try:
@@ -192,36 +197,37 @@ def train_fits(
                 fit.error = error
 
 
-def _grouped(fits: Sequence[CandidateFit], folds: SearchFolds, earlier: Earlier, resumable: bool) -> Plan:
-    """Return the networks of the fits, in groups with the same columns, dtype, device and task."""
+def _grouped(
+    fits: Sequence[CandidateFit], folds: SearchFolds, earlier: Earlier, resumable: bool, owners: Owners
+) -> list[DataGroup]:
+    """Return the networks of the fits, in groups with the same columns, dtype, device and task; add them to `owners`."""
     alike: dict[tuple[Any, ...], list[CandidateFit]] = {}
     for fit in fits:
         assert fit.plan is not None
         recipe = fit.plan.recipe
         alike.setdefault((fit.plan.columns, recipe.dtype, recipe.device, fit.plan.task), []).append(fit)
-    out = Plan()
-    for key, group in alike.items():
-        columns, dtype, device, task = key
+    out = []
+    for (columns, dtype, device, task), same in alike.items():
         try:
-            problem = _problem(folds.shared[columns, dtype], find_device(device), task, group)
+            problem = _problem(folds.shared[columns, dtype], find_device(device), task, same)
         except Exception as error:
-            for fit in group:
+            for fit in same:
                 fit.error = error
             continue
-        out.groups[key] = TrialGroup(TrainingData(problem, columns, None, None))
+        out.append(group := DataGroup(TrainingData(problem, columns, None, None)))
         weights: dict[tuple[bytes, bytes], NDArray[np.float64]] = {}  # fits with the same weights share the array
-        for fit in group:
-            _add_networks(out, out.groups[key], fit, weights, earlier.get((fit.candidate, fit.fold)), resumable)
+        for fit in same:
+            _add_networks(group, fit, weights, earlier.get((fit.candidate, fit.fold)), resumable, owners)
     return out
 
 
 def _add_networks(
-    out: Plan,
-    group: TrialGroup,
+    group: DataGroup,
     fit: CandidateFit,
     weights: dict[tuple[bytes, bytes], NDArray[np.float64]],
     earlier: CandidateFit | None,
     resumable: bool,
+    owners: Owners,
 ) -> None:
     """Add the networks of a fit to its group, except those of an earlier fit that stopped before its last epoch."""
     assert fit.plan is not None
@@ -234,13 +240,14 @@ def _add_networks(
             weights[same][fit.rows] = fit.weight
         weight = weights[same]
     for k, member in enumerate(fit.plan.members):
-        own = dataclasses.replace(member, number=len(out.networks), weight=weight, resumable=resumable)
+        own = dataclasses.replace(member, number=len(owners), weight=weight, resumable=resumable)
         before = earlier.ended.get(k) if earlier is not None and _can_continue(fit) else None
         if before is not None and before.stopped != "done":
             fit.ended[k] = before
             continue
-        if earlier is not None and earlier.plan is not None and before is not None and before.progress is not None:
-            fit.continued[k] = before
+        if earlier is not None and before is not None:
+            assert earlier.plan is not None
+            assert before.progress is not None
             own = dataclasses.replace(
                 own,
                 recipe=dataclasses.replace(earlier.plan.members[k].recipe, epochs=member.recipe.epochs),
@@ -249,7 +256,8 @@ def _add_networks(
                 start=int(before.history["step"][-1]),
             )
         fit.plan.members[k] = own
-        out.add(group, Trial(fit.candidate, fit.fold, k), own)
+        group.members.append(own)
+        owners.append((fit, k, before))
 
 
 def _can_continue(fit: CandidateFit) -> bool:

@@ -12,14 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import is_classifier
-from sklearn.pipeline import Pipeline
 from sklearn.utils import resample
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import _num_samples
 
 from manynets.errors import OptionError
 from manynets.search.evaluation import Evaluation
-from manynets.search.fits import CandidateFit
+from manynets.search.fits import CandidateFit, last_step
 
 EPOCHS = "max_iter"
 
@@ -36,19 +35,20 @@ class Round(NamedTuple):
 def resource_name(search: Any) -> str:
     """Return what a search divides between its candidates: "n_samples" or a parameter of its estimator."""
     name: str = search.resource
-    if name == EPOCHS and isinstance(search.estimator, Pipeline):
-        name = f"{search.estimator.steps[-1][0]}__{EPOCHS}"
+    if name == EPOCHS:
+        name = last_step(search.estimator)[0] + EPOCHS
     if name != "n_samples" and name not in search.estimator.get_params():
         raise OptionError(f"resource is {name!r}, but must be 'n_samples' or a parameter of the estimator")
     return name
 
 
-def halve(search: Any, evaluation: Evaluation, candidates: list[dict[str, Any]]) -> Iterator[Round]:
+def halve(evaluation: Evaluation, candidates: list[dict[str, Any]]) -> Iterator[Round]:
     """Evaluate candidates with more and more of the resource, each time the best 1 / factor of those before; yield each round."""
+    search = evaluation.search
     name = resource_name(search)
     if name != "n_samples" and any(name in candidate for candidate in candidates):
         raise OptionError(f"{name} is the resource of the halving, so it cannot be searched too; leave it out")
-    amounts = _amounts(search, evaluation, name, len(candidates))
+    amounts = _amounts(evaluation, name, len(candidates))
     search.n_resources_, search.n_candidates_ = [], []
     alive = np.arange(len(candidates))
     earlier: dict[tuple[int, int], CandidateFit] = {}
@@ -81,8 +81,9 @@ def halve(search: Any, evaluation: Evaluation, candidates: list[dict[str, Any]])
     search.n_remaining_candidates_ = len(alive)
 
 
-def _amounts(search: Any, evaluation: Evaluation, name: str, candidates: int) -> list[int]:
+def _amounts(evaluation: Evaluation, name: str, candidates: int) -> list[int]:
     """Return the resource of each round; set the attributes of the search that say so."""
+    search = evaluation.search
     most = search.max_resources
     if most == "auto":
         most = _num_samples(evaluation.X) if name == "n_samples" else search.estimator.get_params().get(name)

@@ -32,12 +32,13 @@ def distributions_of(given: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def run_study(search: Any, evaluation: Evaluation) -> Any:
+def run_study(evaluation: Evaluation) -> Any:
     """Ask for trials in batches, evaluate and report them until there are n_iter; return the study.
 
     Trials that the study has already are taken over: each one stores its scores by fold for a later search.
     """
     optuna = optional_module("optuna", extra="optuna", purpose="MLPSearchCV with a sampler")
+    search = evaluation.search
     given = search.param_distributions
     if not isinstance(given, Mapping):
         raise OptionError("with a sampler param_distributions is one dict, from names to distributions or lists")
@@ -67,7 +68,7 @@ def run_study(search: Any, evaluation: Evaluation) -> Any:
         left -= len(trials)
         candidates = [parameters(trial.params) for trial in trials]
         if search.strategy == "halving":
-            _halve_batch(search, evaluation, study, trials, candidates)
+            _halve_batch(evaluation, study, trials, candidates)
             continue
         first = len(evaluation.candidates)
         scores, _ = evaluation.evaluate(candidates)
@@ -76,10 +77,10 @@ def run_study(search: Any, evaluation: Evaluation) -> Any:
     return study
 
 
-def _halve_batch(search: Any, evaluation: Evaluation, study: Any, trials: list[Any], candidates: list[dict[str, Any]]) -> None:
+def _halve_batch(evaluation: Evaluation, study: Any, trials: list[Any], candidates: list[dict[str, Any]]) -> None:
     """Halve a batch of trials; those that drop out are reported as pruned."""
     running: dict[int, tuple[int, float]] = {}  # by index in `trials`: the candidate of the evaluation, and its score
-    for alive, scores, amount, is_last in halve(search, evaluation, candidates):
+    for alive, scores, amount, is_last in halve(evaluation, candidates):
         for k in set(running) - set(alive):
             _report(evaluation, study, trials[k], *running.pop(k), pruned=True)
         first = len(evaluation.candidates) - len(alive)

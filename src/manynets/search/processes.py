@@ -7,12 +7,10 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
-import numpy as np
 from joblib import wrap_non_picklable_objects
-from numpy.typing import NDArray
 
 from manynets.errors import OptionError
 from manynets.nn.population import Population
@@ -34,8 +32,7 @@ PIECE = 5e9
 """Multiplications of the forward passes of a piece: half a second or so, beside which the milliseconds to send it count little."""
 
 Results: TypeAlias = Sequence[Outcome | Failure]
-Scores: TypeAlias = dict[int, tuple[float, float]]  # loss and score on held-out rows, by the number of the network
-HeldOut: TypeAlias = Mapping[int, NDArray[np.int64] | None]
+Scores: TypeAlias = dict[int, tuple[float, float]]  # loss and score on its test rows, by the number of the network
 
 
 def train_in_processes(
@@ -83,9 +80,8 @@ def train_pieces(
     halt: Halt,
     callbacks: Sequence[Callback] = (),
     memory_limit: int | None = None,
-    held_out: HeldOut | None = None,
 ) -> Iterator[tuple[Results, Scores]]:
-    """Yield the results of one piece after the other, and the scores on the rows held out from each of its networks.
+    """Yield the results of one piece after the other, and the scores of its networks on their test rows.
 
     Callbacks are called when a piece is finished, not for the events in between. One that raises StopIteration asks for a halt, and the
     other pieces are left.
@@ -94,7 +90,7 @@ def train_pieces(
     if problem.loss is not None:  # which may be a lambda
         problem = dataclasses.replace(problem, loss=wrap_non_picklable_objects(problem.loss, keep_wrapper=False))
     limit = None if memory_limit is None else max(1, int(memory_limit) // max(1, worker_count(n_jobs)))
-    inputs = [(problem, piece, {member.number: (held_out or {}).get(member.number) for member in piece}, limit) for piece in pieces]
+    inputs = [(problem, piece, limit) for piece in pieces]
     settings = {member.number: member.settings for piece in pieces for member in piece}
     if tell(callbacks, Started(networks, networks, 1, problem.task.metric, settings=settings)):
         halt.asked = True
@@ -108,21 +104,21 @@ def train_pieces(
     tell(callbacks, Finished(time.perf_counter() - began, tuple(sorted(lost))))
 
 
-def train_piece(problem: Problem, members: Sequence[Member], held_out: HeldOut, memory_limit: int | None) -> tuple[Results, Scores]:
+def train_piece(problem: Problem, members: Sequence[Member], memory_limit: int | None) -> tuple[Results, Scores]:
     """Train the networks of a piece, and score them, in the process that calls it."""
     if memory_limit is None:
         memory_limit = max(1, memory_at_hand(problem.rows.x.device) // (os.cpu_count() or 1))
     results = train_what_can(problem, members, memory_limit=memory_limit)
-    return results, held_out_scores(problem, members, held_out, results)
+    return results, tested_scores(problem, members, results)
 
 
-def _shared(problem: Problem, members: Sequence[Member], held_out: HeldOut, _limit: int | None) -> Iterator[Any]:
+def _shared(problem: Problem, members: Sequence[Member], _limit: int | None) -> Iterator[Any]:
     """Yield the arrays of rows, which many networks have in common."""
     for rows in (problem.rows, problem.validation):
         if rows is not None:
             yield from (rows.x, rows.target, rows.weight)
     for member in members:
-        yield from (member.rows, member.validation_rows, member.weight, held_out.get(member.number))
+        yield from (member.rows, member.validation_rows, member.test_rows, member.weight)
 
 
 def pieces_of(problem: Problem, members: Sequence[Member], jobs: int, *, at_most: int | None = None) -> list[list[Member]]:
@@ -145,19 +141,19 @@ def pieces_of(problem: Problem, members: Sequence[Member], jobs: int, *, at_most
 
 def _work(member: Member, problem: Problem) -> float:
     """Return roughly how many multiplications the forward passes of a member take."""
-    rows = len(problem.rows) if member.rows is None else len(member.rows)
+    rows = member.row_count(problem)
     recipe, spec = member.recipe, member.spec
     assert isinstance(spec, MLP)
     visits = rows * (recipe.epochs or 1) if recipe.iterations is None else recipe.iterations * batch_rows(recipe, rows)
     return float(visits * problem.shape_of(spec).multiplications)
 
 
-def held_out_scores(problem: Problem, members: Sequence[Member], held_out: HeldOut, results: Results) -> Scores:
-    """Return loss and metric, by number, of the networks that have rows held out; those of a shape are computed at once."""
-    by_number = {member.number: member for member in members}
+def tested_scores(problem: Problem, members: Sequence[Member], results: Results) -> Scores:
+    """Return loss and metric, by number, of the networks that have test rows; those of a shape are computed at once."""
+    by_number = {member.number: member for member in members if member.test_rows is not None}
     alike: dict[tuple[Any, ...], list[Outcome]] = {}
     for outcome in results:
-        if isinstance(outcome, Outcome) and held_out.get(outcome.number) is not None:
+        if isinstance(outcome, Outcome) and outcome.number in by_number:
             spec, recipe = by_number[outcome.number].spec, by_number[outcome.number].recipe
             assert isinstance(spec, MLP)
             shape = problem.shape_of(spec)
@@ -169,7 +165,7 @@ def held_out_scores(problem: Problem, members: Sequence[Member], held_out: HeldO
         recipe, tasks = by_number[numbers[0]].recipe, [by_number[number].task or problem.task for number in numbers]
         validation = Validation(
             problem.rows,
-            [held_out[number] for number in numbers],
+            [by_number[number].test_rows for number in numbers],
             joint_objective(tasks, recipe, problem.loss),
             widest=shape.widest,
             weights=[by_number[number].weight for number in numbers],

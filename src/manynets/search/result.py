@@ -6,22 +6,21 @@ import dataclasses
 import functools
 import math
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpy.typing import NDArray
 
 from manynets.display import html_table, layers_text, number_text
 from manynets.errors import InterruptedWarning, warn_user
 from manynets.model import Model
-from manynets.plan import PlannedNetwork
-from manynets.prepare import RowNumbers
+from manynets.prepare import RowNumbers, TrainingData
 from manynets.results import record_of, system_on
 from manynets.spec import METRICS, MLP, Recipe, score_or_worst
 from manynets.spec.flat import flat_settings
 from manynets.tasks import Task
 from manynets.training.groups import Failure
 from manynets.training.torch_settings import find_device
-from manynets.training.trial import Divergence, Outcome
+from manynets.training.trial import Divergence, Member, Outcome
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
@@ -132,9 +131,18 @@ class Result:
         )
 
 
-def result_of(found: Outcome | Failure | None, network: PlannedNetwork, *, scores: tuple[float, float] = NO_SCORES) -> Result:
-    """Return the result of a network of a plan, found None if the training ended before its turn. scores: loss and score."""
-    trial, member, data, held_out = network
+class PlannedNetwork(NamedTuple):
+    """A network to train: which candidate on which fold it is, and the data that it was planned on."""
+
+    candidate: int
+    fold: int
+    member: Member
+    data: TrainingData
+
+
+def result_of(found: Outcome | Failure | None, network: PlannedNetwork, scores: tuple[float, float] = NO_SCORES) -> Result:
+    """Return the result of a network, found None if the training ended before its turn. scores: loss and score."""
+    candidate, fold, member, data = network
     assert isinstance(member.spec, MLP)
     more: dict[str, Any] = {"stopped": "interrupted"}
     if isinstance(found, Failure):
@@ -143,12 +151,12 @@ def result_of(found: Outcome | Failure | None, network: PlannedNetwork, *, score
         more = {name: getattr(found, name) for name in OF_OUTCOME}
         more |= {"loss": scores[0], "score": scores[1], "in_features": data.in_features, "encoder": data.encoder}
     own: dict[str, Any] = {"spec": member.spec, "recipe": member.recipe, "task": data.problem.task}
-    return judged(Result(candidate=trial.candidate, fold=trial.fold, **own, **more), held_out)
+    return judged(Result(candidate=candidate, fold=fold, **own, **more), member.test_rows)
 
 
-def judged(result: Result, held_out: RowNumbers | None) -> Result:
-    """Return a result with the worst possible score if its training failed or diverged. held_out: its test rows, None for none."""
-    if held_out is None:
+def judged(result: Result, test_rows: RowNumbers | None) -> Result:
+    """Return a result with the worst possible score if its training failed or diverged. test_rows: None for none."""
+    if test_rows is None:
         return result
     return dataclasses.replace(result, score=score_or_worst(result.score, metric=result.metric, stopped=result.stopped))
 

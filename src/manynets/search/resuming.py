@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manynets.display import listed
 from manynets.errors import OptionError
-from manynets.plan import FoldRows, Plan
 from manynets.recorded import Recorded
 from manynets.renames import renamed
+from manynets.search.groups import FoldRows
+from manynets.search.result import PlannedNetwork
 from manynets.training.state import Digests, differences, identity_of
 
 SHOWN = 5  # differences in a message
 
 
-def check_recorded(plan: Plan, count: int, recorded: Recorded) -> None:
-    """Raise OptionError where the recorded checkpoints are of other networks than those with the same numbers in the plan.
+def check_recorded(networks: Mapping[int, PlannedNetwork], count: int, recorded: Recorded) -> None:
+    """Raise OptionError where the recorded checkpoints are of other networks than those with the same numbers.
 
     count: number of networks, including those that could not be planned.
     """
@@ -28,9 +29,9 @@ def check_recorded(plan: Plan, count: int, recorded: Recorded) -> None:
         beyond = [number for number in numbers if number >= count]
         if beyond:
             found = [f"networks 0 to {count - 1}, in the checkpoint also {beyond[-1]}"]
-        elif all(number in plan.networks for number in numbers):
-            members = [plan.networks[number].member for number in numbers]
-            found = differences(identity, identity_of(plan.networks[numbers[0]].data.problem, members, digest))
+        elif all(number in networks for number in numbers):
+            members = [networks[number].member for number in numbers]
+            found = differences(identity, identity_of(networks[numbers[0]].data.problem, members, digest))
         else:  # some cannot be trained now, such as for lack of memory
             continue
         if found:

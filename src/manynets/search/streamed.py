@@ -9,9 +9,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
-from manynets.plan import PlannedNetwork, Trial
 from manynets.progress import Show, progress_callbacks
-from manynets.search.result import Result, result_of, warn_of_interrupted
+from manynets.search.result import PlannedNetwork, Result, result_of, warn_of_interrupted
 from manynets.spec import MLP, PiecewiseLinear, Recipe
 from manynets.streaming import Stream, files_to_stream, open_stream, share_of, stream_members
 from manynets.tasks.objectives import OwnLoss
@@ -68,10 +67,10 @@ def _stream_of(spec: MLP, recipe: Recipe) -> Hashable:
 def _trained(stream: Stream, candidates: Mapping[int, Candidate], callbacks: Sequence[Callback], halt: Halt) -> dict[int, Result]:
     """Return the results of candidates by number, and close the stream."""
     with closing(stream):
-        members = stream_members(stream, list(candidates.values()), numbers=list(candidates))
+        members = stream_members(stream, candidates)
         with listening(halt, (signal.SIGINT,)):
             found = train_what_can(stream.data.problem, members, callbacks=callbacks, halt=halt)
     return {
-        one.number: result_of(one, PlannedNetwork(Trial(one.number, fold=0), member, stream.data))
+        one.number: result_of(one, PlannedNetwork(one.number, 0, member, stream.data))
         for member, one in zip(members, found, strict=True)
     }

@@ -8,9 +8,9 @@ open_ensemble, train_stream_ensemble: the same for the default ensemble
 from manynets.streaming.columns import Columns, bytes_in_memory, files_of, files_to_stream, share_of, too_large
 from manynets.streaming.ensemble import NETWORKS, open_ensemble, train_stream_ensemble
 from manynets.streaming.opening import Stream, open_stream
-from manynets.streaming.training import stream_members, train_candidates, train_stream
+from manynets.streaming.training import stream_members, train_stream
 
 __all__ = [
     "NETWORKS", "Columns", "Stream", "bytes_in_memory", "files_of", "files_to_stream", "open_ensemble", "open_stream",
-    "share_of", "stream_members", "too_large", "train_candidates", "train_stream", "train_stream_ensemble",
+    "share_of", "stream_members", "too_large", "train_stream", "train_stream_ensemble",
 ]  # fmt: skip

@@ -20,7 +20,7 @@ from manynets.streaming.opening import Stream
 from manynets.training.checkpoint import Checkpoint
 from manynets.training.events import Callback
 from manynets.training.groups import train_members
-from manynets.training.trial import Member, Outcome
+from manynets.training.trial import Member
 
 
 def train_stream(
@@ -47,27 +47,17 @@ def train_stream(
         members = ensemble(spec, recipe, data, n_networks, initial=initial)
         keeper = checkpoints_of(data, checkpoint=checkpoint, resume=resume, allow_world_size=allow_world_size)
         outcomes = train_members(data.problem, members, callbacks=callbacks, keeper=keeper)
-    return _model_of(stream, spec, recipe, members, outcomes)
+    model = model_of(spec, recipe, data, outcomes)
+    if data.problem.validation is not None:
+        model = with_residuals(model, data, members)
+    model.info["stream"] = stream.rows.layout.described()
+    return model
 
 
-def train_candidates(
-    stream: Stream, candidates: Sequence[tuple[MLP, Recipe]], *, callbacks: Sequence[Callback] = ()
-) -> list[Model]:
-    """Train a network for each specification and recipe on the stream, and return their Models in the same order.
-
-    Those of one shape, whose recipes may differ in rates, penalties, dropout and seed, share the stream, as `manynets.train_many` has it for
-    rows in memory; those of another shape read it after them. All must take batches of the size that the stream was opened for.
-    """
-    with closing(stream):
-        members = stream_members(stream, candidates, numbers=range(len(candidates)))
-        outcomes = train_members(stream.data.problem, members, callbacks=callbacks)
-    return [_model_of(stream, m.spec, m.recipe, [m], [outcome]) for m, outcome in zip(members, outcomes, strict=True)]
-
-
-def stream_members(stream: Stream, candidates: Sequence[tuple[MLP, Recipe]], *, numbers: Sequence[int]) -> list[Member]:
-    """Return a network for each specification and recipe, with these numbers, that trains on the stream."""
+def stream_members(stream: Stream, candidates: Mapping[int, tuple[MLP, Recipe]]) -> list[Member]:
+    """Return a network for each specification and recipe, by its number, that trains on the stream."""
     members = []
-    for number, (spec, recipe) in zip(numbers, candidates, strict=True):
+    for number, (spec, recipe) in candidates.items():
         member = ensemble(_checked(stream, spec, started=False), recipe, stream.data, 1)[0]
         members.append(dataclasses.replace(member, number=number))
     return members
@@ -78,11 +68,3 @@ def _checked(stream: Stream, spec: MLP, *, started: bool) -> MLP:
     if spec.prior and not started:
         raise OptionError("prior=True needs the target of all rows at once, which a stream does not have; leave out prior")
     return embedded_columns(spec, stream.encoder)
-
-
-def _model_of(stream: Stream, spec: Any, recipe: Recipe, members: Sequence[Member], outcomes: Sequence[Outcome]) -> Model:
-    model = model_of(spec, recipe, stream.data, outcomes)
-    if stream.data.problem.validation is not None:
-        model = with_residuals(model, stream.data, members)
-    model.info["stream"] = stream.rows.layout.described()
-    return model

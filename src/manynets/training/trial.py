@@ -70,6 +70,7 @@ class Member:
     shuffles: the orders of rows, where they do not follow from the recipe's seed.
     team: networks of different teams are never judged together (`EarlyStopping.shared`).
     task: of a regression whose center and scale are not those of the problem's task; None where they are.
+    test_rows: of the problem, on which a search scores the trained network; None for none.
     """
 
     number: int
@@ -86,6 +87,7 @@ class Member:
     shuffles: Shuffles | None = None
     team: int = 0
     task: Task | None = None
+    test_rows: NDArray[np.int64] | None = None
 
     @property
     def settings(self) -> tuple[MLP | None, Recipe]:
