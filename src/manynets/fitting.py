@@ -200,7 +200,8 @@ def train(
         spec, recipe, task, encoder, initial, n_networks = _further(spec, recipe, X, y, task, encoder, initial, n_networks, scaling)
         scaling = False
     common: dict[str, Any] = {"task": task, "encoder": encoder, "target_transform": target_transform}
-    common |= {"sample_weight": sample_weight, "class_weight": class_weight, "declared": declared_columns(X, encoder, **of_table)}
+    declared = declared_columns(X, encoder, **of_table) | {"target_names": names}
+    common |= {"sample_weight": sample_weight, "class_weight": class_weight, "declared": declared}
     if spec is None and recipe is None and engine == "torch" and initial is None and loss is None:
         common |= {"preset": "default" if preset is None else preset, "metric": metric, **ran, **keeping}
         common |= {"seed": _default_seed(seed), "n_networks": 8 if n_networks is None else n_networks}

@@ -133,11 +133,12 @@ def train_many(
         if found is not None:
             return found
     X, y, sample_weight, _ = read_given(X, y, target, sample_weight, drop_missing_target=False)
-    y, validation, _ = targets_by_name(y, validation, target)
+    y, validation, names = targets_by_name(y, validation, target)
     with warned_once():
         plan = plan_candidates(
             X, y, candidates, cv=cv, groups=groups, times=times, stratify=stratify, sample_weight=sample_weight, task=task,
-            validation=validation, encoder=encoder, scaling=scaling, declared={"category_means": category_means}, resume=resume, loss=loss,
+            validation=validation, encoder=encoder, scaling=scaling,
+            declared={"category_means": category_means, "target_names": names}, resume=resume, loss=loss,
         )  # fmt: skip
         check_recorded(plan.plan, len(plan.candidates) * len(plan.folds), plan.recorded)
         return train_plan(
