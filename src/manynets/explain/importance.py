@@ -22,12 +22,13 @@ from scipy.stats import rankdata
 
 from manynets.data.check import as_weights
 from manynets.display import HEADINGS, counted, html_table, mean_texts
-from manynets.errors import DataError, check_count, one_of
+from manynets.errors import DataError, check_count
 from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, check_seed, encoded_target, model_of, source_rows
 from manynets.explain.changed import ChangedRows
 from manynets.model import Model
 from manynets.spec import LOWER_IS_BETTER
 from manynets.tasks import Regression
+from manynets.tasks.own_metric import named_metric
 
 Array: TypeAlias = NDArray[Any]
 ALIKE = 0.9
@@ -133,7 +134,7 @@ def permutation_importance(
     rows = source_rows(model, X)
     target = encoded_target(model, y, rows=len(rows.matrix))
     weight = as_weights(sample_weight, len(target))
-    name = model.task.metric if metric is None else one_of(metric, model.task.metrics, what="metric")
+    name = model.task.metric if metric is None else named_metric(metric, model.task.metrics)
     sign = -1.0 if name in LOWER_IS_BETTER else 1.0
     groups: dict[str, tuple[str, ...]] = _alike(model, rows) if group_alike else {column: (column,) for column in rows.blocks}
     logits = model.mean_logits(model.encoded_logits(rows.matrix))
