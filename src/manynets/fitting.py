@@ -35,7 +35,7 @@ from manynets.prepare import (
 )
 from manynets.progress import Show, progress_callbacks
 from manynets.recorded import Recorded
-from manynets.results import checkpoints_of, model_of, with_residuals
+from manynets.results import checkpoints_of, model_of, with_residuals, with_target_names
 from manynets.spec import METRICS, MLP, LossName, MetricName, Recipe
 from manynets.spec.lessons import with_advice
 from manynets.spec.metadata import plain_number
@@ -205,7 +205,7 @@ def train(
     if spec is None and recipe is None and engine == "torch" and initial is None and loss is None:
         common |= {"preset": "default" if preset is None else preset, "metric": metric, **ran, **keeping}
         common |= {"seed": _default_seed(seed), "n_networks": 8 if n_networks is None else n_networks}
-        return _named(_train_default(X, y, scaling=scaling, validation=validation, columns=columns, **common), names)
+        return with_target_names(_train_default(X, y, scaling=scaling, validation=validation, columns=columns, **common), names)
     _refuse_ensemble_options(preset=preset, time_limit=time_limit)
     spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
     n_networks = 1 if n_networks is None else plain_number(n_networks)
@@ -223,14 +223,9 @@ def train(
     spec, data, initial = _ready(spec, recipe, data, initial, recorded, n_networks=n_networks, by_fold=by_fold)
     splits = _splits(data, n_networks, recipe.seed, by_fold=by_fold, by=by)
     members = ensemble(spec, recipe, data, n_networks, splits=splits, initial=initial)
-    return _named(_trained(engine, spec, recipe, data, members, [*progress_callbacks(progress), *callbacks], keeping), names)
-
-
-def _named(model: Model, names: Sequence[str]) -> Model:
-    """Return the model; one of several targets has their names, where they had any."""
-    if len(names) == model.task.targets > 1:
-        model.info["targets"] = list(names)
-    return model
+    return with_target_names(
+        _trained(engine, spec, recipe, data, members, [*progress_callbacks(progress), *callbacks], keeping), names
+    )
 
 
 def _trained(
