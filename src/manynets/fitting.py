@@ -161,7 +161,7 @@ def train(
         with more bytes than the limit is converted first, to NAME.csv.parquet beside it.
     progress: "auto" shows a live display on a terminal and lines elsewhere, False nothing.
     callbacks: functions that are called with each event (`mn.Event`). One that raises StopIteration ends the training as Ctrl-C does,
-        without a warning.
+        without a warning; info["stopped"] is then "callback" for each network that was not through.
     checkpoint: where and how often to write the state of training, such as Checkpoint(folder="run", every_epochs=1).
     resume: a folder of checkpoints, or one of them: training continues from the newest that is intact, bit for bit as if it had
         never stopped (on the same machine, with the same versions and thread count). All other arguments must be the same; an

@@ -108,7 +108,7 @@ def train_many(
     The results of a candidate that does not fit the data, or the memory, have the error, and those of one whose loss was not
     finite the divergence; the others are complete. Ctrl-C ends the unfinished networks as "interrupted" (in other processes without a
     model), with an InterruptedWarning; with a checkpoint, SIGTERM writes it before the process ends. A callback that raises StopIteration
-    ends them in the same way, without the warning.
+    ends them in the same way, as "callback" and without the warning.
     Raises DataError and OptionError for data and options with which no candidate can be trained.
 
     >>> import manynets as mn
@@ -414,7 +414,7 @@ def train_plan(
     if halt.asked:
         for number in networks.keys() - set(known):  # what other processes did not end
             trial = networks[number].trial
-            results.setdefault((trial.candidate, trial.fold), result_of(None, networks[number]))
+            results.setdefault((trial.candidate, trial.fold), result_of(None, networks[number], halted=halt.word))
     if halt.signal is not None:
         warn_of_interrupted(results.values())
     return [results[place] for place in sorted(results)]

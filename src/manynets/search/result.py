@@ -21,7 +21,7 @@ from manynets.spec.flat import flat_settings
 from manynets.tasks import Task
 from manynets.training.groups import Failure
 from manynets.training.torch_settings import find_device
-from manynets.training.trial import Divergence, Outcome
+from manynets.training.trial import HALTED, Divergence, Outcome
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
@@ -34,7 +34,7 @@ OF_OUTCOME = ("stopped", "parameters", "history", "best", "divergence", "seconds
 class Result:
     """The result of one candidate on one fold.
 
-    stopped: "done", "early", "diverged", "interrupted", or "failed" with the `error`. history: columns, an entry for each
+    stopped: "done", "early", "diverged", "interrupted", "callback" (one raised StopIteration), or "failed" with the `error`. history: columns, an entry for each
     evaluation; best: the index of the entry whose weights these are. loss, score: on the fold's test rows (NaN without), where
     `score` is the `metric` that the recipe watches by its name, else the task's. The score of one that failed or diverged is the worst
     possible: -inf, or inf for a metric where lower is better. seconds: until its training ended, including the networks trained together with it.
@@ -132,11 +132,17 @@ class Result:
         )
 
 
-def result_of(found: Outcome | Failure | None, network: PlannedNetwork, *, scores: tuple[float, float] = NO_SCORES) -> Result:
-    """Return the result of a network of a plan, found None if the training ended before its turn. scores: loss and score."""
+def result_of(
+    found: Outcome | Failure | None,
+    network: PlannedNetwork,
+    *,
+    scores: tuple[float, float] = NO_SCORES,
+    halted: str = "interrupted",
+) -> Result:
+    """Return the result of a network of a plan, found None if the training ended before its turn. scores: loss and score. halted: how it ended then."""
     trial, member, data, held_out = network
     assert isinstance(member.spec, MLP)
-    more: dict[str, Any] = {"stopped": "interrupted"}
+    more: dict[str, Any] = {"stopped": halted}
     if isinstance(found, Failure):
         more = {"stopped": "failed", "error": found.error}
     elif found is not None:
@@ -155,5 +161,5 @@ def judged(result: Result, held_out: RowNumbers | None) -> Result:
 
 def warn_of_interrupted(results: Collection[Result]) -> None:
     """Warn that training was interrupted, and how many of the networks did not end."""
-    left = sum(result.stopped == "interrupted" for result in results)
+    left = sum(result.stopped in HALTED for result in results)
     warn_user(f"training was interrupted; {left} of {len(results)} networks did not end", InterruptedWarning)
