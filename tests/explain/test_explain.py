@@ -90,19 +90,6 @@ def test_importance_of_classes_is_that_of_scikit_learn(classifier: Model, metric
     assert_close(found.values, wanted.importances, "float64_run")
 
 
-def test_importance_is_of_the_roc_auc_where_one_of_two_classes_is_rare() -> None:
-    x, y = arrays()
-    for share, metric in ((0.5, "accuracy"), (0.75, "accuracy"), (0.85, "roc_auc"), (0.15, "roc_auc")):
-        rare = y > np.quantile(y, share)
-        model = mn.train(x, rare, mn.MLP(hidden=(4,)), mn.Recipe(epochs=2), scaling=False, progress=False)
-        assert permutation_importance(model, x, rare, n_repeats=1).metric == metric
-    assert permutation_importance(model, x, rare, n_repeats=1, metric="accuracy").metric == "accuracy"
-    balanced = np.where(rare, 0.15, 0.85)
-    assert permutation_importance(model, x, rare, n_repeats=1, sample_weight=balanced).metric == "accuracy"
-    alone = np.zeros(len(x), dtype=bool)  # of one class, where the area is not defined
-    assert permutation_importance(model, x, alone, n_repeats=1).metric == "accuracy"
-
-
 def test_the_threshold_of_two_classes_counts() -> None:
     x, y = arrays()
     model = mn.train(x, y > 2, mn.MLP(hidden=(8,)), mn.Recipe(epochs=20), scaling=False, progress=False)

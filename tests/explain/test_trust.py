@@ -13,7 +13,7 @@ from sklearn.calibration import calibration_curve
 
 import manynets as mn
 from manynets.errors import DataError, OptionError
-from manynets.explain import calibration, residuals, worst_rows, worst_slices
+from manynets.explain import calibration, permutation_importance, residuals, worst_rows, worst_slices
 from tests.tolerances import assert_close
 
 
@@ -259,3 +259,17 @@ def test_dependence_on_whole_numbers_is_at_whole_numbers() -> None:
     model = mn.train(frame, target, mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), task="regression", progress=False)
     assert mn.explain.partial_dependence(model, frame, "hour", n_grid=5).grid[0] == [1.0, 6.0, 12.0, 17.0, 22.0]
     assert 0 < mn.explain.partial_dependence(model, frame, "x", n_grid=5).grid[0][1] < 1
+
+
+def test_importance_is_of_the_roc_auc_where_one_of_two_classes_is_rare() -> None:
+    x = np.random.default_rng(0).normal(size=(300, 4))
+    y = x[:, 0] + 0.3 * x[:, 1]
+    for share, metric in ((0.5, "accuracy"), (0.75, "accuracy"), (0.85, "roc_auc"), (0.15, "roc_auc")):
+        rare = y > np.quantile(y, share)
+        model = mn.train(x, rare, mn.MLP(hidden=(4,)), mn.Recipe(epochs=2), scaling=False, progress=False)
+        assert permutation_importance(model, x, rare, n_repeats=1).metric == metric
+    assert permutation_importance(model, x, rare, n_repeats=1, metric="accuracy").metric == "accuracy"
+    balanced = np.where(rare, 0.15, 0.85)
+    assert permutation_importance(model, x, rare, n_repeats=1, sample_weight=balanced).metric == "accuracy"
+    alone = np.zeros(len(x), dtype=bool)  # of one class, where the area is not defined
+    assert permutation_importance(model, x, alone, n_repeats=1).metric == "accuracy"

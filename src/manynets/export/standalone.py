@@ -384,8 +384,8 @@ def limits(model, scores, coverage):
     lower, upper = own_unit(model, np.maximum(out, 0) if model["poisson"] else out)
     predicted = values(model, scores)
     if model["limits"]:
-        least = np.array(model["limits"])[:, 0] * model["scale"] + model["center"]
-        lower = np.where(least >= -1e-5 * np.array(model["scale"]), np.maximum(lower, 0), lower)
+        least = np.array(model["limits"])[:, 0] + np.divide(model["center"], model["scale"])
+        lower = np.where(least >= -1e-5, np.maximum(lower, 0), lower)
     return np.stack([np.minimum(lower, predicted), np.maximum(upper, predicted)])
 
 

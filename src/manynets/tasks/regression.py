@@ -118,8 +118,8 @@ class Regression(Task):
         """
         if self.limits is None:
             return np.full(self.targets, -np.inf)
-        low = np.array(self.limits)[:, 0] * self.scale + self.center
-        return np.where(low >= -NEAR_ZERO * np.array(self.scale), 0.0, -np.inf)
+        low = np.array(self.limits)[:, 0] + np.divide(self.center, self.scale)
+        return np.where(low >= -NEAR_ZERO, 0.0, -np.inf)
 
     def with_quantiles(self, quantiles: tuple[float, ...]) -> Regression:
         """Return the task of which a network predicts these quantiles, () for one number."""
