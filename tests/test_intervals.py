@@ -35,7 +35,8 @@ def rows(count: int, seed: int = 0) -> tuple[Any, Any]:
 
 
 def train(**options: Any) -> mn.Model:
-    return mn.train(*rows(300), options.pop("spec", LINEAR), RECIPE, scaling=False, progress=False, **options)
+    x, y = rows(300)
+    return mn.train(x, options.pop("y", y), options.pop("spec", LINEAR), RECIPE, scaling=False, progress=False, **options)
 
 
 def covered(limits: Any, y: Any) -> float:
@@ -103,6 +104,28 @@ def test_several_targets_have_limits_each() -> None:
     assert limits.shape == (300, 2, 2)
     assert covered(limits[:, 0], y) > 0.8
     assert covered(limits[:, 1], 10 * y) > 0.8
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_the_limits_of_counts_are_not_below_0(flat: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, _ = rows(300)
+    y = np.random.default_rng(1).poisson(np.exp(x[:, 0])).astype(float)
+    assert y.min() == 0
+    for low in (0.0, 2.0, -1.0):
+        target = y + low if flat else np.stack([y + low, -y], axis=1)
+        model = train(
+            task=mn.Regression.of(target, clamp=True), y=target, spec=mn.MLP(hidden=(8,)), n_networks=3, validation="folds"
+        )
+        limits = model.predict_interval(x).reshape(300, -1, 2)
+        with monkeypatch.context() as patched:
+            patched.setattr(mn.Regression, "least", property(lambda task: np.full(task.targets, -np.inf)))
+            unknown = model.predict_interval(x).reshape(300, -1, 2)
+        assert (unknown[:, 0, 0] < 0).any()
+        wanted = unknown.copy()
+        if low >= 0:
+            wanted[:, 0, 0] = np.maximum(unknown[:, 0, 0], 0.0)
+            assert covered(limits[:, 0], y + low) == covered(unknown[:, 0], y + low)
+        assert_close(limits, wanted, "float64_run")
 
 
 def test_rows_without_weight_do_not_count() -> None:

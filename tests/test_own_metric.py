@@ -118,7 +118,7 @@ def test_functions_are_called_as_in_scikit_learn() -> None:
         sklearn.average_precision_score, higher_is_better=True, proba=True
     )
     assert own_metric(sklearn.hinge_loss) == mn.Metric(sklearn.hinge_loss, higher_is_better=False)
-    assert own_metric("r2") is own_metric(None) is own_metric(3) is None
+    assert own_metric("r2") is own_metric(None) is None
     model = trained(sklearn.average_precision_score)
     held = model.history["val_average_precision_score"]
     assert model.info["best"] == int(np.argmax(held))
@@ -151,6 +151,33 @@ def test_a_training_goes_on_bit_for_bit(tmp_path: Path) -> None:
 def test_what_is_no_metric(metric: Any, message: str) -> None:
     with pytest.raises(OptionError, match=message):
         trained(metric)
+
+
+ITSELF = r"metric is the class mn\.Metric itself; give it a function: metric=mn\.Metric\(function, higher_is_better=True\)"
+NO_METRIC = "but must be one of accuracy, f1, .*, a function of y_true and y_pred, or an mn.Metric of one"
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [(mn.Metric, ITSELF), (5, f"metric is 5, {NO_METRIC}"), (dict, f"metric is <class 'dict'>, {NO_METRIC}")],
+)
+def test_every_training_refuses_what_is_no_metric(metric: Any, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        mn.train(X, Y, metric=metric, time_limit=0.1, progress=False)
+    with pytest.raises(OptionError, match=message):
+        trained(metric)
+    with pytest.raises(OptionError, match=message):
+        mn.TabularClassifier(metric=metric, time_limit=0.1).fit(X, Y)
+
+
+@pytest.mark.parametrize(("metric", "name"), [(AREA, "area"), (area, "area"), (mn.Metric, "Metric")])
+def test_importance_and_recipes_refuse_metrics_of_your_own(metric: Any, name: str) -> None:
+    model = trained(None)
+    told = f"metric is {name}, but must be one of the names accuracy, f1, log_loss, roc_auc; a metric of your own is for trainings"
+    with pytest.raises(OptionError, match=told):
+        mn.explain.permutation_importance(model, X, Y, metric=metric)
+    with pytest.raises(OptionError, match=r"give a function of your own to mn\.train, as metric="):
+        mn.Recipe(watch=metric)
 
 
 def test_a_metric_checks_itself() -> None:

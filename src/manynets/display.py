@@ -207,7 +207,7 @@ T = TypeVar("T")
 
 
 class Records(list[T]):
-    """A list of dataclasses of one kind; a notebook shows it as a table.
+    """A list of dataclasses of one kind; a notebook shows it as a table, without the fields that have their default in all of them.
 
     >>> from manynets.explain import MeanError
     >>> Records([MeanError("size", "61 to 80", rows=40, mean=-1.5, standard_error=0.5, absolute=2.0)])._repr_html_()[:66]
@@ -217,8 +217,13 @@ class Records(list[T]):
     def _repr_html_(self) -> str:
         if not self:
             return "none"
-        lines: list[Any] = [dataclasses.astuple(one) for one in self[:MOST_LINES]]  # type: ignore[call-overload]
-        names = [field.name.replace("_", " ") for field in dataclasses.fields(self[0])]  # type: ignore[arg-type]
+        fields = [
+            field.name
+            for field in dataclasses.fields(self[0])  # type: ignore[arg-type]
+            if field.default is dataclasses.MISSING or any(getattr(one, field.name) != field.default for one in self)
+        ]
+        lines = [[getattr(one, name) for name in fields] for one in self[:MOST_LINES]]
+        names = [name.replace("_", " ") for name in fields]
         return html_table(names, lines, title=f"the first {MOST_LINES} of {len(self):,}" if len(self) > MOST_LINES else "")
 
 

@@ -35,7 +35,7 @@ from manynets.prepare import (
 )
 from manynets.progress import Show, progress_callbacks
 from manynets.recorded import Recorded
-from manynets.results import checkpoints_of, model_of, with_residuals
+from manynets.results import checkpoints_of, model_of, with_residuals, with_target_names
 from manynets.spec import METRICS, MLP, LossName, MetricName, Recipe
 from manynets.spec.lessons import with_advice
 from manynets.spec.metadata import plain_number
@@ -161,7 +161,7 @@ def train(
         with more bytes than the limit is converted first, to NAME.csv.parquet beside it.
     progress: "auto" shows a live display on a terminal and lines elsewhere, False nothing.
     callbacks: functions that are called with each event (`mn.Event`). One that raises StopIteration ends the training as Ctrl-C does,
-        without a warning.
+        without a warning; info["stopped"] is then "callback" for each network that was not through.
     checkpoint: where and how often to write the state of training, such as Checkpoint(folder="run", every_epochs=1).
     resume: a folder of checkpoints, or one of them: training continues from the newest that is intact, bit for bit as if it had
         never stopped (on the same machine, with the same versions and thread count). All other arguments must be the same; an
@@ -200,11 +200,12 @@ def train(
         spec, recipe, task, encoder, initial, n_networks = _further(spec, recipe, X, y, task, encoder, initial, n_networks, scaling)
         scaling = False
     common: dict[str, Any] = {"task": task, "encoder": encoder, "target_transform": target_transform}
-    common |= {"sample_weight": sample_weight, "class_weight": class_weight, "declared": declared_columns(X, encoder, **of_table)}
+    declared = declared_columns(X, encoder, **of_table) | {"target_names": names}
+    common |= {"sample_weight": sample_weight, "class_weight": class_weight, "declared": declared}
     if spec is None and recipe is None and engine == "torch" and initial is None and loss is None:
         common |= {"preset": "default" if preset is None else preset, "metric": metric, **ran, **keeping}
         common |= {"seed": _default_seed(seed), "n_networks": 8 if n_networks is None else n_networks}
-        return _named(_train_default(X, y, scaling=scaling, validation=validation, columns=columns, **common), names)
+        return with_target_names(_train_default(X, y, scaling=scaling, validation=validation, columns=columns, **common), names)
     _refuse_ensemble_options(preset=preset, time_limit=time_limit)
     spec, recipe = MLP() if spec is None else spec, Recipe() if recipe is None else recipe
     n_networks = 1 if n_networks is None else plain_number(n_networks)
@@ -222,14 +223,9 @@ def train(
     spec, data, initial = _ready(spec, recipe, data, initial, recorded, n_networks=n_networks, by_fold=by_fold)
     splits = _splits(data, n_networks, recipe.seed, by_fold=by_fold, by=by)
     members = ensemble(spec, recipe, data, n_networks, splits=splits, initial=initial)
-    return _named(_trained(engine, spec, recipe, data, members, [*progress_callbacks(progress), *callbacks], keeping), names)
-
-
-def _named(model: Model, names: Sequence[str]) -> Model:
-    """Return the model; one of several targets has their names, where they had any."""
-    if len(names) == model.task.targets > 1:
-        model.info["targets"] = list(names)
-    return model
+    return with_target_names(
+        _trained(engine, spec, recipe, data, members, [*progress_callbacks(progress), *callbacks], keeping), names
+    )
 
 
 def _trained(

@@ -323,7 +323,13 @@ def training_text(history: Mapping[str, list[float]], info: Mapping[str, Any]) -
     """Return the epochs, seconds and device of a training, and why it ended."""
     epochs, stopped = history.get("epoch") or [0], info.get("stopped", ["done"])
     text = f"{epoch_text(epochs[-1])} epoch{'' if epochs[-1] == 1 else 's'} in {info.get('seconds', 0):.1f} s on {info.get('device', 'cpu')}"
-    words = {"early": "stopped early", "diverged": "diverged", "interrupted": "interrupted", "done": "finished"}
+    words = {
+        "early": "stopped early",
+        "diverged": "diverged",
+        "interrupted": "interrupted",
+        "callback": "stopped by a callback",
+        "done": "finished",
+    }
     if set(stopped) == {"done"}:
         return text if epochs[-1] == 1 else f"all {text}"
     if len(set(stopped)) == 1:

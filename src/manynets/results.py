@@ -140,6 +140,13 @@ def record_of(outcomes: Sequence[Any], system: Mapping[str, Any]) -> dict[str, A
     }
 
 
+def with_target_names(model: Model, names: Sequence[str]) -> Model:
+    """Return the model; one of several targets has their names, where there are as many."""
+    if len(names) == model.task.targets > 1:
+        model.info["targets"] = list(names)
+    return model
+
+
 def with_residuals(model: Model, data: TrainingData, members: Sequence[Member], *, limit: Deadline | None = None) -> Model:
     """Return the model; one of numbers has the residuals of the rows that its networks validated on, for `Model.predict_interval`.
 

@@ -88,6 +88,10 @@ def test_on_other_rows_and_for_a_model_file(call: Call, table: Path) -> None:
     [
         (["--metric", "r2"], "--metric is 'r2', but must be one of accuracy, f1, log_loss, roc_auc"),
         (["--column", "sice"], "--column 'sice' is not a column; did you mean 'size'? The columns are: size, colour"),
+        (
+            ["--column", "sice", "--column", "nope"],
+            "--column 'sice' (did you mean 'size'?), 'nope' are not columns. The columns are: size",
+        ),
         (["--pair", "size", "nope"], "--pair 'nope' is not a column. The columns are: size, colour"),
         (["--pair", "size", "size"], "--pair names 'size' twice; give two different columns"),
         (["--row", "999"], "--row is 999, but houses.csv has the rows 0 to 119"),

@@ -52,6 +52,31 @@ def test_what_is_assumed_is_said_once(call: Call) -> None:
     assert done.err == ""  # the picture does not warn of it again
 
 
+def test_of_very_many_columns_the_first_and_the_last_are_listed(call: Call) -> None:
+    names = [f"c{i}" for i in range(200)]
+    flat = ["7" if i % 2 else "" for i in range(200)]  # of each even one there is no value, of each odd one a single value
+    lines = [",".join(f"{i * j % 13}.5" if 80 < j < 90 else flat[j] for j in range(200)) for i in range(9)]
+    Path("wide.csv").write_text("\n".join([",".join(names), *lines]) + "\n")
+    done = call("inspect", "wide.csv")
+    told = done.out.split("duplicate rows")[0]
+    assert [name for name in names if f" {name} " in told] == names[:30] + names[-30:]
+    assert " ... " in told
+    assert "140 columns between the first 30 and the last 30 are not shown; --all lists all" in done.out
+    assert done.out.count("note: ") == 30
+    found = call("inspect", "wide.csv", "--json").json
+    assert [one["name"] for one in found["columns"]] == names
+    assert f"... and {len(found['suggestions']) - 30} more notes, which --all lists" in done.out
+    whole = call("inspect", "wide.csv", "--all").out
+    assert [name for name in names if f" {name} " in whole.split("duplicate rows")[0]] == names
+    assert "not shown" not in whole
+    assert whole.count("note: ") == len(found["suggestions"]) > 30
+    for count, told in ((60, ""), (61, "1 column between the first 30 and the last 30 is not shown")):
+        Path("few.csv").write_text("\n".join(",".join(line.split(",")[:count]) for line in (",".join(names), *lines)) + "\n")
+        found = call("inspect", "few.csv")
+        assert told in found.out
+        assert ("not shown" in found.out) == (count == 61)
+
+
 def test_json_and_a_picture(call: Call, table: Path) -> None:
     done = call(
         "inspect", "houses.csv", "--target", "price", "--drop", "kind", "--categorical", "size", "--plot", "p.png", "--json"

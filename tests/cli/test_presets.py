@@ -161,12 +161,12 @@ def test_a_time_limit_begins_before_the_table_is_read(call: Call, table: Path, m
     assert limits[0] <= read[0]
 
 
-def test_of_very_many_columns_the_first_are_listed(call: Call, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_very_many_columns_the_first_and_the_last_are_listed(call: Call, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules["manynets.cli.report"], "MOST_COLUMNS", 2)  # the name is also that of a command
     done = call("train", table, "--target", "price", "--preset", "fast", "--n-networks", "2")
-    assert "... and 2 more columns, which manynets inspect lists" in done.out
+    assert "2 columns between the first 1 and the last 1 are not shown; manynets inspect --all lists all" in done.out
     assert " numeric " in done.out
-    assert " categorical " not in done.out
+    assert " colour " not in done.out
 
 
 def test_the_best_preset_on_the_command_line(call: Call, table: Path, tmp_path: Path) -> None:

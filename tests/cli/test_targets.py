@@ -37,6 +37,18 @@ def test_explain_shows_each_target_by_its_name(call: Call, run: Path) -> None:
     assert found["outputs"] == ["y", "z"]
 
 
+def test_a_leak_names_its_target(call: Call) -> None:
+    random = np.random.default_rng(0)
+    a, b, noise = random.normal(size=(3, 200)).round(6).tolist()
+    lines = [f"{a[i]},{b[i]},{noise[i]},{3 * b[i] + 1:.6f}" for i in range(200)]
+    Path("two.csv").write_text("\n".join(["a,b,y,z", *lines]) + "\n")
+    told = "'b' gives the target away: it predicts the target 'z' perfectly alone"
+    for line in (("inspect", "two.csv"), ("train", "two.csv", *(word for word in FAST if word != "--quiet"))):
+        done = call(*line, "--target", "y,z")
+        assert done.code == 0
+        assert told in " ".join(done.out.split())
+
+
 def test_predictions_are_named_and_the_targets_are_no_unknown_columns(call: Call, run: Path) -> None:
     done = call("predict", "run", "two.csv", "--columns", "a")
     assert next(csv.reader(done.out.splitlines())) == ["a", "prediction_y", "prediction_z"]

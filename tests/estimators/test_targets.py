@@ -1,8 +1,9 @@
-"""y in the forms that users have it in: `score` takes what `fit` takes, and a frame's targets to validate on are found by name."""
+"""y in the forms that users have it in: `score` takes what `fit` takes, and a frame's targets are found by name."""
 
 from __future__ import annotations
 
 import decimal
+import pickle
 from typing import Any
 
 import numpy as np
@@ -85,3 +86,51 @@ def test_the_columns_of_several_targets_to_validate_on_are_found_by_name(net: An
         assert np.array_equal(fitted(other), wanted)
     with pytest.raises(mn.DataError, match="y_val has the columns u, w, but the model predicts u, v; give these columns"):
         fitted(y[40:].rename(columns={"v": "w"}))
+
+
+@pytest.mark.parametrize(
+    ("net", "y"),
+    [
+        (mn.MLPRegressor(**MLP), NUMBERS),
+        (mn.TabularRegressor(**TABULAR), NUMBERS),
+        (mn.MLPClassifier(**MLP), LABELS),
+        (mn.TabularClassifier(**TABULAR), LABELS),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_columns_of_several_targets_that_are_scored_are_found_by_name(net: Any, y: pd.DataFrame) -> None:
+    fitted = net.fit(X, y)
+    assert fitted.model_.target_names == ("u", "v")
+    wanted = fitted.score(X, y.to_numpy())
+    for judge in (fitted, mn.estimator(fitted.model_), pickle.loads(pickle.dumps(fitted))):
+        for other in (y, y[["v", "u"]], pl.from_pandas(y[["v", "u"]]), y.rename(columns={"u": "a", "v": "b"})):
+            assert judge.score(X, other) == wanted
+        with pytest.raises(mn.DataError, match="y has the columns u, w, but the model predicts u, v; give these columns"):
+            judge.score(X, y.rename(columns={"v": "w"}))
+    assert net.fit(X, y.to_numpy()).model_.target_names == ()
+    assert net.score(X, y[["v", "u"]]) != wanted  # by position
+
+
+@pytest.mark.parametrize(("net", "y"), [(mn.MLPRegressor, NUMBERS), (mn.MLPClassifier, LABELS)])
+def test_a_training_that_goes_on_finds_the_columns_by_name(net: Any, y: pd.DataFrame) -> None:
+    once, other = net(**MLP), net(**MLP)
+    classes: dict[str, Any] = {"classes": [0, 1]} if net is mn.MLPClassifier else {}
+    for part in (y, y[["v", "u"]], y):
+        other.partial_fit(X, part, **classes)
+        once.partial_fit(X, y, **classes)
+    assert np.array_equal(once.coefs_[0], other.coefs_[0])
+    assert other.model_.target_names == ("u", "v")
+    with pytest.raises(mn.DataError, match="y has the columns u, w, but the model predicts u, v"):
+        other.partial_fit(X, y.rename(columns={"v": "w"}))
+    twice, again = (net(**MLP, warm_start=True).fit(X, y).fit(X, part) for part in (y, y[["v", "u"]]))
+    assert np.array_equal(twice.coefs_[0], again.coefs_[0])
+    assert net(**MLP).fit(X, y).fit(X, y[["v", "u"]]).model_.target_names == ("v", "u")
+
+
+@pytest.mark.filterwarnings("default::manynets.errors.LeakWarning")
+@pytest.mark.parametrize("net", [mn.MLPRegressor(**MLP), mn.TabularRegressor(**TABULAR)], ids=lambda net: type(net).__name__)
+def test_a_leak_names_its_target(net: Any) -> None:
+    rows = np.random.default_rng(1).normal(size=(200, 2))
+    frame = pd.DataFrame({"a": rows[:, 0], "town": ["x", "y"] * 100})
+    with pytest.warns(mn.LeakWarning, match="it predicts the target 'v' perfectly alone"):
+        net.fit(frame, pd.DataFrame({"u": rows[:, 1], "v": 3 * rows[:, 0]}))

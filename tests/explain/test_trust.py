@@ -13,7 +13,7 @@ from sklearn.calibration import calibration_curve
 
 import manynets as mn
 from manynets.errors import DataError, OptionError
-from manynets.explain import calibration, residuals, worst_rows, worst_slices
+from manynets.explain import calibration, permutation_importance, residuals, worst_rows, worst_slices
 from tests.tolerances import assert_close
 
 
@@ -184,7 +184,7 @@ def test_the_rows_that_are_served_worst() -> None:
     assert (first.row, first.loss) == (7, pytest.approx(5))
     with pytest.raises(OptionError, match="most is 0"):
         worst_rows(model, x, y, most=0)
-    with pytest.raises(DataError, match="predicts one number a row"):
+    with pytest.raises(DataError, match=r"a model that predicts numbers, but this one predicts classes \(binary\)"):
         residuals(model, x, y)
 
 
@@ -227,6 +227,30 @@ def test_errors_by_prediction_and_column() -> None:
     error = (y - model.predict(frame))[(frame["town"] == "Chur").to_numpy()]
     assert (chur.mean, chur.absolute) == (pytest.approx(error.mean()), pytest.approx(np.abs(error).mean()))
     assert chur.standard_error == pytest.approx(error.std(ddof=1) / len(error) ** 0.5)
+    assert chur.target == ""
+    assert "<th>target</th>" not in found._repr_html_()  # type: ignore[attr-defined]
+
+
+def test_errors_of_several_targets_are_those_of_each() -> None:
+    random = np.random.default_rng(0)
+    frame = polars.DataFrame({"x": random.normal(size=300), "town": random.choice(["Bern", "Chur"], 300)})
+    both = polars.DataFrame({"rent": frame["x"] + random.normal(size=300), "price": 1000 * random.normal(size=300)})
+    model = mn.train(frame, both, mn.MLP(hidden=()), mn.Recipe(epochs=2), progress=False)
+    found = residuals(model, frame, both[["price", "rent"]])
+    assert list(dict.fromkeys((one.target, one.column) for one in found)) == [
+        (target, column) for target in ("rent", "price") for column in ("prediction", "x", "town")
+    ]
+    predicted, chosen = model.predict(frame), (frame["town"] == "Chur").to_numpy()
+    for j, target in enumerate(both.columns):
+        chur = next(one for one in found if one.group == "Chur" and one.target == target)
+        error = (both[target].to_numpy() - predicted[:, j])[chosen]
+        assert (chur.mean, chur.absolute) == (pytest.approx(error.mean()), pytest.approx(np.abs(error).mean()))
+        bins = [one for one in found if one.column == "prediction" and one.target == target]
+        assert sum(one.rows for one in bins) == 300
+        assert float(bins[0].group.split()[0]) == pytest.approx(predicted[:, j].min(), rel=1e-4)
+    assert "<th>target</th>" in found._repr_html_()  # type: ignore[attr-defined]
+    unnamed = mn.train(frame, both.to_numpy(), mn.MLP(hidden=()), mn.Recipe(epochs=1), progress=False)
+    assert {one.target for one in residuals(unnamed, frame, both.to_numpy())} == {"output 0", "output 1"}
 
 
 def test_dependence_on_whole_numbers_is_at_whole_numbers() -> None:
@@ -235,3 +259,17 @@ def test_dependence_on_whole_numbers_is_at_whole_numbers() -> None:
     model = mn.train(frame, target, mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), task="regression", progress=False)
     assert mn.explain.partial_dependence(model, frame, "hour", n_grid=5).grid[0] == [1.0, 6.0, 12.0, 17.0, 22.0]
     assert 0 < mn.explain.partial_dependence(model, frame, "x", n_grid=5).grid[0][1] < 1
+
+
+def test_importance_is_of_the_roc_auc_where_one_of_two_classes_is_rare() -> None:
+    x = np.random.default_rng(0).normal(size=(300, 4))
+    y = x[:, 0] + 0.3 * x[:, 1]
+    for share, metric in ((0.5, "accuracy"), (0.75, "accuracy"), (0.85, "roc_auc"), (0.15, "roc_auc")):
+        rare = y > np.quantile(y, share)
+        model = mn.train(x, rare, mn.MLP(hidden=(4,)), mn.Recipe(epochs=2), scaling=False, progress=False)
+        assert permutation_importance(model, x, rare, n_repeats=1).metric == metric
+    assert permutation_importance(model, x, rare, n_repeats=1, metric="accuracy").metric == "accuracy"
+    balanced = np.where(rare, 0.15, 0.85)
+    assert permutation_importance(model, x, rare, n_repeats=1, sample_weight=balanced).metric == "accuracy"
+    alone = np.zeros(len(x), dtype=bool)  # of one class, where the area is not defined
+    assert permutation_importance(model, x, alone, n_repeats=1).metric == "accuracy"

@@ -42,6 +42,16 @@ def fitted(frame: polars.DataFrame, y: Any, **options: Any) -> Model:
     return mn.train(frame, y, spec, recipe, encoder=encoder, progress=False, **options)
 
 
+def counted(**recipe: Any) -> tuple[Model, Any]:
+    """Return a clamped model of two targets, the first a count, and the rows (N, 3) that it was trained on."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(200, 3)).astype(np.float32)
+    y = np.stack([random.poisson(np.exp(x[:, 0])), 10 * random.normal(size=200)], axis=1)
+    task, spec = mn.Regression.of(y, clamp=True), mn.MLP(hidden=(6,))
+    options: dict[str, Any] = {"task": task, "n_networks": 2, "validation": "folds", "progress": False}
+    return mn.train(x, y, spec, mn.Recipe(epochs=2, **recipe), **options), x
+
+
 def model_of_task(task: str, dtype: Any, n_networks: int) -> tuple[Model, Any]:
     """Return a model for a kind of target, with batch norm and input scale, and the rows (N, 3) that it was trained on."""
     x = np.random.default_rng(0).normal(size=(90, 3)).astype(np.float32)

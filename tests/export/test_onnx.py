@@ -18,7 +18,7 @@ from manynets.spec import Activation, PiecewiseLinear
 from manynets.tables import fit_encoder, understand
 from manynets.tables.parts import PARTS_OF_CODES
 from manynets.tables.written import Reading
-from tests.export.tables import ROWS, fitted, model_of_task, target, wide_table
+from tests.export.tables import ROWS, counted, fitted, model_of_task, target, wide_table
 from tests.tolerances import assert_close
 
 onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
@@ -148,6 +148,17 @@ def test_intervals_of_several_targets(tmp_path: Path) -> None:
         to_onnx(model, tmp_path / "n.onnx", coverage=0.9999)
     to_onnx(model, tmp_path / "n.onnx", coverage=np.float64(0.5))
     assert {one.key: one.value for one in onnx.load(tmp_path / "n.onnx").metadata_props}["coverage"] == "0.5"
+
+
+@pytest.mark.parametrize("recipe", [{}, {"loss": "quantile", "quantile": (0.1, 0.5, 0.9)}])
+def test_the_limits_of_counts(recipe: dict[str, Any], tmp_path: Path) -> None:
+    model, x = counted(**recipe)
+    to_onnx(model, tmp_path / "m.onnx", X=x)
+    found = run(tmp_path / "m.onnx", model_inputs(model, x))
+    wanted = model.predict_interval(x)
+    assert (wanted[:, 0] >= 0).all()
+    assert (wanted[:, 1, 0] < 0).any()
+    assert_close(np.stack([found["lower"], found["upper"]], axis=-1), wanted, "float32_run")
 
 
 def test_quantiles_of_several_targets(tmp_path: Path) -> None:

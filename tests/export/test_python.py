@@ -24,7 +24,7 @@ from manynets.tables import fit_encoder, understand
 from manynets.tables.missing import MISSING_TOKENS, TEXT_MISSING
 from manynets.tables.numerals import NUMBER
 from manynets.tables.parts import PARTS_OF_CODES
-from tests.export.tables import fitted, model_of_task, target, wide_table
+from tests.export.tables import counted, fitted, model_of_task, target, wide_table
 from tests.tolerances import assert_close
 
 
@@ -163,6 +163,16 @@ def test_intervals_of_several_targets(tmp_path: Path) -> None:
     )
     to_python(model, tmp_path / "m.py", X=x)
     assert_close(module_in(tmp_path / "m.py").predict_interval(x), model.predict_interval(x), "float32_run")
+
+
+@pytest.mark.parametrize("recipe", [{}, {"loss": "quantile", "quantile": (0.1, 0.5, 0.9)}])
+def test_the_limits_of_counts(recipe: dict[str, Any], tmp_path: Path) -> None:
+    model, x = counted(**recipe)
+    to_python(model, tmp_path / "m.py", X=x)
+    wanted = model.predict_interval(x)
+    assert (wanted[:, 0] >= 0).all()
+    assert (wanted[:, 1, 0] < 0).any()
+    assert_close(module_in(tmp_path / "m.py").predict_interval(x), wanted, "float32_run")
 
 
 def test_an_ensemble_on_an_array_with_gaps(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,11 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 
+from manynets.display import number_text
 from manynets.model import Model
+from tests.cli.conftest import Call, call  # noqa: F401  # fixtures
 from tests.export.tables import fitted, target, wide_table
-from tests.report.test_report import written
+from tests.report.test_report import read, written
 
 
 def test_several_targets_are_judged_one_by_one(tmp_path: Path) -> None:
@@ -86,6 +89,61 @@ def test_with_costs_the_report_says_what_other_thresholds_cost(tmp_path: Path) -
     for line in lines:
         paid = np.array(costs)[truth, (share >= float(line[1]) - 5e-5).astype(int)]
         assert float(line[-1]) == pytest.approx(np.average(paid, weights=weight), abs=0.05)
+
+
+FOLDS = "These are rows of training, each predicted by the networks that did not train on it."
+SHARE = "These are 20% of the training rows, on which no network trained."
+PLAIN = ("--preset", "plain", "--hidden", "4", "--epochs", "2", "--test-fraction", "0", "--quiet", "--out", "run")
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "heading", "caption", "words"),
+    [
+        ("kind", ("--n-networks", "2"), "Classes", "Precision, recall and F1 of each class, with 95% intervals", FOLDS),
+        ("kind", ("--validation", "0.2"), "Classes", "Precision, recall and F1 of each class, with 95% intervals", SHARE),
+        ("y,z", ("--n-networks", "2"), "Errors", "Metrics by target on the validation rows", FOLDS),
+        ("u,v", ("--n-networks", "2"), "Labels", "Precision, recall and F1 of each label, with 95% intervals", FOLDS),
+    ],
+)
+def test_without_test_rows_the_validation_rows_count(
+    call: Call,  # noqa: F811
+    tmp_path: Path,
+    columns: str,
+    options: tuple[str, ...],
+    heading: str,
+    caption: str,
+    words: str,
+) -> None:
+    lines = [f"{i % 7},{i % 5},{'big' if i % 7 > 3 else 'small'},{i % 7}.5,{i % 5 - 2}.25,{i % 2},{i % 3 % 2}" for i in range(80)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,kind,y,z,u,v", *lines]) + "\n")
+    others = [name for name in ["kind", "y", "z", "u", "v"] if name not in columns.split(",")]
+    task = ("--task", "multilabel") if columns == "u,v" else ()
+    done = call("train", "t.csv", "--target", columns, "--drop", ",".join(others), *task, *options, *PLAIN)
+    assert (done.code, call("report", "run").code) == (0, 0), done.err
+    text = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    reader = read(text)
+    assert heading in reader.headings
+    assert text.count(words) == 2
+    found = json.loads((tmp_path / "run" / "metrics.json").read_text())["validation"]
+    heads, *first = reader.tables[f"Metrics on the validation rows ({found['rows']})"]
+    assert heads[1] == "Model"
+    assert "95% interval" not in heads
+    for name, cell, *_ in first:
+        assert cell == number_text(found[{"log loss": "log_loss", "F1": "f1"}.get(name, name.lower())])
+    each = found.get("per_class") or found.get("label_metrics") or found["per_target"]
+    shown = reader.tables[caption][1:]
+    assert [line[0] for line in shown] == (["big", "small"] if columns == "kind" else columns.split(","))
+    assert [line[1] for line in shown] == [number_text(one["r2"]) if "r2" in one else str(one["count"]) for one in each]
+
+
+def test_metrics_of_test_rows_that_cannot_be_read_again_are_shown(call: Call, tmp_path: Path) -> None:  # noqa: F811
+    lines = [f"{i % 7},{i % 5},{'big' if i % 7 > 3 else 'small'}" for i in range(80)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,kind", *lines]) + "\n")
+    assert call("train", "t.csv", "--target", "kind", *PLAIN, "--test-fraction", "0.25").code == 0
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,kind", *lines[1:]]) + "\n")
+    assert call("report", "run").code == 0
+    reader = read((tmp_path / "run" / "report.html").read_text(encoding="utf-8"))
+    assert {"Metrics on the test rows (20)", "Precision, recall and F1 of each class, with 95% intervals"} <= set(reader.tables)
 
 
 def test_importance_is_of_the_auc_where_a_class_is_rare(tmp_path: Path) -> None:

@@ -246,6 +246,19 @@ def test_a_leak_is_reported_and_used(name: str) -> None:
     assert "copy" in encoder.column_names
 
 
+def test_a_leak_names_the_one_of_several_targets() -> None:
+    y = np.stack([MANY[::-1], NORMAL], axis=1)
+    frame = polars.DataFrame({"a": NORMAL, "b": 1.19 * MANY[::-1], "c": NORMAL[::-1]})
+    named = [column.leak for column in understand(frame, y=y, target_names=["rent", "price"])]
+    assert named == ["it is a copy of the target 'price'", "it predicts the target 'rent' perfectly alone", ""]
+    assert understand(frame, y=y)[0].leak == "it is a copy of target 1 (counted from 0)"
+    recode = polars.DataFrame({"c": np.where(CLASS, "x", "z")})
+    found = understand(recode, y=np.stack([np.roll(np.arange(ROWS) // 5 % 2, 3), CLASS], axis=1), target_names=["u", "v"])
+    assert found[0].leak == "it is the target 'v' under other names"
+    with pytest.warns(LeakWarning, match=r"it predicts the target 'rent' perfectly alone\."):
+        fit_encoder(frame[["b", "c"]], y=y, target_names=["rent", "price"])
+
+
 def test_few_rows_prove_no_leak() -> None:
     assert understand(frame_of(NORMAL[:90]), y=NORMAL[:90] > 0.1)[0].leak == ""
     assert understand(frame_of(CLASS[:20]), y=CLASS[:20])[0].leak == ""

@@ -77,6 +77,7 @@ def test_suggestions() -> None:
     assert any("'far' is -999 in 2 rows, far from all its other values" in text for text in said)
     assert any("the target 'y' is missing in 4 rows: drop_missing_target=True" in text for text in suggestions)
     leak = inspect_table(FRAME.filter(polars.col("y") != "rare"), "y")
+    assert "gives the target away" in leak.suggestions[0]
     assert any(text.startswith("'copy' gives the target away: it is the target under other names; ") for text in leak.suggestions)
     assert not any("drop=['key']" in text for text in leak.suggestions)
     rare = inspect_table(FRAME, "y").suggestions

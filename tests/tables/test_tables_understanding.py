@@ -124,6 +124,12 @@ def test_overrides_are_checked() -> None:
     frame = polars.DataFrame({"price": [1], "rooms": [2]})
     with pytest.raises(DataError, match="'prise' does not exist; did you mean 'price'"):
         understand(frame, categorical=["prise"])
+    with pytest.raises(
+        DataError, match=r"columns 'prise' \(did you mean 'price'\?\), 'x' do not exist\. The columns are: price, rooms$"
+    ):
+        understand(frame, drop=["rooms", "prise", "x", "x"])
+    with pytest.raises(DataError, match=r"columns '0', '1', .* '9' and 3 more do not exist"):
+        understand(frame, drop=[str(i) for i in range(13)])
     with pytest.raises(DataError, match=r"is the text 'price', .* write \['price'\]"):
         understand(frame, drop="price")
     with pytest.raises(OptionError, match="'price' is declared categorical and numeric"):
@@ -213,6 +219,8 @@ def test_split_target() -> None:
         ({"target": "prise"}, "target 'prise' is not a column; did you mean 'price'"),
         ({"target": "price", "weight": "u"}, "weight 'u' is not a column"),
         ({"target": "price", "drop": ["q"]}, "column to drop 'q' does not exist"),
+        ({"target": ["prise", "u"]}, r"targets 'prise' \(did you mean 'price'\?\), 'u' are not columns\. The"),
+        ({"target": "price", "drop": ["q", "v"]}, "columns to drop 'q', 'v' do not exist"),
         ({"target": "price", "weight": "low"}, r"weight 'low' is -1.0 in row 1"),
         ({"target": "price", "weight": "zero"}, "weight 'zero' is 0 in every row"),
         ({"target": "price", "weight": "text"}, "'text' should hold numbers, but row 0"),

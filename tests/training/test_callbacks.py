@@ -11,6 +11,7 @@ import pytest
 from torch import nn
 
 import manynets as mn
+from manynets import model_tools
 from tests.tolerances import assert_close
 
 X = np.random.default_rng(0).normal(size=(80, 3))
@@ -31,7 +32,8 @@ def test_stop_iteration_ends_a_training(kind: str) -> None:
     options: dict[str, Any] = {"numpy": {"engine": "numpy"}, "several": {"n_networks": 3}}.get(kind, {})
     spec = nn.Linear(3, 1) if kind == "module" else mn.MLP(hidden=(4,))
     model = mn.train(X, Y, spec, RECIPE, callbacks=[stop, seen.append], progress=False, **options)
-    assert set(model.info["stopped"]) == {"interrupted"}
+    assert set(model.info["stopped"]) == {"callback"}
+    assert model_tools.training_text(model.history, model.info).endswith("stopped by a callback")
     assert model.history["step"] == [4.0, STOP]
     assert [event.step for event in seen if isinstance(event, mn.Evaluated)] == [4, STOP]  # the second callback misses nothing
     assert isinstance(seen[-1], mn.Finished)
@@ -41,7 +43,7 @@ def test_stop_iteration_ends_a_training(kind: str) -> None:
 def test_stop_iteration_ends_candidates_of_several_groups(checkpoint: bool, tmp_path) -> None:
     options: dict[str, Any] = {"checkpoint": mn.Checkpoint(folder=tmp_path / "kept", every_steps=50)} if checkpoint else {}
     results = mn.train_many(X, Y, PAIRS, callbacks=[stop], progress=False, **options)
-    assert [result.stopped for result in results] == ["interrupted", "interrupted"]
+    assert [result.stopped for result in results] == ["callback", "callback"]
     assert results[0].history["step"] == [4.0, STOP]
     assert not results[1].history  # it had not begun
     if checkpoint:
@@ -56,7 +58,7 @@ def test_between_two_groups() -> None:
 
     results = mn.train_many(X, Y, PAIRS, callbacks=[after_one], progress=False)
     assert results[0].stopped == "done"
-    assert results[1].stopped == "interrupted"
+    assert results[1].stopped == "callback"
 
 
 @pytest.mark.slow
@@ -68,7 +70,7 @@ def test_in_other_processes(kind: type[mn.Event]) -> None:
             raise StopIteration
 
     results = mn.train_many(X, Y, PAIRS, callbacks=[at_once], progress=False, n_jobs=2)
-    assert "interrupted" in {result.stopped for result in results}
+    assert "callback" in {result.stopped for result in results}
 
 
 def test_candidates_on_a_stream(tmp_path) -> None:
@@ -76,7 +78,7 @@ def test_candidates_on_a_stream(tmp_path) -> None:
     pl.DataFrame(rows, schema=["a", "b", "c", "y"]).write_parquet(tmp_path / "table.parquet", row_group_size=5_000)
     options: dict[str, Any] = {"target": "y", "memory_limit": "1MB", "progress": False}
     results = mn.train_many(tmp_path / "table.parquet", None, PAIRS, callbacks=[stop], **options)  # without a warning
-    assert [result.stopped for result in results] == ["interrupted", "interrupted"]
+    assert [result.stopped for result in results] == ["callback", "callback"]
 
 
 @pytest.mark.parametrize("engine", ["torch", "numpy"])

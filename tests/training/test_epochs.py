@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -171,7 +172,7 @@ def test_a_stop_waits_for_one_call_of_50_ms_at_most(stepper: str, asked_in: int,
     advance = {kind: kind.advance for kind in Stepper.__subclasses__()}
 
     def timed(one: Stepper, rates: Any) -> Any:
-        run.halt.asked = len(taken) == asked_in
+        run.halt.asked, run.halt.signal = len(taken) == asked_in, signal.SIGINT
         log = advance[type(one)](one, rates)
         taken.append(len(rates) * (0.0005 if len(taken) % 4 else 0.002))
         now[0] += taken[-1]
@@ -201,7 +202,7 @@ def test_a_stop_within_an_evaluation(stepper: str, monkeypatch: pytest.MonkeyPat
 
     def overdue(halt: Halt) -> bool:
         asked.append(halt)
-        halt.asked = len(asked) > 2 * 9 + 4  # in the third evaluation of ten rows
+        halt.asked, halt.signal = len(asked) > 2 * 9 + 4, signal.SIGINT  # in the third evaluation of ten rows
         return halt.asked
 
     def keeper(resume: Path | None) -> Checkpoints:

@@ -204,7 +204,8 @@ def _table(origin: Mapping[str, Any]) -> DataSource:
     whole = dataclasses.replace(whole, by=split_by(whole.X, origin))
     train, test, rows, more = _split(whole, origin, task, 0.0 if origin.get("test") is not None else origin["test_fraction"])
     notes += more
-    schema = understand(whole.X, **named, y=whole.y, rows=rows)
+    targets = columns_named(origin["target"], table.names)
+    schema = understand(whole.X, **named, y=whole.y, target_names=targets, rows=rows)
     notes += leak_notes(schema)
     fingerprint = {name_of(path): fingerprint_of(path, whole.X.shape, content)}
     if origin.get("test") is not None:
@@ -212,7 +213,6 @@ def _table(origin: Mapping[str, Any]) -> DataSource:
         test, more = test_part(origin["test"], origin, getattr(task, "classes", None), text=forms_of(schema), content=content)
         notes += more
         fingerprint[f"test: {name_of(origin['test'])}"] = fingerprint_of(origin["test"], test.X.shape, content)
-    targets = columns_named(origin["target"], table.names)
     unit = unit_of_target(table, targets[0]) if len(targets) == 1 and task.name == "regression" else None
     return DataSource(
         name=stem_of(origin), train=train, test=test, task=task, schema=schema, unit=unit, targets=tuple(targets),

@@ -50,7 +50,10 @@ def explain(
     ] = None,
     metric: Annotated[
         str | None,
-        option(metavar="NAME", help="accuracy, f1, log_loss or roc_auc; for numbers r2, rmse or mae. [accuracy or r2]"),
+        option(
+            metavar="NAME",
+            help="accuracy, f1, log_loss or roc_auc; for numbers r2, rmse or mae. [accuracy or r2; roc_auc where one of two classes is rare]",
+        ),
     ] = None,
     repeats: Annotated[int, option(metavar="N", help="How many times each column is shuffled. [5]")] = 5,
     rows: Annotated[int, option(metavar="N", help="The most rows that are used. [2000]")] = 2000,

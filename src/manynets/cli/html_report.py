@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from manynets.cli.arguments import Overwrite, Quiet, RunFolder, argument, option
 from manynets.cli.bounded import metrics_of
 from manynets.cli.report import console_for, note
-from manynets.cli.saved_runs import open_run, validation_words
+from manynets.cli.saved_runs import held_out_words, open_run, validation_words
 from manynets.display import counted
 from manynets.errors import DataError, OptionError
 
@@ -66,7 +66,8 @@ def write_report_of(
 ) -> None:
     """Write the report on a run: on rows of its own that were held out, or on labelled rows of other data.
 
-    Where a run has no such rows, or they cannot be read again, the report has the metrics of the training only, and says why.
+    Where a run has no test rows, or they cannot be read again, the report has the metrics of the training only, and says why: those of the
+    test rows, or where there were none of the validation rows.
     after_training: whether the notes on these rows have been printed already.
     """
     from manynets.cli.new_data import evaluation_rows, parts_by_seen
@@ -83,6 +84,8 @@ def write_report_of(
     if not after_training:
         note(console, *notes)
     parts = {key: values for key, values in run.metrics.items() if key != "baselines" and values}
+    if part is None and name not in parts and "validation" in parts:
+        name = "validation"
     split = _split(run)
     if part is not None and name not in parts:
         encoded = evaluation_rows(run, data)[0]
@@ -97,7 +100,8 @@ def write_report_of(
     target = ", ".join(targets)
     title = f"{run.folder.name}: {target if len(targets) <= MOST_NAMED else counted(len(targets), 'target')}"
     given = ReportInput(
-        model=run.model, title=title, part=name, X=None if part is None else part.X, y=None if part is None else part.y,
+        model=run.model, title=title, part=name, part_words=held_out_words(run) if name == "validation" else "",
+        X=None if part is None else part.X, y=None if part is None else part.y,
         weight=None if part is None else part.weight, metrics=parts, baselines=run.metrics.get("baselines", {}), target=target,
         data=_data(run), split=split, versions=_versions(run), repeat=f"manynets rerun {run.folder}", without_rows=why,
         class_names=run.config.get("class_names"), image_shape=run.config.get("image_shape"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from manynets.cli.arguments import JsonLine, argument, option
 from manynets.cli.options import of_train
 from manynets.cli.origin import absolute, name_of, open_data
-from manynets.cli.report import console_for, kind_text, note, print_json, print_table
+from manynets.cli.report import console_for, kind_text, note, print_columns, print_json
 from manynets.cli.wording import in_flags
 from manynets.display import counted, listed, number_text
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MOST_PANELS = 23
 """So many columns are drawn, those that say most about the target first."""
 MOST_CLASSES = 10  # that are listed
+MOST_NOTES = 30
+"""So many notes are printed."""
 
 
 def inspect(
@@ -32,6 +34,7 @@ def inspect(
         str | None, option(metavar="FILE", help="Draw the distributions of the columns: a .png, .pdf or .svg file.")
     ] = None,
     overwrite: Annotated[bool, option("--overwrite", help="Replace the file of --plot if it exists.")] = False,
+    all_columns: Annotated[bool, option("--all", help="List all columns, and all notes on them, however many there are.")] = False,
     json_line: JsonLine = False,
     delimiter: Annotated[str | None, of_train("delimiter")] = None,
     encoding: Annotated[str | None, of_train("encoding")] = None,
@@ -62,7 +65,7 @@ def inspect(
         kinds = {name: columns_named(given or [], table.names) for name, given in names.items()}
         targets = columns_named(target or [], table.names)
         found = inspect_table(table, targets or None, **kinds)
-        _print(console, name_of(path), found)
+        _print(console, name_of(path), found, all_columns=all_columns)
         if plot is not None:
             _draw(table, found, targets, plot, overwrite=overwrite)
             console.print(f"Written to {plot}")
@@ -71,7 +74,7 @@ def inspect(
             print_json(found.to_json() | {"suggestions": suggestions} | ({"plot": plot} if plot else {}))
 
 
-def _print(console: Console, name: str, found: Inspection) -> None:
+def _print(console: Console, name: str, found: Inspection, *, all_columns: bool) -> None:
     from manynets.tables.inspection import FEWEST_ROWS
 
     headings = ["column", "kind", "read as", "missing", "distinct", "example", "explains", "note"]
@@ -81,13 +84,10 @@ def _print(console: Console, name: str, found: Inspection) -> None:
         share = "" if one.association is None else f"{one.association:.0%}"
         remark = in_flags(column.note) if column.note != one.read_as else ""
         rows.append((column.name, kind_text(column), one.read_as, column.missing, column.distinct, column.example, share, remark))
-    shown = [
-        i for i, heading in enumerate(headings) if heading not in ("read as", "explains", "note") or any(row[i] for row in rows)
-    ]
     title = f"{name}: {counted(found.rows, 'row')}, {counted(len(rows), 'column')}" + (
         " besides the target" if found.targets else ""
     )
-    print_table(console, [headings[i] for i in shown], [[row[i] for i in shown] for row in rows], title=title)
+    print_columns(console, headings, rows, title=title, all_with="--all", most=len(rows) if all_columns else None)
     if found.targets:
         text = "explains: the share of the spread of the target that a column explains alone, in rows not used to measure it"
         if found.rows < FEWEST_ROWS:
@@ -97,7 +97,10 @@ def _print(console: Console, name: str, found: Inspection) -> None:
     for target in found.targets:
         console.print(_described(target))
     console.print(f"duplicate rows: {found.duplicates:,}")
-    note(console, *found.suggestions)
+    most = len(found.suggestions) if all_columns else MOST_NOTES
+    note(console, *found.suggestions[:most])
+    if len(found.suggestions) > most:
+        console.print(f"... and {len(found.suggestions) - most:,} more notes, which --all lists")
 
 
 def _described(target: InspectedTarget) -> str:

@@ -15,8 +15,8 @@ from manynets.spec import EPOCHS, MLP, Recipe
 if TYPE_CHECKING:
     from rich.console import Console
 
-MOST_COLUMNS = 500
-"""Columns of a table that are listed before a training."""
+MOST_COLUMNS = 60
+"""So many columns of a table are listed; of more, the first and the last."""
 LOSS_IS_RMSE = 0.01
 """Relative difference up to which a loss is the mean squared error, which is taken before predictions are limited to the targets seen."""
 SHARES = ("correct", "count", "recall", "precision", "F1")
@@ -24,6 +24,8 @@ _NUMERIC = {
     "missing", "distinct", "inputs", "outputs", "parameters", "correct", "rows", "count", "features", "test rows", "recall",
     *HEADINGS.values(),
 }  # fmt: skip
+_MAYBE_EMPTY = ("read as", "explains", "note")
+"""What is left out of a table of columns where it is empty for all of them."""
 
 
 def console_for(*, quiet: bool = False, to_stderr: bool = False) -> Console:
@@ -113,16 +115,32 @@ def kind_text(column: Any) -> str:
 
 
 def print_schema(console: Console, schema: Sequence[Any], *, title: str) -> None:
-    """Print the kind and contents of a table's columns, or of the first of very many, which take seconds."""
+    """Print the kind and contents of a table's columns, or of the first and the last of very many."""
     if console.quiet:
         return
-    rows = [(c.name, kind_text(c), c.missing, c.distinct, c.example, in_flags(c.note)) for c in schema[:MOST_COLUMNS]]
     names = ["column", "kind", "missing", "distinct", "example", "note"]
-    if not any(c.note for c in schema):
-        names, rows = names[:-1], [row[:-1] for row in rows]  # type: ignore[misc]
-    print_table(console, names, rows, title=title)
-    if len(schema) > MOST_COLUMNS:
-        console.print(f"... and {len(schema) - MOST_COLUMNS:,} more columns, which manynets inspect lists")
+    rows = [(c.name, kind_text(c), c.missing, c.distinct, c.example, in_flags(c.note)) for c in schema]
+    print_columns(console, names, rows, title=title, all_with="manynets inspect --all")
+
+
+def print_columns(
+    console: Console, names: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str, all_with: str, most: int | None = None
+) -> None:
+    """Print a table with a row for each column of the data, or for the first and the last of very many; a note is left out where none has any.
+
+    all_with: what lists all of them. most: so many rows are printed, by default `MOST_COLUMNS`.
+    """
+    most = MOST_COLUMNS if most is None else most
+    between = len(rows) - most
+    if between > 0:
+        rows = [*rows[: most - most // 2], ("...", *[""] * (len(names) - 1)), *rows[len(rows) - most // 2 :]]
+    shown = [i for i, name in enumerate(names) if name not in _MAYBE_EMPTY or any(row[i] for row in rows)]
+    print_table(console, [names[i] for i in shown], [[row[i] for i in shown] for row in rows], title=title)
+    if between > 0:
+        ends = f"the first {most - most // 2} and the last {most // 2}"
+        console.print(
+            f"{counted(between, 'column')} between {ends} {'is' if between == 1 else 'are'} not shown; {all_with} lists all"
+        )
 
 
 def print_source(console: Console, source: Any) -> None:

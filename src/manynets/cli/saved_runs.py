@@ -59,6 +59,13 @@ def validation_words(run: SavedRun) -> str:
     return "the data's own"
 
 
+def held_out_words(run: SavedRun) -> str:
+    """Return which rows the validation metrics of a run are on, in words."""
+    if run.config.get("validation") == "folds" and not run.config.get("data", {}).get("time_column"):
+        return "rows of training, each predicted by the networks that did not train on it"
+    return f"{validation_words(run)}, on which no network trained"
+
+
 def sweep_of(path: str) -> Path | None:
     """Return the folder of a sweep that a path names, None where it names something else."""
     given = Path(path)

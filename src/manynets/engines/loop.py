@@ -83,7 +83,7 @@ class EngineProblem:
 class EngineOutcome:
     """A trained network: parameters (and running statistics) by name, history as columns, and how it ended.
 
-    best: index in the history of the entry whose weights these are (-1: the initial weights). stopped: "done", "early", "interrupted" (by
+    best: index in the history of the entry whose weights these are (-1: the initial weights). stopped: "done", "early", "callback" (by
     the watcher) or "diverged"; then `divergence` is (epoch, step, lr), counted from 1.
     """
 
@@ -231,7 +231,7 @@ def run(engine: Engine, problem: EngineProblem, watcher: Watcher = lambda *_: Tr
                 stopped = "done" if made >= total else "early"
         at_best = {name: column[best] if best >= 0 else math.nan for name, column in history.items()}
         if not watcher(made, entry, at_best, not stopped, now) and not stopped:
-            stopped = "interrupted"
+            stopped = "callback"
     return EngineOutcome(chosen, history, best, stopped, seconds, divergence)
 
 

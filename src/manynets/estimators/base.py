@@ -20,7 +20,7 @@ from manynets.estimators.lessons import Lessons
 from manynets.estimators.plan import FitData, FitPlan, plan_fit, read_fit
 from manynets.estimators.scales import warn_of_scales
 from manynets.model import Model
-from manynets.results import checkpoints_of
+from manynets.results import checkpoints_of, with_target_names
 from manynets.tables import TableEncoder
 from manynets.tasks import Task
 from manynets.training.checkpoint import Checkpoint, checkpoint_files
@@ -122,18 +122,20 @@ class BaseMLP(Lessons, KeepsCallbacks):
         settings.check(self)
         if classes is not None:
             self.classes_ = classes
-        y_val = inputs.validation_target(y, X_val, y_val, groups)
         fresh = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+        y, names = inputs.targets_by_name(y, self.model_.target_names if not fresh and hasattr(self, "model_") else ())
+        y_val = inputs.validation_target(names, X_val, y_val, groups)
         if fresh or not hasattr(self, "encoder_"):
             self.encoder_ = None
         x, target = read_fit(self, X, y, fresh=fresh, incremental=incremental)
         check_consistent_length(x, groups)
-        data = FitData(x, target, inputs.weights(sample_weight, x.shape[0]), groups=groups)
+        data = FitData(x, target, inputs.weights(sample_weight, x.shape[0]), groups=groups, targets=names)
         plan = plan_fit(self, data, fresh=fresh, incremental=incremental, X_val=X_val, y_val=y_val)
         if fresh and not incremental and self.encoder_ is None:
             warn_of_scales(data.x, getattr(self, "feature_names_in_", None), estimator=type(self).__name__)
             self._warn_of_target(data.y)
         accept(self, plan, self._run(plan, None if incremental else settings.checkpoint_of(self)))
+        with_target_names(self.model_, names)
         if self.solver != "lbfgs" and not incremental:
             report_end(self, plan)
 

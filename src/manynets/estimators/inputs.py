@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any
 
@@ -17,6 +17,7 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import validate_data
 
+from manynets import given
 from manynets.data.check import (
     as_matrix,
     as_weights,
@@ -25,12 +26,12 @@ from manynets.data.check import (
     in_order,
     is_frame,
     is_tensor,
-    target_names,
     warn_of_single_rows,
 )
 from manynets.display import listed
 from manynets.errors import DataError, OptionError, warn_user
 from manynets.given import check_target
+from manynets.model import Model
 from manynets.tables.frames import open_table
 from manynets.tables.missing import is_missing_value
 from manynets.tables.table import Table
@@ -225,16 +226,27 @@ def weights(sample_weight: Any, rows: int) -> NDArray[np.float64] | None:
     return as_weights(np.full(rows, sample_weight) if alone else sample_weight, rows)
 
 
-def validation_target(y: Any, X_val: Any, y_val: Any, groups: Any) -> Any:
-    """Return y_val, of frames with its columns in the order of those of y.
+def targets_by_name(y: Any, known: Sequence[str]) -> tuple[Any, Sequence[str]]:
+    """Return y, the columns of a frame in the order of the known targets, and the names of its targets; of other y the known ones.
 
-    Errors: DataError for half a validation set, and for other columns than those of y; OptionError for groups next to one.
+    Errors: DataError where a frame has some of the known names, but not all.
+    """
+    if not is_frame(y):
+        return y, known
+    y, _, names = given.targets_by_name(y, None, None, known=known)
+    return y, names
+
+
+def validation_target(names: Sequence[str], X_val: Any, y_val: Any, groups: Any) -> Any:
+    """Return y_val, the columns of a frame in the order of the names of the targets.
+
+    Errors: DataError for half a validation set, and for other columns than these; OptionError for groups next to one.
     """
     if (X_val is None) != (y_val is None):
         raise DataError("only one of X_val and y_val was given; a validation set needs both")
     if groups is not None and X_val is not None:
         raise OptionError("groups says how to split the rows, but X_val is a validation set of your own; give one of the two")
-    return None if X_val is None else in_order(y_val, target_names(y) or (), what="y_val")
+    return None if X_val is None else in_order(y_val, names, what="y_val")
 
 
 def distinct_rows(
@@ -320,9 +332,15 @@ def safe_size(y: NDArray[Any]) -> float:
 class ScoresLabels(ClassifierMixin):
     """What the classifiers share: the score of any y that fit takes, and the logarithm of probabilities."""
 
+    model_: Model
+
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the share of rows of X (N, D) that are predicted as in y: labels (N,), or 0 and 1 (N, L), of which all must be right."""
+        """Return the share of rows of X (N, D) that are predicted as in y: labels (N,), or 0 and 1 (N, L), of which all must be right.
+
+        The columns of a frame y are found by name.
+        """
         predicted = self.predict(X)
+        y, _ = targets_by_name(y, self.model_.target_names)
         return float(accuracy_score(labels(self, y, predicted, warn=False), predicted, sample_weight=sample_weight))
 
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
@@ -334,9 +352,12 @@ class ScoresLabels(ClassifierMixin):
 class ScoresNumbers(RegressorMixin):
     """The score of a regressor, for any y that fit takes, near the ends of float64 too."""
 
+    model_: Model
+
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return R2 of the predictions for X (N, D) and y: numbers (N,) or (N, O)."""
+        """Return R2 of the predictions for X (N, D) and y: numbers (N,) or (N, O), whose columns in a frame are found by name."""
         predicted = self.predict(X)
+        y, _ = targets_by_name(y, self.model_.target_names)
         target = _present(self, y, predicted, warn=False)
         if target.dtype.kind not in "fiub":
             target = numbers(self, target, predicted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from numbers import Integral
 from typing import Any, TypeAlias
 
@@ -37,7 +37,7 @@ Draws: TypeAlias = tuple[dict[str, NDArray[Any]], Shuffles, int]
 class FitData:
     """What a fit trains on. x: (N, D); y: as the user has it; weight: (N,) or None; train, validation: row numbers or None.
 
-    groups: (N,), what stays together where rows are held out. class_weight: what the weights do not contain yet. validation_set: X
+    targets: the names of several targets. groups: (N,), what stays together where rows are held out. class_weight: what the weights do not contain yet. validation_set: X
     and y of the user's own validation set. encoder: of a frame, or of an array that is scaled or gets piecewise-linear columns. The
     other fields are for fits that share rows of one matrix (a search): rows: the numbers of these rows in it; add_rows: adds encoded
     rows to it; known: what fits of the same rows have encoded and drawn before, by all that it depends on.
@@ -46,6 +46,7 @@ class FitData:
     x: Any
     y: NDArray[Any]
     weight: NDArray[np.float64] | None
+    targets: Sequence[str] = ()
     groups: Any = None
     class_weight: Any = None
     train: RowNumbers | None = None
@@ -182,6 +183,7 @@ def _encoded(e: Any, data: FitData, task: Task) -> NDArray[Any]:
         key = ("encoded", None if data.train is None else data.train.tobytes(), embedding, e.scaling, e.category_means)
         if key not in data.known:
             options = column_options(data.x, embedding, scaling=e.scaling, category_means=e.category_means)
+            options["target_names"] = data.targets
             data.known[key] = encode_table(data.x, data.y, rows=data.train, target=task.encode(data.y), **options)
         x, e.encoder_ = data.known[key]
     data.rows = data.add_rows(x)

@@ -19,6 +19,7 @@ from manynets.estimators.lessons import OF_FIT, OF_TABULAR, Lessons, with_lesson
 from manynets.estimators.settings import take_parameters
 from manynets.model import Model
 from manynets.prepare import SplitBy
+from manynets.results import with_target_names
 from manynets.tables import TableEncoder
 from manynets.tables.frames import open_table
 from manynets.tabular import PresetName, TabularFit, train_tabular
@@ -37,9 +38,19 @@ class _Tabular(Lessons, KeepsCallbacks):
     oof_prediction_: NDArray[Any] | None
 
     def _fit(
-        self, X: Any, y: Any, task: str | Task, sample_weight: Any, groups: Any, X_val: Any, y_val: Any, **options: Any
+        self,
+        X: Any,
+        y: Any,
+        task: str | Task,
+        sample_weight: Any,
+        groups: Any,
+        X_val: Any,
+        y_val: Any,
+        *,
+        names: Sequence[str],
+        **options: Any,
     ) -> TabularFit:
-        """Train on what was read, and set the fitted attributes."""
+        """Train on what was read, and set the fitted attributes. names: of several targets."""
         check_callbacks(self.callbacks or ())
         validation = None
         if X_val is not None:
@@ -48,6 +59,7 @@ class _Tabular(Lessons, KeepsCallbacks):
             X,
             y,
             task=task,
+            declared={"target_names": names},
             n_networks=self.n_networks,
             preset=self.preset,
             metric=self.metric,
@@ -63,7 +75,7 @@ class _Tabular(Lessons, KeepsCallbacks):
             **options,
         )
         assert fit.model.encoder is not None
-        self.model_, self.encoder_ = fit.model, fit.model.encoder
+        self.model_, self.encoder_ = with_target_names(fit.model, names), fit.model.encoder
         return fit
 
     def _read(self, X: Any, *, reset: bool, fitted: bool = True) -> Any:
@@ -152,7 +164,8 @@ class TabularClassifier(inputs.ScoresLabels, _Tabular):
         """
         if self.calibrate not in ("auto", None):
             raise OptionError(f"calibrate is {self.calibrate!r}, but must be 'auto' or None")
-        y_val = inputs.validation_target(y, X_val, y_val, groups)
+        y, names = inputs.targets_by_name(y, ())
+        y_val = inputs.validation_target(names, X_val, y_val, groups)
         X = self._read(X, reset=True)
         labels = inputs.labels(self, y, X)
         classes = np.unique(labels) if labels.ndim == 1 else np.arange(labels.shape[1])
@@ -165,7 +178,7 @@ class TabularClassifier(inputs.ScoresLabels, _Tabular):
             names = tuple(plain(label) for label in classes)
             task = Binary(names) if len(names) == 2 else Multiclass(names)
         weights = {"class_weight": self.class_weight, "calibrate": self.calibrate == "auto"}
-        fit = self._fit(X, labels, task, sample_weight, groups, X_val, y_val, **weights)
+        fit = self._fit(X, labels, task, sample_weight, groups, X_val, y_val, names=names, **weights)
         self.classes_ = classes
         self.oof_prediction_ = None if fit.out_of_fold is None else task.proba(fit.out_of_fold)
         return self
@@ -232,10 +245,11 @@ class TabularRegressor(inputs.ScoresNumbers, _Tabular):
         sample_weight: (N,), how much each row counts. groups: (N,), the rows of a group are all in one fold. X_val, y_val: a
         validation set of your own, in place of the folds.
         """
-        y_val = inputs.validation_target(y, X_val, y_val, groups)
+        y, names = inputs.targets_by_name(y, ())
+        y_val = inputs.validation_target(names, X_val, y_val, groups)
         X = self._read(X, reset=True)
         target = inputs.numbers(self, y, X)
-        fit = self._fit(X, target, "regression", sample_weight, groups, X_val, y_val)
+        fit = self._fit(X, target, "regression", sample_weight, groups, X_val, y_val, names=names)
         task = fit.model.task
         self.oof_prediction_ = None if fit.out_of_fold is None else task.predict(fit.out_of_fold)
         return self

@@ -22,16 +22,19 @@ from scipy.stats import rankdata
 
 from manynets.data.check import as_weights
 from manynets.display import HEADINGS, counted, html_table, mean_texts
-from manynets.errors import DataError, check_count, one_of
+from manynets.errors import DataError, check_count
 from manynets.explain.blocks import CELLS_AT_ONCE, SourceRows, check_seed, encoded_target, model_of, source_rows
 from manynets.explain.changed import ChangedRows
 from manynets.model import Model
 from manynets.spec import LOWER_IS_BETTER
 from manynets.tasks import Regression
+from manynets.tasks.own_metric import named_metric
 
 Array: TypeAlias = NDArray[Any]
 ALIKE = 0.9
 """The rank correlation from which columns are shuffled together."""
+RARE = 0.2
+"""The share of the rarer of two classes below which importance is of the area under the ROC curve: the accuracy hardly depends on such a class."""
 SAMPLE = 64
 """Rows that show whether a column has few values."""
 
@@ -113,7 +116,8 @@ def permutation_importance(
 ) -> Importance:
     """Return how much worse the model predicts rows X (N, D), or a frame, when a column is shuffled among them.
 
-    metric: "accuracy", "f1", "log_loss" or "roc_auc" (two classes), of numbers "r2", "rmse" or "mae"; None: accuracy or r2. It is that of
+    metric: "accuracy", "f1", "log_loss" or "roc_auc" (two classes), of numbers "r2", "rmse" or "mae"; None: accuracy or r2, and the area under
+    the ROC curve where one of two classes has less than a fifth of the rows, as the accuracy hardly depends on such a class. It is that of
     `Model.evaluate`: of several targets in different units take r2, in which each counts the same. n_repeats: shuffles of
     each column. group_alike: shuffle columns together whose rank correlation is above 0.9, and columns of more than two categories that determine
     each other, as each alone would seem unimportant. seed: of the shuffles, which are those of scikit-learn's `permutation_importance` with this
@@ -133,7 +137,7 @@ def permutation_importance(
     rows = source_rows(model, X)
     target = encoded_target(model, y, rows=len(rows.matrix))
     weight = as_weights(sample_weight, len(target))
-    name = model.task.metric if metric is None else one_of(metric, model.task.metrics, what="metric")
+    name = _usual_metric(model, target, weight) if metric is None else named_metric(metric, model.task.metrics)
     sign = -1.0 if name in LOWER_IS_BETTER else 1.0
     groups: dict[str, tuple[str, ...]] = _alike(model, rows) if group_alike else {column: (column,) for column in rows.blocks}
     logits = model.mean_logits(model.encoded_logits(rows.matrix))
@@ -147,6 +151,14 @@ def permutation_importance(
     for group, some, shuffled in _shuffled(ChangedRows(model, rows.matrix), logits, blocks, orders):
         found[group, some] = sign * (score - _measured(model, name, shuffled, target, weight))
     return Importance(groups, found, name, score)
+
+
+def _usual_metric(model: Model, target: Array, weight: Array | None) -> str:
+    """Return the metric that importance is of where none is given: the task's, or roc_auc where one of two classes is rare."""
+    if model.task.name != "binary":
+        return model.task.metric
+    share = float(np.average(target.reshape(-1), weights=weight))
+    return "roc_auc" if 0 < min(share, 1 - share) < RARE else model.task.metric
 
 
 def _measured(model: Model, metric: str, logits: Array, target: Array, weight: Array | None) -> Any:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from manynets.display import Records
 from manynets.errors import DataError, check_count
 from manynets.explain.blocks import encoded_target, model_of, source_rows
+from manynets.explain.changed import output_names
 from manynets.explain.slices import groups_of, row_losses
 from manynets.model import Model
 from manynets.tables import Table
@@ -92,7 +93,7 @@ class MeanError:
     """Errors y - prediction of a group of rows, in the unit of the target.
 
     column: "prediction" or a column. group: which rows, such as "61 to 80". rows: how many. mean: the mean error, 0 where the model is right on
-    average; standard_error: of the mean; absolute: the mean absolute error.
+    average; standard_error: of the mean; absolute: the mean absolute error. target: the name of the one of several targets, "" for a single one.
 
     >>> MeanError("size", "61 to 80", rows=40, mean=-1.5, standard_error=0.5, absolute=2.0).mean
     -1.5
@@ -104,12 +105,13 @@ class MeanError:
     mean: float
     standard_error: float
     absolute: float
+    target: str = ""
 
 
 def residuals(model: Model, X: Any, y: Any) -> list[MeanError]:
-    """Return the errors of a model of one number on rows X (N, D), or a frame, by bins of the prediction and of each column, in their order.
+    """Return the errors of a model of numbers on rows X (N, D), or a frame, by bins of the prediction and of each column, in their order.
 
-    Errors: DataError for classes and several targets.
+    Of several targets those of the first come first. Errors: DataError for classes.
 
     >>> import manynets as mn
     >>> X, y = np.arange(60.0)[:, None] / 10, np.arange(60.0)
@@ -119,14 +121,17 @@ def residuals(model: Model, X: Any, y: Any) -> list[MeanError]:
     """
     model = model_of(model)
     task = model.task
-    if not isinstance(task, Regression) or task.targets != 1:
-        raise DataError("errors by group are of a model that predicts one number a row")
-    predicted = np.asarray(model.predicted(model.encoded_logits(source_rows(model, X).matrix)), dtype=np.float64).reshape(-1)
-    error = task.own_unit(encoded_target(model, y, rows=len(predicted))).reshape(-1) - predicted
+    if not isinstance(task, Regression):
+        raise DataError(f"errors by group are of a model that predicts numbers, but this one predicts classes ({task.name})")
+    logits = model.encoded_logits(source_rows(model, X).matrix)
+    predicted = np.asarray(model.predicted(logits), dtype=np.float64).reshape(logits.shape[1], -1)
+    error = task.own_unit(encoded_target(model, y, rows=len(predicted))).reshape(predicted.shape) - predicted
+    names = output_names(model, task.targets) if task.targets > 1 else ("",)
     found: Records[MeanError] = Records()
-    for column, group, taken in groups_of(model, X, predicted=predicted, bins=BINS):
-        one = error[taken]
-        if len(one) > 1:
-            deviation = float(one.std(ddof=1)) / len(one) ** 0.5
-            found.append(MeanError(column, group, len(one), float(one.mean()), deviation, float(np.abs(one).mean())))
+    for j, name in enumerate(names):
+        for column, group, taken in groups_of(model, X, predicted=predicted[:, j], bins=BINS):
+            one = error[taken, j]
+            if len(one) > 1:
+                deviation = float(one.std(ddof=1)) / len(one) ** 0.5
+                found.append(MeanError(column, group, len(one), float(one.mean()), deviation, float(np.abs(one).mean()), name))
     return found

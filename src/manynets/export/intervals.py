@@ -57,8 +57,11 @@ def limit_outputs(graph: Graph, model: Model, limits: list[str], predicted: str)
     """Add the outputs `lower` and `upper` for limits (N, T) in the unit of the encoded target, with the prediction (N, T) between them."""
     task = model.task
     assert isinstance(task, Regression)
-    for limit, name, operator in zip(limits, ("lower", "upper"), ("Min", "Max"), strict=True):
-        numbers_output(graph, task, graph.node(operator, own_unit(graph, task, limit), predicted), name)
+    lower, upper = (own_unit(graph, task, limit) for limit in limits)
+    if np.isfinite(task.least).any():
+        lower = graph.node("Max", lower, task.least)
+    numbers_output(graph, task, graph.node("Min", lower, predicted), "lower")
+    numbers_output(graph, task, graph.node("Max", upper, predicted), "upper")
 
 
 def limit_line(residuals: Residuals, coverage: float) -> tuple[np.ndarray, np.ndarray]:

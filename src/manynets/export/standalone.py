@@ -357,7 +357,7 @@ def limits(model, scores, coverage):
 
     Mean and standard deviation of the networks give f + c (s + m) q, with q the quantiles of errors / (s + m) on held-out rows; s counts as 0
     where the width is the same for all rows. Of several quantiles, f is the one whose level is nearest to the limit's, and s their distance.
-    The prediction is never outside of the limits.
+    The prediction is never outside of the limits. The lower one of a target that was never below 0 in training is not below 0.
     """
     each = standardised(model, scores)
     mean, spread = each.mean(axis=0), each.std(axis=0)
@@ -383,6 +383,9 @@ def limits(model, scores, coverage):
         out = np.sort([out[end, :, nearest[end] :: several] for end in (0, 1)], axis=0)
     lower, upper = own_unit(model, np.maximum(out, 0) if model["poisson"] else out)
     predicted = values(model, scores)
+    if model["limits"]:
+        least = np.array(model["limits"])[:, 0] + np.divide(model["center"], model["scale"])
+        lower = np.where(least >= -1e-5, np.maximum(lower, 0), lower)
     return np.stack([np.minimum(lower, predicted), np.maximum(upper, predicted)])
 
 

@@ -25,9 +25,8 @@ CLAIMED = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 
 def classes_section(given: ReportInput, rows: LabelledRows) -> Section:
     """Return the section on classes, or on several labels a row."""
-    held_out = given.metrics.get(given.part, {})
     if given.model.task.name == "multilabel":
-        return _labels(given, rows, held_out)
+        return _labels(given, rows)
     task: Any = given.model.task
     two = len(task.classes) == 2
     how: dict[str, Any] = {"positive": 1, "bins": BINS_OF_ONE} if two else {}
@@ -47,6 +46,14 @@ def classes_section(given: ReportInput, rows: LabelledRows) -> Section:
     parts += _class_curves(given, rows)
     if two and parts[1:]:
         parts.append(_thresholds(given, rows))
+    return Section("Classes", words, [*parts, *class_tables(given)])
+
+
+def class_tables(given: ReportInput) -> list[Part]:
+    """Return the metrics of each class, what predictions cost, and the confusion matrix: what the metrics of the part have."""
+    task: Any = given.model.task
+    held_out, costs = given.metrics.get(given.part, {}), getattr(task, "costs", None)
+    parts: list[Part] = []
     if entries := _entries(held_out)[:MOST_CLASSES]:
         names = [str(one["class"]) if "classes" in held_out else given.class_name(code) for code, one in enumerate(entries)]
         lines = [[name, *shares_of(one)] for name, one in zip(names, entries, strict=True)]
@@ -60,7 +67,7 @@ def classes_section(given: ReportInput, rows: LabelledRows) -> Section:
     if "confusion" in held_out and len(task.classes) <= MOST_CLASSES:
         shown = [given.class_name(code) for code in range(len(task.classes))]
         parts.append(ReportFigure("True against predicted classes, in rows", charts.confusion_chart(held_out["confusion"], shown)))
-    return Section("Classes", words, parts)
+    return parts
 
 
 def _entries(held_out: Any) -> list[Any]:
@@ -128,17 +135,24 @@ def _thresholds(given: ReportInput, rows: LabelledRows) -> ReportTable:
     return ReportTable(f"If the rows with the highest probability of {name} were predicted {name}", names, texts)
 
 
-def _labels(given: ReportInput, rows: LabelledRows, held_out: Any) -> Section:
+def _labels(given: ReportInput, rows: LabelledRows) -> Section:
     """Return the section on several labels a row."""
-    count = given.model.task.outputs
-    names = given.model.target_names or tuple(map(str, range(count)))
+    count, names = given.model.task.outputs, _label_names(given)
     ranked = {names[i]: (rows.target[:, i] == 1, rows.probabilities[:, i]) for i in range(min(count, MOST_COMPUTED))}
-    parts: list[Part] = [*_curves(ranked, rows.weight, what="Label", each=" of each label")]
-    if entries := held_out.get("label_metrics", ())[:MOST_CLASSES]:
-        lines = [[names[one["label"]], *shares_of(one), cell_text(one["auc"]), cell_text(one["accuracy"])] for one in entries]
-        title = "Precision, recall and F1 of each label, with 95% intervals"
-        parts.append(ReportTable(title, ["Label", *SHARES, "AUC", "Accuracy"], lines))
-    return Section("Labels", "How well the rows with each label are found.", parts)
+    curves = _curves(ranked, rows.weight, what="Label", each=" of each label")
+    return Section("Labels", "How well the rows with each label are found.", [*curves, *label_tables(given)])
+
+
+def label_tables(given: ReportInput) -> list[Part]:
+    """Return the table of the metrics of each label, if the metrics of the part have them."""
+    names, entries = _label_names(given), given.metrics.get(given.part, {}).get("label_metrics", ())[:MOST_CLASSES]
+    lines = [[names[one["label"]], *shares_of(one), cell_text(one["auc"]), cell_text(one["accuracy"])] for one in entries]
+    title = "Precision, recall and F1 of each label, with 95% intervals"
+    return [ReportTable(title, ["Label", *SHARES, "AUC", "Accuracy"], lines)] if lines else []
+
+
+def _label_names(given: ReportInput) -> tuple[str, ...]:
+    return given.model.target_names or tuple(map(str, range(given.model.task.outputs)))
 
 
 def shares_of(entry: Any) -> list[str]:

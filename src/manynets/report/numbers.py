@@ -25,7 +25,7 @@ def numbers_section(given: ReportInput, rows: LabelledRows) -> Section:
     truth, predicted = _columns(rows.model.task, rows)
     names = _names(given, truth.shape[1])
     shown = some_rows(len(truth), MOST_POINTS)
-    parts: list[Part] = _by_target(given, names)
+    parts = target_tables(given)
     for j, name in enumerate(names[:MOST_OUTPUTS]):
         away = truth[:, j] - predicted[:, j]
         few = "" if len(shown) == len(truth) else f" ({len(shown):,} of {len(truth):,} rows)"
@@ -55,8 +55,9 @@ def numbers_section(given: ReportInput, rows: LabelledRows) -> Section:
     return Section("Errors", words + more, [*parts, *figures])
 
 
-def _by_target(given: ReportInput, names: list[str]) -> list[Part]:
+def target_tables(given: ReportInput) -> list[Part]:
     """Return the table of the metrics of each target; none if there is a single target, or the run is of an older version."""
+    names = _names(given, given.model.task.targets)
     found = given.metrics.get(given.part, {}).get("per_target", [])
     lines = [[names[entry["target"]], *(cell_text(entry[name]) for name in Regression.metrics)] for entry in found]
     heads = ["Target", *(HEADINGS[name] for name in Regression.metrics)]

@@ -23,7 +23,8 @@ Array: TypeAlias = NDArray[Any]
 class ReportInput:
     """What a report is about.
 
-    model: trained. title: of the page. part: what the rows are, such as "test". X, y, weight: labelled rows that were held out, as
+    model: trained. title: of the page. part: what the rows are, such as "test", or of which rows the metrics are told where there are none at
+    hand. part_words: which rows these are, where the part is "validation". X, y, weight: labelled rows that were held out, as
     `Model.predict` takes them; None where there are none, and then `without_rows` says why. metrics: of each part, by its name. baselines: the
     same, of simple models, by the part and their name, such as "test: linear model". target: the name of the target. data, split, versions: facts
     by name. repeat: the command that repeats the run. class_names: of the codes of an array's classes. image_shape: (height, width) of rows that
@@ -33,6 +34,7 @@ class ReportInput:
     model: Model
     title: str
     part: str
+    part_words: str = ""
     X: Any = None
     y: Any = None
     weight: Any = None

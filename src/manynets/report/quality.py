@@ -28,25 +28,22 @@ def metrics_section(given: ReportInput, rows: LabelledRows | None) -> Section:
     before = f"{given.part}: "
     baselines = {name.removeprefix(before): values for name, values in given.baselines.items() if name.startswith(before)}
     if held_out:
-        limits = {} if rows is None else metric_intervals(rows, names)
-        lines = [
-            [
-                HEADINGS.get(name, name),
-                cell_text(held_out[name]),
-                limits.get(name, ""),
-                *(cell_text(one.get(name)) for one in baselines.values()),
-            ]
-            for name in names
-        ]
+        columns = {"Metric": [HEADINGS.get(name, name) for name in names], "Model": [cell_text(held_out[name]) for name in names]}
+        if rows is not None:
+            limits = metric_intervals(rows, names)
+            columns["95% interval"] = [limits.get(name, "") for name in names]
+        columns |= {key.capitalize(): [cell_text(one.get(name)) for name in names] for key, one in baselines.items()}
         caption = f"Metrics on the {given.part} rows ({cell_text(held_out.get('rows'))})"
-        parts.append(ReportTable(caption, ["Metric", "Model", "95% interval", *map(str.capitalize, baselines)], lines))
+        parts.append(ReportTable(caption, list(columns), list(zip(*columns.values(), strict=True))))
     lines = [
         [part, cell_text(values.get("rows")), *(cell_text(values.get(name)) for name in names)]
         for part, values in given.metrics.items()
     ]
     parts.append(ReportTable("Metrics by part of the data", ["Part", "Rows", *(HEADINGS.get(name, name) for name in names)], lines))
-    words = "How good the model is"
+    words = f"How good the model is on the {given.part} rows" if given.part_words else "How good the model is"
     words += ", compared with a trivial prediction and a linear model." if held_out and baselines else "."
+    if given.part_words:
+        words += f" These are {given.part_words}."
     if rows is not None:
         words += " Intervals say how far chance in the choice of these rows may have moved a metric: they are from resampled rows (bootstrap)"
         words += ", those of shares of rows are Wilson's." if "accuracy" in names and rows.weight is None else "."

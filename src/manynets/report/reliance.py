@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from manynets.errors import DataError
 from manynets.explain import Dependence, partial_dependence, permutation_importance
 from manynets.report import charts
@@ -17,8 +15,6 @@ FOLLOWED = 6
 MOST_CURVES = 12
 """Curves in all, where each of several targets has its own."""
 MANY = 30
-RARE = 0.2
-"""The share of the rarer of two classes below which importance is of the AUC: the accuracy hardly depends on such a class."""
 PAIR_ROWS = 500
 """Rows that a heat map of two columns is the mean of."""
 MOST_SCORES, FEWEST_ROWS = 2_000_000, 50
@@ -29,7 +25,7 @@ def reliance_sections(given: ReportInput, rows: LabelledRows) -> Iterator[Sectio
     """Yield the sections; of images only the first, as a single pixel says little."""
     model, title = given.model, "What the model relies on"
     try:
-        found = permutation_importance(model, rows.X, rows.y, n_repeats=5, metric=_metric(rows), sample_weight=rows.weight)
+        found = permutation_importance(model, rows.X, rows.y, n_repeats=5, sample_weight=rows.weight)
     except DataError as error:
         yield Section(title, f"Importance cannot be computed: {error}.")
         return
@@ -73,14 +69,6 @@ def reliance_sections(given: ReportInput, rows: LabelledRows) -> Iterator[Sectio
     empty = [name for name, curve in curves.items() if curve is None]
     words += f" Left out, with fewer than two values in these rows: {', '.join(empty)}." if empty else ""
     yield Section("How the prediction follows a column", words, figures + pairs)
-
-
-def _metric(rows: LabelledRows) -> str | None:
-    """Return the metric that importance is of, None for the usual one."""
-    if rows.model.task.name != "binary":
-        return None
-    share = float(np.average(rows.codes, weights=rows.weight))
-    return "roc_auc" if 0 < min(share, 1 - share) < RARE else None
 
 
 def _dependence(rows: LabelledRows, columns: str | list[str], **options: Any) -> Dependence | None:

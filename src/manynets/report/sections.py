@@ -8,9 +8,9 @@ from typing import Any
 from manynets.display import cell_text
 from manynets.model_tools import best_epochs
 from manynets.report import charts
-from manynets.report.classes import classes_section
+from manynets.report.classes import class_tables, classes_section, label_tables
 from manynets.report.failures import slices_section, worst_section
-from manynets.report.numbers import intervals_section, numbers_section
+from manynets.report.numbers import intervals_section, numbers_section, target_tables
 from manynets.report.parts import LabelledRows, Part, ReportFigure, ReportInput, ReportTable, Section
 from manynets.report.quality import metrics_section
 from manynets.report.reliance import reliance_sections
@@ -45,7 +45,23 @@ def sections(given: ReportInput) -> Iterator[Section]:
             yield classes_section(given, rows)
         yield slices_section(given, rows)
         yield worst_section(given, rows)
+    else:
+        yield from _without_rows(given)
     yield _repeat(given)
+
+
+def _without_rows(given: ReportInput) -> Iterator[Section]:
+    """Yield a section with what the metrics of the part say of each class, label or target, if they do."""
+    task = given.model.task
+    if isinstance(task, Regression):
+        title, parts = "Errors", target_tables(given)
+    elif task.name == "multilabel":
+        title, parts = "Labels", label_tables(given)
+    else:
+        title, parts = "Classes", class_tables(given)
+    if parts:
+        words = f"On the {given.part} rows." + (f" These are {given.part_words}." if given.part_words else "")
+        yield Section(title, words, parts)
 
 
 def _facts(caption: str, facts: Any) -> ReportTable:

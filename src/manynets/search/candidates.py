@@ -107,7 +107,7 @@ def train_many(
     The results of a candidate that does not fit the data, or the memory, have the error, and those of one whose loss was not
     finite the divergence; the others are complete. Ctrl-C ends the unfinished networks as "interrupted" (in other processes without a
     model), with an InterruptedWarning; with a checkpoint, SIGTERM writes it before the process ends. A callback that raises StopIteration
-    ends them in the same way, without the warning.
+    ends them in the same way, as "callback" and without the warning.
     Raises DataError and OptionError for data and options with which no candidate can be trained.
 
     >>> import manynets as mn
@@ -132,11 +132,12 @@ def train_many(
         if found is not None:
             return found
     X, y, sample_weight, _ = read_given(X, y, target, sample_weight, drop_missing_target=False)
-    y, validation, _ = targets_by_name(y, validation, target)
+    y, validation, names = targets_by_name(y, validation, target)
     with warned_once():
         plan = plan_candidates(
             X, y, candidates, cv=cv, groups=groups, times=times, stratify=stratify, sample_weight=sample_weight, task=task,
-            validation=validation, encoder=encoder, scaling=scaling, declared={"category_means": category_means}, resume=resume, loss=loss,
+            validation=validation, encoder=encoder, scaling=scaling,
+            declared={"category_means": category_means, "target_names": names}, resume=resume, loss=loss,
         )  # fmt: skip
         check_recorded(plan.networks, len(plan.networks) + len(plan.failed), plan.recorded)
         return train_plan(
@@ -386,7 +387,7 @@ def train_plan(
     known = [number for number, one in networks.items() if (one.candidate, one.fold) in finished]
 
     def told(found: Results, scores: Scores) -> None:
-        collect([result_of(one, networks[one.number], scores.get(one.number, NO_SCORES)) for one in found])
+        collect([result_of(one, networks[one.number], scores=scores.get(one.number, NO_SCORES)) for one in found])
 
     def train_group(group: DataGroup, listeners: Sequence[Callback]) -> None:
         problem, members = group.data.problem, group.members
@@ -425,7 +426,7 @@ def train_plan(
     if halt.asked:
         for number in networks.keys() - set(known):  # what other processes did not end
             one = networks[number]
-            results.setdefault((one.candidate, one.fold), result_of(None, one))
+            results.setdefault((one.candidate, one.fold), result_of(None, one, halted=halt.word))
     if halt.signal is not None:
         warn_of_interrupted(results.values())
     return [results[place] for place in sorted(results)]

@@ -20,7 +20,7 @@ from manynets.spec.flat import flat_settings
 from manynets.tasks import Task
 from manynets.training.groups import Failure
 from manynets.training.torch_settings import find_device
-from manynets.training.trial import Divergence, Member, Outcome
+from manynets.training.trial import HALTED, Divergence, Member, Outcome
 
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
@@ -33,7 +33,7 @@ OF_OUTCOME = ("stopped", "parameters", "history", "best", "divergence", "seconds
 class Result:
     """The result of one candidate on one fold.
 
-    stopped: "done", "early", "diverged", "interrupted", or "failed" with the `error`. history: columns, an entry for each
+    stopped: "done", "early", "diverged", "interrupted", "callback" (one raised StopIteration), or "failed" with the `error`. history: columns, an entry for each
     evaluation; best: the index of the entry whose weights these are. loss, score: on the fold's test rows (NaN without), where
     `score` is the `metric` that the recipe watches by its name, else the task's. The score of one that failed or diverged is the worst
     possible: -inf, or inf for a metric where lower is better. seconds: until its training ended, including the networks trained together with it.
@@ -140,11 +140,17 @@ class PlannedNetwork(NamedTuple):
     data: TrainingData
 
 
-def result_of(found: Outcome | Failure | None, network: PlannedNetwork, scores: tuple[float, float] = NO_SCORES) -> Result:
-    """Return the result of a network, found None if the training ended before its turn. scores: loss and score."""
+def result_of(
+    found: Outcome | Failure | None,
+    network: PlannedNetwork,
+    *,
+    scores: tuple[float, float] = NO_SCORES,
+    halted: str = "interrupted",
+) -> Result:
+    """Return the result of a network, found None if the training ended before its turn. scores: loss and score. halted: how it ended then."""
     candidate, fold, member, data = network
     assert isinstance(member.spec, MLP)
-    more: dict[str, Any] = {"stopped": "interrupted"}
+    more: dict[str, Any] = {"stopped": halted}
     if isinstance(found, Failure):
         more = {"stopped": "failed", "error": found.error}
     elif found is not None:
@@ -163,5 +169,5 @@ def judged(result: Result, test_rows: RowNumbers | None) -> Result:
 
 def warn_of_interrupted(results: Collection[Result]) -> None:
     """Warn that training was interrupted, and how many of the networks did not end."""
-    left = sum(result.stopped == "interrupted" for result in results)
+    left = sum(result.stopped in HALTED for result in results)
     warn_user(f"training was interrupted; {left} of {len(results)} networks did not end", InterruptedWarning)

@@ -115,7 +115,7 @@ def check_watch(value: Any, names: Sequence[str], *, what: str) -> None:
     text = f"{what} is {short(value)}, but must be one of {', '.join(names)}"
     plain = value.removeprefix("val_") if isinstance(value, str) else ""
     near = nearest(plain, names)
-    if callable(value):
+    if callable(value) or hasattr(value, "higher_is_better"):
         text += "; give a function of your own to mn.train, as metric="
     elif plain != value and plain in names:
         text += f"; write {plain!r}, which is that of the validation rows, if any"

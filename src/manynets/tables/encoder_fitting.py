@@ -40,6 +40,7 @@ def fit_encoder(
     category_means: bool = False,
     rows: NDArray[np.int64] | None = None,
     y: Any = None,
+    target_names: Sequence[str] = (),
     target: NDArray[Any] | None = None,
 ) -> TableEncoder:
     """Learn from a frame, or an array (N, D) of numbers, how its columns become a matrix.
@@ -59,6 +60,7 @@ def fit_encoder(
             levels, centre and scale on these only.
         y: the target of all rows of the frame, for `understand`: no column that says something about it is left out, and one that
             gives it away is named in a LeakWarning.
+        target_names: of several targets in y, for that warning.
         target: y as numbers (N,) or (N, O), or as numbers of classes (N,), for an embedding by a tree and for the means of categories;
             found from y if left out.
 
@@ -87,7 +89,7 @@ def fit_encoder(
     if all_numbers:
         found = tuple(Column(name=name, kind="numeric", missing=0, distinct=0) for name in table.names)
     elif schema is None:
-        found = understand(table, **declared, y=y, rows=rows)
+        found = understand(table, **declared, y=y, target_names=target_names, rows=rows)
     else:
         found = tuple(schema)
         require([column.name for column in found], table.names, what="column of the schema")

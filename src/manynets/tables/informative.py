@@ -158,21 +158,28 @@ def explained_share(table: Table, column: Column, scores: NDArray[np.float64]) -
 
 
 class Truth(NamedTuple):
-    """A target (N,) that columns may give away: as float64 where it holds numbers, its scores, its classes and their counts."""
+    """A target (N,) that columns may give away: its name in messages, as float64 where it holds numbers, its scores, its classes and their counts."""
 
+    name: str
     numbers: NDArray[np.float64] | None
     scores: NDArray[np.float64]
     classes: Codes
     counts: NDArray[np.int64]
 
 
-def truths_of(y: Any) -> list[Truth]:
-    """Return what `leak_of` needs to know of each target in y, (N,) or (N, T)."""
-    targets, out = plain_target(y), []
-    for target in targets.reshape(len(targets), -1).T:
+def truths_of(y: Any, names: Sequence[str] = ()) -> list[Truth]:
+    """Return what `leak_of` needs to know of each target in y, (N,) or (N, T). names: of several targets; without them they have numbers.
+
+    >>> [truth.name for truth in truths_of([[1, 2]], ["rent", "price"])], truths_of([1, 2])[0].name
+    (["the target 'rent'", "the target 'price'"], 'the target')
+    """
+    found, out = plain_target(y), []
+    targets = found.reshape(len(found), -1).T
+    for number, target in enumerate(targets):
+        name = f"the target {names[number]!r}" if len(names) == len(targets) else f"target {number} (counted from 0)"
         classes = _ranks(target)
         numbers = target.astype(np.float64) if target.dtype.kind in "biuf" else None
-        out.append(Truth(numbers, target_scores(target), classes, np.bincount(classes)))
+        out.append(Truth(name if len(targets) > 1 else "the target", numbers, target_scores(target), classes, np.bincount(classes)))
     return out
 
 
@@ -200,7 +207,7 @@ def _leak(values: NDArray[np.float64] | None, codes: Codes | None, groups: int, 
     if len(counts) < 2 or groups < 2:
         return ""
     if values is not None and truth.numbers is not None and np.array_equal(values, truth.numbers):
-        return "it is a copy of the target"
+        return f"it is a copy of {truth.name}"
     if codes is None and values is not None and (len(counts) <= MOST_CLASSES or 5 * groups <= rows):
         codes = _ranks(values)
     if len(counts) <= MOST_CLASSES:
@@ -209,7 +216,7 @@ def _leak(values: NDArray[np.float64] | None, codes: Codes | None, groups: int, 
             return ""
         pure = len(np.unique(codes * len(counts) + classes)) == groups  # each value has one class
         if pure and groups == len(counts):
-            return "it is the target under other names"
+            return f"it is {truth.name} under other names"
         by_value = classes[np.argsort(codes, kind="stable")]
         intervals = values is not None and int(np.count_nonzero(np.diff(by_value))) + 1 == len(counts)
         alone = pure and (intervals or 5 * groups <= rows)
@@ -220,7 +227,7 @@ def _leak(values: NDArray[np.float64] | None, codes: Codes | None, groups: int, 
         alone = float(np.mean(np.square(scores[:, 0] - means[of_group]))) <= 1e-6 * float(np.var(scores))
     else:
         alone = values is not None and truth.numbers is not None and _interpolates(values, truth.numbers)
-    return "it predicts the target perfectly alone" if alone and rows >= FEWEST_ALONE else ""
+    return f"it predicts {truth.name} perfectly alone" if alone and rows >= FEWEST_ALONE else ""
 
 
 def _interpolates(values: NDArray[np.float64], y: NDArray[np.float64]) -> bool:

@@ -150,7 +150,7 @@ def inspect_table(
             said.append(
                 f"{names[0]!r} holds {len(classes)} different whole numbers and is taken as classes; for numbers give task='regression'"
             )
-    schema = understand(table, categorical=categorical, numeric=numeric, text=text, drop=drop, y=y)
+    schema = understand(table, categorical=categorical, numeric=numeric, text=text, drop=drop, y=y, target_names=names)
     columns = [InspectedColumn(column=column) for column in schema]
     if y is not None and table.rows >= FEWEST_ROWS:
         rows = sample_rows(table.rows)

@@ -46,6 +46,7 @@ def understand(
     text: Sequence[str] = (),
     drop: Sequence[str] = (),
     y: Any = None,
+    target_names: Sequence[str] = (),
     rows: NDArray[np.int64] | None = None,
 ) -> tuple[Column, ...]:
     """Return what each column of a frame or array is; the overrides take precedence over what is found.
@@ -63,8 +64,8 @@ def understand(
 
     With a target y (N,) or (N, T), a column that would be dropped is used if its value, or a part of it such as the first
     characters, says something about the target; whole numbers are categorical where single values say far more than groups of
-    neighbours do; and what predicts the target perfectly alone has `Column.leak`. All this is found on `rows`, the training rows,
-    or on all.
+    neighbours do; and what predicts the target perfectly alone has `Column.leak`, which names the target where `target_names`
+    has those of several. All this is found on `rows`, the training rows, or on all.
 
     In a column of text that is declared numeric, what is no number is missing, and the note says how often.
 
@@ -88,7 +89,7 @@ def understand(
             overrides[name] = kind  # type: ignore[assignment]
     columns = [_column(table, name, overrides.get(name)) for name in table.names]
     if y is not None:
-        columns = _with_target(table, columns, plain_target(y), rows, overrides)
+        columns = _with_target(table, columns, plain_target(y), target_names, rows, overrides)
     if all(column.kind == "dropped" for column in columns):
         columns = [
             replace(column, kind="numeric", note="used, as no other column is left")
@@ -100,7 +101,12 @@ def understand(
 
 
 def _with_target(
-    table: Table, columns: list[Column], y: NDArray[Any], rows: NDArray[np.int64] | None, declared: Mapping[str, Kind]
+    table: Table,
+    columns: list[Column],
+    y: NDArray[Any],
+    names: Sequence[str],
+    rows: NDArray[np.int64] | None,
+    declared: Mapping[str, Kind],
 ) -> list[Column]:
     """Return the columns with what the target says about them."""
     if len(y) != table.rows:
@@ -108,7 +114,7 @@ def _with_target(
     known = np.arange(table.rows) if rows is None else rows
     known = known[sample_rows(len(known))]
     some, y = (table, y) if rows is None and len(known) == table.rows else (table.take(known), y[known])
-    scores, truths = target_scores(y), truths_of(y)
+    scores, truths = target_scores(y), truths_of(y, names)
     out = []
     for column in columns:
         if column.kind == "dropped" and column.distinct and column.name not in declared:

@@ -34,14 +34,17 @@ SKEWED = 1.0
 def suggestions(
     table: Table, columns: Sequence[InspectedColumn], targets: Sequence[InspectedTarget], duplicates: int
 ) -> Iterator[str]:
-    """Yield what to do about the columns and targets of a table, and about so many duplicate rows, one sentence each."""
-    rows = table.rows
+    """Yield what to do about the columns and targets of a table, and about so many duplicate rows, one sentence each, leaks first."""
+    rows, several = table.rows, len(targets) > 1
+    for one in columns:
+        name = one.column.name
+        if one.column.leak:
+            yield f"{name!r} gives the target away: {one.column.leak}; unless it is known before the target, drop=[{name!r}]"
+        elif (one.association or 0.0) > NEARLY_ALL:
+            of = "targets" if several else "target"
+            yield f"{name!r} explains {one.association:.0%} of the {of} by itself: make sure that it is known before the {of}"
     for one in columns:
         yield from _of_column(rows, one.column)
-        if not one.column.leak and (one.association or 0.0) > NEARLY_ALL:
-            yield (
-                f"{one.column.name!r} explains {one.association:.0%} of the target by itself: make sure that it is known before the target"
-            )
     for target in targets:
         yield from _of_target(target)
     if duplicates:
@@ -58,8 +61,6 @@ def suggestions(
 
 def _of_column(rows: int, column: Column) -> Iterator[str]:
     name, present = column.name, rows - column.missing
-    if column.leak:
-        yield f"{name!r} gives the target away: {column.leak}; unless it is known before the target, drop=[{name!r}]"
     if column.kind != "dropped" and present and column.distinct == 1 and not column.missing:
         yield f"{name!r} has one value in all rows: it says nothing"
     if column.kind != "dropped" and column.missing > MOSTLY * rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from manynets.tables.stored import StoredColumns
 
+MOST_UNKNOWN = 10
+"""So many names that are no columns are listed in an error."""
 Storage = Literal["number", "bool", "text", "category", "mixed", "date", "time", "duration", "other", "empty"]
 """How a column is stored: "mixed" is a pandas column of Python objects, "empty" one without any value, whatever its type."""
 
@@ -229,7 +232,7 @@ def look_alike(name: object, names: Iterable[object]) -> str | None:
 
 
 def require(names: Iterable[str], known: Sequence[str], *, what: str) -> None:
-    """Raise DataError if one of the names is not a column, with the nearest column.
+    """Raise DataError that lists the names that are not columns, each with the nearest column.
 
     >>> require(["prise"], ["rooms", "price"], what="target")
     Traceback (most recent call last):
@@ -239,11 +242,24 @@ def require(names: Iterable[str], known: Sequence[str], *, what: str) -> None:
     if isinstance(names, str):
         raise DataError(f"{what} is the text {names!r}, but must be a list of column names; write [{names!r}]")
     columns = frozenset(known)
-    for name in names:
-        if name not in columns:
-            near = nearest(str(name), known)
-            hint = f"; did you mean {near!r}?" if near else "."
-            if look_alike(name, known):
-                hint = ", but one is called the same in other Unicode characters (NFC and NFD): copy its name from there."
-            problem = "does not exist" if what.startswith("column") else "is not a column"
-            raise DataError(f"{what} {name!r} {problem}{hint} The columns are: {listed(known, 20)}")
+    hints = {name: _hint(name, known) for name in names if name not in columns}
+    if not hints:
+        return
+    exist = what.startswith("column")
+    if len(hints) == 1:
+        ((name, hint),) = hints.items()
+        end = f"; {hint}" if hint.endswith("?") else f", but {hint}." if hint else "."
+        problem = f"{what} {name!r} {'does not exist' if exist else 'is not a column'}{end}"
+    else:
+        shown = listed((f"{name!r} ({hint})" if hint else repr(name) for name, hint in hints.items()), MOST_UNKNOWN)
+        several = what if what.startswith("--") else re.sub(r"^\w+", r"\g<0>s", what)
+        problem = f"{several} {shown} {'do not exist' if exist else 'are not columns'}."
+    raise DataError(f"{problem} The columns are: {listed(known, 20)}")
+
+
+def _hint(name: object, known: Sequence[str]) -> str:
+    """Return which column may be meant by a name that is none; empty where none is spelled alike."""
+    if look_alike(name, known):
+        return "one is called the same in other Unicode characters (NFC and NFD): copy its name from there"
+    near = nearest(str(name), known)
+    return f"did you mean {near!r}?" if near else ""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import numpy as np
 
 from manynets.display import short
-from manynets.errors import OptionError
+from manynets.errors import OptionError, one_of
 from manynets.spec import LOWER_IS_BETTER, METRICS
 from manynets.spec.own import own_name
 from manynets.tasks.base import Task, Values
@@ -86,13 +86,22 @@ class Metric:
 
 
 def own_metric(metric: Any) -> Metric | None:
-    """Return a metric of the user's own; None for anything else, such as a name.
+    """Return a metric of the user's own; None for None and for a name.
 
     Which way a function is better is told by its name, as in scikit-learn: those that end in _score are to be large; _error, _loss and
-    _deviance are to be small. One whose second parameter is y_score or y_proba gets probabilities. Errors: OptionError for any other.
+    _deviance are to be small. One whose second parameter is y_score or y_proba gets probabilities. Errors: OptionError for any other, for a
+    class, and for what is neither a function nor a name.
     """
-    if metric is None or isinstance(metric, str | Metric) or not callable(metric):
+    if metric is None or isinstance(metric, str | Metric):
         return metric if isinstance(metric, Metric) else None
+    if metric is Metric:
+        raise OptionError(
+            "metric is the class mn.Metric itself; give it a function: metric=mn.Metric(function, higher_is_better=True)"
+        )
+    if isinstance(metric, type) or not callable(metric):
+        raise OptionError(
+            f"metric is {short(metric)}, but must be one of {', '.join(METRICS)}, a function of y_true and y_pred, or an mn.Metric of one"
+        )
     name = own_name(metric).removesuffix("()")
     if not name.endswith((*_HIGHER, *_LOWER)):
         raise OptionError(
@@ -107,6 +116,16 @@ def _parameters(function: Callable[..., Any]) -> list[str]:
         return list(inspect.signature(function).parameters)
     except (TypeError, ValueError):  # of some functions that are built in
         return []
+
+
+def named_metric(metric: Any, names: Sequence[str]) -> str:
+    """Return a metric that is one of these names; OptionError for any other, and for one of the user's own, which only trainings take."""
+    if not isinstance(metric, str) and (callable(metric) or isinstance(metric, Metric)):
+        given = metric.name if isinstance(metric, Metric) else getattr(metric, "__name__", short(metric))
+        raise OptionError(
+            f"metric is {given}, but must be one of the names {', '.join(names)}; a metric of your own is for trainings, such as mn.train"
+        )
+    return one_of(metric, names, what="metric")
 
 
 def measured(

@@ -22,6 +22,8 @@ _NEAR = 16.0
 """Standard deviations from 0, within which float32 has all digits of what a network computes in it."""
 _SMALL32, _LARGE32 = float(np.finfo(np.float32).tiny ** 0.5), float(np.finfo(np.float32).max ** 0.5)
 """The squares of numbers between these are within float32."""
+NEAR_ZERO = 1e-5
+"""Standard deviations below 0 that count as 0: the limits may be those of a target in float32."""
 _SKEWED = 1.0
 """The skewness above which a target is heavy-tailed."""
 
@@ -106,6 +108,18 @@ class Regression(Task):
         """Return the task whose predictions stay within the range of an encoded target (N, O)."""
         limits = zip(target.min(axis=0).tolist(), target.max(axis=0).tolist(), strict=True)
         return dataclasses.replace(self, limits=tuple(limits))
+
+    @property
+    def least(self) -> Values:
+        """0 for each target (T,) that was never below it in training, as far as `limits` say so, -inf for the others.
+
+        >>> Regression.of([0.0, 1.0, 5.0], clamp=True).least.tolist(), Regression.of([-1.0, 2.0], clamp=True).least.tolist()
+        ([0.0], [-inf])
+        """
+        if self.limits is None:
+            return np.full(self.targets, -np.inf)
+        low = np.array(self.limits)[:, 0] + np.divide(self.center, self.scale)
+        return np.where(low >= -NEAR_ZERO, 0.0, -np.inf)
 
     def with_quantiles(self, quantiles: tuple[float, ...]) -> Regression:
         """Return the task of which a network predicts these quantiles, () for one number."""

@@ -28,7 +28,7 @@ from manynets.training.loop import TrainingRun
 from manynets.training.signals import Halt, listening
 from manynets.training.steppers.choice import make_stepper, modes_for
 from manynets.training.team import SIGNALS, Make, Team
-from manynets.training.trial import Member, Outcome, Problem, group_key
+from manynets.training.trial import HALTED, Member, Outcome, Problem, group_key
 
 CERTAIN = 1 << 26  # bytes that are taken to be free
 
@@ -161,7 +161,7 @@ def train_what_can(
 
     memory_limit: bytes; a group that would take more is split and its parts are trained one after the other; None: as much as is free.
     at_most: networks that are trained together. told: called with the results of each group, as soon as it is through.
-    halt: once it is asked, what is being trained ends as "interrupted", and so does all that waits.
+    halt: once it is asked, what is being trained ends, as its word says, and so does all that waits.
     parts: keeps checkpoints of the group that is being trained, with `system` in them (see Checkpoints).
     known: numbers of members whose results are there already. The groups are split as if they were not, so that each
         network is trained with the same others; one in which all are known is left out, here and in what is returned.
@@ -245,8 +245,8 @@ def _train_groups(
         relay.done(len(found))
         out += found
         told(found)
-        interrupted = any(isinstance(one, Outcome) and one.stopped == "interrupted" for one in found)
-        if keeper is not None and divide and not interrupted:
+        halted = any(isinstance(one, Outcome) and one.stopped in HALTED for one in found)
+        if keeper is not None and divide and not halted:
             keeper.remove()
     relay.finish()
     return out

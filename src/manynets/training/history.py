@@ -229,8 +229,8 @@ def new_entries(run: TrainingRun, held_out: Host | None, *, since: float) -> dic
     return columns
 
 
-def outcomes_of(run: TrainingRun, indices: list[int], diverged: Mapping[int, Divergence], *, interrupted: bool) -> list[Outcome]:
-    """Return the outcomes of networks with these indices, which end now. diverged: where and why, of those that have."""
+def outcomes_of(run: TrainingRun, indices: list[int], diverged: Mapping[int, Divergence], *, halted: str) -> list[Outcome]:
+    """Return the outcomes of networks with these indices, which end now. diverged: where and why, of those that have. halted: by a halt, its word."""
     if not indices:
         return []
     tracks, stepper, patience, out = run.tracks, run.stepper, run.tracks.patience, []
@@ -238,7 +238,7 @@ def outcomes_of(run: TrainingRun, indices: list[int], diverged: Mapping[int, Div
     for k, parameters, history in zip(indices, networks, histories, strict=True):
         member, divergence = tracks.members[k], diverged.get(k)
         early = tracks.cool_start[k] >= 0 or (tracks.exhausted[k] and run.step < tracks.totals[k])
-        stopped = "diverged" if divergence else "interrupted" if interrupted else "early" if early else "done"
+        stopped = "diverged" if divergence else halted or ("early" if early else "done")
         progress: FitState | None = None
         if member.resumable:
             state = {name: tensor[k].cpu().numpy().copy() for name, tensor in stepper.state.items()}

@@ -36,7 +36,7 @@ CROWDED = 0.8  # share of living networks below which the others are taken out o
 class TrainingRun:
     """K networks of one group (`trial.group_key`) on one problem.
 
-    Once `halt` is asked, as a callback does that raises StopIteration, they end as "interrupted" after the current call. Where the steps
+    Once `halt` is asked, as a callback does that raises StopIteration, they end after the current call, as its word says. Where the steps
     will not be done by the deadline, the learning rates fall early (`Tracks.hurry`). search: whether to look for the causes of divergences.
     make: makes the stepper.
     """
@@ -222,11 +222,11 @@ class TrainingRun:
         if len(self.tracks):
             if self.sums.steps:
                 self.evaluate()
-            self._end(self.tracks.alive, {}, interrupted=True)
+            self._end(self.tracks.alive, {}, halted=self.halt.word)
             self.take([])
 
-    def _end(self, ended: NDArray[np.bool_], diverged: Mapping[int, Divergence], *, interrupted: bool = False) -> None:
-        found = outcomes_of(self, np.flatnonzero(ended).tolist(), diverged, interrupted=interrupted)
+    def _end(self, ended: NDArray[np.bool_], diverged: Mapping[int, Divergence], *, halted: str = "") -> None:
+        found = outcomes_of(self, np.flatnonzero(ended).tolist(), diverged, halted=halted)
         self.outcomes |= {outcome.number: outcome for outcome in found}
 
     def take(self, indices: list[int]) -> None:

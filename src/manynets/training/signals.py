@@ -15,7 +15,7 @@ CALLS = 4  # of which the slowest says how long a step takes
 
 
 class Halt:
-    """Whether a stop was asked for, and by which signal (None: by a call or a callback)."""
+    """Whether a stop was asked for, and by which signal (None: by a callback)."""
 
     __slots__ = ("_seen", "asked", "signal")
 
@@ -23,6 +23,11 @@ class Halt:
         self.asked = False
         self.signal: int | None = None
         self._seen = 0.0
+
+    @property
+    def word(self) -> str:
+        """What `Outcome.stopped` says of networks that it ends."""
+        return "callback" if self.signal is None else "interrupted"
 
     def overdue(self) -> bool:
         """Return whether a stop was asked for, and first seen here so long ago that an evaluation is not to go on."""

@@ -154,11 +154,16 @@ class Divergence:
         return f"input column {self.column if names is None or self.column is None else repr(names[self.column])}"
 
 
+HALTED = ("interrupted", "callback")
+"""How networks ended that were not through: by a signal such as Ctrl-C, or as a callback raised StopIteration."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Outcome:
     """A trained network: parameters and running statistics by name, its history as columns, and how it ended.
 
-    best: index in the history of the entry whose weights these are (-1: the initial weights). progress: for a resumable member.
+    best: index in the history of the entry whose weights these are (-1: the initial weights). stopped: "done", "early", "diverged", or of those
+    in `HALTED` which. progress: for a resumable member.
     stepper, threads: how its steps were made, and by how many of torch's threads.
     """
 
