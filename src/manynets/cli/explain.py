@@ -217,7 +217,10 @@ def _largest_errors(console: Console, model: Any, X: Any, y: Any, *, most: int, 
     ]
     what = "most confidently wrong" if sure else "with the largest errors"
     title = f"Rows of {name} {what}" + ("" if of == name else f", numbered as in {of}, from 0")
-    print_table(console, ["Row", "True", "Predicted", "Probability" if sure else "Error"], texts, title=title)
+    if texts:
+        print_table(console, ["Row", "True", "Predicted", "Probability" if sure else "Error"], texts, title=title)
+    else:
+        console.print(f"Rows of {name} that are predicted wrong: none")
     if several_numbers(model.task):
         note(console, "errors are the mean over the targets, each in its standard deviations")
     found: dict[str, Any] = {"worst_rows": rows, "worst_slices": slices}
