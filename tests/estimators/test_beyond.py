@@ -292,7 +292,7 @@ def test_a_frame_of_sparse_columns_is_numbers() -> None:
 
 
 def test_masked_values_are_refused() -> None:
-    with pytest.raises(mn.DataError, match="X has 1 masked values"):
+    with pytest.raises(mn.DataError, match="X has 1 masked value"):
         MLPClassifier(max_iter=2).fit(np.ma.masked_equal(X, X[0, 0]), Y)
 
 
