@@ -10,6 +10,7 @@ from typing import Any
 
 from manynets.errors import OptionError, one_of
 from manynets.renames import OPTIONS
+from manynets.spec.metadata import AT_LEAST_ONE, Interval
 from manynets.spec.options import OPTIONS as SPEC_OPTIONS
 
 SEARCHED = (*(name for name, option in SPEC_OPTIONS.items() if option.metadata.searched), "n_networks")
@@ -35,7 +36,28 @@ def grid_of(given: Sequence[str]) -> dict[str, list[Any]]:
         if name in out:
             raise OptionError(f"--grid names {name} twice; give all its values at once")
         out[name] = values_of(name, values.strip())
+        for value in out[name]:
+            _check(name, value)
     return out
+
+
+def _check(name: str, value: Any) -> None:
+    """Raise OptionError for a value that no candidate may have, rather than train the others and have this one fail."""
+    option, what = SPEC_OPTIONS.get(name), f"--grid {name}"
+    allowed = AT_LEAST_ONE if option is None else option.metadata.allowed
+    if option is not None and option.names:
+        one_of(value, option.names, what=what)
+    elif isinstance(allowed, Interval):
+        for number in _numbers_in(value, int if allowed.whole else float):
+            allowed.check(number, what=what)
+
+
+def _numbers_in(value: Any, kind: type[int] | type[float]) -> list[Any]:
+    """Return the numbers in a value, none for a text such as "none", for no hidden layer."""
+    try:
+        return [kind(part) for part in value.split(",")] if isinstance(value, str) else [value]
+    except ValueError:
+        return []
 
 
 def values_of(name: str, text: str) -> list[Any]:
