@@ -53,7 +53,7 @@ def explain(
         option(metavar="NAME", help="accuracy, f1, log_loss or roc_auc; for numbers r2, rmse or mae. [accuracy or r2]"),
     ] = None,
     repeats: Annotated[int, option(metavar="N", help="How many times each column is shuffled. [5]")] = 5,
-    rows: Annotated[int, option(metavar="N", help="The most rows that are used. [2000]")] = 2000,
+    rows: Annotated[int, option(metavar="N", help="Use at most this many rows. [2000]")] = 2000,
     separately: Annotated[
         bool, option("--separately", help="Shuffle each column by itself, also those that hold nearly the same information.")
     ] = False,
