@@ -261,6 +261,10 @@ def test_a_linear_model() -> None:
         ({"batch_size": 0}, "batch_size is 0"),
         ({"device": "tpu"}, "device is 'tpu'"),
         ({"class_weight": 3}, "class_weight is 3"),
+        (
+            {"class_weight": pd.Series({0: 1.0})},
+            r"but must be 'balanced' or a dict from class to weight; write class_weight.to_dict\(\)",
+        ),
         ({"init": "zeros"}, "init is 'zeros'"),
     ],
 )
