@@ -8,7 +8,7 @@ import numpy as np
 import polars
 import pytest
 from scipy import stats
-from scipy.stats import binomtest
+from scipy.stats import binomtest, spearmanr
 from sklearn.calibration import calibration_curve
 
 import manynets as mn
@@ -235,3 +235,13 @@ def test_dependence_on_whole_numbers_is_at_whole_numbers() -> None:
     model = mn.train(frame, target, mn.MLP(hidden=(4,)), mn.Recipe(epochs=1), task="regression", progress=False)
     assert mn.explain.partial_dependence(model, frame, "hour", n_grid=5).grid[0] == [1.0, 6.0, 12.0, 17.0, 22.0]
     assert 0 < mn.explain.partial_dependence(model, frame, "x", n_grid=5).grid[0][1] < 1
+
+
+def test_few_rows_make_no_columns_alike_by_chance() -> None:
+    x = np.random.default_rng(0).normal(size=(8, 60)).astype(np.float32)
+    assert (np.abs(np.triu(spearmanr(x).statistic, k=1)) > 0.9).any()
+    x[:, 1] = x[:, 0]
+    model = mn.train(x, x[:, 0] > 0, mn.MLP(hidden=()), mn.Recipe(epochs=1), progress=False)
+    found = mn.explain.permutation_importance(model, x, x[:, 0] > 0)
+    assert [columns for columns in found.groups.values() if len(columns) > 1] == [("x0", "x1")]
+    assert len(mn.explain.permutation_importance(model, x[:2], [True, False]).groups) == 60
