@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import polars as pl
 import pytest
 import torch
@@ -51,7 +52,7 @@ class Pair(nn.Linear):
 
 DATA: dict[str, tuple[dict[str, Any], str]] = {
     "nan": ({"x": with_value(np.nan)}, r"X has 1 NaN and 0 infinite values \(the first in row 2, column 1\); fill them"),
-    "inf": ({"x": with_value(-np.inf)}, r"X has 0 NaN and 1 infinite values \(the first in row 2, column 1\)"),
+    "inf": ({"x": with_value(-np.inf)}, r"X has 0 NaN and 1 infinite value \(the first in row 2, column 1\)"),
     "nan in a tensor": ({"x": torch.from_numpy(with_value(np.nan))}, "X has 1 NaN"),
     "too large": ({"x": with_value(1e39)}, r"X column 1 reaches 1e\+39, but float32 ends at 3.4e\+38; scale it"),
     "three axes": ({"x": X[:, :, None]}, r"X has shape \(12, 3, 1\), but must be .*; flatten .* X.reshape\(len\(X\), -1\)"),
@@ -73,8 +74,9 @@ DATA: dict[str, tuple[dict[str, Any], str]] = {
     "records": ({"x": np.zeros(12, dtype="f8,f8")}, r"X is a structured array, but .*; make it a frame, pandas.DataFrame\(X\)"),
     "batch": ({"x": FRAME.to_arrow().to_batches()[0]}, r"X is a RecordBatch, .*; give pyarrow.Table.from_batches\(\[X\]\)"),
     "sparse tensor": ({"x": torch.from_numpy(X).to_sparse()}, r"X is sparse \(Tensor\); make it dense"),
-    "masked": ({"x": np.ma.masked_equal(X, X[2, 1])}, "X has 1 masked values; fill them in"),
+    "masked": ({"x": np.ma.masked_equal(X, X[2, 1])}, "X has 1 masked value; fill them in"),
     "y masked": ({"y": np.ma.masked_equal(Y, 0)}, "y is masked in 4 of 12 rows"),
+    "y with gaps of pandas": ({"y": pandas.array([*Y[:11], None], dtype="Int64")}, r"y is missing in 1 of 12 rows \(first: 11\)"),
     "y nan among texts": ({"y": ["a", "b", float("nan")] * 4}, r"y is missing in 4 of 12 rows \(first: 2, 5, 8, 11\)"),
     "y bytes": ({"y": np.array([b"a", b"b"] * 6)}, r"y holds b'a' \(bytes\), but labels are text, numbers or bools"),
     "y dates": ({"y": np.arange(12).astype("M8[D]")}, r"y holds datetime.date\(1970, 1, 1\) \(date\), but labels are text"),

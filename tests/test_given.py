@@ -32,12 +32,30 @@ def table() -> dict[str, list[Any]]:
 @pytest.mark.parametrize("plain", [True, False], ids=["spec", "ensemble"])
 def test_the_options_of_a_table_do_what_its_messages_advise(plain: bool, tmp_path: Path) -> None:
     polars.DataFrame(table()).write_csv(tmp_path / "t.csv")
-    how: dict[str, Any] = {"spec": SPEC, "recipe": RECIPE} if plain else {"preset": "fast", "n_networks": 2, "time_limit": 2}
+    how: dict[str, Any] = {"spec": SPEC, "recipe": RECIPE} if plain else {"preset": "fast", "n_networks": 2, "time_limit": 100}
     options: dict[str, Any] = {"drop": ["copy"], "drop_missing_target": True, "categorical": ["code"]}
     model = mn.train(str(tmp_path / "t.csv"), target="price", **options, **how, progress=False)
     assert model.encoder is not None
     assert {column.name: column.kind for column in model.encoder.columns} == {"size": "numeric", "code": "categorical"}
     model.predict(polars.DataFrame(table()).drop("copy", "price"))
+
+
+def test_a_column_to_split_by_is_not_a_name() -> None:
+    for dropped in (True, False):
+        frame = polars.DataFrame(table()).drop_nulls("price") if not dropped else polars.DataFrame(table())
+        with pytest.raises(
+            mn.DataError, match=r"groups is 'code', but must be one value for each row, such as the column table\['code'\]"
+        ):
+            mn.train(
+                frame,
+                target="price",
+                spec=SPEC,
+                recipe=RECIPE,
+                groups="code",
+                validation=0.2,
+                drop_missing_target=dropped,
+                progress=False,
+            )
 
 
 def test_rows_without_a_target_are_dropped_with_what_is_given_by_row() -> None:

@@ -67,7 +67,7 @@ def test_gaps_of_an_array_are_those_of_a_frame() -> None:
     assert_same(fit(holes), fit(pl.DataFrame(holes, schema=list("abc"), nan_to_null=True)))
     with pytest.raises(mn.DataError, match=r"X has \d+ NaN and 0 infinite"):
         fit(holes, scaling=False)
-    with pytest.raises(mn.DataError, match="column 'x1' holds 1 infinite values, the first in row 3"):
+    with pytest.raises(mn.DataError, match="column 'x1' holds 1 infinite value, the first in row 3"):
         fit(np.where(np.arange(60)[:, None] * 3 + np.arange(3) == 10, np.inf, X))
 
 

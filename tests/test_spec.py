@@ -180,7 +180,7 @@ WRONG: list[tuple[type, dict[str, Any], str]] = [
     (mn.MLP, {"dropout": float("nan")}, "MLP.dropout is nan"),
     (mn.MLP, {"dropout": None}, "MLP.dropout is None"),
     (mn.MLP, {"dropout": True}, "MLP.dropout is True"),
-    (mn.MLP, {"dropout": (0.1,)}, "MLP.dropout has 1 numbers for 2 hidden layers; give one, or one each"),
+    (mn.MLP, {"dropout": (0.1,)}, "MLP.dropout has 1 number for 2 hidden layers; give one, or one each"),
     (mn.MLP, {"input_dropout": 1}, r"MLP.input_dropout is 1, but must be a number in \[0, 1\)"),
     (mn.MLP, {"batch_norm": "yes"}, "MLP.batch_norm is 'yes', but must be True or False"),
     (mn.MLP, {"bias": 1}, "MLP.bias is 1, but must be True or False"),

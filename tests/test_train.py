@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from torch import nn
@@ -264,6 +265,11 @@ def test_class_weight() -> None:
     assert (balanced.predict(x) == "b").sum() > (one.predict(x) == "b").sum()
     for wrong, message in (
         ("balance", "class_weight is 'balance', but must be 'balanced' or a dict"),
+        (
+            pandas.Series({"a": 1.0, "b": 2.0}),
+            r"class_weight is .*, but must be 'balanced' or a dict .*; write class_weight.to_dict\(\)",
+        ),
+        (np.array([1.0, 2.0]), "class_weight is a ndarray of shape .*, but must be 'balanced' or a dict"),
         ({"c": 1.0}, "class_weight names 'c', but the classes are 'a', 'b'"),
         ({"a": -1.0}, "weights must be finite and not negative"),
     ):

@@ -201,13 +201,21 @@ class InterruptedWarning(UserWarning):
     """
 
 
+ALSO_CALLED = {"linear": "identity", "logistic": "sigmoid", "swish": "silu"}
+"""What others call some names, which are spelled otherwise here."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that is spelled most alike, whether in capitals or not; None if there is none.
 
     >>> nearest("Relu", ["elu", "relu"]), nearest("tanh", ["elu", "relu"])
     ('relu', None)
+    >>> nearest("swish", ["mish", "silu"])
+    'silu'
     """
     names = {other.casefold(): other for other in known}
+    if (also := ALSO_CALLED.get(name.casefold())) in names:
+        return names[also]
     near = difflib.get_close_matches(name.casefold(), names, n=1)
     return names[near[0]] if near else None
 

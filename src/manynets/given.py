@@ -74,7 +74,7 @@ def splits_of_kept_rows(kept: NDArray[np.bool_] | None, columns: Mapping[str, An
 
 def _of_kept_rows(column: Any, kept: NDArray[np.bool_] | None, *, what: str) -> Any:
     """Return the values of a column (N,) for the rows that are kept; None stays None. DataError for another number of values."""
-    if column is None or kept is None:
+    if column is None or kept is None or isinstance(column, str):  # a name is refused where the rows are split
         return column
     values = as_array(column.detach().cpu() if isinstance(column, Tensor) else column, what=what)
     if values.shape[:1] != kept.shape:

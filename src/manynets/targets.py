@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.data.check import as_weights, moderate_weights
+from manynets.display import short
 from manynets.errors import DataError, OptionError
 from manynets.tasks import Regression, Task, find_task, with_quantiles
 from manynets.tasks.base import as_target
@@ -79,14 +80,24 @@ def row_weights(
             f"class_weight is {class_weight!r}, but the task {task.name!r} has no single class per row; use sample_weight"
         )
     classes: tuple[Any, ...] = task.classes  # type: ignore[attr-defined]
-    if class_weight == "balanced":
+    if isinstance(class_weight, str) and class_weight == "balanced":
         counts = np.bincount(codes, weights=weight, minlength=len(classes))
         by_class = counts.sum() / (len(classes) * np.where(counts > 0, counts, 1))
     elif isinstance(class_weight, Mapping):
         by_class = _class_weights(class_weight, classes)
     else:
-        raise OptionError(f"class_weight is {class_weight!r}, but must be 'balanced' or a dict from class to weight")
+        raise no_class_weight(class_weight)
     return as_weights(by_class[codes] * (1.0 if weight is None else weight), rows)
+
+
+def no_class_weight(value: Any) -> OptionError:
+    """Return the error for a class_weight that is neither "balanced" nor a dict.
+
+    >>> print(no_class_weight("even"))
+    class_weight is 'even', but must be 'balanced' or a dict from class to weight
+    """
+    hint = "; write class_weight.to_dict()" if hasattr(value, "to_dict") else ""
+    return OptionError(f"class_weight is {short(value)}, but must be 'balanced' or a dict from class to weight{hint}")
 
 
 def _class_weights(given: Mapping[Any, float], classes: tuple[Any, ...]) -> NDArray[np.float64]:

@@ -74,6 +74,15 @@ def test_rows_are_numbered_as_in_the_file(call: Call, tmp_path: Path) -> None:
     assert "numbered from 0, as in the table" in html
 
 
+def test_no_row_is_wrong(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,y\n" + "".join(f"{i},{'low' if i < 60 else 'high'}\n" for i in range(120)))
+    assert call("train", "t.csv", "--target", "y", "--preset", "fast", "--quiet", "--out", "run").code == 0
+    (tmp_path / "clear.csv").write_text("a,y\n3,low\n110,high\n")
+    printed = call("explain", "run", "clear.csv", "--worst", "1").out
+    assert "Rows of clear.csv that are predicted wrong: none" in printed
+    assert "Row   True" not in printed
+
+
 def test_on_other_rows_and_for_a_model_file(call: Call, table: Path) -> None:
     trained(call, table)
     done = call("explain", "run", table, "--metric", "log_loss", "--rows", "50", "--repeats", "2")

@@ -106,6 +106,12 @@ def test_a_few_rows_say_nothing_about_what_a_column_explains(call: Call, table: 
         assert (done.json["columns"][0]["association"] is None) == (rows == 29)
 
 
+def test_the_target_is_told_as_its_column_has_it(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,y,z\n" + "".join(f"{i % 7},{i + 10},{i / 8}\n" for i in range(61)))
+    assert "target y: numbers from 10 to 70, median 40\n" in call("inspect", "t.csv", "--target", "y").out
+    assert "target z: numbers from 0 to 7.5, median 3.75\n" in call("inspect", "t.csv", "--target", "z").out
+
+
 def test_standard_input_and_no_header(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     class Input:
         buffer = io.BytesIO(b"1;2,5\n2;3,5\n")

@@ -155,6 +155,8 @@ def test_help_begins_with_what_a_command_does_and_an_example(call: Call) -> None
         head = text[text.index("Usage") : text.index("─")]
         assert f"manynets {command}" in head.partition(". ")[2] or command in ("datasets", "doctor"), head
         assert "<bool>" not in text
+        assert "<str>" not in text
+        assert "{" not in head
     text = call("sweep", "--help").out
     at = [
         text.index(words) for words in ("Compare networks", "manynets sweep houses", "--target ", "--grid ", "─ Sweep", "─ Network")

@@ -93,6 +93,8 @@ def test_every_searched_option_has_values_in_a_grid() -> None:
         option = OPTIONS[name]
         if option.names:
             assert grid_of([f"{name}={','.join(option.names)}"]) == {name: list(option.names)}
+        elif option.value_type is float and isinstance(option.metadata.allowed, Interval) and 0.25 not in option.metadata.allowed:
+            assert grid_of([f"{name}=1.5,2.5"]) == {name: [1.5, 2.5]}
         else:
             assert grid_of([f"{name}={written[option.value_type]}"]) == {name: expected[option.value_type]}
 

@@ -160,12 +160,12 @@ def test_ctrl_c_keeps_what_is_done_and_resume_goes_on(call: Call, monkeypatch: p
 
 
 def test_a_candidate_that_cannot_be_is_named(call: Call) -> None:
-    done = call("sweep", "moons", *SMALL[:4], "--out", "here", "--grid", "dropout=0,2", "--grid", "lr=0.1,1e30")
+    done = call("sweep", "moons", *SMALL[:4], "--out", "here", "--grid", "dropout=0,0.1-0.2", "--grid", "lr=0.1,1e30")
     assert done.code == 0, done.err
     rows = {(row["lr"], row["dropout"]): row for row in results()}
     assert rows["0.1", "0"]["stopped"] == "done"
-    assert "dropout" in rows["0.1", "2"]["error"]
-    assert (rows["0.1", "2"]["stopped"], rows["0.1", "2"]["score"]) == ("failed", "-inf")
+    assert "dropout" in rows["0.1", "0.1,0.2"]["error"]
+    assert (rows["0.1", "0.1,0.2"]["stopped"], rows["0.1", "0.1,0.2"]["score"]) == ("failed", "-inf")
     assert "failed or diverged" in done.out
     assert rows["1e+30", "0"]["stopped"] == "diverged"
     assert "at learning rate" in rows["1e+30", "0"]["error"]
@@ -235,6 +235,11 @@ def test_the_grammar_of_a_grid() -> None:
         (("--grid", "lr=a"), "--grid lr has the value 'a', but its values must be numbers"),
         (("--grid", "lr=0:1:log:3"), "a logarithmic range needs both ends above 0"),
         (("--grid", "lr=1,1"), "names a value twice"),
+        (("--grid", "activation=relu,swish"), "--grid activation is 'swish', but must be one of identity, relu"),
+        (("--grid", "dropout=0,2"), "--grid dropout is 2.0, but must be a number in [0, 1)"),
+        (("--grid", "hidden=8-0,4"), "--grid hidden is 0, but must be a whole number of at least 1"),
+        (("--grid", "epochs=0:4:3"), "--grid epochs is 0, but must be a whole number from 1 to"),
+        (("--grid", "n_networks=0,2"), "--grid n_networks is 0, but must be a whole number of at least 1"),
         (("--grid", "lr=1", "--grid", "lr=2"), "names lr twice"),
         (("--seeds", "0"), "--seeds is 0"),
         (("--cv", "1"), "--cv is 1"),
@@ -262,7 +267,19 @@ def test_the_sweep_file_says_what_was_swept(call: Call) -> None:
 @pytest.mark.draws
 def test_pictures_of_a_halving_compare_candidates_that_trained_for_equally_long(call: Call) -> None:
     """A candidate that cannot be trained was not in its rounds."""
-    options = ("--grid", "lr=0.001,0.01,0.1", "--grid", "dropout=0,2", "--epochs", "9", "--halving", "--hidden", "4", "--out", "s")
+    options = (
+        "--grid",
+        "lr=0.001,0.01,0.1",
+        "--grid",
+        "dropout=0,0.1-0.2",
+        "--epochs",
+        "9",
+        "--halving",
+        "--hidden",
+        "4",
+        "--out",
+        "s",
+    )
     assert call("sweep", "moons", *options, "-q").code == 0
     done = call("plot", "s", "--kind", "sweep")
     assert done.code == 0

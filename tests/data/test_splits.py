@@ -63,6 +63,14 @@ def test_groups_keep_the_shares_of_the_classes(seed: int) -> None:
 def test_what_groups_must_be() -> None:
     with pytest.raises(DataError, match=r"groups has shape \(2,\), but must be \(3,\)"):
         SplitBy.of(3, groups=np.array([1, 2]))
+    with pytest.raises(
+        DataError, match=r"groups is 'patient', but must be one value for each row, such as the column table\['patient'\]"
+    ):
+        SplitBy.of(3, groups="patient")
+    with pytest.raises(
+        DataError, match=r"times holds '2024-01-01', but must be .*; make texts dates, such as by pandas.to_datetime"
+    ):
+        SplitBy.of(2, times=np.array(["2024-01-01", "2024-01-02"]))
     with pytest.raises(DataError, match="missing in 1 of 3 rows, the first in row 1"):
         SplitBy.of(3, groups=np.array(["a", None, "b"], dtype=object))
     with pytest.raises(DataError, match="same value, 'a', in all rows"):

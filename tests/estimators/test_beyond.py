@@ -261,6 +261,10 @@ def test_a_linear_model() -> None:
         ({"batch_size": 0}, "batch_size is 0"),
         ({"device": "tpu"}, "device is 'tpu'"),
         ({"class_weight": 3}, "class_weight is 3"),
+        (
+            {"class_weight": pd.Series({0: 1.0})},
+            r"but must be 'balanced' or a dict from class to weight; write class_weight.to_dict\(\)",
+        ),
         ({"init": "zeros"}, "init is 'zeros'"),
     ],
 )
@@ -292,7 +296,7 @@ def test_a_frame_of_sparse_columns_is_numbers() -> None:
 
 
 def test_masked_values_are_refused() -> None:
-    with pytest.raises(mn.DataError, match="X has 1 masked values"):
+    with pytest.raises(mn.DataError, match="X has 1 masked value"):
         MLPClassifier(max_iter=2).fit(np.ma.masked_equal(X, X[0, 0]), Y)
 
 

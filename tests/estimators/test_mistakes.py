@@ -30,7 +30,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {  # parameter
     "no columns": ({}, {"X": pd.DataFrame(X)[[]]}, "the table .*no columns"),
     "text": ({}, {"X": TEXT}, r"X holds text, .* give a frame, such as pandas.DataFrame\(X\), whose columns .* return frames after set_output\(transform='pandas'\)"),
     "records": ({}, {"X": np.zeros(24, dtype="f8,f8")}, r"X is a structured array, .*; make it a frame, pandas.DataFrame\(X\)"),
-    "masked": ({}, {"X": np.ma.masked_greater(X, 1.5)}, r"X has \d+ masked values; fill them in, with X.filled\(value\)"),
+    "masked": ({}, {"X": np.ma.masked_greater(X, 1.5)}, r"X has \d+ masked values?; fill them in, with X.filled\(value\)"),
     "batch": ({}, {"X": pyarrow.record_batch({"a": X[:, 0]})}, r"X is a RecordBatch, .*; give pyarrow.Table.from_batches\(\[X\]\)"),
     "validation columns": ({}, {"X_val": X[:, :2], "y_val": Y}, "X_val cannot be used: X has 2 features, but "),
     "lazy validation": ({}, {"X_val": FRAME.lazy(), "y_val": Y}, r"X_val cannot be used: X is a LazyFrame, .*; give X.collect\(\)"),

@@ -219,7 +219,7 @@ def test_case_13_missing_and_infinite_values(dtype: Any) -> None:
     model = MLPClassifier(**FAST).fit(X, Y)
     before = dict(vars(model))
     for call in (lambda: model.fit(bad, Y), lambda: model.predict(bad), lambda: model.partial_fit(bad, Y)):
-        with pytest.raises(ValueError, match=r"2 NaN and 1 infinite values \(the first in row 3, column 1\)"):
+        with pytest.raises(ValueError, match=r"2 NaN and 1 infinite value \(the first in row 3, column 1\)"):
             call()
         assert vars(model) == before  # the estimator is as it was
     if dtype is not object:

@@ -8,7 +8,7 @@ import numpy as np
 import polars
 import pytest
 from scipy import stats
-from scipy.stats import binomtest
+from scipy.stats import binomtest, spearmanr
 from sklearn.calibration import calibration_curve
 
 import manynets as mn
@@ -273,3 +273,13 @@ def test_importance_is_of_the_roc_auc_where_one_of_two_classes_is_rare() -> None
     assert permutation_importance(model, x, rare, n_repeats=1, sample_weight=balanced).metric == "accuracy"
     alone = np.zeros(len(x), dtype=bool)  # of one class, where the area is not defined
     assert permutation_importance(model, x, alone, n_repeats=1).metric == "accuracy"
+
+
+def test_few_rows_make_no_columns_alike_by_chance() -> None:
+    x = np.random.default_rng(0).normal(size=(8, 60)).astype(np.float32)
+    assert (np.abs(np.triu(spearmanr(x).statistic, k=1)) > 0.9).any()
+    x[:, 1] = x[:, 0]
+    model = mn.train(x, x[:, 0] > 0, mn.MLP(hidden=()), mn.Recipe(epochs=1), progress=False)
+    found = mn.explain.permutation_importance(model, x, x[:, 0] > 0)
+    assert [columns for columns in found.groups.values() if len(columns) > 1] == [("x0", "x1")]
+    assert len(mn.explain.permutation_importance(model, x[:2], [True, False]).groups) == 60

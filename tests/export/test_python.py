@@ -282,6 +282,8 @@ UTC_NOON = datetime.datetime(2024, 3, 1, 12, tzinfo=datetime.UTC)
         ("seconds", 1_709_290_800, "2024-03-01T11:00"),
         ("compact", 20240109.0, "2024-01-09"),
         ("opens", datetime.time(7), "07:00:00"),
+        ("took", datetime.timedelta(hours=5), 18_000.0),
+        ("took", np.timedelta64(5 * 3600 * 10**9, "ns"), 18_000.0),
     ],
 )  # fmt: skip
 def test_cells_mean_what_they_mean_to_the_model(name: str, cell: Any, same: Any, hostile: tuple[mn.Model, Any]) -> None:
@@ -300,6 +302,7 @@ def test_cells_mean_what_they_mean_to_the_model(name: str, cell: Any, same: Any,
         pytest.param("", 10**400, id="a large number"),
         ("euros", "2.345"),
         ("took", "3"),
+        ("took", np.datetime64("2024-01-01", "ns")),
         ("at", "2024-W10-2"),
         ("at", "2024-02-30"),
         ("at", 20240301),

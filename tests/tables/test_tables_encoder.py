@@ -107,7 +107,7 @@ def test_many_rows_are_encoded_piece_by_piece() -> None:
     np.testing.assert_array_equal(tiled[:, -4:], matrix)
     wrong = np.tile(values, (1, 400))
     wrong[3000, 5] = np.inf
-    with pytest.raises(DataError, match=r"'x5' holds 1 infinite values, the first in row 3000"):
+    with pytest.raises(DataError, match=r"'x5' holds 1 infinite value, the first in row 3000"):
         wide.transform(wrong)
 
 
@@ -440,7 +440,7 @@ def test_plain_numbers_are_encoded_together_as_one_by_one(monkeypatch: pytest.Mo
     space = np.full((rows, encoder.width), 7.0, dtype=np.float32)
     assert encoder.transform(frame, out=space) is space
     assert_close(space, together[0], "bits")
-    with pytest.raises(DataError, match=r"column 'e' holds 1 infinite values, the first in row 3000"):
+    with pytest.raises(DataError, match=r"column 'e' holds 1 infinite value, the first in row 3000"):
         encoder.transform(
             frame.with_columns(e=polars.when(polars.int_range(rows) == 3000).then(float("inf")).otherwise(frame["e"]))
         )

@@ -155,6 +155,24 @@ def test_a_type_that_cannot_be_used_is_named_without_advice(values: Any) -> None
         fit_encoder(frame)
 
 
+class NoTextOfItsOwn:
+    """Its text holds its address in memory."""
+
+
+@pytest.mark.parametrize("values", [[{"a", "b"}, {"c"}], [frozenset("ab"), None], [NoTextOfItsOwn(), "a"], [lambda: 1, None]])
+def test_objects_whose_text_differs_from_process_to_process_are_left_out(values: list[Any]) -> None:
+    frame = pandas.DataFrame({"b": [1.5, 2.5] * 5, "a": values * 5})
+    kind = type(values[0]).__name__
+    with pytest.warns(
+        UserWarning, match=rf"left out: a \(values of type {kind}, whose text differs from process to process, cannot"
+    ):
+        assert fit_encoder(frame).column_names == ("b",)
+    with pytest.raises(
+        DataError, match=f"column 'a' is of type {kind}, .* cannot be categorical; make it text or numbers, or drop it"
+    ):
+        fit_encoder(frame, categorical=["a"])
+
+
 @pytest.mark.parametrize("fitted", ["float32", "float64"])
 def test_a_category_is_found_in_float32_and_in_float64(fitted: str) -> None:
     values = np.array([0.1, 1234567.9, 1e-5, 0.5] * 5)

@@ -97,6 +97,10 @@ def test_a_multilabel_target_is_zero_or_one() -> None:
 def test_an_unknown_task_name_is_answered_with_the_valid_ones() -> None:
     with pytest.raises(mn.OptionError, match=r"task is 'binry', but must be one of regression, .*did you mean 'binary'"):
         find_task([0, 1], name="binry")
+    with pytest.raises(
+        mn.OptionError, match=r"task is 'classification', but must be binary for two classes, multiclass for more, "
+    ):
+        find_task([0, 1], name="classification")
 
 
 def test_codes_and_labels() -> None:

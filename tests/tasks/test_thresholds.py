@@ -205,6 +205,14 @@ def test_a_frame_of_costs_is_read_by_its_names(of_three: mn.Model) -> None:
             of_three.with_threshold(wrong)
 
 
+@pytest.mark.parametrize("order", [[False, True], [True, False]])
+def test_the_names_of_a_frame_of_costs_may_be_bools(order: list[bool]) -> None:
+    costs = pandas.DataFrame([[0, 1], [4, 0]], index=[False, True], columns=[False, True])
+    given = costs.iloc[[int(name) for name in order], [int(name) for name in order]]
+    task: Any = with_threshold(mn.Binary((False, True)), given)
+    assert task.threshold == pytest.approx(0.2)
+
+
 def test_a_model_file_with_strange_costs() -> None:
     task = mn.Multiclass(("a", "b", "c"), costs=((0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (2.0, 3.0, 0.0)))
     assert task_from_json(task.to_json()) == task

@@ -56,7 +56,7 @@ def explain(
         ),
     ] = None,
     repeats: Annotated[int, option(metavar="N", help="How many times each column is shuffled. [5]")] = 5,
-    rows: Annotated[int, option(metavar="N", help="The most rows that are used. [2000]")] = 2000,
+    rows: Annotated[int, option(metavar="N", help="Use at most this many rows. [2000]")] = 2000,
     separately: Annotated[
         bool, option("--separately", help="Shuffle each column by itself, also those that hold nearly the same information.")
     ] = False,
@@ -220,7 +220,10 @@ def _largest_errors(console: Console, model: Any, X: Any, y: Any, *, most: int, 
     ]
     what = "most confidently wrong" if sure else "with the largest errors"
     title = f"Rows of {name} {what}" + ("" if of == name else f", numbered as in {of}, from 0")
-    print_table(console, ["Row", "True", "Predicted", "Probability" if sure else "Error"], texts, title=title)
+    if texts:
+        print_table(console, ["Row", "True", "Predicted", "Probability" if sure else "Error"], texts, title=title)
+    else:
+        console.print(f"Rows of {name} that are predicted wrong: none")
     if several_numbers(model.task):
         note(console, "errors are the mean over the targets, each in its standard deviations")
     found: dict[str, Any] = {"worst_rows": rows, "worst_slices": slices}

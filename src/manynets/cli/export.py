@@ -25,7 +25,10 @@ def export(
     ] = None,
     interval: Annotated[
         float | None,
-        option(metavar="COVERAGE", help="Of the outputs lower and upper of an ONNX graph. [0.9, if the run has any]"),
+        option(
+            metavar="COVERAGE",
+            help="Share of the targets that the outputs lower and upper of an ONNX graph hold. [0.9, if the model has intervals]",
+        ),
     ] = None,
     overwrite: Overwrite = False,
     json_line: JsonLine = False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 FIRST = 5
@@ -35,11 +36,19 @@ def _flowing(text: str) -> str:
     return "\n\n".join(part.removeprefix("\b\n") if part.startswith("\b") else " ".join(part.split()) for part in parts)
 
 
+def _same(value: Any, *_: Any, **__: Any) -> Any:
+    return value
+
+
 def _without_types(command: Any) -> None:
-    """Take the "<bool>" off flags in the help of a command."""
+    """Take the "<bool>" off flags in the help of a command, and braces and "<str>" off arguments."""
     for one in command.params:
         if getattr(one, "is_flag", False):
             one.metavar = one.metavar or " "
+        elif one.param_type_name == "argument":
+            usage = one.metavar if one.required else f"[{one.metavar}]"
+            one.get_usage_pieces = partial(_same, [usage if one.nargs == 1 or one.required else f"{usage}..."])
+            one.display_type_rich = partial(_same, None)
     original = command.get_help_option
 
     def help_option(context: Any) -> Any:

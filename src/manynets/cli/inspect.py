@@ -10,7 +10,7 @@ from manynets.cli.options import of_train
 from manynets.cli.origin import absolute, name_of, open_data
 from manynets.cli.report import console_for, kind_text, note, print_columns, print_json
 from manynets.cli.wording import in_flags
-from manynets.display import counted, listed, number_text
+from manynets.display import counted, listed, value_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -106,7 +106,7 @@ def _print(console: Console, name: str, found: Inspection, *, all_columns: bool)
 def _described(target: InspectedTarget) -> str:
     if target.classes is None:
         least, *_, largest = quartiles = target.quartiles or (0.0,)
-        low, middle, high = map(number_text, (least, quartiles[len(quartiles) // 2], largest))
+        low, middle, high = map(value_text, (least, quartiles[len(quartiles) // 2], largest))
         return f"target {target.name}: numbers from {low} to {high}, median {middle}"
     shown = listed((f"{label} ({count:,})" for label, count in target.classes.items()), MOST_CLASSES)
     return f"target {target.name}: {counted(len(target.classes), 'class')}: {shown}"

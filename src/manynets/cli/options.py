@@ -153,7 +153,7 @@ TRAIN: dict[str, CommandOption] = {
         help="Most categories of a column that get an input of their own; the rarer ones share one.", panel=TABLES, type=int, metavar="N", shown="64"
     ),
     "category_means": _flag(
-        "Give a column with more than 50 categories, or than that, also the mean of the target over the rows of each; the default ensemble always does.",
+        "Also give a column with more than 50 categories, or more than --max-levels, the mean of the target over the rows of each; the default ensemble always does.",
         TABLES, default=None,
     ),
     "memory_limit": CommandOption(

@@ -24,9 +24,11 @@ def serve(
         list[str] | None,
         option(metavar="NAME", help="A name by which the server is reached, in addition to that of --host; may be repeated."),
     ] = None,
-    max_rows: Annotated[int, option(metavar="N", help="Rows of a request. [100000]")] = 100_000,
-    max_body: Annotated[int, option(metavar="BYTES", help="Bytes of a request. [16777216]")] = 16 << 20,
-    timeout: Annotated[float, option(metavar="SECONDS", help="For a body to arrive, and for its answer. [30]")] = 30.0,
+    max_rows: Annotated[int, option(metavar="N", help="Most rows that a request may have. [100000]")] = 100_000,
+    max_body: Annotated[int, option(metavar="BYTES", help="Most bytes that a request may have. [16777216]")] = 16 << 20,
+    timeout: Annotated[
+        float, option(metavar="SECONDS", help="Time that a request may take to arrive, and its answer to be made. [30]")
+    ] = 30.0,
     certificate: Annotated[str, option(metavar="FILE", help="TLS certificate (PEM).")] = "",
     key: Annotated[str, option(metavar="FILE", help="Key of the TLS certificate (PEM).")] = "",
     quiet: Quiet = False,

@@ -14,7 +14,7 @@ from manynets import rng
 from manynets.errors import OptionError, one_of
 from manynets.renames import OPTIONS as RENAMED
 from manynets.spec import MLP, OPTIMIZERS, SCHEDULES, Recipe
-from manynets.spec.metadata import SearchRange
+from manynets.spec.metadata import AT_LEAST_ONE, Interval, SearchRange
 from manynets.spec.options import OPTIONS
 
 SEARCHED = (*(name for name, option in OPTIONS.items() if option.metadata.searched), "n_networks")
@@ -43,7 +43,28 @@ def grid_of(given: Sequence[str]) -> dict[str, list[Any]]:
         if name in out:
             raise OptionError(f"--grid names {name} twice; give all its values at once")
         out[name] = values_of(name, values.strip())
+        for value in out[name]:
+            _check(name, value)
     return out
+
+
+def _check(name: str, value: Any) -> None:
+    """Raise OptionError for a value that no candidate may have, rather than train the others and have this one fail."""
+    option, what = OPTIONS.get(name), f"--grid {name}"
+    allowed = AT_LEAST_ONE if option is None else option.metadata.allowed
+    if option is not None and option.names:
+        one_of(value, option.names, what=what)
+    elif isinstance(allowed, Interval):
+        for number in _numbers_in(value, int if allowed.whole else float):
+            allowed.check(number, what=what)
+
+
+def _numbers_in(value: Any, kind: type[int] | type[float]) -> list[Any]:
+    """Return the numbers in a value, none for a text such as "none", for no hidden layer."""
+    try:
+        return [kind(part) for part in value.split(",")] if isinstance(value, str) else [value]
+    except ValueError:
+        return []
 
 
 def values_of(name: str, text: str) -> list[Any]:

@@ -81,9 +81,8 @@ def as_matrix(x: Any, *, columns: int | None = None, gaps: bool = False) -> NDAr
     if hasattr(x, "tocsr") or (tensor and str(x.layout) != "torch.strided"):
         raise DataError(f"X is sparse ({type(x).__name__}); make it dense, with X.toarray() or X.to_dense(), or use the estimators")
     if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
-        raise DataError(
-            f"X has {int(np.ma.getmaskarray(x).sum())} masked values; fill them in, with X.filled(value), or remove those rows"
-        )
+        hidden = counted(int(np.ma.getmaskarray(x).sum()), "masked value")
+        raise DataError(f"X has {hidden}; fill them in, with X.filled(value), or remove those rows")
     if not tensor and type(x) is not np.ndarray:
         x = np.asarray(x) if isinstance(x, np.ndarray) else _array_of(x)  # also of np.matrix, whose columns stay (N, 1)
     if not tensor:
@@ -209,7 +208,8 @@ def _check_finite(x: NDArray[Any] | Tensor) -> None:
     nans, infinite = int(np.isnan(whole).sum()), int(np.isinf(whole).sum())
     row, column = (int(i) for i in np.argwhere(~np.isfinite(whole))[0])
     raise DataError(
-        f"X has {nans} NaN and {infinite} infinite values (the first in row {row}, column {column}); fill them in or remove those rows"
+        f"X has {nans} NaN and {counted(infinite, 'infinite value')} (the first in row {row}, column {column}); fill them in or remove"
+        " those rows"
     )
 
 

@@ -62,7 +62,8 @@ def as_times(values: Any, rows: int) -> NDArray[np.float64]:
     elif array.dtype.kind == "O" and all(_is_moment(value) for value in array.tolist()):
         array = np.array([_seconds(value) for value in array.tolist()])
     if array.dtype.kind not in "biuf":
-        raise DataError(f"times holds {array.tolist()[0]!r}, but must be numbers or dates (NumPy's datetime64)")
+        hint = "; make texts dates, such as by pandas.to_datetime" if isinstance(array.tolist()[0], str) else ""
+        raise DataError(f"times holds {array.tolist()[0]!r}, but must be numbers or dates (NumPy's datetime64){hint}")
     times = array.astype(np.float64)
     if times.min() == times.max():
         raise DataError("times is the same in all rows, so none is later than another; leave it out")
@@ -84,6 +85,8 @@ def _seconds(moment: Any) -> float:
 
 def _column(values: Any, rows: int, what: str) -> NDArray[Any]:
     """Return a column (N,) without missing values."""
+    if isinstance(values, str):
+        raise DataError(f"{what} is {values!r}, but must be one value for each row, such as the column table[{values!r}]")
     array = as_array(values, what=what)
     if array.shape != (rows,):
         raise DataError(f"{what} has shape {array.shape}, but must be ({rows},): one value for each row")

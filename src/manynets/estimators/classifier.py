@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from sklearn.utils import compute_sample_weight
 
 from manynets.display import listed
-from manynets.errors import DataError, OptionError, warn_user
+from manynets.errors import DataError, warn_user
 from manynets.estimators import inputs
 from manynets.estimators.base import BaseMLP, where_partial_fit_is
 from manynets.estimators.lessons import OF_MLP, OF_MLP_FIT, with_lessons
 from manynets.estimators.settings import take_parameters
+from manynets.targets import no_class_weight
 from manynets.tasks import Binary, Multiclass, Multilabel, Task
 from manynets.tasks.base import plain
 
@@ -232,8 +233,8 @@ class MLPClassifier(inputs.ScoresLabels, BaseMLP):
 
     def _recipe_fields(self) -> dict[str, Any]:
         weight = self.class_weight
-        if not (weight is None or weight == "balanced" or isinstance(weight, Mapping | list)):
-            raise OptionError(f"class_weight is {weight!r}, but must be 'balanced' or a dict from class to weight")
+        if not (weight is None or isinstance(weight, Mapping | list) or (isinstance(weight, str) and weight == "balanced")):
+            raise no_class_weight(weight)
         return {"loss": "log_loss", "label_smoothing": float(self.label_smoothing)}
 
     def _class_weights(self, data: Any) -> tuple[NDArray[np.float64] | None, Any]:

@@ -28,7 +28,7 @@ from manynets.data.check import (
     is_tensor,
     warn_of_single_rows,
 )
-from manynets.display import listed
+from manynets.display import counted, listed
 from manynets.errors import DataError, OptionError, warn_user
 from manynets.given import check_target
 from manynets.model import Model
@@ -68,7 +68,8 @@ def read_rows(estimator: Any, x: Any, *, reset: bool) -> Any:
     bad = ~np.isfinite(x.data)
     if bad.any():
         nans = int(np.isnan(x.data).sum())
-        raise DataError(f"X has {nans} NaN and {int(bad.sum()) - nans} infinite values; fill them in or remove those rows")
+        infinite = counted(int(bad.sum()) - nans, "infinite value")
+        raise DataError(f"X has {nans} NaN and {infinite}; fill them in or remove those rows")
     return x
 
 

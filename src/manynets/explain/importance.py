@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import rankdata
+from scipy.stats import t as student_t
 
 from manynets.data.check import as_weights
 from manynets.display import HEADINGS, counted, html_table, mean_texts
@@ -35,6 +36,8 @@ ALIKE = 0.9
 """The rank correlation from which columns are shuffled together."""
 RARE = 0.2
 """The share of the rarer of two classes below which importance is of the area under the ROC curve: the accuracy hardly depends on such a class."""
+BY_CHANCE = 0.05
+"""The probability that some columns of few rows, which have nothing to do with each other, are shuffled together."""
 SAMPLE = 64
 """Rows that show whether a column has few values."""
 
@@ -119,9 +122,9 @@ def permutation_importance(
     metric: "accuracy", "f1", "log_loss" or "roc_auc" (two classes), of numbers "r2", "rmse" or "mae"; None: accuracy or r2, and the area under
     the ROC curve where one of two classes has less than a fifth of the rows, as the accuracy hardly depends on such a class. It is that of
     `Model.evaluate`: of several targets in different units take r2, in which each counts the same. n_repeats: shuffles of
-    each column. group_alike: shuffle columns together whose rank correlation is above 0.9, and columns of more than two categories that determine
-    each other, as each alone would seem unimportant. seed: of the shuffles, which are those of scikit-learn's `permutation_importance` with this
-    random_state.
+    each column. group_alike: shuffle columns together whose rank correlation is above 0.9, and above what chance gives where rows are few, and
+    columns of more than two categories that determine each other, as each alone would seem unimportant. seed: of the shuffles, which are those of
+    scikit-learn's `permutation_importance` with this random_state.
 
     Errors: DataError for rows that do not fit, OptionError for an unknown metric.
 
@@ -241,13 +244,22 @@ def _alike(model: Model, rows: SourceRows) -> dict[str, tuple[str, ...]]:
     first[[j for j, name in enumerate(names) if name in codes]] = 0.0
     spread = first.std(axis=1, keepdims=True)
     unit = np.divide(first - first.mean(axis=1, keepdims=True), spread, out=np.zeros_like(first), where=spread > 0)
-    alike = np.abs(unit @ unit.T) / len(rows.matrix) > ALIKE
+    alike = np.abs(unit @ unit.T) / len(rows.matrix) > max(ALIKE, _by_chance(*first.shape))
     for (i, one), (j, other) in itertools.combinations([(j, name) for j, name in enumerate(names) if name in codes], 2):
         alike[i, j] = min(_lambda(codes[one], codes[other]), _lambda(codes[other], codes[one])) > ALIKE
     groups: dict[int, list[str]] = {}
     for name, group in zip(names, connected_components(alike, directed=False)[1].tolist(), strict=True):
         groups.setdefault(group, []).append(name)
     return {" + ".join(columns): tuple(columns) for columns in groups.values()}
+
+
+def _by_chance(columns: int, rows: int) -> float:
+    """Return the rank correlation that some pair of unrelated columns exceeds with a probability of at most BY_CHANCE, by Student's t."""
+    free = rows - 2
+    if free < 1 or columns < 2:
+        return float(np.inf)
+    least = student_t.isf(BY_CHANCE / (columns * (columns - 1)), free)  # half for each sign, and for each pair
+    return float(least / np.hypot(least, np.sqrt(free)))
 
 
 def _lambda(given: Array, wanted: Array) -> float:

@@ -119,11 +119,14 @@ def columns_of(model, rows):
 
 
 def number_of(column, cell):
-    """Return a number, NaN where it is missing; a text only where it can mean but one number."""
+    """Return a number, NaN where it is missing; of a duration its seconds; a text only where it can mean but one number."""
     if is_missing(cell, NO_NUMBER):
         return math.nan
+    if isinstance(cell, (datetime.timedelta, np.timedelta64)):
+        cell = np.timedelta64(cell) / np.timedelta64(1, "s")
     try:
-        x = float(cell) if not isinstance(cell, str) or (column["texts"] and NUMBER.fullmatch(cell.strip())) else math.inf
+        text = column["texts"] and isinstance(cell, str) and NUMBER.fullmatch(cell.strip())
+        x = float(cell) if text or not isinstance(cell, (str, np.datetime64)) else math.inf
     except (TypeError, ValueError, OverflowError):
         x = math.inf
     if math.isinf(x):

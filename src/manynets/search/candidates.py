@@ -79,8 +79,9 @@ def train_many(
 
     X, y, target, task, encoder, scaling, category_means: as for `manynets.train`. candidates: pairs (MLP, Recipe), which may differ in anything. Networks with the
     same shape, kind of optimizer, batch size and number of steps share each step; everything else is a vector over them.
-    cv: None (train on all rows, test on none); a number (rows are dealt at random, each class evenly); a splitter such as
-        scikit-learn's, which is given `groups`; or pairs (training rows, test rows) of row numbers, possibly repeated, or of masks.
+    cv: None (train on all rows, test on none: `score` is NaN, and `Result.row` has what the validation rows say); a number (rows are dealt
+        at random, each class evenly); a splitter such as scikit-learn's, which is given `groups`; or pairs (training rows, test rows) of
+        row numbers, possibly repeated, or of masks.
     groups, times, stratify: columns (N,) that say how rows are split, by a number as cv and by a fraction as validation: a group is
         never on both sides; the later rows are held out, and tested after training on all before them; both sides get the same
         share of each value of stratify, in place of each class.

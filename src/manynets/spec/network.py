@@ -5,6 +5,7 @@ from __future__ import annotations
 import numbers
 from typing import Literal, TypeAlias, get_args
 
+from manynets.display import counted
 from manynets.errors import OptionError
 from manynets.spec.embeddings import Embedding
 from manynets.spec.metadata import AT_LEAST_ONE, BELOW_ONE, SearchRange, check_fields, plain_number, plain_tuple, setting, specified
@@ -87,7 +88,7 @@ class MLP:
             raise OptionError(f"MLP.dropout is {self.dropout!r}, but a probability must be in [0, 1)")
         if len(self.dropouts) != len(hidden):
             raise OptionError(
-                f"MLP.dropout has {len(self.dropouts)} numbers for {len(hidden)} hidden layers; give one, or one each"
+                f"MLP.dropout has {counted(len(self.dropouts), 'number')} for {counted(len(hidden), 'hidden layer')}; give one, or one each"
             )
 
     @property

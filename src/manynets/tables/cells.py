@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from manynets.display import counted
 from manynets.errors import DataError
 from manynets.tables.missing import is_missing, is_missing_text, is_missing_value
 from manynets.tables.numerals import NUMBER
@@ -68,7 +69,7 @@ def number_cells(table: Table, name: str, reading: Reading = PLAIN) -> NDArray[n
     infinite = np.isinf(values)
     if infinite.any():
         raise DataError(
-            f"column {name!r} holds {int(infinite.sum())} infinite values, the first in {table.row(int(np.argmax(infinite)))} (a number"
+            f"column {name!r} holds {counted(int(infinite.sum()), 'infinite value')}, the first in {table.row(int(np.argmax(infinite)))} (a number"
             " above 1.8e308 counts as one); replace them by numbers, or leave them empty to count as missing"
         )
     return values

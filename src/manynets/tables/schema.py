@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.display import shortened
+from manynets.display import counted, shortened
 from manynets.errors import DataError, OptionError
 from manynets.tables.association import plain_target, target_scores
 from manynets.tables.cells import number_cells, numbers_in, plain_label, text_cells
@@ -35,6 +36,8 @@ MOSTLY_NUMBERS = 0.9
 TO_READ = "to have it read as"
 """In the note of a column of categories that is nearly one of numbers or dates."""
 EMPTY = "all values are missing: it adds nothing"
+_ADDRESS = re.compile(" at 0x[0-9A-Fa-f]+>")
+"""In the text of a Python object without one of its own."""
 _ONE_SIGN = re.compile(r"[+-]?[0-9]+([.,]?)[0-9]*", re.ASCII)
 
 
@@ -129,11 +132,11 @@ def _with_target(
 
 def _column(table: Table, name: str, declared: Kind | None) -> Column:
     storage = table.storage(name)
-    if storage == "other":
-        dtype = native_type(table.series(name))
+    unusable = native_type(table.series(name)) if storage == "other" else _objects(table, name) if storage == "mixed" else ""
+    if unusable:
         if declared in (None, "dropped"):
-            return Column(name=name, kind="dropped", missing=0, distinct=0, note=f"values of type {dtype} cannot be used")
-        raise DataError(f"column {name!r} is of type {dtype} and cannot be {declared}; drop it")
+            return Column(name=name, kind="dropped", missing=0, distinct=0, note=f"values of type {unusable} cannot be used")
+        raise DataError(f"column {name!r} is of type {unusable} and cannot be {declared}; make it text or numbers, or drop it")
     if storage == "mixed" and declared is None:
         refuse_a_mixture(table, name)
     if storage in ("date", "time") and declared != "numeric":
@@ -144,6 +147,14 @@ def _column(table: Table, name: str, declared: Kind | None) -> Column:
     if storage == "duration":
         return _number_column(table, name, declared, _declared(Reading(duration=True), declared))
     return _text_column(table, name, declared)
+
+
+def _objects(table: Table, name: str) -> str:
+    """Return the type of the Python objects in a column whose text is another one in each process; "" where there are none."""
+    one_of_each = {type(cell): cell for cell in table.series(name).to_list()}
+    sets = (kind for kind in one_of_each if issubclass(kind, set | frozenset))
+    objects = (kind for kind, cell in one_of_each.items() if kind is not str and _ADDRESS.search(str(cell)))
+    return next((f"{kind.__name__}, whose text differs from process to process," for kind in itertools.chain(sets, objects)), "")
 
 
 def _stored_form(table: Table, name: str) -> DateForm:
@@ -348,7 +359,7 @@ def _shown_words(table: Table, cells: Any, words: Counter[str]) -> str:
 def _mixture(counts: Counter[str]) -> str:
     """Say that a column holds numbers in units that cannot be converted to one, or with two decimal signs, or nothing."""
     if units := units_of(counts):
-        shown = ", ".join(f"{unit!r} ({count} cells)" for unit, count in units.most_common())
+        shown = ", ".join(f"{unit!r} ({counted(count, 'cell')})" for unit, count in units.most_common())
         return f"numbers in several units, {shown}; convert them to one to have them read as numbers"
     signs = Counter(found[1] for text in counts.elements() if (found := _ONE_SIGN.fullmatch(text)))
     if not (signs["."] and signs[","] and signs.total() > MOSTLY_NUMBERS * counts.total()):

@@ -198,7 +198,8 @@ def decoded(name: str, data: bytes) -> tuple[str, tuple[str, ...]]:
     except UnicodeDecodeError as error:
         raise not_in(name, _line(data, first), first, data[first], "utf-8") from error
     note = (
-        f"it is not UTF-8 (byte 0x{data[first]:02x} at offset {first}) and is read as cp1252; if that is wrong, give its encoding"
+        f"it is not UTF-8 (byte 0x{data[first]:02x} at offset {first}) and is read as cp1252; if that is wrong, give its encoding, such as"
+        " encoding='cp1251' for Cyrillic text"
     )
     return text, (note,)
 
@@ -206,8 +207,8 @@ def decoded(name: str, data: bytes) -> tuple[str, tuple[str, ...]]:
 def not_in(name: str, line: int, offset: int, byte: int, encoding: str) -> DataError:
     """Return the error for a byte that is not in an encoding."""
     return DataError(
-        f"{name}, line {line} is not {encoding}: byte 0x{byte:02x} at offset {offset}; give its encoding, such as encoding='latin-1', 'cp1252'"
-        " or 'utf-16'"
+        f"{name}, line {line} is not {encoding}: byte 0x{byte:02x} at offset {offset}; give its encoding, such as encoding='latin-1',"
+        " or cp1251 for Cyrillic and shift_jis for Japanese text"
     )
 
 

@@ -104,7 +104,7 @@ def as_target(y: Any) -> Values:
     if hasattr(y, "detach"):
         y = y.detach().cpu().numpy()
     array = as_array(y)
-    if np.ma.is_masked(y):
+    if isinstance(y, np.ma.MaskedArray) and np.ma.is_masked(y):
         hidden = np.ma.getmaskarray(y).reshape(len(array), -1).any(axis=1)
         raise DataError(f"y is masked in {int(hidden.sum())} of {len(array)} rows; remove those rows or fill them in")
     if array.ndim == 2 and array.shape[1] == 1:

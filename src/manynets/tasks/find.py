@@ -47,6 +47,11 @@ def find_task(y: Any, *, name: str | None = None, target_transform: TargetTransf
     array = as_target(y)
     if name is None:
         name = "regression" if target_transform is not None and array.dtype.kind in "iuf" else _infer(array)
+    if name in ("classes", "classification", "classifier"):
+        raise OptionError(
+            f"task is {name!r}, but must be binary for two classes, multiclass for more, or multilabel for columns of 0 and 1; left out,"
+            " it is found from the target"
+        )
     one_of(name, _MAKERS, what="task")
     if target_transform is None:
         return _MAKERS[name](array)

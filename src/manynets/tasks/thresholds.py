@@ -85,7 +85,8 @@ def _in_order(costs: Any, classes: Sequence[Any]) -> Any:
     for what, given in (("rows", rows), ("columns", columns)):
         if len(given) != len(names) or set(given) != set(names):
             raise OptionError(f"costs have the {what} {given}, but must have one for each of the classes {names}")
-    return costs.loc[names, names].to_numpy()
+    order = np.ix_([rows.index(name) for name in names], [columns.index(name) for name in names])
+    return costs.to_numpy()[order]  # .loc would take bools for a mask
 
 
 def cost_threshold(costs: Any) -> float:
