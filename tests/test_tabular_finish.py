@@ -68,7 +68,7 @@ def test_settings_of_numbers_are_kept_whose_mean_is_better(metric: Any) -> None:
     assert_close(fit.out_of_fold, np.mean(inside, axis=0)[:, None], "float32")
 
 
-@pytest.mark.parametrize(("loss", "expected"), [(0.9, [GOOD, FAIR]), (1.0, [FAIR]), (1.1, [FAIR])])
+@pytest.mark.parametrize(("loss", "expected"), [(0.9, [GOOD, FAIR]), (0.97, [FAIR]), (1.0, [FAIR]), (1.1, [FAIR])])
 def test_a_setting_may_have_to_be_better_than_the_first_one_by_itself(loss: float, expected: Any) -> None:
     assert kept(finished([FAIR, GOOD], 4 * X[:, 0], losses=[1.0, loss])) == expected
 
