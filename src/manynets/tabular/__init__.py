@@ -25,7 +25,7 @@ towards those that predict the class frequencies, or the mean of numbers (`manyn
 seen in training.
 
 Settings. As many networks again are trained without piecewise-linear columns (not by the preset "fast"). After a third of the steps they stop
-where their loss is 1.1 times that of the others, and they count only where it is lower in the end: these columns make sharp bends easy to
+where their loss is 1.05 times that of the others, later sooner, and they count only where it is lower in the end: these columns make sharp bends easy to
 learn, but smooth functions of several columns are learned better without. A table of at most 8,000 rows with columns of text gets as many
 networks without those columns; one of fewer than 200 rows as many linear models, and so does one of up to 8,000 rows where the first of them
 is far better than the first network (`manynets.tabular.linear`); the preset "best" trains each network in two more settings. The best setting
