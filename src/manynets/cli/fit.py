@@ -329,9 +329,9 @@ def _train_ensemble(source: DataSource, preset: Any, options: Options, begin: Be
     train, task, changes = source.train, source.task, changes_of(options)
     spec = tabular_network(task, train.rows, changes=changes)
     validated = source.share is not None or source.validation is not None
-    count = source.networks * len(PRESETS[preset].settings_for(source.encoder, train.rows, validated=validated))
-    print_layers(console, spec, task, train.X.shape[1], networks=count)
-    console.print(f"{describe_ensemble(count, preset, options)} · {counted(train.rows, 'row')}")
+    settings = len(PRESETS[preset].settings_for(source.encoder, train.rows, validated=validated))
+    print_layers(console, spec, task, train.X.shape[1], networks=source.networks * settings)
+    console.print(f"{describe_ensemble(source.networks, preset, options, settings=settings)} · {counted(train.rows, 'row')}")
     fit = train_preset(source, preset, options, begin=begin())
     return fit.model, fit.out_of_fold
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from manynets.cli.data import DataSource
 from manynets.cli.recipe import Options, flag_of, parsed
-from manynets.display import listed
+from manynets.display import counted, listed
 from manynets.errors import OptionError, one_of
 from manynets.spec import METRICS, Recipe
 from manynets.spec.options import OPTIONS
@@ -67,10 +67,11 @@ def changes_of(options: Options) -> dict[str, Any]:
     return {name: parsed(name, options[name]) for name in CHANGEABLE if options.get(name) is not None}
 
 
-def describe_ensemble(networks: int, preset: Any, options: Options) -> str:
-    """Return one line that describes the default ensemble of so many networks, and what the options change in it."""
+def describe_ensemble(networks: int, preset: Any, options: Options, *, settings: int = 1) -> str:
+    """Return one line that describes the default ensemble, and what the options change in it. networks: in each of so many settings."""
     changes = (f"{flag_of(name)[2:]} {options[name]}" for name in changes_of(options))
-    return " · ".join([f"{networks} networks", f"preset {preset}", *changes])
+    each = "" if settings == 1 else f" in each of {settings} settings, of which the best are kept"
+    return " · ".join([f"{counted(networks, 'network')}{each}", f"preset {preset}", *changes])
 
 
 def preset_of(options: Options, source: DataSource) -> Any:
