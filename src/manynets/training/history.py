@@ -237,7 +237,9 @@ def new_entries(run: TrainingRun, held_out: Host | None, *, since: float) -> dic
 
 
 def outcomes_of(run: TrainingRun, indices: list[int], diverged: Mapping[int, Divergence], *, halted: str) -> list[Outcome]:
-    """Return the outcomes of networks with these indices, which end now. diverged: where and why, of those that have. halted: by a halt, its word."""
+    """Return the outcomes of networks with these indices, which end now. diverged: where and why, of those that have. halted: the word of the halt that
+    ends them, "" for none.
+    """
     if not indices:
         return []
     tracks, stepper, patience, out = run.tracks, run.stepper, run.tracks.patience, []
