@@ -34,18 +34,18 @@ def finished(
     metric: str | None = None,
     calibrate: bool = False,
     losses: Any = None,
-    errors: Any = None,
+    watched: Any = None,
     validated: int = ROWS,
 ) -> TabularFit:
     """Return the fit of linear networks, two for the weights (3,) of each setting, which are validated on all rows, or on the first.
 
-    losses: of each network (S, 2), by which settings beyond the first count only where they are better than it; None: all do. errors: the same,
-    which they watch instead.
+    losses: of each network (S, 2), by which settings beyond the first count only where they are better than it; None: all do. watched: the same
+    of the metric, which they watch instead.
     """
-    recipe = dataclasses.replace(RECIPE, watch="loss" if errors is None else "rmse")
+    recipe = dataclasses.replace(RECIPE, watch="loss" if watched is None else metric)
     figures = {name: np.zeros((len(settings), 2)) for name in ("loss", "r2", "val_r2")}
     figures |= {"val_loss": np.ones((len(settings), 2)) if losses is None else np.array(losses)}
-    figures |= {} if errors is None else {"val_rmse": np.array(errors)}
+    figures |= {} if watched is None else {f"val_{metric}": np.array(watched)}
     data = prepare(X, y, RECIPE, task=task, sample_weight=weight, scaling=False)
     members: list[Member] = []
     outcomes: list[Outcome] = []
@@ -84,6 +84,12 @@ def test_a_setting_may_have_to_be_clearly_better_than_the_first_one_by_itself(lo
     assert sorted(kept(fit)) == sorted(expected)
 
 
+@pytest.mark.parametrize(("share", "expected"), [(0.6, [GOOD, FAIR]), (0.51, [FAIR]), (0.4, [FAIR])])
+def test_a_metric_that_is_at_most_1_has_to_be_clearly_better_too(share: float, expected: Any) -> None:
+    fit = finished([FAIR, GOOD], 4 * X[:, 0], metric="r2", losses=[[1.0, 1.0], [0.5, 0.5]], watched=[[0.5, 0.5], [share, share]])
+    assert sorted(kept(fit)) == sorted(expected)
+
+
 @pytest.mark.parametrize(("errors", "losses", "expected"), [
     ([[1.0, NAN], [NAN, 0.5]], [[1.0, 1.0], [1.0, 1.0]], [GOOD, FAIR]),
     ([[1.0, NAN], [NAN, 1.1]], [[1.0, 1.0], [0.5, 0.5]], [FAIR]),
@@ -91,7 +97,8 @@ def test_a_setting_may_have_to_be_clearly_better_than_the_first_one_by_itself(lo
     ([[NAN, NAN], [NAN, NAN]], [[1.0, 1.0], [1.0, 1.0]], [FAIR]),
 ])  # fmt: skip
 def test_a_metric_counts_where_it_is_defined_and_the_loss_where_it_never_is(errors: Any, losses: Any, expected: Any) -> None:
-    assert kept(finished([FAIR, GOOD], 4 * X[:, 0], losses=losses, errors=errors)) == expected
+    fit = finished([FAIR, GOOD], 4 * X[:, 0], metric="rmse", losses=losses, watched=errors)
+    assert sorted(kept(fit)) == sorted(expected)
 
 
 @pytest.mark.parametrize("metric", [None, "log_loss", "accuracy", "roc_auc"])

@@ -139,11 +139,18 @@ def _watched(members: Sequence[Member], outcomes: Sequence[Outcome], task: Task,
 def _clearly_better(
     data: TrainingData, members: Sequence[Member], outcomes: Sequence[Outcome], task: Task, metric: str | Metric | None
 ) -> float:
-    """Return the value below which what networks watch is clearly better (MARGIN) than that of these; one below 0, such as -R2, has no margin."""
+    """Return the value below which what networks watch is clearly better (MARGIN) than that of these.
+
+    The margin is a share of the distance to the best possible value: 0, or -1 of the metrics of which 1 is best, which are watched with a minus
+    sign. A metric of the user's own for which large values are good has no margin.
+    """
     usual, own = _watched(members, outcomes, task, metric), data.problem.validation
+    if usual == math.inf:
+        return usual
     held_out = [member.validation_rows for member in members if member.validation_rows is not None]
     rows = len(own) if own is not None else len(np.unique(np.concatenate(held_out)))
-    return usual * (1 - MARGIN / math.sqrt(rows)) if usual > 0 else usual
+    best = -1.0 if isinstance(metric, str) and not lower_is_better(metric) else 0.0
+    return usual - MARGIN / math.sqrt(rows) * max(usual - best, 0.0)
 
 
 def _calibrated(setting: _Setting, task: Task, target: Array, seen: Array, weight: Array | None) -> _Setting:
