@@ -71,8 +71,8 @@ def presets() -> str:
 {table_text(("option", *tasks), rows)}
 
 The learning rate is that of the preset: each layer has its own share of it, by the size of its input. `best` trains in
-{len(PRESETS["best"].settings)} settings, which differ in learning rate, dropout and weight decay. Except by `fast`, as many networks again are trained
-without piecewise-linear columns, and count where their loss is lower."""
+{len(PRESETS["best"].settings)} settings, which differ in learning rate, dropout and weight decay. Except by `fast`, {NETWORKS} more
+networks are trained without piecewise-linear columns, and count where they are clearly better."""
 
 
 def table_text(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from manynets.training.trial import Member, Outcome
 from tests.tolerances import assert_close
 
 random = np.random.default_rng(0)
-ROWS = 80
+ROWS, NAN = 80, float("nan")
 X = random.standard_normal((ROWS, 3))
 LINEAR, RECIPE = mn.MLP(hidden=(), bias=False), mn.Recipe(dtype="float64")
 UNIT = mn.Regression((0.0,), (1.0,))
@@ -33,19 +34,26 @@ def finished(
     metric: str | None = None,
     calibrate: bool = False,
     losses: Any = None,
+    watched: Any = None,
+    validated: int = ROWS,
 ) -> TabularFit:
-    """Return the fit of linear networks, two for the weights (3,) of each setting, which are validated on all rows.
+    """Return the fit of linear networks, two for the weights (3,) of each setting, which are validated on all rows, or on the first.
 
-    losses: of each setting, by which those beyond the first count only where they are better than it; None: all do.
+    losses: of each network (S, 2), by which settings beyond the first count only where they are better than it; None: all do. watched: the same
+    of the metric, which they watch instead.
     """
+    recipe = dataclasses.replace(RECIPE, watch="loss" if watched is None else metric)
+    figures = {name: np.zeros((len(settings), 2)) for name in ("loss", "r2", "val_r2")}
+    figures |= {"val_loss": np.ones((len(settings), 2)) if losses is None else np.array(losses)}
+    figures |= {} if watched is None else {f"val_{metric}": np.array(watched)}
     data = prepare(X, y, RECIPE, task=task, sample_weight=weight, scaling=False)
     members: list[Member] = []
     outcomes: list[Outcome] = []
     for team, weights in enumerate(settings):
-        history = {name: [0.0 if losses is None else losses[team]] for name in ("loss", "r2", "val_loss", "val_r2")}
-        for sign in (1, -1):
+        for network, sign in enumerate((1, -1)):
+            history = {name: [float(values[team, network])] for name, values in figures.items()}
             parameters = {"output.weight": np.array([weights + sign * APART])}
-            members.append(Member(len(members), LINEAR, RECIPE, parameters, validation_rows=np.arange(ROWS), team=team))
+            members.append(Member(len(members), LINEAR, recipe, parameters, validation_rows=np.arange(validated), team=team))
             outcomes.append(Outcome(len(outcomes), parameters, history, 0, "done", None, 0.0))
     if_better = () if losses is None else range(1, len(settings))
     return finish(data, members, outcomes, n_networks=2, calibrate=calibrate, metric=metric, if_better=if_better)
@@ -68,9 +76,29 @@ def test_settings_of_numbers_are_kept_whose_mean_is_better(metric: Any) -> None:
     assert_close(fit.out_of_fold, np.mean(inside, axis=0)[:, None], "float32")
 
 
-@pytest.mark.parametrize(("loss", "expected"), [(0.9, [GOOD, FAIR]), (0.97, [FAIR]), (1.0, [FAIR]), (1.1, [FAIR])])
-def test_a_setting_may_have_to_be_better_than_the_first_one_by_itself(loss: float, expected: Any) -> None:
-    assert kept(finished([FAIR, GOOD], 4 * X[:, 0], losses=[1.0, loss])) == expected
+@pytest.mark.parametrize(("loss", "validated", "expected"), [
+    (0.9, ROWS, [GOOD, FAIR]), (0.97, ROWS, [FAIR]), (1.0, ROWS, [FAIR]), (1.1, ROWS, [FAIR]), (0.9, ROWS // 8, [FAIR]),
+])  # fmt: skip
+def test_a_setting_may_have_to_be_clearly_better_than_the_first_one_by_itself(loss: float, validated: int, expected: Any) -> None:
+    fit = finished([FAIR, GOOD], 4 * X[:, 0], losses=[[1.0, 1.0], [loss + 0.1, loss - 0.1]], validated=validated)
+    assert sorted(kept(fit)) == sorted(expected)
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.6, [GOOD, FAIR]), (0.51, [FAIR]), (0.4, [FAIR])])
+def test_a_metric_that_is_at_most_1_has_to_be_clearly_better_too(share: float, expected: Any) -> None:
+    fit = finished([FAIR, GOOD], 4 * X[:, 0], metric="r2", losses=[[1.0, 1.0], [0.5, 0.5]], watched=[[0.5, 0.5], [share, share]])
+    assert sorted(kept(fit)) == sorted(expected)
+
+
+@pytest.mark.parametrize(("errors", "losses", "expected"), [
+    ([[1.0, NAN], [NAN, 0.5]], [[1.0, 1.0], [1.0, 1.0]], [GOOD, FAIR]),
+    ([[1.0, NAN], [NAN, 1.1]], [[1.0, 1.0], [0.5, 0.5]], [FAIR]),
+    ([[NAN, NAN], [NAN, NAN]], [[1.0, 1.0], [0.5, 0.5]], [GOOD, FAIR]),
+    ([[NAN, NAN], [NAN, NAN]], [[1.0, 1.0], [1.0, 1.0]], [FAIR]),
+])  # fmt: skip
+def test_a_metric_counts_where_it_is_defined_and_the_loss_where_it_never_is(errors: Any, losses: Any, expected: Any) -> None:
+    fit = finished([FAIR, GOOD], 4 * X[:, 0], metric="rmse", losses=losses, watched=errors)
+    assert sorted(kept(fit)) == sorted(expected)
 
 
 @pytest.mark.parametrize("metric", [None, "log_loss", "accuracy", "roc_auc"])

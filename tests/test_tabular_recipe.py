@@ -88,9 +88,8 @@ def test_each_network_has_a_fold_and_a_seed_of_its_own(monkeypatch: pytest.Monke
     X, y, networks = np.arange(12.0).reshape(6, 2), np.arange(6.0), 5
     with pytest.raises(KeyboardInterrupt):
         train_tabular(X, y, n_networks=networks, seed=20, progress=False)
-    assert [member.recipe.seed for member in members] == list(
-        range(20, 20 + 2 * networks)
-    )  # with and without piecewise-linear columns
+    both = 2 * networks  # with and without piecewise-linear columns
+    assert [member.recipe.seed for member in members] == list(range(20, 20 + both))
     assert [member.team for member in members] == [0] * networks + [1] * networks
     members = members[:networks]
     held_out = [set(np.asarray(member.validation_rows).tolist()) for member in members]

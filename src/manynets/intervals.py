@@ -33,9 +33,9 @@ and v_i the variance of q_a at x_i among the networks. A target that is equal to
 clamped, counts as a little beyond it, and its score is not multiplied: the limit for such rows does not fall short of the end of the range.
 
 An interval that would lie beside the prediction is extended to it: at the end of the range of the target, for example, where predictions are clamped, or
-where most rows have the same target and the errors are skewed. The lower limit of a target that was at least 0 in all n rows of training, such as a
-count or a price, is 0 where it would be below, if the model knows so, as one of which predictions are clamped does. That loses none of the held-out
-rows, and of new rows at most one in n + 1, the share that is expected to be below all n.
+where most rows have the same target and the errors are skewed. Where the target was at least 0 in all n rows of training, such as a
+count or a price, a lower limit below 0 becomes 0, if the model knows the range of the target, as one whose predictions are clamped does. That loses
+none of the held-out rows, and of new rows at most one in n + 1, the share that is expected to be below all n.
 
 The scores are of a standardised target, or of its logarithm, and the interval is brought into the unit of the target at the end. What is stored are up to
 401 quantiles of the scores.

@@ -231,8 +231,8 @@ class Predictor(abc.ABC):
         follow the spread of the target (conformalized quantile regression). An ensemble whose networks validate on folds has an error for
         every row (cross-conformal prediction).
 
-        Where predictions stay within the range of the target in training, as those of the default for tables do, and no training row had a target
-        below 0, such as of counts and prices, no limit is below 0.
+        No limit is below 0 where no training row had a target below 0, as with counts and prices, if the predictions stay within the range of
+        the target in training, as those of the default for tables do.
 
         Errors: DataError for classes, and for a model that was trained without held-out rows; OptionError for a coverage that is not between 0 and
         1, or that so few held-out rows do not support.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,3 +60,33 @@ def test_only_ensembles_compete() -> None:
         mn.EarlyStopping(race=1.5)
     with pytest.raises(mn.OptionError, match=r"race is 0.9, but must be"):
         mn.EarlyStopping(race=0.9, shared=True)
+
+
+def _stopping(patience: int) -> mn.EarlyStopping:
+    return mn.EarlyStopping(patience=patience, shared=True, race=1.5)
+
+
+def _ended_and_slow(**options: Any) -> list[Any]:
+    """Return the results of a candidate that ends, as its values become worse, before a third of the steps, and of one that is far behind it."""
+    recipes = [
+        mn.Recipe(optimizer=mn.Adam(lr=rate), iterations=300, evaluate_every=5, batch_size=16, stopping=_stopping(patience))
+        for rate, patience in ((0.3, 2), (1e-6, 300))
+    ]
+    return mn.train_many(X, Y, [(mn.MLP(hidden=(32,)), recipe) for recipe in recipes], validation=0.3, progress=False, **options)
+
+
+def test_one_that_has_ended_is_not_forgotten(tmp_path: Path) -> None:
+    def stop(event: mn.Event) -> None:
+        if isinstance(event, mn.Advanced) and event.step >= 80:
+            raise StopIteration
+
+    ended, slow = whole = _ended_and_slow()
+    assert ended.history["step"][-1] < 80
+    assert (ended.stopped, slow.stopped) == ("early", "early")
+    assert slow.history["step"][-1] == 100
+    folder = tmp_path / "run"
+    cut = _ended_and_slow(checkpoint=mn.Checkpoint(folder=folder, every_steps=10), callbacks=[stop])
+    assert [one.stopped for one in cut] == ["early", "callback"]
+    resumed = _ended_and_slow(checkpoint=mn.Checkpoint(folder=folder, every_steps=10), resume=folder)
+    for one, other in zip(whole, resumed, strict=True):
+        assert one.history["val_loss"] == other.history["val_loss"]

@@ -328,8 +328,7 @@ def _train_ensemble(source: DataSource, preset: Any, options: Options, begin: Be
     """Return the default ensemble, and its scores of the training rows by the networks that did not train on them, or None."""
     train, task, changes = source.train, source.task, changes_of(options)
     spec = tabular_network(task, train.rows, changes=changes)
-    validated = source.share is not None or source.validation is not None
-    settings = len(PRESETS[preset].settings_for(source.encoder, train.rows, validated=validated))
+    settings = len(PRESETS[preset].settings_for(source.encoder, train.rows, validated=True))
     print_layers(console, spec, task, train.X.shape[1], networks=source.networks * settings)
     console.print(f"{describe_ensemble(source.networks, preset, options, settings=settings)} · {counted(train.rows, 'row')}")
     fit = train_preset(source, preset, options, begin=begin())

@@ -175,8 +175,8 @@ class TabularClassifier(inputs.ScoresLabels, _Tabular):
         elif len(classes) < 2:
             raise DataError(f"y has one class only, {plain(classes[0])!r}; a classifier needs at least two")
         else:
-            names = tuple(plain(label) for label in classes)
-            task = Binary(names) if len(names) == 2 else Multiclass(names)
+            words = tuple(plain(label) for label in classes)
+            task = Binary(words) if len(words) == 2 else Multiclass(words)
         weights = {"class_weight": self.class_weight, "calibrate": self.calibrate == "auto"}
         fit = self._fit(X, labels, task, sample_weight, groups, X_val, y_val, names=names, **weights)
         self.classes_ = classes

@@ -35,7 +35,7 @@ Array: TypeAlias = NDArray[Any]
 ALIKE = 0.9
 """The rank correlation from which columns are shuffled together."""
 RARE = 0.2
-"""The share of the rarer of two classes below which importance is of the area under the ROC curve: the accuracy hardly depends on such a class."""
+"""The share of the rarer of two classes below which importance is that of the area under the ROC curve, not of the accuracy."""
 BY_CHANCE = 0.05
 """The probability that some columns of few rows, which have nothing to do with each other, are shuffled together."""
 SAMPLE = 64
@@ -119,12 +119,12 @@ def permutation_importance(
 ) -> Importance:
     """Return how much worse the model predicts rows X (N, D), or a frame, when a column is shuffled among them.
 
-    metric: "accuracy", "f1", "log_loss" or "roc_auc" (two classes), of numbers "r2", "rmse" or "mae"; None: accuracy or r2, and the area under
-    the ROC curve where one of two classes has less than a fifth of the rows, as the accuracy hardly depends on such a class. It is that of
-    `Model.evaluate`: of several targets in different units take r2, in which each counts the same. n_repeats: shuffles of
-    each column. group_alike: shuffle columns together whose rank correlation is above 0.9, and above what chance gives where rows are few, and
-    columns of more than two categories that determine each other, as each alone would seem unimportant. seed: of the shuffles, which are those of
-    scikit-learn's `permutation_importance` with this random_state.
+    metric: "accuracy", "f1", "log_loss" or "roc_auc" (two classes), of numbers "r2", "rmse" or "mae", as in `Model.evaluate`. None: r2 or
+    accuracy, but roc_auc where one of two classes has less than a fifth of the rows, since so few rows hardly change the accuracy. For several
+    targets in different units take r2, in which each counts the same. n_repeats: shuffles of each column. group_alike: shuffle columns together
+    whose rank correlation is above 0.9, and above what chance gives where rows are few, and columns of more than two categories that determine
+    each other, as each alone would seem unimportant. seed: of the shuffles, which are those of scikit-learn's `permutation_importance` with
+    this random_state.
 
     Errors: DataError for rows that do not fit, OptionError for an unknown metric.
 

@@ -93,7 +93,7 @@ class MeanError:
     """Errors y - prediction of a group of rows, in the unit of the target.
 
     column: "prediction" or a column. group: which rows, such as "61 to 80". rows: how many. mean: the mean error, 0 where the model is right on
-    average; standard_error: of the mean; absolute: the mean absolute error. target: the name of the one of several targets, "" for a single one.
+    average; standard_error: of the mean; absolute: the mean absolute error. target: which of several targets, "" where there is one.
 
     >>> MeanError("size", "61 to 80", rows=40, mean=-1.5, standard_error=0.5, absolute=2.0).mean
     -1.5

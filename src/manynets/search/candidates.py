@@ -108,7 +108,7 @@ def train_many(
     The results of a candidate that does not fit the data, or the memory, have the error, and those of one whose loss was not
     finite the divergence; the others are complete. Ctrl-C ends the unfinished networks as "interrupted" (in other processes without a
     model), with an InterruptedWarning; with a checkpoint, SIGTERM writes it before the process ends. A callback that raises StopIteration
-    ends them in the same way, as "callback" and without the warning.
+    ends them in the same way, but as "callback" and without the warning.
     Raises DataError and OptionError for data and options with which no candidate can be trained.
 
     >>> import manynets as mn

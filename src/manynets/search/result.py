@@ -33,8 +33,8 @@ OF_OUTCOME = ("stopped", "parameters", "history", "best", "divergence", "seconds
 class Result:
     """The result of one candidate on one fold.
 
-    stopped: "done", "early", "diverged", "interrupted", "callback" (one raised StopIteration), or "failed" with the `error`. history: columns, an entry for each
-    evaluation; best: the index of the entry whose weights these are. loss, score: on the fold's test rows (NaN without), where
+    stopped: "done", "early", "diverged", "interrupted", "callback" (which raised StopIteration), or "failed" with the `error`. history: columns, an
+    entry for each evaluation; best: the index of the entry whose weights these are. loss, score: on the fold's test rows (NaN without), where
     `score` is the `metric` that the recipe watches by its name, else the task's. The score of one that failed or diverged is the worst
     possible: -inf, or inf for a metric where lower is better. seconds: until its training ended, including the networks trained together with it.
     stepper, threads: how its steps were made, and by how many of torch's threads.

@@ -86,9 +86,9 @@ class EarlyStopping:
     four fifths of the steps, training goes on to its end.
 
     With shared, networks that differ in their seeds and rows only, as in an ensemble, are judged by the mean of what they watch, so that
-    all return to the weights of the same step. With race, ensembles that are trained together compete: after a third of the steps, one stops
-    whose best watched value is more than this many times that of the best ensemble; the factor falls in a line to 1 at the end. Values
-    below 0, and those of training rows, do not count.
+    all return to the weights of the same step. With race, ensembles that are trained together compete: from a third of the steps on, one
+    stops whose best watched value is more than `race` times that of the best ensemble, a factor that falls in a line to 1 at the end. There
+    is no race between values below 0, such as -R2, nor without validation rows.
 
     >>> EarlyStopping(patience=5, min_delta=1e-4).patience
     5

@@ -1,8 +1,8 @@
 """The default ensemble of tables (`manynets.tabular`) on a stream.
 
 Networks, recipe and encoder are those of the ensemble in memory, but for this: all networks train on the same rows and validate on the same
-held-out rows, instead of another fold each; the edges of piecewise-linear columns are those of the sample. Classes are calibrated on the
-held-out rows.
+held-out rows, instead of another fold each; all have piecewise-linear columns, whose edges are those of the sample. Classes are calibrated on
+the held-out rows.
 """
 
 from __future__ import annotations

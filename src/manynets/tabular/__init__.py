@@ -24,14 +24,14 @@ networks is less sure than the one network that it was found for. Where the colu
 towards those that predict the class frequencies, or the mean of numbers (`manynets.tabular.calibration`). Numbers are clamped to the range
 seen in training.
 
-Settings. As many networks again are trained without piecewise-linear columns, with half the dropout (not by the preset "fast"). Without
-these columns smooth functions of several columns are easier to learn, with them sharp bends. They count only where their loss is lower by
-more than a share of 0.5 / sqrt(rows), and stop where it is 1.05 times that of the others after a third of the steps, or a factor that falls
-from there to 1 at the end (`EarlyStopping.race`). A table of at most 8,000 rows with columns of text gets as many networks without those
-columns; one of fewer than 200 rows as many linear models, and so does one of up to 8,000 rows where the first of them is far better than
-the first network (`manynets.tabular.linear`); the preset "best" trains each network in two more settings. The best setting out of fold is
-kept, and of the others, in their order, those with which the mean of the out-of-fold predictions becomes better (greedy selection, Caruana
-et al. 2004, without repetition).
+Settings. As many networks again are trained without piecewise-linear columns, with half the dropout (not by the preset "fast"). After a
+third of the steps they stop where their loss is more than 1.05 times that of the others, a factor that falls to 1 at the end, and they
+count only where it is clearly lower (`manynets.tabular.finish`). These columns make sharp bends easy to learn, but smooth functions of
+several columns are learned better without. A table of at most 8,000 rows with columns of text gets as many networks without those columns;
+one of fewer than 200 rows as many linear models, and so does one of up to 8,000 rows where the first of them is far better than the first
+network (`manynets.tabular.linear`); the preset "best" trains each network in two more settings. The best setting out of fold is kept, and
+of the others, in their order, those with which the mean of the out-of-fold predictions becomes better (greedy selection, Caruana et al.
+2004, without repetition).
 
 Sources: Holzmueller et al. 2024 (RealMLP), Gorishniy et al. 2022 and 2025 (piecewise-linear embeddings, TabM), Caruana et al. 2004 (ensemble
 selection).

@@ -29,7 +29,7 @@ from manynets.training.trial import Divergence, Member, Outcome
 Array = NDArray[Any]
 
 PREDICTED_ROWS = 8192
-MARGIN = 0.5  # divided by the root of the rows: the share by which a loss has to be lower than that of the first setting, to be so not by chance
+MARGIN = 0.5  # divided by the root of the rows that are validated on: the share by which a loss has to be lower, to be so not by chance alone
 MEANS = ("squared_error", "half_squared_error")  # the losses of numbers whose predictions are means
 
 
@@ -84,8 +84,7 @@ def finish(
     if isinstance(task, Regression):
         task = task.clamped_to(target if data.rows is None else target[data.rows])
     settings = []
-    usual = _watched(members[:n_networks], outcomes[:n_networks], task, metric) if if_better else math.inf
-    needed = usual - MARGIN / math.sqrt(len(target) if data.rows is None else len(data.rows)) * max(usual, 0.0)
+    needed = _clearly_better(data, members[:n_networks], outcomes[:n_networks], task, metric) if if_better else math.inf
     for start in range(0, len(members), n_networks):
         cut = slice(start, start + n_networks)
         if members[start].team in if_better and _watched(members[cut], outcomes[cut], task, metric) >= needed:
@@ -124,12 +123,34 @@ def finish(
 
 
 def _watched(members: Sequence[Member], outcomes: Sequence[Outcome], task: Task, metric: str | Metric | None) -> float:
-    """Return the mean of what networks watch, a small value being a good one, at their best weights; inf where one has none."""
+    """Return the mean of what networks watch, a small value being a good one, at their best weights; inf where one has none.
+
+    Networks for whose validation rows it is not defined do not count; where it is for none of them, the loss counts, as in training.
+    """
     if any(outcome.best < 0 for outcome in outcomes):
         return math.inf
     lower = lower_is_better(metric) if isinstance(metric, Metric) else None
     best = {name: np.array([one.history[name][one.best] for one in outcomes]) for name in outcomes[0].history}
-    return float(Patience([member.recipe for member in members], lower=lower).values(best, task.metric).mean())
+    values = Patience([member.recipe for member in members], lower=lower).values(best, task.metric)
+    defined = values < math.inf
+    return float(values[defined].mean() if defined.any() else best["val_loss"].mean())
+
+
+def _clearly_better(
+    data: TrainingData, members: Sequence[Member], outcomes: Sequence[Outcome], task: Task, metric: str | Metric | None
+) -> float:
+    """Return the value below which what networks watch is clearly better (MARGIN) than that of these.
+
+    The margin is a share of the distance to the best possible value: 0, or -1 of the metrics of which 1 is best, which are watched with a minus
+    sign. A metric of the user's own for which large values are good has no margin.
+    """
+    usual, own = _watched(members, outcomes, task, metric), data.problem.validation
+    if usual == math.inf:
+        return usual
+    held_out = [member.validation_rows for member in members if member.validation_rows is not None]
+    rows = len(own) if own is not None else len(np.unique(np.concatenate(held_out)))
+    best = -1.0 if isinstance(metric, str) and not lower_is_better(metric) else 0.0
+    return usual - MARGIN / math.sqrt(rows) * max(usual - best, 0.0)
 
 
 def _calibrated(setting: _Setting, task: Task, target: Array, seen: Array, weight: Array | None) -> _Setting:

@@ -1,8 +1,8 @@
 """What callbacks learn of a training run. Events are read-only; a callback is any function that takes one.
 
 A callback that raises StopIteration ends the training, as Ctrl-C does but without a warning: networks that are not through have their best
-weights so far, and `info["stopped"]` says "callback". A callback with the attribute `may_skip = True` need not see every evaluation: where a stepper makes
-several epochs in one call, it gets the `Evaluated` of the last one. Small networks train faster if all callbacks have it.
+weights so far, and `info["stopped"]` says "callback". A callback with the attribute `may_skip = True` need not see every evaluation: where a
+stepper makes several epochs in one call, it gets the `Evaluated` of the last one. Small networks train faster if all callbacks have it.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ class Tracks:
     best: the index of each network's best entry in its history, -1 for none. totals: the steps that it makes.
     cool_start: the step at which its learning rate began to fall early (`EarlyStopping.cool_down`), -1 for none; cool_rate: its rate there.
     teams: the number of each network's team, None where no network is in one. beaten: whose team has lost a race (`EarlyStopping.race`).
+    lead: the best value that any network of the run has watched, also one that has ended.
 
     steps: of an epoch. validated: whether there are validation rows, without which the last weights are the best. metric: that they watch, if
     it is the user's own.
@@ -48,7 +49,7 @@ class Tracks:
         self.teams = _teams(members)
         races = [recipe.stopping.race if validated and recipe.stopping is not None else None for recipe in recipes]
         self.races, self.behind = np.array([race is not None for race in races]), np.array([(race or 1.0) - 1 for race in races])
-        self.beaten = np.zeros(len(members), dtype=bool)
+        self.beaten, self.lead = np.zeros(len(members), dtype=bool), np.full(len(members), math.inf)
         self.cool_start, self.cool_rate = np.full(len(members), -1), np.zeros(len(members))
         downs = [None if recipe.stopping is None else recipe.stopping.cool_down for recipe in recipes]
         self.cool_down = np.array([0.0 if share is None else share for share in downs])
@@ -127,13 +128,19 @@ class Tracks:
                     whole = loss if self.teams is None else _team_means(loss, self.teams, self.alive & finite)
                     values[undefined] = whole[undefined]
         better = self.patience.judge(watched)
-        figures = self.patience.best_figure
-        if self.races.any() and (lead := figures.min()) > 0:
-            left = (1 - columns["step"][-1] / self.totals) / (1 - RACE_FROM)
-            self.beaten = self.races & (left <= 1) & (figures > (1 + self.behind * np.maximum(left, 0)) * lead)
+        if self.races.any():
+            self._race(columns["step"][-1])
         chosen = (better | self.keeps_last) & finite & self.alive
         self.best = np.where(chosen, self.entries - 1, self.best)
         return chosen
+
+    def _race(self, step: Host) -> None:
+        """Judge after `step` (K,) steps which networks have lost a race. Of those that have ended, only the best value until then counts."""
+        figures = self.patience.best_figure
+        self.lead = np.minimum(self.lead, figures[self.alive].min())
+        left = (1 - step / self.totals) / (1 - RACE_FROM)
+        behind = figures > (1 + self.behind * np.maximum(left, 0)) * self.lead
+        self.beaten = self.races & (self.lead > 0) & (left <= 1) & behind
 
     def _warn_of_undefined(self, undefined: NDArray[np.bool_]) -> None:
         """Say at the first entry that networks (K,) go by the loss, as their metric is not defined on their validation rows."""
@@ -230,7 +237,9 @@ def new_entries(run: TrainingRun, held_out: Host | None, *, since: float) -> dic
 
 
 def outcomes_of(run: TrainingRun, indices: list[int], diverged: Mapping[int, Divergence], *, halted: str) -> list[Outcome]:
-    """Return the outcomes of networks with these indices, which end now. diverged: where and why, of those that have. halted: by a halt, its word."""
+    """Return the outcomes of networks with these indices, which end now. diverged: where and why, of those that have. halted: the word of the halt that
+    ends them, "" for none.
+    """
     if not indices:
         return []
     tracks, stepper, patience, out = run.tracks, run.stepper, run.tracks.patience, []

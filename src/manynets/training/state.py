@@ -30,6 +30,7 @@ Array = NDArray[Any]
 
 _TRACKS = ("alive", "best")
 _COOLING = ("totals", "cool_start", "cool_rate")  # where a recipe has `EarlyStopping.cool_down`
+_RACING = ("lead",)  # where a recipe has `EarlyStopping.race`
 _PATIENCE = ("best_figure", "bad", "factor", "plateau_best", "plateau_bad")
 
 
@@ -140,7 +141,7 @@ def _best(run: TrainingRun) -> dict[str, Tensor]:
 
 def _vectors(run: TrainingRun) -> list[tuple[Any, str]]:
     """Return the vectors over K that belong to the state, as attributes of their owners."""
-    names = (*_TRACKS, *_COOLING) if run.tracks.cool_down.any() else _TRACKS
+    names = (*_TRACKS, *(_COOLING if run.tracks.cool_down.any() else ()), *(_RACING if run.tracks.races.any() else ()))
     return [(run.tracks, name) for name in names] + [(run.tracks.patience, name) for name in _PATIENCE]
 
 

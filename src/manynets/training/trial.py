@@ -155,7 +155,7 @@ class Divergence:
 
 
 HALTED = ("interrupted", "callback")
-"""How networks ended that were not through: by a signal such as Ctrl-C, or as a callback raised StopIteration."""
+"""How networks ended that were not through: by a signal such as Ctrl-C, or because a callback raised StopIteration."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
