@@ -100,7 +100,7 @@ FAULTS = (
     Fault("optim", _UPDATE, "not (self.has_l1 or self.has_l2 or self.clipped)", "not (self.has_l1 or self.has_l2)"),
     # ------------------------------------------------------------------------------------------------------------- training
     Fault("training", "training/history.py", "& (left <= 1) &", "&"),
-    Fault("training", "training/history.py", "(lead := figures.min()) > 0", "(lead := figures.min()) < math.inf"),
+    Fault("training", "training/history.py", "(self.lead > 0) & ", ""),
     Fault("training", _HISTORY, "left = (self.totals - steps[:, None])", "left = (self.totals - steps[:, None] - 1)"),
     Fault("training", _HISTORY, "step < COOL_BEFORE * self.totals", "step < self.totals"),
     Fault("training", _HISTORY, "np.clip(self.cool_down[k] * best", "np.clip(self.cool_down[k] * step"),
