@@ -71,7 +71,7 @@ def presets() -> str:
 {table_text(("option", *tasks), rows)}
 
 The learning rate is that of the preset: each layer has its own share of it, by the size of its input. `best` trains in
-{len(PRESETS["best"].settings)} settings, which differ in learning rate, dropout and weight decay. Except by `fast`, {NETWORKS} more
+{len(PRESETS["best"].settings)} settings, which differ in learning rate, dropout and weight decay. Except with `fast`, {NETWORKS} more
 networks are trained without piecewise-linear columns, and count where they are clearly better."""
 
 

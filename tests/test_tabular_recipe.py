@@ -10,7 +10,7 @@ import pytest
 
 import manynets as mn
 from manynets.tabular import encoder_options, tabular_network, train_tabular
-from manynets.tabular.recipe import Setting, initial_weights, tabular_recipe
+from manynets.tabular.recipe import Setting, initial_weights, tabular_recipe, varied
 from manynets.training.trial import Member
 from tests.tolerances import assert_close
 
@@ -116,3 +116,9 @@ def test_where_time_is_short_networks_have_the_usual_columns(
         train_tabular(X, X.sum(axis=1), n_networks=2, time_limit=seconds, progress=False)
     assert {member.team for member in members} == teams
     assert len(members) == 2 * len(teams)
+
+
+@pytest.mark.parametrize(("dropout", "expected"), [(0.2, 0.3), (0.5, 0.75), (0.8, 0.9)])
+def test_more_dropout_leaves_units(dropout: float, expected: float) -> None:
+    spec, recipe = mn.MLP(hidden=(8, 8), dropout=dropout), mn.Recipe(optimizer=mn.AdamW())
+    assert varied(spec, recipe, Setting(dropout=1.5))[0].dropouts == pytest.approx((expected, expected))

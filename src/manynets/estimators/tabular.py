@@ -114,8 +114,8 @@ class TabularClassifier(inputs.ScoresLabels, _Tabular):
     Frames (pandas, polars, pyarrow) may hold text, categories, dates and gaps. Numbers need no scaling, and in arrays NaN is a gap. Sparse
     matrices are made dense.
 
-    n_networks: members of the ensemble; each validates on another fold of the rows. Except by the preset "fast", as many again are trained without
-        piecewise-linear columns (`manynets.tabular`), and kept where they are better.
+    n_networks: members of the ensemble; each validates on another fold of the rows. Except with the preset "fast", as many again are trained without
+        piecewise-linear columns (`manynets.tabular`), and kept where they are clearly better.
     preset: "default"; "fast", which takes a quarter of its steps; or "best", which trains this many networks in each of three settings and
         keeps the settings whose mean is best out of fold.
     metric: decides when training stops: "accuracy", "f1", "log_loss" or "roc_auc" (of numbers "r2", "rmse" or "mae"); with "f1", predict takes

@@ -122,7 +122,9 @@ def residuals(model: Model, X: Any, y: Any) -> list[MeanError]:
     model = model_of(model)
     task = model.task
     if not isinstance(task, Regression):
-        raise DataError(f"errors by group are of a model that predicts numbers, but this one predicts classes ({task.name})")
+        raise DataError(
+            f"errors by group are of a model that predicts numbers, but this one predicts classes ({task.name}); for these use worst_slices"
+        )
     logits = model.encoded_logits(source_rows(model, X).matrix)
     predicted = np.asarray(model.predicted(logits), dtype=np.float64).reshape(logits.shape[1], -1)
     error = task.own_unit(encoded_target(model, y, rows=len(predicted))).reshape(predicted.shape) - predicted

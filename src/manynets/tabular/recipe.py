@@ -140,7 +140,7 @@ def tabular_recipe(
 
 
 def varied(spec: MLP, recipe: Recipe, setting: Setting) -> tuple[MLP, Recipe]:
-    """Return a network and its training in a setting.
+    """Return a network and its training in a setting. A dropout at most halves the share of the units that are left.
 
     >>> varied(MLP(dropout=0.1), Recipe(optimizer=AdamW(lr=0.04)), Setting(lr=0.5, dropout=2.0))[1].lr
     0.02
@@ -148,7 +148,9 @@ def varied(spec: MLP, recipe: Recipe, setting: Setting) -> tuple[MLP, Recipe]:
     rates = recipe.optimizer
     assert isinstance(rates, AdamW)
     rates = dataclasses.replace(rates, lr=rates.lr * setting.lr, weight_decay=rates.weight_decay * setting.weight_decay)
-    dropout = tuple(rate * setting.dropout for rate in spec.dropouts) if setting.dropout != 1.0 else spec.dropout
+    dropout = (
+        tuple(min(rate * setting.dropout, (1 + rate) / 2) for rate in spec.dropouts) if setting.dropout != 1.0 else spec.dropout
+    )
     stopping = recipe.stopping
     if stopping is not None and not setting.piecewise:
         stopping = dataclasses.replace(stopping, race=RACE)
