@@ -138,6 +138,23 @@ def test_candidates_of_several_networks_have_the_best_pooled_result() -> None:
     assert run.lines["best_val_loss"][-1][1] == pytest.approx(loss, rel=1e-12)
     assert run.lines["best_val_accuracy"][-1][1] == pytest.approx(accuracy, rel=1e-12)
     assert accuracy < networks[..., 1].max()
+    last = {n: one.columns["val_loss"][k] for one in evaluated for k, n in enumerate(one.numbers)}
+    leader = int(networks[..., 0].mean(axis=1).argmin())
+    curve = run.lines["val_loss"]
+    assert curve[-1][1] == pytest.approx(np.mean([last[4 * leader + seed] for seed in range(4)]), rel=1e-12)
+    steps = [step for step, _ in curve]
+    assert steps == sorted(set(steps))
+
+
+def test_the_default_for_tables_has_the_curves_of_its_networks() -> None:
+    events: list[Any] = []
+    mn.TabularClassifier(n_networks=2, random_state=0, callbacks=[Recording(), events.append]).fit(DATA.X, DATA.y)
+    (run,) = RUNS
+    evaluated = [one for one in events if isinstance(one, mn.Evaluated)]
+    assert [step for step, _ in run.lines["val_loss"]] == [one.step for one in evaluated]
+    first = evaluated[0].columns["val_loss"].reshape(-1, 2).mean(axis=1)  # of the two ensembles
+    assert run.lines["val_loss"][0][1] == pytest.approx(first.min(), rel=1e-12)
+    assert run.lines["val_loss_std"]
 
 
 def test_log_adds_model_metrics_and_pictures_while_the_run_is_open(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import dataclasses
 import math
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -102,6 +102,7 @@ class Tracker(abc.ABC):
         self._at_best: dict[int, list[float]] = {}
         self._ensembles: tuple[tuple[int, ...], ...] = ()
         self._rows: Mapping[int, float] = {}
+        self._leader: list[int] = []
         self._metric = ""
 
     @staticmethod
@@ -143,19 +144,24 @@ class Tracker(abc.ABC):
         for number, entry in event.entries.items():
             self._entries[number] = entry
         if self._pooled:
-            values = self._means(list(event.columns))
+            values = self._means(list(event.columns), self._entries)
             self._step = event.step
         else:
-            values = self._best(event, "val_" if "val_loss" in event.columns else "")
-            self._step += 1  # of the steps of several trainings none is that of all
+            best = self._best(event, "val_" if "val_loss" in event.columns else "")
+            values = self._means(list(event.columns), self._leader) | best
+            self._step = max(
+                self._step + 1, event.step if self._leader else 0
+            )  # of the steps of several trainings none is that of all
         sink.curves(_finite(values), step=self._step)
 
-    def _means(self, names: Sequence[str]) -> dict[str, float]:
-        """Return the means of the last entries of the networks; those that ended have theirs still."""
-        entries = list(self._entries.values())
+    def _means(self, names: Sequence[str], numbers: Iterable[int]) -> dict[str, float]:
+        """Return the means of the last entries of these networks; those that ended have theirs still."""
+        entries = [self._entries[number] for number in numbers]
         out: dict[str, float] = {}
         for name in names:
             values = np.array([entry[name] for entry in entries if name in entry])
+            if not len(values):
+                continue
             out[name] = float(values.max() if name in WHEN else values.mean())
             if len(self._own) > 1 and name not in WHEN:
                 out[f"{name}_std"] = float(values.std())
@@ -173,18 +179,22 @@ class Tracker(abc.ABC):
         return self._best_so_far | {"networks": float(len(self._entries))}
 
     def _of_ensembles(self, event: Evaluated, names: Sequence[str]) -> dict[str, float]:
-        """Return the results of the ensemble with the least loss, pooled over the rows of its networks, each at its best epoch."""
+        """Return the results of the ensemble with the least loss, pooled over the rows of its networks, each at its best epoch.
+
+        Its networks, if it has several, become the leader, whose curves are written.
+        """
         for k, number in enumerate(event.numbers if event.best else ()):
             found = [float(event.best[name][k]) for name in names]
             if np.isfinite(found).all():
                 self._at_best[number] = found
-        pooled = []
+        pooled: list[tuple[list[float], list[int]]] = []
         for numbers in self._ensembles:
             there = [number for number in numbers if number in self._at_best]
             rows = [self._rows.get(number, 1.0) for number in there]
             if sum(rows):
-                pooled.append(np.average([self._at_best[number] for number in there], axis=0, weights=rows).tolist())
-        best: list[float] = min(pooled, key=lambda results: results[-1], default=[])
+                pooled.append((np.average([self._at_best[number] for number in there], axis=0, weights=rows).tolist(), there))
+        best, leader = min(pooled, key=lambda found: found[0][-1], default=([], []))
+        self._leader = leader if len(leader) > 1 else []
         return {f"best_{name}": result for name, result in zip(names, best, strict=False)}
 
     def _finished(self, event: Finished, sink: Sink) -> None:
