@@ -25,7 +25,7 @@ towards those that predict the class frequencies, or the mean of numbers (`manyn
 seen in training.
 
 Settings. As many networks again are trained without piecewise-linear columns, with half the dropout (not with the preset "fast"). After a
-third of the steps they stop where their loss is more than 1.05 times that of the others, a factor that falls to 1 at the end, and they
+third of the steps they stop where their loss is more than 1.1 times that of the others, a factor that falls to 1 at the end, and they
 count only where it is clearly lower (`manynets.tabular.finish`). These columns make sharp bends easy to learn, but smooth functions of
 several columns are learned better without. A table of at most 8,000 rows with columns of text gets as many networks without those columns;
 one of fewer than 200 rows as many linear models, and so does one of up to 8,000 rows where the first of them is far better than the first
