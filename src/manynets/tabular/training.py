@@ -161,10 +161,10 @@ def train_ensemble(
         levels = Recipe(loss="quantile", quantile=changes["quantile"]).quantiles
         data = dataclasses.replace(data, problem=dataclasses.replace(data.problem, task=with_quantiles(data.problem.task, levels)))
     spec = tabular_network(data.problem.task, rows, changes=changes)
+    check_fits(spec, data.in_features, data.problem.task.outputs, n_networks=int(n_networks))
     base = Recipe(seed=seed, device=device, watch="loss" if metric is None else metric if own is None else f"{own.name}()")
     splits = _splits(data, int(n_networks), seed, by)
     settings = _settings(data, PRESETS[preset], splits[0])
-    check_fits(spec, data.in_features, data.problem.task.outputs, n_networks=int(n_networks) * len(settings))
     if warn_of_copies and limit.left > 0:
         report_copies(*copies_held_out(data, splits))
     late = limit.left < clock() - began
