@@ -84,7 +84,7 @@ def finish(
     if isinstance(task, Regression):
         task = task.clamped_to(target if data.rows is None else target[data.rows])
     settings = []
-    needed = _clearly_better(data, members[:n_networks], outcomes[:n_networks], task, metric) if if_better else math.inf
+    needed = _value_to_beat(data, members[:n_networks], outcomes[:n_networks], task, metric) if if_better else math.inf
     for start in range(0, len(members), n_networks):
         cut = slice(start, start + n_networks)
         if members[start].team in if_better and _watched(members[cut], outcomes[cut], task, metric) >= needed:
@@ -136,7 +136,7 @@ def _watched(members: Sequence[Member], outcomes: Sequence[Outcome], task: Task,
     return float(values[defined].mean() if defined.any() else best["val_loss"].mean())
 
 
-def _clearly_better(
+def _value_to_beat(
     data: TrainingData, members: Sequence[Member], outcomes: Sequence[Outcome], task: Task, metric: str | Metric | None
 ) -> float:
     """Return the value below which what networks watch is clearly better (MARGIN) than that of these.

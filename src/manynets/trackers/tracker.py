@@ -149,9 +149,8 @@ class Tracker(abc.ABC):
         else:
             best = self._best(event, "val_" if "val_loss" in event.columns else "")
             values = self._means(list(event.columns), self._leader) | best
-            self._step = max(
-                self._step + 1, event.step if self._leader else 0
-            )  # of the steps of several trainings none is that of all
+            # of the steps of several trainings none is that of all
+            self._step = max(self._step + 1, event.step if self._leader else 0)
         sink.curves(_finite(values), step=self._step)
 
     def _means(self, names: Sequence[str], numbers: Iterable[int]) -> dict[str, float]:
