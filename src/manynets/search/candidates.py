@@ -98,6 +98,8 @@ def train_many(
         cv, n_jobs, checkpoint and resume, and validation is a fraction of the rows, the same ones for all candidates.
     checkpoint: where and how often to write the state of the part that is being trained, in a subfolder that is removed once the
         part is finished. resume: a folder of such parts, to continue from as if nothing had happened; parts of other networks or data are an OptionError.
+        With one of them, folds and seeds that have a copy of the rows each are trained in turn; without, several of them at once. The
+        weights are the same but for rounding, and so are losses and scores, whose sums over padded rows differ in the last digits.
 
     Each result equals that of `train(X[rows], y[rows], spec, recipe, task=task, ...)`, where classes are those of the whole y.
     The columns of a frame or an array are scaled, and a regression target is standardised, by the training rows of each fold. So each fold
