@@ -139,6 +139,17 @@ def test_compare_gives_differences_on_rows_that_are_new_to_both(call: Call) -> N
     assert "no differences of two from one: " in done.err
 
 
+def test_compare_says_where_rows_are_weighted_differently(call: Call, table: Path) -> None:
+    """One run weights other data, too, by its column; the other has no weights."""
+    for name, more in (("plain", ()), ("weighted", ("--weight", "id"))):
+        assert call("train", table, "--target", "price", *SMALL, *more, "--out", name).code == 0
+    on_test = call("compare", "weighted", "plain", "--json").json["differences"]["to"]["plain"]
+    assert on_test["rmse"]["low"] < on_test["rmse"]["high"]
+    done = call("compare", "weighted", "plain", "--data", table, "--json")
+    remark = "no differences of plain from weighted: they read other weights in these rows"
+    assert done.json["differences"]["to"]["plain"] == {"rows": 0, "remark": remark}
+
+
 def test_compare_says_what_it_does_not_know(call: Call, table: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         assert call("train", table, "--target", "price", *SMALL, "--out", name).code == 0

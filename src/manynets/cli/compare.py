@@ -162,10 +162,10 @@ def _compared(first: Tested, one: Tested) -> Compared:
     """Return the differences of a run from the first, on the rows that are new to both."""
     from manynets.explain.differences import differences_between, influences_of
 
-    if not np.array_equal(first.part.y, one.part.y):
-        return Compared(
-            one.name, 0, remark=f"no differences of {one.name} from {first.name}: they read other targets in these rows"
-        )
+    for what, words in (("y", "targets"), ("weight", "weights")):  # of which the latter may be None
+        if not np.array_equal(getattr(first.part, what), getattr(one.part, what)):
+            why = f"they read other {words} in these rows"
+            return Compared(one.name, 0, remark=f"no differences of {one.name} from {first.name}: {why}")
     unknown = " and ".join(run.name for run in (first, one) if run.seen is None)
     seen = np.any([run.seen for run in (first, one) if run.seen is not None] or [np.zeros(one.part.rows, dtype=bool)], axis=0)
     new, rows = np.flatnonzero(~seen), int((~seen).sum())
