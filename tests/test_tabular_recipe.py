@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import manynets as mn
+from manynets.data.split import SplitBy
 from manynets.tabular import encoder_options, tabular_network, train_tabular
-from manynets.tabular.recipe import Setting, initial_weights, tabular_recipe, varied
+from manynets.tabular.recipe import Setting, can_race, initial_weights, tabular_recipe, varied
 from manynets.training.trial import Member
 from tests.tolerances import assert_close
 
@@ -97,6 +98,35 @@ def test_each_network_has_a_fold_and_a_seed_of_its_own(monkeypatch: pytest.Monke
     assert held_out[3:] == held_out[:2]
     for member, rows in zip(members, held_out, strict=True):
         assert set(np.asarray(member.rows).tolist()) == set(range(6)) - rows
+
+
+def test_networks_of_all_settings_race_whatever_the_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups make the folds of one setting a few rows larger than those of the other, by which the steps of each were found."""
+    members: list[Member] = []
+
+    def stop(_problem: Any, planned: list[Member], **_options: Any) -> None:
+        members.extend(planned)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("manynets.tabular.training.train_members", stop)
+    draws, rows = np.random.default_rng(2), 9600
+    by, y = SplitBy.of(rows, groups=draws.integers(0, 100, rows)), draws.integers(0, 4, rows)
+    with pytest.raises(KeyboardInterrupt):
+        train_tabular(draws.normal(size=(rows, 1)), y, by=by, progress=False)
+    fewest = [min(len(np.asarray(member.rows)) for member in members if member.team == team) for team in (0, 1)]
+    steps = [round(1500 * math.sqrt(count / 8000)) for count in fewest]
+    assert steps[0] != steps[1]
+    assert {(member.recipe.iterations, member.recipe.batch_size) for member in members} == {(min(steps), 65)}
+
+
+def test_settings_that_race_stay_as_they_are() -> None:
+    usual, plain = Setting(), Setting(piecewise=False)
+    one, other = (tabular_recipe(mn.MLP(), NUMBERS, VARIANCES, rows, BASE, steps=1500) for rows in (8361, 8362))
+    assert one.iterations != other.iterations
+    assert can_race([usual, plain], [one, one])
+    assert not can_race([usual, plain], [one, other])
+    assert can_race([usual, usual, plain], [one, other, other])
+    assert can_race([usual, usual], [one, other])
 
 
 @pytest.mark.parametrize(("seconds", "teams"), [(None, {0, 1}), (600.0, {0, 1}), (0.01, {0})])

@@ -108,6 +108,58 @@ def test_compare(call: Call, table: Path) -> None:
     assert "Metrics on the test rows" in call("compare", first, second).out
 
 
+def test_compare_gives_differences_on_rows_that_are_new_to_both(call: Call) -> None:
+    table, cells = Path("sold.csv"), np.random.default_rng(0).normal(size=(120, 3))
+    table.write_text("a,b,price\n" + "".join(f"{a:.4f},{b:.4f},{a + c:.4f}\n" for a, b, c in cells.tolist()), encoding="utf-8")
+    words = ("train", table, "--target", "price", *SMALL[:-2])
+    for name, more in (("one", ()), ("two", ("--lr", "0.05", "--drop", "b")), ("other", ("--seed", "1"))):
+        assert call(*words, *more, "--out", name).code == 0
+    done = call("compare", "one", "two", "other", "--json")
+    assert done.err.count("was trained on other rows than one") == 1  # "two" has other columns of the same rows
+    both, found = done.json["runs"], done.json["differences"]
+    assert found["from"] == "one"
+    assert found["to"]["two"]["rows"] == 24
+    for name in ("r2", "rmse", "mae"):
+        one = found["to"]["two"][name]
+        assert one["difference"] == pytest.approx(both["two"][name] - both["one"][name])
+        assert one["low"] < one["difference"] < one["high"]
+    other = found["to"]["other"]
+    assert 2 <= other["rows"] < 24
+    left_out = (
+        f"one or other was trained or validated on {24 - other['rows']} of these 24 rows, which do not count in the differences"
+    )
+    assert other["remark"] == left_out
+    assert left_out in " ".join(done.err.split())
+    shown = call("compare", "one", "two").out
+    assert "Differences from one, with 95% intervals" in shown
+    assert " RMSE " in shown
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:2]))
+    done = call("compare", "one", "two", "--data", table, "--json")
+    assert list(done.json["differences"]["to"]["two"]) == ["rows", "remark"]
+    assert "no differences of two from one: " in done.err
+
+
+def test_compare_says_where_rows_are_weighted_differently(call: Call, table: Path) -> None:
+    """One run weights other data, too, by its column; the other has no weights."""
+    for name, more in (("plain", ()), ("weighted", ("--weight", "id"))):
+        assert call("train", table, "--target", "price", *SMALL, *more, "--out", name).code == 0
+    on_test = call("compare", "weighted", "plain", "--json").json["differences"]["to"]["plain"]
+    assert on_test["rmse"]["low"] < on_test["rmse"]["high"]
+    done = call("compare", "weighted", "plain", "--data", table, "--json")
+    remark = "no differences of plain from weighted: they read other weights in these rows"
+    assert done.json["differences"]["to"]["plain"] == {"rows": 0, "remark": remark}
+
+
+def test_compare_says_what_it_does_not_know(call: Call, table: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        assert call("train", table, "--target", "price", *SMALL, "--out", name).code == 0
+    file = Path(shutil.copy("one/model.safetensors", tmp_path / "alone.safetensors"))
+    done = call("compare", "two", file, "--data", table, "--target", "price", "--json")
+    found = done.json["differences"]["to"][str(file)]
+    assert 2 <= found["rows"] < 120
+    assert found["remark"].endswith(f"whether {file} was trained on some of these rows is not known")
+
+
 def test_compare_puts_different_losses_in_different_columns(call: Call, table: Path) -> None:
     folders = [
         call("train", table, "--target", "price", *SMALL, *loss, "--json").json["run_dir"]

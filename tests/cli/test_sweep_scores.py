@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 import manynets as mn
-from manynets.prepare import cv_splits
+from manynets.prepare import cv_splits, holdout
 from manynets.targets import find_target
+from manynets.tasks import Regression
 from tests.cli.conftest import Call
 from tests.cli.test_sweep import SMALL, results, write_prices
 from tests.tolerances import assert_close
@@ -122,3 +125,68 @@ def test_rows_of_weight_0_have_no_influence_on_the_scales(call: Call, table: Pat
         assert model.encoder is not None
         scales.append((model.task, model.encoder.columns))
     assert scales[0] == scales[1]
+
+
+@pytest.mark.parametrize("more", [(), ("--target-transform", "log")])
+@pytest.mark.parametrize(
+    ("name", "older"), [("prices.csv", False), ("prices.npz", False), ("prices.csv", True), ("prices.npz", True)]
+)
+def test_a_fold_is_encoded_by_the_rows_that_are_trained_on(call: Call, name: str, older: bool, more: tuple[str, ...]) -> None:
+    """Not by those that are validated on, which are the same for all seeds. In an older sweep each seed has its own."""
+    from manynets.cli.recipe import network_of, recipe_of
+    from tests.cli.test_train import options
+
+    write_prices()
+    frame = pl.read_csv("prices.csv", schema_overrides={"price": pl.Float64})
+    y = frame["price"].to_numpy()
+    X: Any = frame.drop("price")
+    words: tuple[Any, ...] = (
+        "sweep",
+        name,
+        "--task",
+        "regression",
+        *SMALL,
+        "--grid",
+        "lr=0.02",
+        "--seeds",
+        "2",
+        "--cv",
+        "2",
+        *more,
+    )
+    if name == "prices.npz":
+        X = X.to_numpy()
+        np.savez(name, X=X, y=y)
+        words += ("--test-fraction", "0")
+    else:
+        words += ("--target", "price", "--test-fraction", "0")
+    assert call(*words).code == 0
+    if older:
+        path = Path("here/sweep.json")
+        config = json.loads(path.read_text(encoding="utf-8"))
+        assert config.pop("split_by_fold")
+        path.write_text(json.dumps(config), encoding="utf-8")
+        Path("here/results.csv").unlink()
+        assert call(*words, "--resume").code == 0
+    given, target = options(hidden="6", epochs=4, lr=0.02), find_target(y, "regression")
+    folds = cv_splits(target, 2, seed=0)
+    assert len(results()) == 4
+    for row in results():
+        seed, (train, held_out) = int(row["seed"]), folds[int(row["fold"])]
+        assert train is not None
+        assert held_out is not None
+        splits = [holdout(target, 0.1, seed=one, rows=train) for one in (0, 1)]
+        rows, validated = splits[seed if older else 0]
+        assert rows is not None
+        assert validated is not None
+        encoded, scaled = rows, rows
+        if older and name == "prices.csv":
+            encoded, scaled = train, np.union1d(*[split.train for split in splits])  # type: ignore[arg-type]
+        task = Regression.of(y[scaled])
+        if more:  # of all rows where folds shared their data
+            task = Regression.of(y[rows] if not older else y[train] if name == "prices.csv" else y, transform="log")
+        model = mn.train(
+            X[rows], y[rows], network_of(given), recipe_of({**given, "seed": seed}, rows=len(rows)), task=task,
+            encoder=mn.tables.fit_encoder(X, rows=encoded, y=y), validation=(X[validated], y[validated]), progress=False,
+        )  # fmt: skip
+        assert_close(float(row["loss"]), model.evaluate(X[held_out], y[held_out])["loss"], "float32_run")

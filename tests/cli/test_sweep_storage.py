@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import collections
 import csv
+import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -245,3 +247,20 @@ def test_an_error_keeps_the_password_of_a_scheduler() -> None:
     ):
         pass
     assert "secret" not in str(caught.value)
+
+
+def test_processes_go_by_the_study_in_how_the_rows_of_a_fold_are_split(call: Call, tmp_path: Path) -> None:
+    """One of an earlier version does not say; there the seeds of a fold validated on rows of their own, and so it goes on."""
+    shared = tmp_path / "shared.log"
+    words = ("sweep", "moons", "--points", "60", "--hidden", "4", "--epochs", "2", "-q", "--grid", "lr=0.1", "--cv", "2")
+    words += ("--validation", "0.2", "--seeds", "2", "--storage", str(shared))
+    assert call(*words, "--out", "new").code == 0
+    assert json.loads(Path("new/sweep.json").read_text(encoding="utf-8"))["split_by_fold"] is True
+    text, count = re.subn(r', ?"split_by_fold": ?true', "", shared.read_text(encoding="utf-8"))
+    assert count == 1
+    shared.write_text(text, encoding="utf-8")
+    assert call(*words, "--out", "other").code == 0
+    assert json.loads(Path("other/sweep.json").read_text(encoding="utf-8"))["split_by_fold"] is False
+    done = call(*words, "--out", "new", "--resume")
+    assert done.code == 2
+    assert "the sweep in new was begun by another version than the study 'moons-sweep' of the storage" in done.err

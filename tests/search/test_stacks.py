@@ -94,3 +94,14 @@ def test_networks_with_the_same_rows_share_their_arrays():
         (group,) = stacked(groups)
         arrays = {id(member.rows) for member in group.members} | {id(member.validation_rows) for member in group.members}
         assert len(arrays) == (2 * 6 if validation else 2 + 1)
+
+
+def test_with_one_split_for_all_seeds_the_networks_of_a_fold_share_a_copy():
+    options = {"cv": 2, "validation": 0.2, "scaling": "standard"}
+    plan = plan_candidates(X, Y, seeds(5), split_seed=3, **options)
+    assert [len(group.members) for group in plan.groups] == [5, 5]
+    for fold, group in enumerate(plan.groups):
+        assert len({(id(member.rows), id(member.validation_rows)) for member in group.members}) == 1
+        [of_seed_3] = [one.member for one in plan_candidates(X, Y, seeds(5), **options).networks.values()
+                       if (one.candidate, one.fold) == (3, fold)]  # fmt: skip
+        assert_close(group.members[0].rows, of_seed_3.rows, "bits")

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from manynets.cli.data import Part, load_source, of_seen_classes, read_arrays, taken, test_part
 from manynets.cli.fingerprint import row_hashes, same_data
@@ -126,15 +127,20 @@ def evaluation_rows(
 
 def parts_by_seen(run: Any, part: Any) -> tuple[Any, Any]:
     """Return the rows of a part that are new to a run, and those it has seen; None for none."""
-    seen = run.seen_rows
-    if seen is None or not len(seen):
-        return part, None
-    if seen.dtype != np.uint64 or seen.ndim != 1:
-        raise ModelFileError(f"{run.folder} is damaged: the hashes of its rows are not whole numbers; train again")
-    known = np.isin(row_hashes(part.X, run.model.task.encode(part.y)), seen)
-    if not known.any():
+    known = seen_rows_of(run, part)
+    if known is None or not known.any():
         return part, None
     return None if known.all() else taken(part, np.flatnonzero(~known)), taken(part, np.flatnonzero(known))
+
+
+def seen_rows_of(run: Any, part: Any) -> NDArray[np.bool_] | None:
+    """Return which rows (N,) of a part a run was trained or validated on, None where that is not known."""
+    seen = run.seen_rows
+    if seen is None:
+        return None
+    if seen.dtype != np.uint64 or seen.ndim != 1:
+        raise ModelFileError(f"{run.folder} is damaged: the hashes of its rows are not whole numbers; train again")
+    return np.isin(row_hashes(part.X, run.model.task.encode(part.y)), seen)
 
 
 def _table_encoder(model: Any) -> Any:

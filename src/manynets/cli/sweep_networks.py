@@ -22,7 +22,7 @@ from manynets.prepare import Split, holdout
 from manynets.search.candidates import CandidatePlan, Result, plan_candidates, train_plan
 from manynets.search.workers import worker_count
 from manynets.spec import EPOCHS, MLP, Recipe
-from manynets.targets import row_weights
+from manynets.targets import find_target, row_weights
 from manynets.tasks import Regression, Task
 
 
@@ -121,21 +121,29 @@ class NetworkPlan(SweepPlan):
             cv=splits,
             **(data.split_columns if self.share else {}),  # as the folds are
             sample_weight=data.weight,
-            task=self._task(data.y if len(splits) > 1 else data.y[splits[0].train]),
+            task=self._task(data, splits),
             validation=self._validation(data, splits[0]),
             scaling=self.source.scaling,
             declared=encoding(self.source, self.options),
-            one_encoder=self.source.schema is not None,
+            split_seed=self.options["seed"] if self.results.split_by_fold else None,
+            one_encoder=self.source.schema is not None and not self.results.split_by_fold,
             resume=resume,
             standardise_by_all=self.by_0_1,
         )
 
-    def _task(self, y: Any) -> Task | str:
-        """Return the task of the networks. With --target-transform it is fitted to the rows to train on, y, as `manynets train` does."""
+    def _task(self, data: Part, splits: Sequence[Split]) -> Task | str:
+        """Return the task of the networks. With --target-transform it is fitted to the rows to train on, as `manynets train` does."""
         task, transform = self.target.task, self.options["target_transform"]
         if not isinstance(task, Regression):
             return task
-        return "regression" if transform is None else Regression.of(y, transform=transform)
+        if transform is None:
+            return "regression"
+        if len(splits) > 1:
+            return Regression.of(data.y, transform=transform)
+        rows = splits[0].train
+        if self.share and self.results.split_by_fold:
+            rows = holdout(find_target(data.y, task), self.share, seed=self.options["seed"], rows=rows, by=data.by).train
+        return Regression.of(data.y[rows], transform=transform)
 
     def _write(self, keys: Mapping[tuple[int, int], Key], found: Sequence[Result]) -> None:
         """Write the results of networks that were trained together, whose keys are known by candidate and fold."""
@@ -155,7 +163,9 @@ class NetworkPlan(SweepPlan):
 
     @property
     def _is_shared(self) -> bool:
-        """Whether all folds share their data: not those of a table, encoded by the rows of each fold, and not with weights by fold."""
+        """Whether all folds share their data: not those that are encoded, weighted or transformed by the rows of each fold."""
+        if self.results.split_by_fold and (self.source.scaling is None or self.options["target_transform"] is not None):
+            return False
         return self.source.schema is None and self.own["cv"] is not None and self.options["class_weight"] is None
 
     def _data(self, folds: Sequence[int]) -> tuple[Part, list[Split]]:

@@ -33,7 +33,15 @@ from manynets.spec import LOWER_IS_BETTER, score_or_worst
 
 RESULTS, CURVES, CHECKPOINTS = "results.csv", "curves.jsonl", "checkpoints"
 FORMER = "former"  # an earlier sweep, until the one that --overwrite asked for is whole
-SHAPE = {"options": {str: object}, "grid": {str: [object]}, "?drawn": [str], "?metric": str, "?ranked_by": str, "?version": str}
+SHAPE = {
+    "options": {str: object},
+    "grid": {str: [object]},
+    "?drawn": [str],
+    "?metric": str,
+    "?ranked_by": str,
+    "?version": str,
+    "?split_by_fold": bool,
+}
 PARALLEL_PICTURE, CURVES_PICTURE = "parallel.png", "curves.png"  # in addition to one for each option
 COLUMNS = ("score", "loss", "epochs", "stopped", "seconds", "error")
 DEFAULT = "default"  # the column that says which candidate is the default
@@ -129,6 +137,7 @@ class SweepResults:
         self.curves: dict[Key, list[float]] = {}
         self.memory: int | None = None  # bytes that networks trained together may take, as when the sweep began
         self.version: str | None = __version__  # with which the sweep began, None for 0.1
+        self.split_by_fold = True  # whether all networks of a fold validate on the same rows, and it is encoded by the others; else see `plan_candidates`
         self.measure = Measure()
         there = (folder / CONFIG).is_file()
         if resume:
@@ -142,7 +151,7 @@ class SweepResults:
     def _read(self) -> None:
         former, began = _read_config(self.folder)
         self.memory, self.measure = began["memory"], Measure(began["metric"] or "score", began["ranked_by"] == "loss")
-        self.version = began["version"]
+        self.version, self.split_by_fold = began["version"], bool(began["split_by_fold"])
         check_same(former, self.config, where=f"the sweep in {self.folder}", remedy="another --out")
         for name in (RESULTS, CURVES):
             if (self.folder / name).exists() and not (self.folder / name).is_file():
@@ -233,6 +242,7 @@ class SweepResults:
             self._move_former()
         self.begun = True
         more = {"version": self.version, "memory": self.memory, "metric": self.measure.metric, "ranked_by": self.measure.column}
+        more["split_by_fold"] = self.split_by_fold
         self._write(CONFIG, json.dumps(self.config | more, indent=2) + "\n")
 
     def _move_former(self) -> None:
@@ -319,7 +329,7 @@ def _read_config(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             f"{folder / CONFIG} is damaged: {unknown!r} is no option that a sweep varies; start anew with --overwrite"
         )
     config["options"] = {name: value for name, value in LATER.items() if name in SWEEP} | config["options"]
-    return config, {name: config.pop(name, None) for name in ("memory", "metric", "ranked_by", "version")}
+    return config, {name: config.pop(name, None) for name in ("memory", "metric", "ranked_by", "version", "split_by_fold")}
 
 
 def _names(config: Mapping[str, Any]) -> tuple[str, ...]:

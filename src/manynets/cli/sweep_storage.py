@@ -26,6 +26,7 @@ from manynets.cli.sweep_results import Key, Measure, Row, SweepCandidate, check_
 from manynets.errors import OptionError, optional_module
 
 CONFIG, CANDIDATE, WORKER, FOUND = "manynets:sweep", "candidate", "worker", "found"
+SPLIT = "split_by_fold"
 
 Found: TypeAlias = list[tuple[Key, Row, list[float]]]
 
@@ -100,10 +101,12 @@ def without_password(text: str) -> str:
 class SharedStudy:
     """The study of a sweep. config: what all its processes must have in common. measure: what its candidates are ranked by.
 
+    split_by_fold: see `SweepResults`, of the process that began the study, by which all go; given is that of this process.
+
     Raises OptionError where the study is of another sweep.
     """
 
-    def __init__(self, storage: Any, name: str, *, config: Mapping[str, Any], measure: Measure) -> None:
+    def __init__(self, storage: Any, name: str, *, config: Mapping[str, Any], measure: Measure, split_by_fold: bool = True) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -112,8 +115,10 @@ class SharedStudy:
         self.storage, self.measure = storage, measure
         self.study = storage.get_study_id_from_name(name)
         if CONFIG not in self._attributes():
-            storage.set_study_user_attr(self.study, CONFIG, dict(config))
-        check_same(self._attributes()[CONFIG], config, where=f"the study {name!r} of the storage", remedy="another --study-name")
+            storage.set_study_user_attr(self.study, CONFIG, {**config, SPLIT: split_by_fold})
+        former = dict(self._attributes()[CONFIG])
+        self.split_by_fold = bool(former.pop(SPLIT, False))
+        check_same(former, config, where=f"the study {name!r} of the storage", remedy="another --study-name")
         self.owner = this_process()
         self.worker = f"manynets:worker:{self.owner.token}"
         self.seen: dict[str, tuple[int, float]] = {}  # the last beat of each worker, and when it was new here

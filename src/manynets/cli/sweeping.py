@@ -171,7 +171,15 @@ def _shared_study(storage: Any, name: str | None, results: SweepResults, source:
     """Return the study of --storage, which knows the data by their contents, as each machine may have them in another folder."""
     options = {name: value for name, value in results.config["options"].items() if name not in DATA_PATHS}
     config = json.loads(json.dumps(results.config | {"options": options, "data": dict(source.fingerprint)}))
-    return SharedStudy(storage, name or f"{source.name}-sweep", config=config, measure=results.measure)
+    name, own = name or f"{source.name}-sweep", results.split_by_fold
+    study = SharedStudy(storage, name, config=config, measure=results.measure, split_by_fold=own)
+    if results.resume and study.split_by_fold != own:
+        raise OptionError(
+            f"the sweep in {results.folder} was begun by another version than the study {name!r} of the storage, and splits the rows of a fold"
+            " in another way; give another --out or --study-name"
+        )
+    results.split_by_fold = study.split_by_fold
+    return study
 
 
 def _complete(plan: SweepPlan) -> str:

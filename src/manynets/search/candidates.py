@@ -98,6 +98,8 @@ def train_many(
         cv, n_jobs, checkpoint and resume, and validation is a fraction of the rows, the same ones for all candidates.
     checkpoint: where and how often to write the state of the part that is being trained, in a subfolder that is removed once the
         part is finished. resume: a folder of such parts, to continue from as if nothing had happened; parts of other networks or data are an OptionError.
+        With one of them, folds and seeds that have a copy of the rows each are trained in turn; without, several of them at once. The
+        weights are the same but for rounding, and so are losses and scores, whose sums over padded rows differ in the last digits.
 
     Each result equals that of `train(X[rows], y[rows], spec, recipe, task=task, ...)`, where classes are those of the whole y.
     The columns of a frame or an array are scaled, and a regression target is standardised, by the training rows of each fold. So each fold
@@ -192,6 +194,7 @@ def plan_candidates(
     encoder: TableEncoder | None = None,
     scaling: Scaling | Literal[False] | None = None,
     declared: Mapping[str, Any] | None = None,
+    split_seed: int | None = None,
     one_encoder: bool = False,
     resume: str | os.PathLike[str] | None = None,
     standardise_by_all: bool = False,
@@ -199,8 +202,8 @@ def plan_candidates(
 ) -> CandidatePlan:
     """Return the networks that `train_many` trains, with their data; the arguments are its, and some of `manynets sweep`.
 
-    declared: more options of `manynets.tables.fit_encoder`. one_encoder: whether the networks of a fold share an encoder, which is fitted to the
-    rows that they validate on, too.
+    declared: more options of `manynets.tables.fit_encoder`. split_seed: splits the training rows of a fold in the same way for all networks, which then
+    share one encoded copy. one_encoder: whether they share one whose encoder is fitted to the rows that they validate on, too.
     standardise_by_all: whether all rows standardise a regression target, as in version 0.1, not only those that are trained on.
     """
     (pairs, function), recorded = with_one_loss(_checked(candidates), loss), Recorded(resume)
@@ -215,7 +218,7 @@ def plan_candidates(
     own, fraction = _own_or_fraction(validation)
     by = _checked_split(len(X), cv, fraction, groups=groups, times=times, stratify=stratify)
     common, each = _weights(sample_weight, len(X), len(pairs))
-    rows = _folds(target, cv, fraction, by, common, recorded, X=X, y=y, groups=groups)
+    rows = dataclasses.replace(_folds(target, cv, fraction, by, common, recorded, X=X, y=y, groups=groups), seed=split_seed)
     data = SharedData(
         X, y, rows, {recipe.seed for _, recipe in pairs},
         standardised=isinstance(target.task, Regression) and not isinstance(task, Task), by_all=standardise_by_all, one_encoder=one_encoder,

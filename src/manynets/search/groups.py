@@ -62,19 +62,21 @@ def train_groups(
 class FoldRows:
     """The training and validation rows of each fold and seed; networks with the same rows share the arrays.
 
-    fraction: of the training rows of a fold, to validate on; None for no validation. by: how they are split, see `holdout`. weight: of all rows (N,);
-    rows of weight 0 are in neither part.
+    fraction: of the training rows of a fold, to validate on; None for no validation. by: how they are split, see `holdout`; seed: the one that splits
+    them for all networks, None for that of each network. weight: of all rows (N,); rows of weight 0 are in neither part.
     """
 
     folds: Sequence[Split]
     target: Target
     fraction: float | None = None
     by: SplitBy | None = None
+    seed: int | None = None
     weight: NDArray[np.float64] | None = None
     made: dict[tuple[int, int], Split] = dataclasses.field(default_factory=dict)
 
     def of(self, fold: int, seed: int) -> Split:
         """Return the rows to train and to validate on."""
+        seed = seed if self.seed is None else self.seed
         key = fold, 0 if self.fraction is None else seed
         if key not in self.made:
             split = Split(rows_with_weight(self.folds[fold].train, self.weight), None)

@@ -43,6 +43,7 @@ from manynets.tabular.recipe import (
     Preset,
     PresetName,
     Setting,
+    can_race,
     encoder_options,
     initial_weights,
     tabular_network,
@@ -267,13 +268,19 @@ def _members(
     assert data.encoder is not None
     columns = {"piecewise": data.encoder.piecewise, "hashed": data.encoder.hashed}
     members: list[Member] = []
-    for number, setting in enumerate(settings):
-        splits = _splits(data, n_networks, base.seed + number, by)
-        fewest = min(len(rows) if split.train is None else len(split.train) for split in splits)
-        used = variances if setting.piecewise else np.where(data.encoder.piecewise, 0.0, variances)
-        recipe = tabular_recipe(spec, task, used, fewest, base, steps=steps, changes=changes)
+    splits = [_splits(data, n_networks, base.seed + number, by) for number in range(len(settings))]
+    fewest = [min(len(rows) if split.train is None else len(split.train) for split in several) for several in splits]
+
+    def recipe_for(setting: Setting, fewest: int) -> Recipe:
+        used = variances if setting.piecewise else np.where(data.encoder.piecewise, 0.0, variances)  # type: ignore[union-attr]
+        return tabular_recipe(spec, task, used, fewest, base, steps=steps, changes=changes)
+
+    recipes = [*map(recipe_for, settings, fewest)]
+    if not can_race(settings, recipes):  # where groups make the folds of one setting larger than those of another
+        recipes = [recipe_for(setting, min(fewest)) for setting in settings]
+    for number, (setting, recipe) in enumerate(zip(settings, recipes, strict=True)):
         own, recipe = varied(spec, recipe, setting)
-        for split in splits:
+        for split in splits[number]:
             mine = dataclasses.replace(recipe, seed=base.seed + len(members))
             start = initial_weights(spec, task.outputs, variances, prior, mine.seed, setting=setting, **columns)
             members.append(Member(len(members), own, mine, start, split.train, split.held_out, team=number))
