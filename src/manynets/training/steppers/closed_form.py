@@ -28,8 +28,7 @@ from manynets.nn.population import Population
 from manynets.optim import Update, coefficient, step_coefficients
 from manynets.spec import MLP
 from manynets.training.steppers.base import Host, Log, Stepper
-from manynets.training.steppers.cuda_graph import CapturedStep
-from manynets.training.steppers.inputs import Inputs
+from manynets.training.steppers.cuda_graph import CapturedStep, Inputs
 from manynets.training.steppers.products import Bfloat16, Products
 
 # Of scores, targets and masks of the steps that are prepared together. On the CPU more would leave the cache of a core; on CUDA
