@@ -119,7 +119,6 @@ def _restore(run: TrainingRun, values: Mapping[str, Any], tensors: Mapping[str, 
     fill(_best(run), tensors)
     for owner, name in _vectors(run):
         setattr(owner, name, _like(f"tracks/{name}", getattr(owner, name), tensors))
-    run.stepper.alive[:] = run.tracks.alive
     run.tracks.columns = {name: list(tensors[f"history/{name}"].copy()) for name in values["columns"]}
     run.sums.steps = int(values["sums"])
     wanted = (len(indices), 3 + run.stepper.loss.hit_count if run.sums.steps else 0)

@@ -14,6 +14,7 @@ from typing import Any, final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from manynets.distributed import GradientSum, Ranks
@@ -39,7 +40,7 @@ class Autograd(Stepper):
     def _prepare(self) -> None:
         self.networks = [AutogradNetwork(self, k) for k in range(len(self.members))]
 
-    def advance(self, rates: Host) -> Log:
+    def advance(self, rates: Host, alive: NDArray[np.bool_]) -> Log:
         lines: list[Any] = []  # of each step and network
         planned = [
             network.coefficients(rates[:, k : k + 1], self.steps_before + self.step) for k, network in enumerate(self.networks)
@@ -49,11 +50,11 @@ class Autograd(Stepper):
             draws = private_generators(self.population.generators, self.device, in_turns=self.ranks.size == 1)
         with draws:
             for now in zip(*planned, strict=True):
-                lines += [self.networks[k].step(self, self.step, now[k]) for k in np.flatnonzero(self.alive)]
+                lines += [self.networks[k].step(self, self.step, now[k]) for k in np.flatnonzero(alive)]
                 self.step += 1
         known = torch.stack(lines).cpu().numpy() if self.device.type == "cuda" else np.array(lines)
         log = np.zeros((len(rates), len(self.members), 3 + self.loss.hit_count))
-        log[:, self.alive] = known.reshape(len(rates), -1, log.shape[2])
+        log[:, alive] = known.reshape(len(rates), -1, log.shape[2])
         return log
 
     def capture(self) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from manynets.data.batches import Chunk
@@ -127,7 +128,7 @@ class ClosedForm(Stepper):
         step_bytes = population.size * self.batch_size * units * self.grad.element_size()
         self.most = max(1, min(MOST_STEPS, INPUT_BYTES[self.device.type] // step_bytes))
 
-    def advance(self, rates: Host) -> Log:
+    def advance(self, rates: Host, alive: NDArray[np.bool_]) -> Log:
         log, end = [], self.step + len(rates)
         planned = self.optimizer.coefficients(rates, self.steps_before + self.step)
         now: Any = step_coefficients(planned, self.grad, together=self.graphs)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from manynets import core
@@ -52,13 +53,13 @@ class Compiled(Stepper):
         """Return 1: torch does nothing here that several threads would speed up."""
         return 1
 
-    def advance(self, rates: Host) -> Log:
+    def advance(self, rates: Host, alive: NDArray[np.bool_]) -> Log:
         job, batches, end = self.job, self.batches, self.step + len(rates)
         coefficients = self.optimizer.coefficients(rates, self.steps_before + self.step)
         # infinity x 0 would be NaN between the rows of scratch matrices, which the next network may read
         coefficients = np.ascontiguousarray(np.clip(coefficients, -self.largest, self.largest))
         log = np.zeros((len(rates), len(self.members), 3 + self.loss.hit_count))
-        active = np.ascontiguousarray(self.alive, dtype=np.uint8)
+        active = np.ascontiguousarray(alive, dtype=np.uint8)
         job.active = active.ctypes.data
         while self.step < end:
             order, first = batches.located(self.step)
