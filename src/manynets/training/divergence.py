@@ -118,7 +118,7 @@ def _called(name: str) -> str:
 def _outputs(stepper: Stepper, index: int) -> Iterable[tuple[str, Tensor]]:
     """Return what each layer of a network gives for its next batch, in training: (name, (b, H)) after its activation."""
     network = AutogradNetwork(stepper, index)
-    function, batch = network.function, network.batch(stepper, stepper.step)
+    function, batch = network.function, network.batch(stepper)
     if isinstance(function, TrainedModule):
         states = dict(function.population.generators)
         with private_generators(states, stepper.device):  # the module may draw; these are the numbers that its step will see

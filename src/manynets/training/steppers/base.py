@@ -203,9 +203,9 @@ class Stepper(abc.ABC):
         penalties = penalty.double().numpy() if isinstance(penalty, Tensor) else penalty
         return objective.loss.log(scores.numpy(), target.numpy(), weights, penalties)
 
-    def penalty_scale(self, step: int, count: int) -> Host | None:
-        """Return what l1 and l2 are multiplied by in `count` steps from `step` on, (count, K); None for 1. See `Member.penalty_rows`."""
+    def penalty_scale(self, count: int) -> Host | None:
+        """Return what l1 and l2 are multiplied by in the next `count` steps, (count, K); None for 1. See `Member.penalty_rows`."""
         if self.penalty_rows is None:
             return None
-        weights = self.batches.totals(step, count)
+        weights = self.batches.totals(self.step, count)
         return np.asarray(self.penalty_rows / np.where(weights == 0, 1.0, weights))

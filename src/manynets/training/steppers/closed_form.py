@@ -199,7 +199,7 @@ class ClosedForm(Stepper):
             weight = (self.weights_of_all(chunk.weight, size) if divided else chunk.weight).unsqueeze(-1)
             share, rows, unbiased = normalisers(weight)
             share, weight = share[:, :, part], weight[:, :, part]
-        scales = self.penalty_scale(self.step, count)
+        scales = self.penalty_scale(count)
         scale = None if scales is None else torch.as_tensor(scales, dtype=self.dtype, device=self.device).unsqueeze(-1)
         kept = self.masks.make(self.step, count, size, part)
         return Inputs(index, target, share, weight, rows, unbiased, kept, now, scale)

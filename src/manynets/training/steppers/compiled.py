@@ -70,7 +70,7 @@ class Compiled(Stepper):
             job.order_stride, job.steps_per_epoch = batches.most, batches.order_steps
             job.order, job.epoch_stride = orders.ctypes.data, orders[0].size
             job.coefficients, job.log = coefficients[made:].ctypes.data, log[made:].ctypes.data
-            scale = self.penalty_scale(self.step, count)
+            scale = self.penalty_scale(count)
             if scale is not None:
                 scale = np.ascontiguousarray(scale)
                 job.penalty_scale = scale.ctypes.data
