@@ -104,7 +104,7 @@ def _measure(rank: int, port: int, batch: int, steps: int, rounds: int, found: A
                 else:
                     stepper = kinds[name][0]
                     stepper.step = 0
-                    stepper.advance(np.full((1 if number == 0 else steps, 1), 1e-4))
+                    stepper.advance(np.full((1 if number == 0 else steps, 1), 1e-4), np.ones(1, dtype=bool))
                 times = ranks.exchange([time.perf_counter() - began, time.process_time() - used])
                 if number:
                     taken[name].append([max(clock for clock, _ in times) / steps, max(cpu for _, cpu in times) / steps])

@@ -40,13 +40,13 @@ def step_times(layers: tuple[int, ...], batch: int, optimizer: Optimizer, *, dty
     start = initial_parameters(spec, layers[0], problem.task.outputs)
     steppers: list[Stepper] = [kind(problem, [Member(0, spec, recipe, start)]) for kind in (Compiled, ClosedForm)]
     taken: list[list[float]] = [[], []]
-    rates = np.full((STEPS, 1), 1e-4)
+    rates, alive = np.full((STEPS, 1), 1e-4), np.ones(1, dtype=bool)
     with torch.inference_mode():
         for _ in range(rounds + 1):
             for stepper, times in zip(steppers, taken, strict=True):
                 stepper.step = 0
                 began = time.perf_counter()
-                stepper.advance(rates)
+                stepper.advance(rates, alive)
                 times.append((time.perf_counter() - began) / STEPS * 1e6)
     compiled, closed = (statistics.median(times[1:]) for times in taken)
     return compiled, closed

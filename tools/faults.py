@@ -147,7 +147,6 @@ FAULTS = (
     Fault("state", _STATE, '"plateau_best", "plateau_bad")', '"plateau_best")'),
     Fault("state", _STATE, '_COOLING = ("totals", ', "_COOLING = ("),
     Fault("state", _STATE, '"best_statistics": run.best.statistics', '"best_statistics": run.stepper.population.statistics'),
-    Fault("state", _STATE, "    run.stepper.alive[:] = run.tracks.alive\n", ""),
     Fault("state", _STATE, 'state, best, int(made["bad"]), factor)', 'state, factor, int(made["bad"]), best)'),
     Fault("state", _STATE, '"validation_rows": member.validation_rows, "weight": member.weight}', '"weight": member.weight}'),
     Fault("state", _STATE, '        data["validation weights"] = digest(held_out.weight)\n', ""),

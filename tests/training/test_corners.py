@@ -114,7 +114,7 @@ def test_networks_that_have_ended_stay_ended_when_a_run_resumes(tmp_path: Path) 
     resumed = TrainingRun(problem, members)
     keeper(resume=checkpoint_files(tmp_path)[-1]).begin(resumed)
     assert resumed.step == 7
-    assert resumed.stepper.alive.tolist() == [False] + [True] * 7
+    assert resumed.tracks.alive.tolist() == [False] + [True] * 7
 
 
 def test_the_memory_of_a_network_counts_its_order_and_weights() -> None:

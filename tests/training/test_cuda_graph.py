@@ -43,7 +43,7 @@ def test_a_captured_step_is_the_plain_step(case: str, weighted: bool) -> None:
     plain, captured = ClosedForm(problem, members), ClosedForm(problem, members)
     rates = np.linspace(0.01, 0.1, 15).reshape(5, 3)
     with torch.no_grad():
-        log = plain.advance(rates)
+        log = plain.advance(rates, np.ones(rates.shape[1], dtype=bool))
         planned = torch.from_numpy(captured.optimizer.coefficients(rates, 0)).unsqueeze(-1)
         inputs = captured.inputs(captured.batches.chunk(0, 0, 5), planned)
         step = CapturedStep(captured.one_step, inputs, 8)

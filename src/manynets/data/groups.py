@@ -28,27 +28,28 @@ def as_groups(values: Any, rows: int) -> Rows:
     >>> as_groups(["b", "a", "b"], 3).tolist()
     [1, 0, 1]
     """
-    array = _column(values, rows, "groups")
-    if array.dtype.kind not in "biuf":
-        array = array.astype(str)
-    found, codes = np.unique(array, return_inverse=True)
+    found, codes = _numbered(_column(values, rows, "groups"))
     if len(found) < 2:
         raise DataError(
             f"groups has the same value, {found.tolist()[0]!r}, in all rows, so there is nothing to split by; leave it out"
         )
-    return codes.astype(np.int64)
+    return codes
 
 
 def as_strata(values: Any, rows: int) -> Rows:
     """Return the number of each row's stratum (N,): its value, or for many different numbers a tenth of the rows by size."""
     array = _column(values, rows, "stratify")
-    if array.dtype.kind not in "biuf":
-        return np.unique(array.astype(str), return_inverse=True)[1].astype(np.int64)
-    found, codes = np.unique(array, return_inverse=True)
-    if len(found) > MOST_STRATA:
+    found, codes = _numbered(array)
+    if array.dtype.kind in "biuf" and len(found) > MOST_STRATA:
         edges = np.unique(np.quantile(array, np.arange(1, STRATA) / STRATA))
         return np.searchsorted(edges, array, side="right").astype(np.int64)
-    return codes.astype(np.int64)
+    return codes
+
+
+def _numbered(array: NDArray[Any]) -> tuple[NDArray[Any], Rows]:
+    """Return the different values of a column (N,), of others than numbers as text, and the number of each row's (N,)."""
+    found, codes = np.unique(array if array.dtype.kind in "biuf" else array.astype(str), return_inverse=True)
+    return found, codes.astype(np.int64)
 
 
 def as_times(values: Any, rows: int) -> NDArray[np.float64]:
@@ -59,7 +60,7 @@ def as_times(values: Any, rows: int) -> NDArray[np.float64]:
     array = _column(values, rows, "times")
     if array.dtype.kind == "M":
         array = array.astype("M8[us]").astype(np.int64) / 1e6
-    elif array.dtype.kind == "O" and all(_is_moment(value) for value in array.tolist()):
+    elif array.dtype.kind == "O" and all(isinstance(one, datetime.date) or hasattr(one, "to_timestamp") for one in array.tolist()):
         array = np.array([_seconds(value) for value in array.tolist()])
     if array.dtype.kind not in "biuf":
         hint = "; make texts dates, such as by pandas.to_datetime" if isinstance(array.tolist()[0], str) else ""
@@ -70,13 +71,9 @@ def as_times(values: Any, rows: int) -> NDArray[np.float64]:
     return times
 
 
-def _is_moment(value: Any) -> bool:
-    return isinstance(value, datetime.date) or hasattr(value, "to_timestamp")  # as pandas' Period has
-
-
 def _seconds(moment: Any) -> float:
     """Return the seconds since 1970 of a date, a moment, or the start of a period."""
-    if hasattr(moment, "to_timestamp"):
+    if hasattr(moment, "to_timestamp"):  # as pandas' Period has
         moment = moment.to_timestamp()
     if not isinstance(moment, datetime.datetime):
         moment = datetime.datetime.combine(moment, datetime.time())

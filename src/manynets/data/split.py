@@ -129,13 +129,13 @@ def deal_rows(total: int, folds: int, *, by: SplitBy = AT_RANDOM, seed: int = 0,
     if by.times is not None:
         return time_folds(by.times, folds)
     if by.groups is not None:
-        part = deal_groups(by.groups, np.full(folds, 1.0 / folds), strata=by.strata, seed=seed)
-        return [(np.flatnonzero(part != k), np.flatnonzero(part == k)) for k in range(folds)]
-    order = rng.generator(seed, "split").permutation(total)
-    if by.strata is not None:
-        order = order[np.argsort(by.strata[order], kind="stable")]
-    fold = np.empty(total, dtype=np.int64)
-    fold[order] = np.arange(total) % folds
+        fold = deal_groups(by.groups, np.full(folds, 1.0 / folds), strata=by.strata, seed=seed)
+    else:
+        order = rng.generator(seed, "split").permutation(total)
+        if by.strata is not None:
+            order = order[np.argsort(by.strata[order], kind="stable")]
+        fold = np.empty(total, dtype=np.int64)
+        fold[order] = np.arange(total) % folds
     return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(folds)]
 
 

@@ -63,7 +63,7 @@ class Masks:
         (count, K, size, units). part: of these rows of each batch only. The next call may overwrite them."""
         out, on_host = {}, self.like.device.type == "cpu"
         fill = fill_on_host if on_host else fill_on_device
-        rows = range(size)[slice(None) if part is None else part]
+        rows = range(size)[part or slice(None)]
         for i in self.active:
             if (i, size) not in self._kept or len(self._kept[i, size]) < count:
                 shape = (count, self.networks, len(rows), self.widths[i])

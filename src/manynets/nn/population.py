@@ -41,13 +41,17 @@ def _views_of(flat: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, 
 
 
 class Population:
-    """The parameters of K networks of one shape: `flat` (K, P), `statistics` (K, Q), and named views (K, ...) of both."""
+    """The parameters of K networks of one shape: `flat` (K, P), `statistics` (K, Q), and named views (K, ...) of both.
+
+    size: K. shapes: name and shape of each parameter of a network, in the order of the flat tensor. weight_count: how many of the P
+    parameters are weight matrices; they are flat[:, :weight_count]. widest: the most numbers that one row has at a time in a network.
+    """
 
     def __init__(self, shape: Shape, flat: Tensor, statistics: Tensor) -> None:
-        self.shape = shape
-        self.flat = flat
-        self.statistics = statistics
-        self.parameters = _views_of(flat, shape.parameters())
+        self.shape, self.flat, self.statistics = shape, flat, statistics
+        self.size, self.shapes = flat.shape[0], shape.parameters()
+        self.weight_count, self.widest = shape.multiplications, shape.widest
+        self.parameters = _views_of(flat, self.shapes)
         self.buffers = _views_of(statistics, shape.buffers())
 
     @classmethod
@@ -75,26 +79,6 @@ class Population:
         for name, view in (made.parameters | made.buffers).items():
             fill(name, view.numpy())
         return made
-
-    @property
-    def size(self) -> int:
-        """K, the number of networks."""
-        return self.flat.shape[0]
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of each parameter of a network, in the order of the flat tensor."""
-        return self.shape.parameters()
-
-    @property
-    def widest(self) -> int:
-        """The most numbers that one row has at a time in a network."""
-        return self.shape.widest
-
-    @property
-    def weight_count(self) -> int:
-        """How many of the P parameters are weight matrices; they are flat[:, :weight_count]."""
-        return self.shape.multiplications
 
     def network(self, k: int) -> dict[str, NDArray[Any]]:
         """Return copies of the parameters and running statistics of network k, by name."""
@@ -133,10 +117,10 @@ class Population:
         return Scorer(self)
 
     def norm(self, i: int) -> tuple[Tensor, Tensor]:
-        """Return slope and shift (K, 1, H) of hidden layer i's batch norm in prediction mode: y = slope * z + shift."""
-        slope = self.parameters[f"norm{i}.weight"] * torch.rsqrt(self.buffers[f"norm{i}.running_var"] + BN_EPS)
-        shift = self.parameters[f"norm{i}.bias"] - self.buffers[f"norm{i}.running_mean"] * slope
-        return slope.unsqueeze(1), shift.unsqueeze(1)
+        """Return slope and shift (K, 1, H), for K = 1 (1, H), of hidden layer i's batch norm in prediction mode: y = slope * z + shift."""
+        gain, shift, mean, var = (self.views[f"norm{i}.{name}"] for name in ("weight", "bias", "running_mean", "running_var"))
+        slope = gain * torch.rsqrt(var + BN_EPS)
+        return slope.unsqueeze(-2), (shift - mean * slope).unsqueeze(-2)
 
 
 def all_finite(rows: Tensor) -> NDArray[np.bool_]:

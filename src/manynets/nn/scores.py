@@ -46,14 +46,12 @@ class Scorer:
         if self.shape.input_scale:
             weight, bias = self.layers[0]
             self.layers[0] = weight * population.views["input_scale.weight"].unsqueeze(-1), bias
-        norms = [population.norm(i) for i in range(len(self.shape.hidden))] if self.shape.batch_norm else []
-        self.norms = [(slope[0], shift[0]) for slope, shift in norms] if self.size == 1 else norms
+        self.norms = [population.norm(i) for i in range(len(self.shape.hidden))] if self.shape.batch_norm else []
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return raw scores (K, N, O) for x: (N, D) shared by all, or (K, N, D)."""
-        if self.size == 1:
-            return self._forward(x[0] if x.ndim == 3 else x).unsqueeze(0)
-        return self._forward(x if x.ndim == 3 else self._for_each(x))
+        scores = self._forward(self._for_each(x))
+        return scores.unsqueeze(0) if self.size == 1 else scores
 
     def write(self, x: Tensor, out: Tensor, rows: int) -> None:
         """Write raw scores for x (N, D) to out (K, N, O): by the core, or `rows` rows at a time in buffers that are made once."""
@@ -71,8 +69,8 @@ class Scorer:
                 self._forward(part, [*buffers, scores[0]])
 
     def _for_each(self, x: Tensor) -> Tensor:
-        """Return rows x (N, D) once for each network: (K, N, D), for K = 1 (N, D)."""
-        return x if self.size == 1 else x.expand(self.size, *x.shape)
+        """Return rows x, (N, D) or (K, N, D), once for each network: (K, N, D), for K = 1 (N, D)."""
+        return x.view(x.shape[-2:]) if self.size == 1 else x.expand(self.size, *x.shape[-2:])
 
     def _forward(self, h: Tensor, buffers: Sequence[Tensor | None] = ()) -> Tensor:
         """Return the scores of rows. buffers: what the product of each layer is written to (None: to a new tensor)."""

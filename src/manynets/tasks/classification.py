@@ -112,14 +112,19 @@ class _OneLabel(Task):
         return target.astype(np.int64).reshape(-1)
 
     def scores(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, float]:
-        truth, predicted = target.astype(np.int64).reshape(-1), self.codes(logits)
-        return {
-            "accuracy": metrics.accuracy(truth, predicted, weight=weight),
-            **self._by_class(truth, predicted, weight),
-            "log_loss": metrics.log_loss(self.proba(logits)[np.arange(len(truth)), truth], weight=weight),
-            **self._ranking(truth, logits, weight),
-            **({} if self.costs is None else {"cost": float(np.average(np.array(self.costs)[truth, predicted], weights=weight))}),
-        }
+        truth, predicted, two = target.astype(np.int64).reshape(-1), self.codes(logits), len(self.classes) == 2
+        out = {"accuracy": metrics.accuracy(truth, predicted, weight=weight)}
+        if two:  # of the second class; of more classes the mean over those that occur
+            out |= metrics.precision_recall_f1(truth, predicted, weight=weight)
+        else:
+            out |= _means(metrics.scores_by_class(truth, predicted, weight=weight))
+        out["log_loss"] = metrics.log_loss(self.proba(logits)[np.arange(len(truth)), truth], weight=weight)
+        area = metrics.roc_auc(truth == 1, logits[:, 0], weight=weight) if two and self.outputs == 1 else None
+        if area is not None:  # where both classes occur
+            out["auc"] = area
+        if self.costs is not None:
+            out["cost"] = float(np.average(np.array(self.costs)[truth, predicted], weights=weight))
+        return out
 
     def details(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
         truth, predicted = target.astype(np.int64).reshape(-1), self.codes(logits)
@@ -138,17 +143,6 @@ class _OneLabel(Task):
         if metric == "f1" and len(self.classes) == 2 and not positive.any():  # F1 would be 0 whatever is predicted
             return math.nan if logits.ndim == 2 else np.full(logits.shape[:-2], math.nan)
         return super().measure(metric, logits, target, loss=loss, weight=weight)
-
-    def _by_class(self, truth: Values, predicted: Values, weight: Values | None) -> dict[str, float]:
-        """Return precision, recall and F1: of the second of two classes; of more the mean over those that occur."""
-        if len(self.classes) == 2:
-            return metrics.precision_recall_f1(truth, predicted, weight=weight)
-        return _means(metrics.scores_by_class(truth, predicted, weight=weight))
-
-    def _ranking(self, truth: Values, logits: Values, weight: Values | None) -> dict[str, float]:
-        """Return the area under the ROC curve of two classes, where both occur."""
-        area = metrics.roc_auc(truth == 1, logits[:, 0], weight=weight) if len(self.classes) == 2 and self.outputs == 1 else None
-        return {} if area is None else {"auc": area}
 
     def to_json(self) -> dict[str, Any]:
         costs = {} if self.costs is None else {"costs": [list(row) for row in self.costs]}
@@ -173,6 +167,7 @@ class Binary(_OneLabel):
     costs: tuple[tuple[float, ...], ...] | None = dataclasses.field(default=None, repr=False)
 
     name = "binary"
+    outputs = 1
     metrics = ("accuracy", "f1", "log_loss", "roc_auc")
 
     @classmethod
@@ -185,10 +180,6 @@ class Binary(_OneLabel):
             other = "regression" if numbers else "multiclass"
             raise DataError(f"y holds {what}, but the task 'binary' has two classes; use task={other!r}")
         return cls(classes)
-
-    @property
-    def outputs(self) -> int:
-        return 1
 
     @property
     def cut(self) -> float:

@@ -21,18 +21,11 @@ class BestWeights:
 
     def keep(self, population: Networks, chosen: NDArray[np.bool_]) -> None:
         """Copy the weights that the chosen networks (K,) have now."""
-        indices = None if chosen.all() else torch.from_numpy(np.flatnonzero(chosen)).to(self.flat.device)
-        for best, now in ((self.flat, population.flat), (self.statistics, population.statistics)):
-            if indices is None:
-                best.copy_(now)
-            elif len(indices):
-                best.index_copy_(0, indices, now.index_select(0, indices))
+        _copy(chosen, population, self)
 
     def restore(self, population: Networks, chosen: NDArray[np.bool_]) -> None:
         """Give the chosen networks (K,) their best weights."""
-        indices = torch.from_numpy(np.flatnonzero(chosen)).to(self.flat.device)
-        for best, now in ((self.flat, population.flat), (self.statistics, population.statistics)):
-            now.index_copy_(0, indices, best.index_select(0, indices))
+        _copy(chosen, self, population)
 
     def networks(self, population: Networks, indices: Sequence[int]) -> list[dict[str, NDArray[Any]]]:
         """Return the best weights of networks by name; a user's module gets them back."""
@@ -46,3 +39,12 @@ class BestWeights:
     def take(self, indices: Sequence[int]) -> None:
         """Keep the networks with these indices only."""
         self.flat, self.statistics = self.flat[list(indices)], self.statistics[list(indices)]
+
+
+def _copy(chosen: NDArray[np.bool_], source: Networks | BestWeights, target: Networks | BestWeights) -> None:
+    indices = None if chosen.all() else torch.from_numpy(np.flatnonzero(chosen)).to(source.flat.device)
+    for new, old in ((source.flat, target.flat), (source.statistics, target.statistics)):
+        if indices is None:
+            old.copy_(new)
+        elif len(indices):
+            old.index_copy_(0, indices, new.index_select(0, indices))

@@ -68,7 +68,7 @@ def unsound_layers(run: TrainingRun, at: Mapping[int, int]) -> dict[int, str]:
         numbers = {member.number: k for k, member in enumerate(twin.tracks.members)}
         indices = {index: numbers[run.tracks.members[index].number] for index in at if at[index] == step}
         looked = {index: (_unsound(twin, k, statistics=False), *_unsound_output(twin, k)) for index, k in indices.items()}
-        log = twin.stepper.advance(twin.tracks.rates(np.array([step])))[0]
+        log = twin.stepper.advance(twin.tracks.rates(np.array([step])), twin.tracks.alive)[0]
         sound = twin.stepper.sound(log)
         twin.sums.add(log[None], sound[None], step)
         for index, k in indices.items():
@@ -118,7 +118,7 @@ def _called(name: str) -> str:
 def _outputs(stepper: Stepper, index: int) -> Iterable[tuple[str, Tensor]]:
     """Return what each layer of a network gives for its next batch, in training: (name, (b, H)) after its activation."""
     network = AutogradNetwork(stepper, index)
-    function, batch = network.function, network.batch(stepper, stepper.step)
+    function, batch = network.function, network.batch(stepper)
     if isinstance(function, TrainedModule):
         states = dict(function.population.generators)
         with private_generators(states, stepper.device):  # the module may draw; these are the numbers that its step will see

@@ -97,6 +97,10 @@ class Evaluated:
     best: Mapping[str, NDArray[np.float64]] = dataclasses.field(default_factory=dict)
     read: Callable[[], Iterable[Mapping[str, NDArray[Any]]]] | None = dataclasses.field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        for values in (*self.columns.values(), *self.best.values()):
+            values.flags.writeable = False
+
     @property
     def entries(self) -> dict[int, dict[str, float]]:
         """The entry of each network by its number."""
@@ -166,8 +170,6 @@ def evaluated(
     numbers = tuple(tracks.members[k].number for k in seen)
     last = {name: values[-1, seen] for name, values in columns.items()}
     best = tracks.best_entries(seen) if pooled else {}
-    for values in (*last.values(), *best.values()):
-        values.flags.writeable = False
     alive = int((tracks.alive & ~ended).sum())
     return Evaluated(step, numbers, last, alive, best, read=lambda: [network(k) for k in seen.tolist()])
 

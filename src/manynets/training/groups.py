@@ -45,8 +45,7 @@ def groups_of(problem: Problem, members: Sequence[Member]) -> list[list[Member]]
     """Return the members in groups that can share every step, in the order in which each group first appears."""
     groups: dict[tuple[object, ...], list[Member]] = {}
     for member in members:
-        validated = problem.validation is not None or member.validation_rows is not None
-        groups.setdefault(group_key(member, problem, validated), []).append(member)
+        groups.setdefault(group_key(member, problem), []).append(member)
     return list(groups.values())
 
 
@@ -183,7 +182,7 @@ def train_what_can(
     fit: list[Member] = []
     for member in members:
         try:
-            group_key(member, problem, False)
+            group_key(member, problem)
         except ManynetsError as error:
             if member.number not in known:
                 collect([Failure(member.number, error)])

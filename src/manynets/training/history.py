@@ -168,10 +168,9 @@ class Tracks:
     def histories(self, indices: Sequence[int]) -> list[dict[str, list[float]]]:
         """Return the histories of networks as columns; one without penalties has no column of them."""
         columns = {name: np.array(values)[:, indices].T.tolist() for name, values in self.columns.items()}
-        recipes = [self.members[k].recipe for k in indices]
         return [
-            {name: column[i] for name, column in columns.items() if name != "penalty" or recipe.l1 or recipe.l2}
-            for i, recipe in enumerate(recipes)
+            {name: column[i] for name, column in columns.items() if name != "penalty" or penalised}
+            for i, penalised in enumerate(self.penalised[list(indices)])
         ]
 
     def take(self, indices: Sequence[int]) -> None:

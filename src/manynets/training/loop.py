@@ -154,7 +154,7 @@ class TrainingRun:
                 until = stop
                 self.before = {name: tensor.detach().cpu().numpy().copy() for name, tensor in self.stepper.capture().items()}
             first, began = self.step, time.perf_counter()
-            log = self.stepper.advance(self.tracks.rates(np.arange(first, until)))
+            log = self.stepper.advance(self.tracks.rates(np.arange(first, until)), self.tracks.alive)
             self.sums.add(log, self.stepper.sound(log), first, entries=entries)
             self.pace.add(self.step - first, time.perf_counter() - began)
             self._tell(Advanced(self.step))
@@ -210,7 +210,6 @@ class TrainingRun:
         """End networks (K,): those that are not finite as diverged. Where few are left, only these go on in the steps."""
         tracks, first_bad = self.tracks, self.sums.first_bad
         tracks.alive = tracks.alive & ~ended
-        self.stepper.alive[:] = tracks.alive
         bad_steps = np.where(first_bad >= 0, first_bad, self.step - 1)
         lost = {k: int(bad_steps[k]) for k in np.flatnonzero(ended & ~finite).tolist()}
         self._end(ended, causes(self, lost) if lost and self.search else {})

@@ -44,8 +44,6 @@ def train_with(
         step: int, entry: Mapping[str, float], best: Mapping[str, float], alive: bool, now: Mapping[str, NDArray[Any]]
     ) -> bool:
         columns, at_best = ({name: np.array([value]) for name, value in one.items()} for one in (entry, best))
-        for values in (*columns.values(), *at_best.values()):
-            values.flags.writeable = False
 
         def read() -> list[dict[str, NDArray[Any]]]:
             return [{name: value.astype(member.recipe.dtype) for name, value in now.items()}]

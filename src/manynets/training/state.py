@@ -32,6 +32,7 @@ _TRACKS = ("alive", "best")
 _COOLING = ("totals", "cool_start", "cool_rate")  # where a recipe has `EarlyStopping.cool_down`
 _RACING = ("lead",)  # where a recipe has `EarlyStopping.race`
 _PATIENCE = ("best_figure", "bad", "factor", "plateau_best", "plateau_bad")
+_OUTCOME = {"number": int, "best": int, "stopped": str, "seconds": float, "stepper": str, "threads": int}  # as JSON
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,18 +76,9 @@ def capture(run: TrainingRun, identity: Mapping[str, Any]) -> TrainState:
 
 def _outcome_out(outcome: Outcome) -> tuple[dict[str, Any], dict[str, Array]]:
     at, progress, prefix = outcome.divergence, outcome.progress, f"outcome/{outcome.number}/"
-    about: dict[str, Any] = {
-        "number": outcome.number,
-        "best": outcome.best,
-        "stopped": outcome.stopped,
-        "divergence": None if at is None else dataclasses.astuple(at),
-        "seconds": outcome.seconds,
-        "parameters": list(outcome.parameters),
-        "columns": list(outcome.history),
-        "stepper": outcome.stepper,
-        "threads": outcome.threads,
-        "progress": None,
-    }
+    about: dict[str, Any] = {name: getattr(outcome, name) for name in _OUTCOME}
+    about |= {"parameters": list(outcome.parameters), "columns": list(outcome.history), "progress": None}
+    about["divergence"] = None if at is None else dataclasses.astuple(at)
     tensors: dict[str, Array] = {f"{prefix}parameter/{name}": value for name, value in outcome.parameters.items()}
     tensors |= {f"{prefix}history/{name}": np.array(column, dtype=np.float64) for name, column in outcome.history.items()}
     if progress is not None:
@@ -127,7 +119,6 @@ def _restore(run: TrainingRun, values: Mapping[str, Any], tensors: Mapping[str, 
     fill(_best(run), tensors)
     for owner, name in _vectors(run):
         setattr(owner, name, _like(f"tracks/{name}", getattr(owner, name), tensors))
-    run.stepper.alive[:] = run.tracks.alive
     run.tracks.columns = {name: list(tensors[f"history/{name}"].copy()) for name in values["columns"]}
     run.sums.steps = int(values["sums"])
     wanted = (len(indices), 3 + run.stepper.loss.hit_count if run.sums.steps else 0)
@@ -154,24 +145,18 @@ def _like(name: str, old: Array, tensors: Mapping[str, Array]) -> Array:
 
 
 def _outcome_in(about: Mapping[str, Any], tensors: Mapping[str, Array]) -> Outcome:
-    number, at, made = int(about["number"]), about["divergence"], about["progress"]
-    prefix = f"outcome/{number}/"
-    progress = None
+    plain = {name: kind(about[name]) for name, kind in _OUTCOME.items() if name in about}  # version 0.1 has fewer
+    at, made, progress, prefix = about["divergence"], about["progress"], None, f"outcome/{plain['number']}/"
     if made is not None:
         best, factor = tensors[f"{prefix}progress"].tolist()
         state = {name: tensors[f"{prefix}optimizer/{name}"].copy() for name in made["optimizer"]}
         progress = FitState(int(made["steps"]), state, best, int(made["bad"]), factor)
     return Outcome(
-        number,
-        {name: tensors[f"{prefix}parameter/{name}"].copy() for name in about["parameters"]},
-        {name: tensors[f"{prefix}history/{name}"].tolist() for name in about["columns"]},
-        int(about["best"]),
-        str(about["stopped"]),
-        None if at is None else _divergence_in(*at),
-        float(about["seconds"]),
-        progress,
-        str(about.get("stepper", "")),
-        int(about.get("threads", 1)),
+        parameters={name: tensors[f"{prefix}parameter/{name}"].copy() for name in about["parameters"]},
+        history={name: tensors[f"{prefix}history/{name}"].tolist() for name in about["columns"]},
+        divergence=None if at is None else _divergence_in(*at),
+        progress=progress,
+        **plain,
     )
 
 

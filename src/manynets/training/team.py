@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from manynets.display import listed
@@ -53,10 +54,10 @@ class LeadingStepper:
         except Exception as error:
             raise RankError(self.ranks.stopped_by(error)) from error
 
-    def advance(self, rates: Host) -> Log:
+    def advance(self, rates: Host, alive: NDArray[np.bool_]) -> Log:
         """Make n steps at the learning rates (n, K), and return their log."""
         evaluated, self.evaluated = self.evaluated, False
-        log, asked = self._order("advance", rates, self.stepper.alive, torch.get_num_threads(), evaluated)
+        log, asked = self._order("advance", rates, alive, torch.get_num_threads(), evaluated)
         if asked is not None:
             self.halt.asked, self.halt.signal = True, asked
         return log
@@ -81,13 +82,13 @@ class LeadingStepper:
 def _obey(stepper: Stepper, ranks: Ranks, halt: Halt, order: str, *more: Any) -> Any:
     """Do in this process what rank 0 has all of them do; return what it gives."""
     if order == "advance":
-        rates, stepper.alive, threads, evaluated = more
+        rates, alive, threads, evaluated = more
         if threads != torch.get_num_threads():
             torch.set_num_threads(threads)
         if evaluated:  # all go on with the weights of rank 0
             ranks.spread(stepper.population.flat)
             ranks.spread(stepper.population.statistics)
-        return _total_log(stepper.advance(rates), ranks, halt)
+        return _total_log(stepper.advance(rates, alive), ranks, halt)
     if order == "evaluate":
         sums = stepper.evaluate(lambda: False)
         assert sums is not None

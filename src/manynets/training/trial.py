@@ -179,7 +179,7 @@ class Outcome:
     threads: int = 1
 
 
-def group_key(member: Member, problem: Problem, validated: bool) -> tuple[Any, ...]:
+def group_key(member: Member, problem: Problem) -> tuple[Any, ...]:
     """Return what members must have in common to be trained in one run; a module is always alone."""
     recipe, total = member.recipe, member.row_count(problem)
     if isinstance(member.spec, nn.Module):
@@ -204,6 +204,6 @@ def group_key(member: Member, problem: Problem, validated: bool) -> tuple[Any, .
         loss,
         recipe.watch if recipe.watch in METRICS else None,
         way,
-        validated,
+        problem.validation is not None or member.validation_rows is not None,
         member.penalty_rows is None,
     )

@@ -110,7 +110,7 @@ class Validation:
         """
         device, dtype = self.rows.x.device, self.rows.x.dtype
         total = torch.zeros(self.networks, 3 + self.objective.loss.hit_count, dtype=torch.float64, device=device)
-        first, end, _ = slice(None).indices(self.most) if part is None else part.indices(self.most)
+        first, end, _ = (part or slice(None)).indices(self.most)
         for start in range(first, end, self.size):
             if start > first and overdue():
                 return None

@@ -220,36 +220,29 @@ class _Sample:
     """The rows with the smallest words: a sample without replacement, whatever the order in which rows come."""
 
     def __init__(self, most: int) -> None:
-        self.most, self.rows = most, 0
+        self.most = most
         self.frames: list[polars.DataFrame] = []
         self.words: list[NDArray[np.uint64]] = []
         self.bound = np.uint64(2**64 - 1)
 
     def add(self, frame: polars.DataFrame, words: NDArray[np.uint64]) -> None:
         chosen = words <= self.bound
-        if not chosen.any():
-            return
-        self.frames.append(frame.filter(chosen))
-        self.words.append(words[chosen])
-        self.rows += len(self.words[-1])
-        if self.rows > 2 * self.most:
-            self._reduce()
-
-    def _reduce(self) -> None:
-        import polars
-
-        if self.rows > self.most:
-            words = np.concatenate(self.words)
-            self.bound = np.partition(words, self.most - 1)[self.most - 1]
-            self.frames = [frame.filter(mine <= self.bound) for frame, mine in zip(self.frames, self.words, strict=True)]
-            self.words = [mine[mine <= self.bound] for mine in self.words]
-        self.frames, self.words = [polars.concat(self.frames, rechunk=True)], [np.concatenate(self.words)]
-        self.rows = len(self.words[0])
+        if chosen.any():
+            self.frames.append(frame.filter(chosen))
+            self.words.append(words[chosen])
+            if sum(map(len, self.words)) > 2 * self.most:
+                self.found()
 
     def found(self) -> tuple[polars.DataFrame, NDArray[np.uint64]]:
-        """Return the sample, in the order of its rows, and their words."""
-        self._reduce()
-        return self.frames[0], self.words[0]
+        """Return the sample, in the order of its rows, and their words; nothing else is held any longer."""
+        import polars
+
+        frame, words = polars.concat(self.frames), np.concatenate(self.words)
+        if len(words) > self.most:
+            self.bound = np.partition(words, self.most - 1)[self.most - 1]
+            frame, words = frame.filter(words <= self.bound), words[words <= self.bound]
+        self.frames, self.words = [frame.rechunk()], [words]
+        return self.frames[0], words
 
 
 def blocks_of_part(table: RowsTable, counts: NDArray[np.int64], part: int) -> Iterator[polars.DataFrame]:

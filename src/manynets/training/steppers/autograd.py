@@ -14,6 +14,7 @@ from typing import Any, final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from manynets.distributed import GradientSum, Ranks
@@ -39,7 +40,7 @@ class Autograd(Stepper):
     def _prepare(self) -> None:
         self.networks = [AutogradNetwork(self, k) for k in range(len(self.members))]
 
-    def advance(self, rates: Host) -> Log:
+    def advance(self, rates: Host, alive: NDArray[np.bool_]) -> Log:
         lines: list[Any] = []  # of each step and network
         planned = [
             network.coefficients(rates[:, k : k + 1], self.steps_before + self.step) for k, network in enumerate(self.networks)
@@ -49,11 +50,11 @@ class Autograd(Stepper):
             draws = private_generators(self.population.generators, self.device, in_turns=self.ranks.size == 1)
         with draws:
             for now in zip(*planned, strict=True):
-                lines += [self.networks[k].step(self, self.step, now[k]) for k in np.flatnonzero(self.alive)]
+                lines += [self.networks[k].step(self, now[k]) for k in np.flatnonzero(alive)]
                 self.step += 1
         known = torch.stack(lines).cpu().numpy() if self.device.type == "cuda" else np.array(lines)
         log = np.zeros((len(rates), len(self.members), 3 + self.loss.hit_count))
-        log[:, self.alive] = known.reshape(len(rates), -1, log.shape[2])
+        log[:, alive] = known.reshape(len(rates), -1, log.shape[2])
         return log
 
     def capture(self) -> dict[str, Tensor]:
@@ -87,28 +88,28 @@ class AutogradNetwork:
         """Return the optimizer's coefficients of each of the next steps, at the learning rates (n, 1)."""
         return step_coefficients(self.update.optimizer.coefficients(rates, step), self.grad, together=self.grad.is_cuda)
 
-    def step(self, owner: Stepper, step: int, now: Sequence[Coefficient]) -> Host | Tensor:
+    def step(self, owner: Stepper, now: Sequence[Coefficient]) -> Host | Tensor:
         """Make a step at the optimizer's coefficients `now`; return what is reported of it (`Log`), on CUDA as a tensor there."""
-        batch = self.batch(owner, step)
+        batch = self.batch(owner)
         with torch.enable_grad():
             with self.autocast:
-                scores = self.function.scores(batch, step)
+                scores = self.function.scores(batch, owner.step)
             rows = self.objective.rows(scores.to(batch.x.dtype), batch.target)
             loss = (rows * batch.share).sum()
         self.function.backward(loss)
         self.total.add()  # what the other processes have for their rows
-        penalty, scale = self.update.penalty(), owner.penalty_scale(step, 1)
+        penalty, scale = self.update.penalty(), owner.penalty_scale(1)
         scores = scores.detach().to(batch.x.dtype)
         known = None if owner.problem.loss is None else rows.detach()
         log = owner.log_of(self.objective, scores, batch.target, batch.weight, 0.0 if penalty is None else penalty[0], known)
         self.update.step(now, None if scale is None else self.grad.new_tensor(scale[:, self.k : self.k + 1]))
         return log
 
-    def batch(self, owner: Stepper, step: int) -> Batch:
-        """Return the rows of a step that are this process's."""
+    def batch(self, owner: Stepper) -> Batch:
+        """Return the rows of the owner's next step that are this process's."""
         rows, recipe, ranks = owner.problem.rows, self.member.recipe, owner.ranks
         batches, divided = owner.batches, owner.batches.divided
-        located = batches.located(step)
+        located = batches.located(owner.step)
         index = torch.from_numpy(batches.rows_of(self.k, *located)).to(rows.x.device)
         size = batches.whole(located[1]) if divided else len(index)
         part = ranks.part(size)

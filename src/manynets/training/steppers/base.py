@@ -64,7 +64,6 @@ class Stepper(abc.ABC):
         self.device, self.dtype = x.device, x.dtype
         self.step = first.start
         self.user_threads = most_threads()  # before the loop gives torch fewer
-        self.alive = np.ones(len(members), dtype=bool)  # networks that have ended may be left out of the steps
         self.steps_before = first.progress.steps - first.start  # of the optimizer, in earlier trainings
         batch_norm = isinstance(first.spec, MLP) and first.spec.batch_norm
         self.merges = batch_norm or isinstance(first.spec, nn.Module)  # batch norm cannot take a batch of one row
@@ -123,8 +122,8 @@ class Stepper(abc.ABC):
     # ------------------------------------------------------------------------------------------------ what the loop calls
 
     @abc.abstractmethod
-    def advance(self, rates: Host) -> Log:
-        """Make n steps at the learning rates (n, K), and return their log."""
+    def advance(self, rates: Host, alive: NDArray[np.bool_]) -> Log:
+        """Make n steps at the learning rates (n, K), and return their log. Networks that are not alive (K,) may be left out."""
 
     def evaluate(self, overdue: Callable[[], bool]) -> Host | None:
         """Return the log (K, 3 + M) over the validation rows, whose penalty is 0; None without such rows, or where it was overdue."""
@@ -146,7 +145,7 @@ class Stepper(abc.ABC):
         """Go on with the networks with these indices only."""
         assert isinstance(self.population, Population)
         index = torch.tensor(indices, device=self.device)
-        self.members, self.alive = [self.members[k] for k in indices], self.alive[list(indices)]
+        self.members = [self.members[k] for k in indices]
         self.population = self.population.take(index)
         self._assemble(lambda name: self.state[name].index_select(0, index))
 
@@ -204,9 +203,9 @@ class Stepper(abc.ABC):
         penalties = penalty.double().numpy() if isinstance(penalty, Tensor) else penalty
         return objective.loss.log(scores.numpy(), target.numpy(), weights, penalties)
 
-    def penalty_scale(self, step: int, count: int) -> Host | None:
-        """Return what l1 and l2 are multiplied by in `count` steps from `step` on, (count, K); None for 1. See `Member.penalty_rows`."""
+    def penalty_scale(self, count: int) -> Host | None:
+        """Return what l1 and l2 are multiplied by in the next `count` steps, (count, K); None for 1. See `Member.penalty_rows`."""
         if self.penalty_rows is None:
             return None
-        weights = self.batches.totals(step, count)
+        weights = self.batches.totals(self.step, count)
         return np.asarray(self.penalty_rows / np.where(weights == 0, 1.0, weights))

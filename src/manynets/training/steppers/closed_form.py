@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from manynets.data.batches import Chunk
@@ -28,8 +29,7 @@ from manynets.nn.population import Population
 from manynets.optim import Update, coefficient, step_coefficients
 from manynets.spec import MLP
 from manynets.training.steppers.base import Host, Log, Stepper
-from manynets.training.steppers.cuda_graph import CapturedStep
-from manynets.training.steppers.inputs import Inputs
+from manynets.training.steppers.cuda_graph import CapturedStep, Inputs
 from manynets.training.steppers.products import Bfloat16, Products
 
 # Of scores, targets and masks of the steps that are prepared together. On the CPU more would leave the cache of a core; on CUDA
@@ -128,7 +128,7 @@ class ClosedForm(Stepper):
         step_bytes = population.size * self.batch_size * units * self.grad.element_size()
         self.most = max(1, min(MOST_STEPS, INPUT_BYTES[self.device.type] // step_bytes))
 
-    def advance(self, rates: Host) -> Log:
+    def advance(self, rates: Host, alive: NDArray[np.bool_]) -> Log:
         log, end = [], self.step + len(rates)
         planned = self.optimizer.coefficients(rates, self.steps_before + self.step)
         now: Any = step_coefficients(planned, self.grad, together=self.graphs)
@@ -199,7 +199,7 @@ class ClosedForm(Stepper):
             weight = (self.weights_of_all(chunk.weight, size) if divided else chunk.weight).unsqueeze(-1)
             share, rows, unbiased = normalisers(weight)
             share, weight = share[:, :, part], weight[:, :, part]
-        scales = self.penalty_scale(self.step, count)
+        scales = self.penalty_scale(count)
         scale = None if scales is None else torch.as_tensor(scales, dtype=self.dtype, device=self.device).unsqueeze(-1)
         kept = self.masks.make(self.step, count, size, part)
         return Inputs(index, target, share, weight, rows, unbiased, kept, now, scale)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from manynets import core
@@ -52,13 +53,13 @@ class Compiled(Stepper):
         """Return 1: torch does nothing here that several threads would speed up."""
         return 1
 
-    def advance(self, rates: Host) -> Log:
+    def advance(self, rates: Host, alive: NDArray[np.bool_]) -> Log:
         job, batches, end = self.job, self.batches, self.step + len(rates)
         coefficients = self.optimizer.coefficients(rates, self.steps_before + self.step)
         # infinity x 0 would be NaN between the rows of scratch matrices, which the next network may read
         coefficients = np.ascontiguousarray(np.clip(coefficients, -self.largest, self.largest))
         log = np.zeros((len(rates), len(self.members), 3 + self.loss.hit_count))
-        active = np.ascontiguousarray(self.alive, dtype=np.uint8)
+        active = np.ascontiguousarray(alive, dtype=np.uint8)
         job.active = active.ctypes.data
         while self.step < end:
             order, first = batches.located(self.step)
@@ -69,7 +70,7 @@ class Compiled(Stepper):
             job.order_stride, job.steps_per_epoch = batches.most, batches.order_steps
             job.order, job.epoch_stride = orders.ctypes.data, orders[0].size
             job.coefficients, job.log = coefficients[made:].ctypes.data, log[made:].ctypes.data
-            scale = self.penalty_scale(self.step, count)
+            scale = self.penalty_scale(count)
             if scale is not None:
                 scale = np.ascontiguousarray(scale)
                 job.penalty_scale = scale.ctypes.data
