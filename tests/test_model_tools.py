@@ -93,9 +93,9 @@ def test_a_search_shows_its_best_candidates() -> None:
     assert "<table>" not in search._repr_mimebundle_()["text/html"].split("</style>")[-1] or not hasattr(search, "cv_results_")
     with warnings.catch_warnings(action="ignore"):
         search.fit(X, LABELS)
-    html = search._repr_mimebundle_()["text/html"]
-    assert "Best of 2 candidates" in html
-    assert "0.1250" in html
+    for html in (search._repr_mimebundle_()["text/html"], search._repr_html_()):
+        assert "Best of 2 candidates" in html
+        assert "0.1250" in html
 
 
 def test_summary_counts_epochs_from_1(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,8 +6,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
+import typer
 
 from manynets.cli import command_line
 from tests.cli.conftest import Call
@@ -86,6 +88,16 @@ def test_a_mistake_is_told_in_a_line(call: Call, table: Path, line: str, told: s
     assert told in done.err
     assert done.out == ""
     assert [entry.name for entry in table.parent.iterdir()] == [table.name]
+
+
+@pytest.mark.parametrize(("kind", "allowed"), [("integer", "a whole number"), ("float", "a number")])
+def test_older_releases_of_typer_are_told_alike(call: Call, monkeypatch: pytest.MonkeyPatch, kind: str, allowed: str) -> None:
+    epochs = next(one for one in command_line().commands["train"].params if "--epochs" in one.opts)
+    command = MagicMock()
+    command.main.side_effect = typer.BadParameter(f"'two' is not a valid {kind}.", param=epochs)
+    monkeypatch.setattr("manynets.cli.command_line", lambda: command)
+    told = call("train", "digits", "--epochs", "two").err
+    assert told == f"error: --epochs is 'two', but must be {allowed}; see: manynets train --help\n"
 
 
 def test_a_fault_of_ours_is_not_dressed_up(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

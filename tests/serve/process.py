@@ -9,16 +9,17 @@ import subprocess
 import sys
 import time
 import urllib.request
+import weakref
 from pathlib import Path
 from typing import Any
 
 __all__ = ["WAIT", "Server"]
 
-WAIT = 120.0
+WAIT = 240.0
 
 
 class Server:
-    """A process of `manynets serve`."""
+    """A process of `manynets serve`, which does not outlive this object."""
 
     def __init__(self, model: Path, *options: str) -> None:
         with socket.socket() as trial:
@@ -26,6 +27,7 @@ class Server:
             self.port = int(trial.getsockname()[1])
         command = [sys.executable, "-m", "manynets", "serve", f"m={model}", "--port", str(self.port), *options]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        weakref.finalize(self, _ended, self.process)  # also where a test fails or runs out of time
         self.wait()
 
     def wait(self) -> None:
@@ -78,3 +80,14 @@ class Server:
         """Return the memory of the processes that serve, MiB."""
         pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.workers())
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def _ended(process: subprocess.Popen[bytes]) -> None:
+    """End a process that still runs."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import time
 import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,6 +41,24 @@ def server(model: Path) -> Iterator[Server]:
     yield found
     if found.process.poll() is None:
         found.end()
+
+
+def test_a_server_that_a_test_forgot_is_ended(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Server, "wait", lambda server: None)
+    process = Server(model).process
+    gc.collect()
+    assert process.poll() is not None
+
+
+def test_older_releases_of_uvicorn_know_the_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
+    from manynets.serve.protocol import PatientProtocol
+    from manynets.serve.running import run
+    from manynets.serve.settings import ServeSettings
+
+    configured: list[Any] = []
+    monkeypatch.setattr("manynets.serve.ending.run_server", configured.append)
+    run(ServeSettings(models={"m": "m.safetensors"}), lambda: None)
+    assert configured[0].http is PatientProtocol  # which they take as a class only, not by its name
 
 
 def test_accepted_requests_are_answered_after_sigterm(server: Server, model: Path) -> None:

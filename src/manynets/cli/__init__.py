@@ -46,6 +46,9 @@ _HOME = re.compile(r"\A(--(?:out|output|data-dir|test|resume|plot|storage)=)(~(?
 """A path behind =, where the shell leaves ~ as it is."""
 _FORMER = {old.replace("_", "-"): new.replace("_", "-") for old, new in OPTIONS.items()}
 """Options that had another name in version 0.1."""
+_NUMBERS = {"float_parsing": "a number", "int_parsing": "a whole number", "float": "a number", "integer": "a whole number"}
+_NO_NUMBER = re.compile(r"(.*) is not a valid (float|integer)\.", re.DOTALL)
+"""What older releases of typer say."""
 
 app = typer.Typer(
     name="manynets",
@@ -145,13 +148,15 @@ def _run(command: Any, arguments: Sequence[str] | None, usage_error: Any) -> int
 
 
 def _usage_text(error: Any) -> str:
-    """Return the message of a usage error. Those of typer about numbers lack the value that was found."""
-    problems: Any = getattr(error.__cause__, "errors", list)()
-    found = problems[0] if problems else {"type": ""}
-    allowed = {"float_parsing": "a number", "int_parsing": "a whole number"}.get(found["type"])
-    if allowed is None or not getattr(error, "param", None):
-        return str(error.format_message())
-    return f"{max(error.param.opts, key=len)} is {found['input']!r}, but must be {allowed}"
+    """Return the message of a usage error. Those of typer about numbers lack the value that was found, or what is allowed."""
+    if getattr(error, "param", None):
+        option = max(error.param.opts, key=len)
+        problems: Any = getattr(error.__cause__, "errors", list)()
+        if problems and (allowed := _NUMBERS.get(problems[0]["type"])):
+            return f"{option} is {problems[0]['input']!r}, but must be {allowed}"
+        if found := _NO_NUMBER.fullmatch(error.message):
+            return f"{option} is {found[1]}, but must be {_NUMBERS[found[2]]}"
+    return str(error.format_message())
 
 
 def _help_of(error: object, given: Sequence[str]) -> str:

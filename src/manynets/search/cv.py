@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
+from sklearn import get_config
 from sklearn.base import clone, is_classifier
 from sklearn.metrics._scorer import _MultimetricScorer
 from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
@@ -158,6 +159,14 @@ class MLPSearchCV(BaseSearchCV):
         groups, (prefix, last) = routed.splitter.split.get("groups"), last_step(self.estimator)
         if groups is not None and isinstance(last, MLPClassifier | MLPRegressor | TabularClassifier | TabularRegressor):
             routed.estimator.fit = {f"{prefix}groups": groups} | routed.estimator.fit
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """Return what a notebook shows, which is `_html_repr` with older releases of scikit-learn too."""
+        html = {"text/html": self._html_repr()} if get_config()["display"] == "diagram" else {}
+        return {"text/plain": repr(self)} | html
+
+    def _repr_html_inner(self) -> str:
+        return self._html_repr()
 
     def _html_repr(self) -> str:
         """Return scikit-learn's diagram, and once fitted the best ten candidates beneath it."""

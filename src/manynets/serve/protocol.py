@@ -22,6 +22,7 @@ PARTING_SECONDS = 1.0
 UNREAD_SECONDS = 0.01
 """How soon to look again at a connection on which something has arrived that is not read yet."""
 MOST_HEADER_BYTES = 1 << 16
+CLOSE = (b"connection", b"close")
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -78,7 +79,7 @@ class PatientProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self._cycles.append(self.cycle)
         if self.app_state.get(ENDING):
-            self.cycle.keep_alive = False
+            _close_after(self.cycle)
 
     def on_response_complete(self) -> None:
         """Begin the next request, if it is there."""
@@ -95,7 +96,7 @@ class PatientProtocol(HttpToolsProtocol):
         """Let the connection end after its next answer, or where no request comes for a moment."""
         self.timeout_keep_alive = PARTING_SECONDS  # type: ignore[assignment]
         if self._cycles and not self._cycles[-1].response_started:
-            self._cycles[-1].keep_alive = False
+            _close_after(self._cycles[-1])
         elif self._idle():
             self._wait_for_request()
 
@@ -161,3 +162,9 @@ class PatientProtocol(HttpToolsProtocol):
         self._waiting = None
         if not self.transport.is_closing():
             self.transport.close()
+
+
+def _close_after(cycle: Any) -> None:
+    """Let a connection end after an answer that says so, which uvicorn before 0.53 does not do by itself."""
+    cycle.keep_alive = False
+    cycle.default_headers = [*cycle.default_headers, CLOSE]

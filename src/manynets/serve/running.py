@@ -16,7 +16,6 @@ from manynets.errors import OptionError
 from manynets.serve.app import SETTINGS
 from manynets.serve.settings import ServeSettings
 
-PROTOCOL = "manynets.serve.protocol:PatientProtocol"
 MOST_CONNECTIONS = 2048
 END_SECONDS = 30
 TRIAL_SECONDS = 0.2
@@ -27,11 +26,12 @@ def run(settings: ServeSettings, app: Any) -> None:
     import uvicorn
 
     from manynets.serve.ending import run_server
+    from manynets.serve.protocol import PatientProtocol
     from manynets.serve.workers import run_workers
 
     options: dict[str, Any] = {
         "host": settings.host, "port": settings.port, "limit_concurrency": MOST_CONNECTIONS, "timeout_graceful_shutdown": END_SECONDS,
-        "server_header": False, "date_header": False, "access_log": False, "log_level": "error", "http": PROTOCOL,
+        "server_header": False, "date_header": False, "access_log": False, "log_level": "error", "http": PatientProtocol,
         "timeout_keep_alive": 30, "ssl_certfile": settings.certificate or None, "ssl_keyfile": settings.key or None, "ws": "none",
     }  # fmt: skip
     if settings.workers == 1:
