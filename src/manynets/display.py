@@ -7,7 +7,7 @@ import html
 import itertools
 import math
 import numbers
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any, TypeVar
 
 DIGITS = 4
@@ -20,6 +20,8 @@ HEADINGS = {"r2": "R2", "rmse": "RMSE", "mae": "MAE", "f1": "F1", "auc": "AUC", 
 """Metrics as tables name them."""
 COUNTS = ("classes", "labels", "targets")
 """What stands among the metrics, but is none: how many there are where only the worst are listed."""
+LOSS_IS_RMSE = 0.01
+"""Relative difference up to which a loss is the mean squared error, which is taken before predictions are limited to the targets seen."""
 
 
 def number_text(value: float) -> str:
@@ -37,6 +39,18 @@ def number_text(value: float) -> str:
         return f"{value:,.0f}"
     decimals = DIGITS if size < 9.99995 else 2 if size < 99.995 else 1
     return f"{value:.{decimals}f}"
+
+
+def repeats_loss(values: Mapping[str, Any]) -> bool:
+    """Return whether another metric says what the loss says: the log loss, or the root of the squared error.
+
+    >>> [repeats_loss(values) for values in ({"loss": 4.0, "rmse": 1.995}, {"loss": 4.0, "rmse": 1.9}, {"rmse": 1.9})]
+    [True, False, False]
+    """
+    loss, rmse = values.get("loss"), values.get("rmse")
+    if loss is None:
+        return False
+    return "log_loss" in values or (rmse is not None and math.isclose(loss, rmse * rmse, rel_tol=LOSS_IS_RMSE))
 
 
 def value_text(value: float) -> str:

@@ -16,6 +16,7 @@ import pytest
 from manynets import saved_model
 from manynets.tables import blocks
 from tests.export.tables import fitted, target, wide_table
+from tests.tolerances import assert_close
 
 predict_command = importlib.import_module("manynets.cli.predict")  # manynets.cli has a function of this name
 
@@ -97,3 +98,16 @@ def test_memory_is_bounded(ending: str, model: Path, tmp_path: Path) -> None:
         assert sum(1 for _ in file) == rows + 1
     print(f"{data.stat().st_size / 2**20:.0f} MiB of {ending}, {highest:.0f} MiB of memory")
     assert highest < 700
+
+
+@pytest.mark.parametrize("size", [0, 1 << 25])
+def test_a_column_without_a_name_is_found(size: int, tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "STREAM_BYTES", size)
+    number = np.arange(120) % 7
+    frame = polars.DataFrame({"": [f"{k:03d}" for k in number], "b": np.random.default_rng(0).normal(size=120)})
+    model = fitted(frame, number + frame["b"].to_numpy())
+    model.save(tmp_path / "m.safetensors")
+    frame.write_csv(tmp_path / "t.csv")
+    done = call("predict", "m.safetensors", "t.csv", "-o", "p.csv")
+    assert (done.code, done.err) == (0, "Written to p.csv: 120 rows\n")
+    assert_close(polars.read_csv("p.csv")["prediction"].to_numpy(), model.predict(frame), "float32_run")

@@ -249,6 +249,8 @@ def hostile_table() -> polars.DataFrame:
             "seconds": [1_700_000_000 + 2_000_000 * int(i) for i in k],
             "compact": [20240101 + int(i) % 28 for i in k],
             "opens": [f"{i % 24:02}:00:00" for i in k],
+            "hours": [f"{i % 50 / 4} h" for i in k],
+            "weight": [f"{i % 50 / 4} kg" for i in k],
         }
     )
 
@@ -262,7 +264,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> tuple[mn.Model, Any]:
 
 
 ORDINARY = {"": 3.0, "euros": 5_060.5, "took": 14_400.0, "at": "2024-01-05T06:00", "here": "2024-03-01T12:00", "seconds": "2024-01-01",
-            "compact": 20240107, "opens": "07:00"}  # fmt: skip
+            "compact": 20240107, "opens": "07:00", "hours": 2.0, "weight": 60.0}  # fmt: skip
 UTC_NOON = datetime.datetime(2024, 3, 1, 12, tzinfo=datetime.UTC)
 
 
@@ -284,6 +286,7 @@ UTC_NOON = datetime.datetime(2024, 3, 1, 12, tzinfo=datetime.UTC)
         ("opens", datetime.time(7), "07:00:00"),
         ("took", datetime.timedelta(hours=5), 18_000.0),
         ("took", np.timedelta64(5 * 3600 * 10**9, "ns"), 18_000.0),
+        ("hours", datetime.timedelta(minutes=90), 1.5),
     ],
 )  # fmt: skip
 def test_cells_mean_what_they_mean_to_the_model(name: str, cell: Any, same: Any, hostile: tuple[mn.Model, Any]) -> None:
@@ -309,6 +312,11 @@ def test_cells_mean_what_they_mean_to_the_model(name: str, cell: Any, same: Any,
         ("at", "2024-03-01T10"),
         ("at", "1011121310151"),
         ("compact", 20240230),
+        ("compact", 240112),
+        ("compact", "2401112"),
+        ("compact", 20240112.5),
+        ("weight", datetime.timedelta(hours=2)),
+        ("opens", datetime.date(2024, 3, 1)),
         ("opens", "25:00"),
         ("opens", "2024-03-01"),
         ("opens", "2024"),
@@ -324,6 +332,8 @@ def test_rows_in_any_form(hostile: tuple[mn.Model, Any]) -> None:
     frame = hostile_table()[:6].with_columns(
         polars.Series("euros", [1000.5, 2001.5, 3002.5, 4003.5, 5004.5, 6005.5]),
         polars.Series("took", [86_400.0 * i + 14_400 for i in range(6)]),
+        polars.Series("hours", [i / 4 for i in range(6)]),
+        polars.Series("weight", [i / 4 for i in range(6)]),
     )
     wanted = model.predict(hostile_table()[:6])
     for rows in (frame, frame.to_pandas(), (row for row in frame.to_dicts()), {name: frame[name] for name in frame.columns}):
@@ -362,6 +372,19 @@ def test_the_name_of_a_module(tmp_path: Path) -> None:
     model = mn.train(x, [0, 1] * 4, mn.MLP(hidden=()), mn.Recipe(epochs=1), progress=False)
     with pytest.raises(OptionError, match=r"ends in \.py"):
         to_python(model, tmp_path / "m.txt")
+    for name, why, better in (
+        ("class", "it is a keyword of Python", "model_class"),
+        ("houses-1", "only letters, digits and _", "houses_1"),
+        ("1st", "begins with no digit", "model_1st"),
+        ("a b.c", "only letters", "a_b_c"),
+        ("json", "would hide the module 'json'", "model_json"),
+        ("numpy", "would hide", "model_numpy"),
+    ):
+        with pytest.raises(OptionError, match=rf"path is .*{name}\.py', but .*{why}.*; write {better}\.py"):
+            to_python(model, tmp_path / f"{name}.py")
+        to_python(model, tmp_path / f"{better}.py")
+        assert module_in(tmp_path / f"{better}.py").predict([[0.0]]).shape == (1,)
+    assert not (tmp_path / "class.py").exists()
 
 
 @pytest.mark.parametrize("means", [False, True])

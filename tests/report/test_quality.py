@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -18,8 +19,11 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 
+from manynets.cli.report import console_for, print_metrics
 from manynets.display import number_text
 from manynets.model import Model
+from manynets.report.parts import ReportInput, ReportTable
+from manynets.report.quality import metrics_section
 from tests.cli.conftest import Call, call  # noqa: F401  # fixtures
 from tests.export.tables import fitted, target, wide_table
 from tests.report.test_report import read, written
@@ -175,3 +179,19 @@ def test_runs_of_version_0_1_have_precision_and_f1_too(tmp_path: Path, monkeypat
     monkeypatch.setattr(Model, "evaluate", lambda *_, **__: found)
     _, then = written(model, frame, y, tmp_path)
     assert then.tables[title] == now.tables[title]
+
+
+@pytest.mark.parametrize(
+    ("test", "train", "shown"), [(1.0, 1.0, False), (1.008, 0.995, False), (1.0, 1.02, True), (1.02, 1.0, True)]
+)
+def test_page_and_terminal_agree_when_the_loss_says_nothing_new(
+    test: float, train: float, shown: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is the squared error, taken before predictions are limited to the targets seen."""
+    metrics = {part: {"rows": 9, "r2": 0.5, "rmse": 2.0, "loss": 4.0 * by} for part, by in (("test", test), ("train", train))}
+    given = ReportInput(model=cast(Model, None), title="", part="test", metrics=metrics, target="y", repeat="")
+    for table in metrics_section(given, None).parts:
+        assert isinstance(table, ReportTable)
+        assert ("loss" in [*table.names, *(line[0] for line in table.rows)]) == shown
+    print_metrics(console_for(), metrics)
+    assert ("loss" in capsys.readouterr().out) == shown

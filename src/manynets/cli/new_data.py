@@ -171,12 +171,12 @@ def prediction_blocks(run: SavedRun, data: str, *, header: bool | None = None) -
             )
         own = {*origin.get("target", []), *run.saved.target_names, origin.get("weight")}
         how = {**text_options_of(data, origin), "text": encoder.forms}
-        blocks = open_blocks(data, used=encoder.column_names, **how)
+        blocks = open_blocks(data, used=(*encoder.column_names, *encoder.forms), **how)
         if blocks is not None:
             return _of_blocks(blocks, encoder, own)
         frame, notes = with_notes(lambda: read_table(data, **how))
         features = [name for name in frame.columns if name not in own]
-        notes += tuple(encoder.check(frame.select(features))) if features else ()
+        notes += tuple(encoder.check(frame[features])) if features else ()
         return PredictionBlocks.whole(frame, _columns_of(frame), notes)
     if encoder is not None:
         raise _no_table(encoder)
@@ -207,7 +207,7 @@ def _of_blocks(blocks: Blocks, encoder: Any, own: set[Any]) -> PredictionBlocks:
     def frames(size: int) -> Iterator[Rows]:
         for frame in blocks.frames(size):
             if features:
-                remarks.add(frame.select(features))
+                remarks.add(frame[features])
             yield frame, _columns_of(frame)
 
     return PredictionBlocks(rows=blocks.rows, blocks=frames, notes=remarks.notes)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from manynets.cli.wording import in_flags
-from manynets.display import COUNTS, HEADINGS, cell_text, counted, layers_text, networks_text, number_text
+from manynets.display import COUNTS, HEADINGS, cell_text, counted, layers_text, networks_text, number_text, repeats_loss
 from manynets.spec import EPOCHS, MLP, Recipe
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 MOST_COLUMNS = 60
 """So many columns of a table are listed; of more, the first and the last."""
-LOSS_IS_RMSE = 0.01
-"""Relative difference up to which a loss is the mean squared error, which is taken before predictions are limited to the targets seen."""
 SHARES = ("correct", "count", "recall", "precision", "F1")
 _NUMERIC = {
     "missing", "distinct", "inputs", "outputs", "parameters", "correct", "rows", "count", "features", "test rows", "recall",
@@ -170,7 +168,7 @@ def print_metrics(
             if not isinstance(value, list | dict) and key not in COUNTS
         )
     )
-    if all(map(_repeats_loss, parts.values())):
+    if all(map(repeats_loss, parts.values())):
         keys.remove("loss")
     shown = parts | dict(baselines or {})
     rows = [(name, *(_defined(values.get(key)) for key in keys)) for name, values in shown.items()]
@@ -183,15 +181,6 @@ def print_metrics(
 def _defined(value: Any) -> Any:
     """Return a metric, None for one that is not a number."""
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _repeats_loss(values: Mapping[str, Any]) -> bool:
-    """Whether another metric says what the loss says: the log loss, or the root of the squared error."""
-    if "loss" not in values:
-        return False
-    return "log_loss" in values or (
-        "rmse" in values and math.isclose(values["loss"], values["rmse"] * values["rmse"], rel_tol=LOSS_IS_RMSE)
-    )
 
 
 def _with_interval(entry: Mapping[str, Any], name: str) -> str:

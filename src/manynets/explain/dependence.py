@@ -297,7 +297,7 @@ def _encoded(column: Any, cells: Any) -> Array:
     elif isinstance(column, DateColumn):
         cells = cells.astype("datetime64[us]")
     series = polars.Series(cells)  # of a list, polars would rename a column without a name
-    table = open_table(polars.DataFrame({column.name: series}))
+    table = open_table(polars.DataFrame({column.name: series}), known=[column.name])
     out = np.zeros((table.rows, len(column.features)), dtype=np.float32)
     column.fill_in(table, out)
     return out

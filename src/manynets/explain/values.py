@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from manynets.data.check import is_frame
 from manynets.explain.blocks import source_rows
 from manynets.model import Model
-from manynets.tables import Table, open_table
+from manynets.tables import Table
 from manynets.tables.cells import factorise, number_cells
 from manynets.tables.columns import DateColumn, NumericColumn
 from manynets.tables.dates import date_cells
@@ -70,7 +70,7 @@ def column_values(model: Model, X: Any, names: Sequence[str] | None = None) -> I
             yield name, NumberValues(values.astype(np.float64))
         return
     columns = [column for column in encoder.columns if names is None or column.name in names]
-    whole = open_table(X if is_frame(X) or isinstance(X, Table) else np.asarray(X))
+    whole = encoder.matched(X if is_frame(X) or isinstance(X, Table) else np.asarray(X))
     table = whole.loaded([column.name for column in columns])
     for column in columns:
         if isinstance(column, NumericColumn):

@@ -7,7 +7,7 @@ Both take the columns of the table as they are, before any encoding, and both ar
     network.py    the networks, and what the task makes of their scores, as ONNX nodes
     onnx.py       `to_onnx`: the whole graph, its description, and the file
     python.py     `to_python`: the module as text
-    standalone.py the code of that module
+    standalone.py the code of that module; standalone_text.py: of text of many words
     inputs.py     what both take: the columns of a table as numbers and texts
     parity.py     rows to compare with, and the comparison
 """

@@ -41,18 +41,18 @@ class _Part:
     columns: Sequence[int]
 
 
-def refuse_text(encoder: TableEncoder, target: str) -> None:
-    """Raise OptionError where a column cannot be expressed outside of manynets."""
+def _refuse_text(encoder: TableEncoder) -> None:
     hashed = [column.name for column in encoder.columns if column.kind == "text"]
     if hashed:
         raise OptionError(
-            f"column {hashed[0]!r} is text of many words, whose hashing {target} cannot express; train without it (--drop {hashed[0]!r})"
+            f"column {hashed[0]!r} is text of many words, whose hashing ONNX cannot express; export a Python module, or train without it"
+            f" (--drop {hashed[0]!r})"
         )
 
 
 def encoded(graph: Graph, encoder: TableEncoder) -> str:
     """Add an input for each column, and return the matrix (N, D), float32, of `TableEncoder.transform`."""
-    refuse_text(encoder, "ONNX")
+    _refuse_text(encoder)
     if encoder.positional:
         others = [column.name for column in encoder.columns if not isinstance(column, NumericColumn)]
         if others:

@@ -12,9 +12,10 @@ from manynets.errors import DataError
 from manynets.export.network import float_type
 from manynets.model import Model
 from manynets.tables import Table, TableEncoder
-from manynets.tables.cells import factorise, number_cells
+from manynets.tables.cells import factorise, number_cells, text_cells, text_list
 from manynets.tables.columns import CategoricalColumn, DateColumn, NumericColumn
 from manynets.tables.dates import date_cells
+from manynets.tables.hashed import TextColumn
 from manynets.tables.labels import in_known_spelling
 
 Array = NDArray[Any]
@@ -23,8 +24,7 @@ Array = NDArray[Any]
 def model_inputs(model: Model, X: Any) -> dict[str, Array]:
     """Return the inputs of the ONNX graph of a model, by name, for rows as `Model.predict` takes them.
 
-    Of a table each column (N, 1): float64, NaN where missing, for numbers; texts, "" where missing, for categories, dates and times. Of an
-    array "X" (N, D).
+    Of a table each column (N, 1): float64, NaN where missing, for numbers; texts, "" where missing, for all others. Of an array "X" (N, D).
 
     >>> import manynets as mn
     >>> model = mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, mn.MLP(hidden=()), progress=False)
@@ -53,6 +53,8 @@ def _cells(encoder: TableEncoder, X: Any) -> dict[str, Array]:
             cells[np.isnat(moments)] = ""
             if column.form.order == "time":
                 cells = np.array([text[11:] for text in cells], dtype=object)
+        elif isinstance(column, TextColumn):
+            cells = np.array([text or "" for text in text_list(text_cells(table, column.name))], dtype=object)
         else:
             labels, codes = factorise(table, column.name)
             if isinstance(column, CategoricalColumn) and not column.part:

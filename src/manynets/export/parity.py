@@ -14,6 +14,7 @@ from manynets.errors import OptionError
 from manynets.model import Model
 from manynets.tables import Table, TableEncoder
 from manynets.tables.columns import CategoricalColumn, DateColumn, NumericColumn
+from manynets.tables.hashed import TextColumn
 from manynets.tasks import Binary, Multiclass, Regression, Task
 
 Array: TypeAlias = NDArray[Any]
@@ -34,6 +35,23 @@ Predict: TypeAlias = Callable[[Any], Exported]
 MOST_ROWS = 1000
 TOLERANCE = 1e-5
 UNSEEN = "(a category that training has not seen)"
+WORDS = (
+    "a",
+    "the",
+    "Garden",
+    "STRASSE",
+    "straße",
+    "Ünïcode",
+    "日本語",
+    "🏠",
+    "e-mail",
+    "it's",
+    "under_score",
+    "42",
+    "3.14",
+    "Dr.",
+    "\n",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,8 +110,10 @@ def _made_rows(encoder: TableEncoder, random: np.random.Generator) -> Any:
             cells[column.name] = polars.Series(_made_numbers(column, random), dtype=polars.Float64)
         elif isinstance(column, DateColumn):
             cells[column.name] = _made_dates(column, random)
+        elif isinstance(column, TextColumn):
+            cells[column.name] = polars.Series(_made_texts(random), dtype=polars.String)
         else:
-            assert isinstance(column, CategoricalColumn)  # text is refused before
+            assert isinstance(column, CategoricalColumn)
             choice = [*column.levels, *column.rare, UNSEEN, "", None]
             cells[column.name] = polars.Series(
                 [choice[i] for i in random.integers(len(choice), size=MOST_ROWS)], dtype=polars.String
@@ -111,6 +131,11 @@ def _made_numbers(column: NumericColumn, random: np.random.Generator) -> Array:
     if column.limits is not None:  # else a far number may leave float32
         values[far == 1], values[far == 2] = high + 10 * (high - low), low - 10 * (high - low)
     return values if np.isfinite(values[far > 2]).all() else np.where(np.isnan(values), np.nan, spread.center)
+
+
+def _made_texts(random: np.random.Generator) -> list[str | None]:
+    counts = random.integers(-1, 12, size=MOST_ROWS)  # of words; -1 for none at all, which is missing
+    return [None if count < 0 else " ".join(random.choice(WORDS, size=count)) for count in counts.tolist()]
 
 
 def _made_dates(column: DateColumn, random: np.random.Generator) -> Any:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import keyword
 import os
 import re
+import sys
 import types
 from importlib import resources
 from pathlib import Path
@@ -16,7 +18,6 @@ from numpy.typing import NDArray
 
 from manynets import __version__
 from manynets.errors import OptionError
-from manynets.export.columns import refuse_text
 from manynets.export.inputs import model_inputs
 from manynets.export.intervals import supported
 from manynets.export.network import folded_layers
@@ -24,9 +25,11 @@ from manynets.export.parity import ExportCheck, Exported, compare, rows_to_check
 from manynets.model import Model
 from manynets.modelfile import check_target, replacing
 from manynets.tables.columns import CategoricalColumn, DateColumn, NumericColumn
+from manynets.tables.hashed import TextColumn
 from manynets.tables.labels import other_spellings
 from manynets.tables.piecewise import SIZE, Pieces
 from manynets.tables.scaling import CLIP, Spread
+from manynets.tables.units import duration_seconds
 from manynets.tasks import Regression
 
 Array = NDArray[Any]
@@ -34,6 +37,8 @@ Array = NDArray[Any]
 LINE = 120
 EMPTY = "MODEL = None\n"
 """The last line of standalone.py, in whose place the model is written."""
+RULE = "\n# ----"
+"""How the heading of a part of standalone.py begins; that of the model is the last."""
 
 
 def to_python(model: Model, path: str | os.PathLike[str], *, X: Any = None, overwrite: bool = True) -> ExportCheck:
@@ -43,7 +48,7 @@ def to_python(model: Model, path: str | os.PathLike[str], *, X: Any = None, over
     stores errors on held-out rows) and `predict_quantiles` (of a model of several quantiles) take rows as a list of dicts, a dict of columns or a frame,
     with numbers, texts, dates as ISO texts or datetimes, and None where a value is missing; of a model that was trained on an array, an array (N, D).
 
-    X, the return value and the errors are those of `to_onnx`.
+    X, the return value and the errors are those of `to_onnx`, but text of many words is no error.
 
     >>> import tempfile
     >>> import manynets as mn
@@ -55,18 +60,39 @@ def to_python(model: Model, path: str | os.PathLike[str], *, X: Any = None, over
         raise OptionError("a model of your own module has no specification to export; take its weights from model.network()")
     if not os.fspath(path).lower().endswith(".py"):
         raise OptionError(f"path is {os.fspath(path)!r}, but the name of a Python module ends in .py")
+    name = _module_name(path)
     check_target(path)
-    source = _source(model, Path(path).stem)
+    source = _source(model, name)
     check = _check(model, source, X)
     with replacing(path, overwrite=overwrite) as file:
         file.write(source.encode())
     return check
 
 
+def _module_name(path: str | os.PathLike[str]) -> str:
+    """Return the name of the module that a file will be. Errors: OptionError for a name that cannot be imported, or hides another module."""
+    name = Path(path).stem
+    if not name.isidentifier() or keyword.iskeyword(name):
+        rule = "a name has only letters, digits and _, and begins with no digit"
+        why = f"a module called {name!r} cannot be imported: {'it is a keyword of Python' if keyword.iskeyword(name) else rule}"
+    elif name in sys.stdlib_module_names or name == "numpy":
+        why = f"it would hide the module {name!r} from programs beside it"
+    else:
+        return name
+    raise OptionError(f"path is {os.fspath(path)!r}, but {why}; write {_better(name)}.py")
+
+
+def _better(name: str) -> str:
+    """Return a name like this one that a module can have."""
+    plain = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")
+    return plain if plain.isidentifier() and plain != name else f"model_{plain}".rstrip("_")
+
+
 def _source(model: Model, name: str) -> str:
-    template = resources.files("manynets.export").joinpath("standalone.py").read_text(encoding="utf-8")
-    _, code = template.split('"""\n', 1)
-    name = name if name.isidentifier() and name.isascii() else "model"
+    _, code = _text_of("standalone.py").split('"""\n', 1)
+    if model.encoder is not None and any(isinstance(column, TextColumn) for column in model.encoder.columns):
+        code, heading = code.rsplit(RULE, 1)
+        code += RULE + _text_of("standalone_text.py").split(RULE, 1)[1] + RULE + heading
     about = f'"""{model!r}, made by manynets {__version__}. It needs NumPy only.\n\n    import {name}\n    {name}.predict({_example(model)})\n"""\n'
     state = _state(model)
     weights = state.pop("weights")
@@ -75,6 +101,10 @@ def _source(model: Model, name: str) -> str:
     text += ',\n "weights": [\n' + ",\n".join(lines) + "\n ]\n}"
     text = text.replace("'", "\\u0027")  # as it stands between quotes
     return about + code.removesuffix(EMPTY) + f"MODEL = load(r'''{text}''')\n"
+
+
+def _text_of(name: str) -> str:
+    return resources.files("manynets.export").joinpath(name).read_text(encoding="utf-8")
 
 
 def _example(model: Model) -> str:
@@ -94,8 +124,6 @@ def _state(model: Model) -> dict[str, Any]:
     layers = [np.stack([one[i][part] for one in networks]) for i in range(len(networks[0])) for part in (0, 1)]
     weights = b"".join(values.astype(dtype).tobytes() for values in layers)
     encoder = model.encoder
-    if encoder is not None:
-        refuse_text(encoder, "a module without scikit-learn")
     state: dict[str, Any] = {
         "task": model.task.name,
         "classes": list(getattr(model.task, "classes", [])),
@@ -131,11 +159,20 @@ def _column(column: Any) -> dict[str, Any]:
         texts = column.reading.decimal == "." and not (
             column.reading.duration or column.reading.digits
         )  # of numbers have one meaning
-        return state | {"fill": column.fill, "limits": limits, "texts": texts} | _spread(column.spread) | _pieces(column.pieces)
+        unit = column.reading.unit
+        seconds = duration_seconds(f"1 {unit}") if unit else 1.0
+        return (
+            state
+            | {"fill": column.fill, "limits": limits, "texts": texts, "seconds": seconds}
+            | _spread(column.spread)
+            | _pieces(column.pieces)
+        )
     if isinstance(column, DateColumn):
         parts = [{"part": part, "fill": fill} | _spread(spread) for part, spread, fill in column.parts]
-        unit = {"seconds": 1, "milliseconds": 1000}.get(column.form.order, 0)
-        return state | {"order": column.form.order, "unit": unit, "zone": column.form.zone, "parts": parts}
+        in_a_second = {"seconds": 1, "milliseconds": 1000}.get(column.form.order, 0)
+        return state | {"order": column.form.order, "unit": in_a_second, "zone": column.form.zone, "parts": parts}
+    if isinstance(column, TextColumn):
+        return state | {"width": column.width}
     assert isinstance(column, CategoricalColumn)
     means = [
         {"values": list(one.values), "missing": one.missing, "prior": one.prior} | _spread(one.spread) | _pieces(one.pieces)

@@ -119,14 +119,14 @@ def columns_of(model, rows):
 
 
 def number_of(column, cell):
-    """Return a number, NaN where it is missing; of a duration its seconds; a text only where it can mean but one number."""
+    """Return a number, NaN where it is missing; a duration in the unit of the column; a text only where it can mean but one number."""
     if is_missing(cell, NO_NUMBER):
         return math.nan
-    if isinstance(cell, (datetime.timedelta, np.timedelta64)):
-        cell = np.timedelta64(cell) / np.timedelta64(1, "s")
+    if isinstance(cell, (datetime.timedelta, np.timedelta64)) and column["seconds"]:
+        cell = np.timedelta64(cell) / np.timedelta64(1, "s") / column["seconds"]
     try:
         text = column["texts"] and isinstance(cell, str) and NUMBER.fullmatch(cell.strip())
-        x = float(cell) if text or not isinstance(cell, (str, np.datetime64)) else math.inf
+        x = float(cell) if text or not isinstance(cell, (str, np.datetime64, np.timedelta64)) else math.inf
     except (TypeError, ValueError, OverflowError):
         x = math.inf
     if math.isinf(x):
@@ -236,11 +236,16 @@ def moment_of(column, cell):
     text = str(cell).strip()
     try:
         if isinstance(cell, datetime.date):
+            if time and not isinstance(cell, datetime.datetime):
+                raise ValueError
             moment = cell if isinstance(cell, datetime.datetime) else datetime.datetime(cell.year, cell.month, cell.day)
         elif unit and NUMBER.fullmatch(text):
             return EPOCH + datetime.timedelta(seconds=math.floor(float(text) / unit))
         elif column["order"] == "compact" and NUMBER.fullmatch(text):
-            return datetime.datetime.strptime(str(int(float(text))), "%Y%m%d")
+            text = f"{float(text):.15g}"
+            if len(text) != 8:  # 240131 would be a day of the year 2401
+                raise ValueError
+            return datetime.datetime.strptime(text, "%Y%m%d")
         elif isinstance(cell, (int, float)) or not (TIME if time else DATE).fullmatch(text):
             raise ValueError
         elif time:

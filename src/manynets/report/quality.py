@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from manynets.display import COUNTS, HEADINGS, cell_text, is_finite
+from manynets.display import COUNTS, HEADINGS, cell_text, is_finite, repeats_loss
 from manynets.metrics import wilson_interval
 from manynets.report.parts import LabelledRows, ReportInput, ReportTable, Section, between
 
@@ -24,6 +24,8 @@ def metrics_section(given: ReportInput, rows: LabelledRows | None) -> Section:
     """Return the section on metrics."""
     held_out = given.metrics.get(given.part, {})
     names = _names(held_out or next(iter(given.metrics.values()), {}))
+    if all(map(repeats_loss, filter(None, given.metrics.values()))):
+        names = [name for name in names if name != "loss"]
     parts = []
     before = f"{given.part}: "
     baselines = {name.removeprefix(before): values for name, values in given.baselines.items() if name.startswith(before)}
@@ -56,12 +58,8 @@ def metrics_section(given: ReportInput, rows: LabelledRows | None) -> Section:
 
 
 def _names(values: Mapping[str, Any]) -> list[str]:
-    """Return the metrics that are single numbers, without a loss that another of them repeats."""
-    names = [name for name, value in values.items() if name not in ("rows", *COUNTS) and is_finite(value)]
-    again = "log_loss" in values or (
-        "rmse" in values and math.isclose(values.get("loss") or 0.0, values["rmse"] ** 2, rel_tol=1e-4)
-    )
-    return [name for name in names if name != "loss" or not again]
+    """Return the metrics that are single numbers."""
+    return [name for name, value in values.items() if name not in ("rows", *COUNTS) and is_finite(value)]
 
 
 def _of_shares(found: Mapping[str, Any], rows: int) -> dict[str, Sequence[float]]:

@@ -181,7 +181,8 @@ def _from_csv(body: bytes, most: int, names: Iterable[str]) -> dict[str, list[An
         raise BadRequest(422, "the body is empty; CSV needs a header and a row")
     if len(lines) > most + 1:
         raise BadRequest(413, f"the request has more than {most:,} rows")
-    header = [name.strip() for name in lines[0]]
+    bare = {name.strip(): name for name in names}  # in a header, blanks around a name do not count
+    header = [bare.get(name.strip(), name.strip()) for name in lines[0]]
     if len(set(header)) < len(header):
         raise BadRequest(422, "the header names a column twice")
     for row, line in enumerate(lines[1:]):
@@ -198,7 +199,7 @@ def _delimiter(header: str, names: set[str]) -> str:
 
     def found(sign: str) -> tuple[int, bool]:
         cells = next(csv.reader([header], delimiter=sign), [])
-        return len(names & {cell.strip() for cell in cells}), sign in header
+        return len({name.strip() for name in names} & {cell.strip() for cell in cells}), sign in header
 
     return max(",;\t", key=found)
 

@@ -161,10 +161,10 @@ def order_of_numbers(name: str, present: NDArray[np.float64]) -> DateOrder | Non
 
 
 def _of_compact(values: NDArray[np.float64]) -> Seconds:
-    """Return the days of numbers such as 20240131, NaT where there is no such day."""
+    """Return the days of numbers such as 20240131, NaT where there is no such day; 240131 is none of them, as nobody means the year 24."""
     whole = np.where(np.isnan(values) | (np.abs(values) > 99991231), 0, values).astype(np.int64)
     year, month, day = whole // 10000, whole // 100 % 100, whole % 100
-    fine = (year >= 1) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31) & (values == whole)
+    fine = (year >= 1000) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31) & (values == whole)
     months = ((year - 1970) * 12 + month - 1).astype("datetime64[M]")
     days = months.astype("datetime64[D]") + (day - 1)
     fine &= days.astype("datetime64[M]") == months

@@ -17,6 +17,7 @@ from manynets.tables.columns import CategoricalColumn, ColumnEncoder, DateColumn
 from manynets.tables.frames import open_table
 from manynets.tables.kinds import Forms, forms_of
 from manynets.tables.means import other_folds, targets_of
+from manynets.tables.names import other_spelling, spellings_in_files
 from manynets.tables.plain import PlainArray, PlainNumbers
 from manynets.tables.remarks import Remarks
 from manynets.tables.state import state_from_json, state_to_json
@@ -168,7 +169,9 @@ class TableEncoder:
     @property
     def forms(self) -> Forms:
         """How the cells of a file are read as at fit, None for text: the option `text` of `read_table`."""
-        return forms_of(column for column in self.columns if not (isinstance(column, CategoricalColumn) and column.of_numbers))
+        forms = forms_of(column for column in self.columns if not (isinstance(column, CategoricalColumn) and column.of_numbers))
+        others = {other: form for name, form in forms.items() for other in spellings_in_files(name, self.array_width)}
+        return others | dict(forms) if others else forms
 
     def transform(
         self,
@@ -276,6 +279,11 @@ class TableEncoder:
             raise DataError(f"X has {counted(len(table.names), 'column')}, but this model was trained on {self.array_width}")
         there = set(table.names)
         missing = [name for name in self.column_names if name not in there]
+        if missing and table.frame is not None:
+            others = [name for name in table.names if name not in known]
+            spelled = {other: name for name in missing if (other := other_spelling(name, others)) is not None}
+            if len(spelled) == len(missing):
+                return table.renamed(spelled)
         if missing:
             alike = look_alike(missing[0], table.names)
             near = nearest(missing[0], [name for name in table.names if name not in self.column_names])

@@ -90,7 +90,7 @@ def read_table(
     number begins with a zero ("0171"), has more than 18 digits, or may have a point between thousands. Numbers and dates as people
     write them stay text, which `understand` reads. A few words among numbers or dates, one or at most 2% of the cells, become
     missing, and a warning names the first; with `encoder.forms` also what is no number, or date, as at fit. A column without a
-    name is called unnamed_0, after its position; a name that occurs twice gets a number.
+    name is called unnamed_0, after its position (a model of a frame finds its "" or "Unnamed: 0" there); a name that occurs twice gets a number.
 
     Errors: DataError for a path that is not a file or has an unknown ending, for no data rows, for a line with more or fewer fields
     than the header and for a quote that is never closed (the line is named), for bytes that are not in the encoding (with their

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from manynets.errors import DataError
 from manynets.tables.missing import is_missing_value
 from manynets.tables.stored import first_line
-from manynets.tables.table import Table, refuse_duplicates
+from manynets.tables.table import Table, refuse_duplicates, refuse_patterns
 from manynets.tables.unusual import plain_columns
 
 if TYPE_CHECKING:
@@ -48,11 +48,13 @@ def open_table(data: Any, *, known: Collection[str] = ()) -> Table:
 
     if type(data).__module__.split(".")[0] == "pandas" and hasattr(data, "columns"):
         labels = [str(name) for name in data.columns]
-        refuse_duplicates(labels)
+        refuse_duplicates(labels, known)
         if labels != list(data.columns):
             data = data.set_axis(labels, axis=1)
     elif hasattr(data, "column_names"):  # pyarrow allows a name twice
-        refuse_duplicates([str(name) for name in data.column_names])
+        refuse_duplicates([str(name) for name in data.column_names], known)
+    elif hasattr(data, "columns"):
+        refuse_patterns(map(str, data.columns), known)
     data = plain_columns(data, known)
     try:
         frame: nw.DataFrame[Any] = nw.from_native(data, eager_only=True)

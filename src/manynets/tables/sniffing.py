@@ -15,6 +15,7 @@ from manynets.display import counted, listed
 from manynets.errors import DataError, OptionError
 from manynets.tables.numerals import NUMBER_LIKE
 from manynets.tables.source import HEAD_BYTES, Source
+from manynets.tables.table import refuse_patterns
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 HEAD_ROWS = 1000
@@ -80,6 +81,7 @@ def read_head(source: Source, *, delimiter: str | None, header: bool) -> Head:
     if not header:
         return Head(delimiter=chosen, names=[f"x{j}" for j in range(len(names))], header_lines=0, rows=complete, unclean=unclean)
     named, notes = unique_names(names)
+    refuse_patterns(named)
     if delimiter is None and (count := _words_in_a_line(names, complete)):
         notes += (f"each line is one cell of {count} words: if blanks are between the columns, give delimiter=' '",)
     if _looks_like_data(names, complete):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from manynets.tables.stored import StoredColumns
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 MOST_UNKNOWN = 10
 """So many names that are no columns are listed in an error."""
 Storage = Literal["number", "bool", "text", "category", "mixed", "date", "time", "duration", "other", "empty"]
@@ -86,6 +87,12 @@ class Table:
         """Return the table of a frame or file with these columns only."""
         frame = None if self.frame is None else self.frame[list(names)]  # to select(), "*" is a pattern
         return replace(self, names=tuple(names), frame=frame)
+
+    def renamed(self, names: Mapping[str, str]) -> Table:
+        """Return the table of a frame with new names for some of its columns."""
+        assert self.frame is not None
+        new, commas = (tuple(names.get(name, name) for name in old) for old in (self.names, self.commas))
+        return replace(self, names=new, frame=self.frame.rename(dict(names)), commas=commas)
 
     def loaded(self, names: Sequence[str]) -> Table:
         """Return a table that has these columns in memory."""
@@ -207,8 +214,18 @@ def native_type(series: nw.Series[Any]) -> str:
     return str(series.to_native().dtype if series.dtype == nw.Unknown and hasattr(series.to_native(), "dtype") else series.dtype)
 
 
-def refuse_duplicates(names: Sequence[str]) -> None:
-    """Raise DataError that lists the column names that occur more than once."""
+def refuse_patterns(names: Iterable[str], known: Collection[str] = ()) -> None:
+    """Raise DataError for a column name that polars takes for a pattern, or that is no text; not for those of a model that is there."""
+    for name in names:
+        pattern = name.startswith("^") and name.endswith("$")
+        if (pattern or (not name.isascii() and _SURROGATE.search(name))) and name not in known:
+            why = "which polars takes for a pattern" if pattern else "which holds half of a surrogate pair"
+            raise DataError(f"a column is called {name!r}, {why}; rename it")
+
+
+def refuse_duplicates(names: Sequence[str], known: Collection[str] = ()) -> None:
+    """Raise DataError that lists the column names that occur more than once, and for one that `refuse_patterns` refuses."""
+    refuse_patterns(names, known)
     twice = [f"{name!r} ({count} times)" for name, count in Counter(names).items() if count > 1]
     if twice:
         raise DataError(f"column names must be unique, but these are not: {', '.join(twice)}; rename or remove columns")
