@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import lzma
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from manynets.cli.origin import kind_of, stem_of
 from manynets.errors import DataError
 from manynets.tables import read_table
 from tests.cli.conftest import TABLE, Call, Called
+from tests.tables.test_compressed import write_zip
 
 SMALL = ("--hidden", "8", "--epochs", "2", "--n-networks", "1", "-q")
 
@@ -276,11 +278,15 @@ def test_folders_and_patterns(call: Call, parts: Path, data: str, name: str) -> 
     assert "changed since the run was trained" in done.err
 
 
-@pytest.mark.parametrize("form", ["jsonl", "xlsx"])
-def test_json_lines_and_sheets(call: Call, table: Path, tmp_path: Path, form: str) -> None:
+@pytest.mark.parametrize("form", ["jsonl", "xlsx", "csv.xz", "zip"])
+def test_json_lines_sheets_and_compressed_tables(call: Call, table: Path, tmp_path: Path, form: str) -> None:
     frame = read_table(table)
     if form == "jsonl":
         frame.write_ndjson(tmp_path / "t.jsonl")
+    elif form == "csv.xz":
+        (tmp_path / "t.csv.xz").write_bytes(lzma.compress(table.read_bytes()))
+    elif form == "zip":
+        write_zip(tmp_path / "t.zip", {"houses.csv": table.read_bytes(), "README.txt": b"hello"})
     else:
         pytest.importorskip("python_calamine")
         from tests.tables.test_tables_formats import write_book
@@ -290,6 +296,21 @@ def test_json_lines_and_sheets(call: Call, table: Path, tmp_path: Path, form: st
     assert folder == "runs/t-1"
     assert len(rows_of(call("predict", folder, f"t.{form}", "-q").out)) == 120
     assert call("predict", folder, f"t.{form}", "-q").out == call("predict", folder, table, "-q").out
+
+
+def test_options_of_a_run_and_a_zip_archive(call: Call, table: Path, tmp_path: Path) -> None:
+    (tmp_path / "bare.csv").write_text(TABLE.partition("\n")[2])
+    write_zip(tmp_path / "bare.zip", {"bare.csv": (tmp_path / "bare.csv").read_bytes()})
+    frame = pl.read_csv("bare.csv", has_header=False, new_columns=[f"x{j}" for j in range(5)])
+    frame.write_parquet("named.parquet")
+    write_zip(tmp_path / "named.zip", {"named.parquet": (tmp_path / "named.parquet").read_bytes()})
+    folder = call("train", "bare.zip", "--no-header", "--delimiter", ",", "--target", "x3", *SMALL, "--json").json["run_dir"]
+    one, other = (call("predict", folder, name, "-q") for name in ("bare.zip", "named.zip"))  # which has a header
+    assert (one.code, other.code) == (0, 0)
+    assert one.out == other.out
+    done = call("predict", folder, "named.zip", "--header")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "--no-header are for text files and sheets" in done.err
 
 
 def test_folders_and_patterns_that_are_no_table(call: Call, table: Path, parts: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from manynets.tables.frames import open_table
 FRAME = polars.DataFrame({"n": [1, 2, 3], "x": [0.5, None, 2.5], "t": ["a", "NA", "b"]})
 
 
-class _Stdin:
+class Stdin:
     def __init__(self, data: bytes) -> None:
         self.buffer = io.BytesIO(data)
 
@@ -38,15 +38,15 @@ def _as_bytes(kind: str) -> bytes:
 
 @pytest.mark.parametrize("kind", ["csv", "gz", "jsonl", "parquet", "ipc", "stream"])
 def test_standard_input_in_any_format(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    monkeypatch.setattr(sys, "stdin", _Stdin(_as_bytes(kind)))
+    monkeypatch.setattr(sys, "stdin", Stdin(_as_bytes(kind)))
     assert read_table("-").equals(FRAME)
-    monkeypatch.setattr(sys, "stdin", _Stdin(_as_bytes(kind)))
+    monkeypatch.setattr(sys, "stdin", Stdin(_as_bytes(kind)))
     assert open_file("-").names == ("n", "x", "t")
 
 
 @pytest.mark.parametrize("data", [b"", b"\x1f\x8bnonsense", b"PAR1nonsense", b"ARROW1nonsense", b'{"a": 1}\n{"a": \n', b"{}"])
 def test_what_is_no_table_on_standard_input(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
-    monkeypatch.setattr(sys, "stdin", _Stdin(data))
+    monkeypatch.setattr(sys, "stdin", Stdin(data))
     with pytest.raises(DataError, match="standard input"):
         read_table("-")
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 BLOCK_ROWS = 1 << 16
 
 OTHER_FORMATS = {
-    ".xlsx", ".xlsm", ".xls", ".ods", ".parquet", ".pq", ".json", ".jsonl", ".feather", ".arrow", ".npy", ".npz", ".gz", ".zip",
+    ".xlsx", ".xlsm", ".xls", ".ods", ".parquet", ".pq", ".json", ".jsonl", ".feather", ".arrow", ".npy", ".npz", ".gz", ".bz2", ".xz", ".zst",
+    ".zip",
 }  # fmt: skip
 """Ends of file names that promise something else than CSV."""
 
