@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from manynets.cli.arguments import Header, JsonLine, Target, argument, option
+from manynets.cli.arguments import Header, JsonLine, Sheet, Target, argument, option
 from manynets.cli.bounded import metrics_of
 from manynets.cli.report import console_for, describe_model, note, print_json, print_metrics, print_table
 from manynets.cli.saved_runs import open_run
@@ -19,6 +19,7 @@ def compare(
     ] = None,
     target: Target = None,
     header: Header = None,
+    sheet: Sheet = None,
     json_line: JsonLine = False,
 ) -> None:
     """Compare runs on the same rows.
@@ -45,7 +46,7 @@ def compare(
         )
         for name, run in zip(runs, found, strict=True)
     ]
-    metrics, part = _on_the_same_rows(found, data, target, header, console)
+    metrics, part = _on_the_same_rows(found, data, console, target=target, header=header, sheet=sheet)
     print_table(console, ["run", "network", "parameters", "seconds"], rows, title="Runs")
     print_metrics(console, dict(zip(runs, _by_loss(found, metrics), strict=True)), title=f"Metrics on the {part} rows")
     if json_line:
@@ -73,8 +74,8 @@ def _loss_name(model: Any) -> str:
     return f"{name} (delta {recipe.delta:g})" if name == "huber" else name
 
 
-def _on_the_same_rows(found: list[Any], data: str | None, target: str | None, header: bool | None, console: Any) -> Any:
-    """Return the metrics of each run, and what the rows are called: `data`, or the test rows of the first run.
+def _on_the_same_rows(found: list[Any], data: str | None, console: Any, **how: Any) -> Any:
+    """Return the metrics of each run, and what the rows are called: `data`, or the test rows of the first run. how: as for `evaluation_rows`.
 
     Each run reads the rows by itself, as each has an encoder of its own.
     """
@@ -84,7 +85,7 @@ def _on_the_same_rows(found: list[Any], data: str | None, target: str | None, he
     count = None
     for i, run in enumerate(found):
         reader = run if i == 0 or data is not None else with_origin_of(run, found[0])
-        part, part_name, notes = evaluation_rows(reader, data, header=header, target=target)
+        part, part_name, notes = evaluation_rows(reader, data, **how)
         name = name or part_name
         if i == 0:
             note(console, *notes)

@@ -18,7 +18,7 @@ from manynets.tables.binary import ARROW, PARQUET, parquet_files, read_arrow, re
 from manynets.tables.compressed import COMPRESSED, ZIP, compression_of, decompressed, is_workbook, plain_name, unzipped, zipped_name
 from manynets.tables.delimited import TextTable, read_source
 from manynets.tables.frames import open_table
-from manynets.tables.sheets import SHEETS, read_sheet
+from manynets.tables.sheets import SHEETS, read_sheet, sheet_names
 from manynets.tables.source import TEXT, Source, TextOptions
 from manynets.tables.stored import FileMarks, StoredColumns, check_name
 from manynets.tables.table import Table, refuse_duplicates
@@ -65,6 +65,7 @@ def read_table(
     encoding: str | None = None,
     delimiter: str | None = None,
     header: bool = True,
+    sheet: str | None = None,
     text: Sequence[str] | Forms = (),
 ) -> polars.DataFrame:
     """Return the table in a file as a polars frame.
@@ -75,6 +76,7 @@ def read_table(
             no letter is UTF-8, with a warning.
         delimiter: of a text file. Else the one of `,` `;` tab `|` that splits the first lines most evenly.
         header: whether the first line of a text file or sheet holds the names; without them they are x0, x1, ...
+        sheet: of a workbook, by its name. Else the first that holds a table, with a warning where others hold something too.
         text: columns of a text file or sheet that stay as they are written. For new rows it is `encoder.forms`: how each column was
             read at fit. Names that the file lacks do not matter.
 
@@ -97,7 +99,7 @@ def read_table(
     >>> frame.columns, frame.shape
     (['size', 'town', 'price'], (2, 3))
     """
-    return _read(path, TextOptions.of(text, encoding=encoding, delimiter=delimiter, header=header)).frame
+    return _read(path, TextOptions.of(text, encoding=encoding, delimiter=delimiter, header=header, sheet=sheet)).frame
 
 
 def open_file(
@@ -106,6 +108,7 @@ def open_file(
     encoding: str | None = None,
     delimiter: str | None = None,
     header: bool = True,
+    sheet: str | None = None,
     text: Sequence[str] | Forms = (),
     content: bytes | None = None,
 ) -> Table:
@@ -121,7 +124,7 @@ def open_file(
     >>> table.names, table.rows
     (('size', 'town', 'price'), 2)
     """
-    options = TextOptions.of(text, encoding=encoding, delimiter=delimiter, header=header)
+    options = TextOptions.of(text, encoding=encoding, delimiter=delimiter, header=header, sheet=sheet)
     files = _parquet(path, options)
     if files is None:
         found = _read(path, options, content)
@@ -134,17 +137,29 @@ def open_file(
 
 
 def text_options(path: str | Path) -> frozenset[str]:
-    """Return which of the options "encoding", "delimiter" and "header" a path takes, by its ending, or that of the table in a zip archive.
+    """Return which of "encoding", "delimiter", "header" and "sheet" a path takes, by its ending, or that of the table in a zip archive.
 
     >>> sorted(text_options("a.csv.gz")), sorted(text_options("a.xlsx")), sorted(text_options("a.parquet"))
-    (['delimiter', 'encoding', 'header'], ['header'], [])
+    (['delimiter', 'encoding', 'header'], ['header', 'sheet'], [])
     """
     name = plain_name(str(path))
     if name.endswith(ZIP) and Path(path).is_file():
         name = zipped_name(str(path), Path(path), _PLAIN)[0].lower()
-    if name == STANDARD_INPUT or name.endswith(TEXT):
+    if name == STANDARD_INPUT:
+        return frozenset(("delimiter", "encoding", "header", "sheet"))
+    if name.endswith(TEXT):
         return frozenset(("delimiter", "encoding", "header"))
-    return frozenset(("header",) if name.endswith(SHEETS) else ())
+    return frozenset(("header", "sheet") if name.endswith(SHEETS) else ())
+
+
+def sheets_of(path: str | Path) -> tuple[str, ...]:
+    """Return the names of the sheets in a workbook, also in a zip archive; of another file, and of standard input, none."""
+    name, source = str(path), Path(path)
+    if name == STANDARD_INPUT or "sheet" not in text_options(path):
+        return ()
+    if not name.lower().endswith(ZIP):
+        return sheet_names(name, source)
+    return sheet_names(name, unzipped(name, source, zipped_name(name, source, _PLAIN)[0]))
 
 
 def standard_input() -> bytes:
@@ -221,12 +236,14 @@ def _read_bytes(name: str, data: bytes, options: TextOptions) -> TextTable:
     """Return the table in what was piped in; its first bytes show the format."""
     if compression := compression_of(data):
         data = decompressed(name, data, compression)
+    if data.startswith(b"PK\x03\x04"):
+        return read_sheet(name, data, options) if is_workbook(data) else _read_zip(name, data, options)
+    if options.sheet is not None:
+        raise DataError(f"{name}: sheet is for workbooks, and this is none; leave it out here")
     if data.startswith(b"PAR1"):
         return TextTable(read_parquet(name, data))
     if data.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
         return TextTable(read_arrow(name, data))
-    if data.startswith(b"PK\x03\x04"):
-        return read_sheet(name, data, options) if is_workbook(data) else _read_zip(name, data, options)
     if data.lstrip().startswith(b"{"):
         return TextTable(read_json_lines(name, data))
     return read_source(Source(name=name, content=data), options)
@@ -288,5 +305,7 @@ def _refuse_text_options(path: str | Path, options: TextOptions) -> None:
     taken = text_options(path)
     if "delimiter" not in taken and (options.encoding is not None or options.delimiter is not None):
         raise DataError(f"{path}: encoding and delimiter are for text files ({', '.join(TEXT)}); leave them out here")
+    if "sheet" not in taken and options.sheet is not None:
+        raise DataError(f"{path}: sheet is for workbooks ({', '.join(SHEETS)}); leave it out here")
     if "header" not in taken and not options.header:
         raise DataError(f"{path}: header=False is for text files and sheets; this format stores the names of its columns")

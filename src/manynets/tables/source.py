@@ -106,6 +106,7 @@ class TextOptions:
     encoding: str | None = None
     delimiter: str | None = None
     header: bool = True
+    sheet: str | None = None
     text: Forms = field(default_factory=dict)
 
     @classmethod
