@@ -185,7 +185,7 @@ def test_train_streams_by_the_groups_that_are_named(frame: polars.DataFrame, tmp
     assert_close(found.parameters, model.members[0], "bits")
     with pytest.raises(OptionError, match="groups is 'owner', which says how to split the rows, but there are none to validate on"):
         mn.train(tmp_path / "t.parquet", spec=SPEC, recipe=recipe, **options)
-    with pytest.raises(OptionError, match="groups was given, but .* and a stream does not take it"):
+    with pytest.raises(OptionError, match=r"groups was given, but .* and a stream does not take it"):
         mn.train(tmp_path / "t.parquet", spec=SPEC, recipe=recipe, validation=0.02, **(options | {"groups": owner}))
 
 

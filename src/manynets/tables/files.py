@@ -22,6 +22,7 @@ from manynets.tables.sheets import SHEETS, read_sheet, sheet_names
 from manynets.tables.source import TEXT, Source, TextOptions
 from manynets.tables.stored import FileMarks, StoredColumns, check_name
 from manynets.tables.table import Table, refuse_duplicates
+from manynets.tables.unusual import unnested
 
 if TYPE_CHECKING:
     import polars
@@ -191,6 +192,7 @@ def _read(path: str | Path, options: TextOptions, content: bytes | None = None) 
         name, ending = str(file), _ending(file)
         marks = FileMarks([file], form="a table")
         found = _read_file(file, ending, options)
+    found = found._replace(frame=unnested(found.frame))
     _check(name, found.frame.columns, found.frame.height)
     if marks is not None:
         marks.check()
