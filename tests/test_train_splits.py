@@ -13,6 +13,7 @@ import manynets as mn
 from manynets.data.split import SplitBy
 from manynets.prepare import Split, copies_held_out, cv_splits, holdout, network_splits, prepare
 from manynets.targets import find_target
+from tests.tolerances import assert_close
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(120, 3))
@@ -132,6 +133,29 @@ def test_names_that_are_no_column_to_split_by() -> None:
         mn.train(FRAME, times="group", **HOW)
     with pytest.raises(mn.DataError, match="groups is 'group', but must be one value for each row"):
         mn.train(X, Y, groups="group", validation=0.25, progress=False)
+
+
+def test_a_stream_takes_the_name_of_the_groups(tmp_path: Path) -> None:
+    rows = 13_000
+    frame = polars.DataFrame(
+        {f"x{j}": RANDOM.normal(size=rows) for j in range(6)} | {"owner": [f"o{i % 397}" for i in range(rows)]}
+    )
+    frame = frame.with_columns(y=polars.col("x0") * polars.col("x1"))
+    frame.write_parquet(tmp_path / "t.parquet", row_group_size=300)
+    options: dict[str, Any] = {"target": "y", "memory_limit": "1MB", "progress": False, "groups": "owner"}
+    spec, recipe = mn.MLP(hidden=(8,)), mn.Recipe(epochs=1, batch_size=100)
+    model = mn.train(tmp_path / "t.parquet", spec=spec, recipe=recipe, validation=0.02, **options)
+    assert model.encoder is not None
+    assert model.encoder.column_names == tuple(f"x{j}" for j in range(6))
+    assert model.info["stream"]["windows"] > 1
+    [found] = mn.train_many(tmp_path / "t.parquet", candidates=[(spec, recipe)], validation=0.02, **options)
+    assert_close(found.parameters, model.members[0], "bits")
+    with pytest.raises(
+        mn.OptionError, match="groups is 'owner', which says how to split the rows, but there are none to validate on"
+    ):
+        mn.train(tmp_path / "t.parquet", spec=spec, recipe=recipe, **options)
+    with pytest.raises(mn.OptionError, match=r"groups was given, but .* and a stream does not take it"):
+        mn.train(tmp_path / "t.parquet", spec=spec, recipe=recipe, validation=0.02, **(options | {"groups": frame["owner"]}))
 
 
 def test_what_does_not_go_together() -> None:

@@ -196,15 +196,14 @@ def train(
     X, y, sample_weight, kept = read_given(X, y, target, sample_weight, drop_missing_target=drop_missing_target)
     columns, validation = splits_of_kept_rows(kept, columns, validation)
     columns, left_out = named_splits(X, columns, spec if isinstance(spec, Model) else encoder)
-    of_table["drop"] = [*drop, *left_out]
     y, validation, names = targets_by_name(y, validation, target, known=getattr(spec, "target_names", ()))  # of a Model
     task = task if positive is None else with_positive(y, positive, task=task)
     if isinstance(spec, Model):
         spec, recipe, task, encoder, initial, n_networks = _further(spec, recipe, X, y, task, encoder, initial, n_networks, scaling)
         scaling = False
-    common: dict[str, Any] = {"task": task, "encoder": encoder, "target_transform": target_transform}
-    declared = declared_columns(X, encoder, **of_table) | {"target_names": names}
-    common |= {"sample_weight": sample_weight, "class_weight": class_weight, "declared": declared}
+    named = declared_columns(X, encoder, **of_table | {"drop": [*drop, *left_out]}) | {"target_names": names}
+    common: dict[str, Any] = {"task": task, "encoder": encoder, "target_transform": target_transform, "declared": named}
+    common |= {"sample_weight": sample_weight, "class_weight": class_weight}
     if spec is None and recipe is None and engine == "torch" and initial is None and loss is None:
         common |= {"preset": "default" if preset is None else preset, "metric": metric, **ran, **keeping}
         common |= {"seed": _default_seed(seed), "n_networks": 8 if n_networks is None else n_networks}
@@ -226,9 +225,8 @@ def train(
     spec, data, initial = _ready(spec, recipe, data, initial, recorded, n_networks=n_networks, by_fold=by_fold)
     splits = _splits(data, n_networks, recipe.seed, by_fold=by_fold, by=by)
     members = ensemble(spec, recipe, data, n_networks, splits=splits, initial=initial)
-    return with_target_names(
-        _trained(engine, spec, recipe, data, members, [*progress_callbacks(progress), *callbacks], keeping), names
-    )
+    listeners = [*progress_callbacks(progress), *callbacks]
+    return with_target_names(_trained(engine, spec, recipe, data, members, listeners, keeping), names)
 
 
 def _trained(

@@ -170,25 +170,6 @@ def test_train_many_reads_a_path(path: Path, frame: polars.DataFrame) -> None:
         mn.train_many(path, candidates=candidates, memory_limit="1MB", cv=3, **options)
 
 
-def test_train_streams_by_the_groups_that_are_named(frame: polars.DataFrame, tmp_path: Path) -> None:
-    owner = np.random.default_rng(1).integers(0, 400, ROWS)
-    frame.drop("class").with_columns(owner=polars.Series(owner).cast(polars.String)).write_parquet(
-        tmp_path / "t.parquet", row_group_size=300
-    )
-    options: dict[str, Any] = {"target": "y", "memory_limit": "1MB", "progress": False, "groups": "owner"}
-    recipe = dataclasses.replace(RECIPE, epochs=1)
-    model = mn.train(tmp_path / "t.parquet", spec=SPEC, recipe=recipe, validation=0.02, **options)
-    assert model.encoder is not None
-    assert model.encoder.column_names == ("x0", "x1", "x2", "kind", "weight")
-    assert model.info["stream"]["windows"] > 1
-    [found] = mn.train_many(tmp_path / "t.parquet", candidates=[(SPEC, recipe)], validation=0.02, **options)
-    assert_close(found.parameters, model.members[0], "bits")
-    with pytest.raises(OptionError, match="groups is 'owner', which says how to split the rows, but there are none to validate on"):
-        mn.train(tmp_path / "t.parquet", spec=SPEC, recipe=recipe, **options)
-    with pytest.raises(OptionError, match=r"groups was given, but .* and a stream does not take it"):
-        mn.train(tmp_path / "t.parquet", spec=SPEC, recipe=recipe, validation=0.02, **(options | {"groups": owner}))
-
-
 def test_numbers_of_rows_are_left_out_also_where_some_are_missing(tmp_path: Path) -> None:
     """Whole numbers, all different, that fill at least half of their range number the rows; those three times as far apart, and times, do not."""
     rows = np.arange(ROWS)
