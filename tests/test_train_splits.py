@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import manynets as mn
 from manynets.data.split import SplitBy
 from manynets.prepare import Split, copies_held_out, cv_splits, holdout, network_splits, prepare
 from manynets.targets import find_target
+from tests.tolerances import assert_close
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(120, 3))
@@ -89,6 +91,71 @@ def test_train(how: dict[str, Any], validation: Any) -> None:
     model = mn.train(X, Y, mn.MLP(hidden=(4,)), RECIPE, validation=validation, n_networks=3, scaling=False, progress=False, **how)
     assert model.size == 3
     assert "val_loss" in model.history or "validation_loss" in model.history
+
+
+FRAME = polars.DataFrame({"group": GROUPS, "day": DAYS.astype("M8[ms]"), "size": X[:, 0], "cost": Y})
+HOW: dict[str, Any] = {"spec": mn.MLP(hidden=(4,)), "recipe": RECIPE, "validation": 0.25, "progress": False, "target": "cost"}
+
+
+@pytest.mark.parametrize(("option", "name"), [("groups", "group"), ("times", "day"), ("stratify", "group")])
+def test_columns_to_split_by_are_named(option: str, name: str, tmp_path: Path) -> None:
+    FRAME.write_csv(tmp_path / "t.csv")
+    frame = FRAME.drop("group") if option == "groups" else FRAME  # whose column is no feature
+    given = mn.train(frame, **{option: FRAME[name]}, **HOW)
+    for table in (FRAME, FRAME.to_pandas(), str(tmp_path / "t.csv")):
+        model = mn.train(table, **{option: name}, **HOW)
+        assert model.encoder is not None
+        assert ("group" in model.encoder.column_names) == (option != "groups")
+        assert "day" in model.encoder.column_names
+        np.testing.assert_array_equal(model.predict(FRAME), given.predict(FRAME))
+    some = polars.col("size") > -1
+    kept = mn.train(FRAME.with_columns(cost=polars.when(some).then("cost")), **{option: name}, drop_missing_target=True, **HOW)
+    np.testing.assert_array_equal(kept.predict(FRAME), mn.train(FRAME.filter(some), **{option: name}, **HOW).predict(FRAME))
+    [result] = mn.train_many(
+        FRAME, candidates=[(HOW["spec"], RECIPE)], target="cost", validation=0.25, progress=False, **{option: name}
+    )
+    assert result.model is not None
+    assert result.model.encoder is not None
+    assert ("group" in result.model.encoder.column_names) == (option != "groups")
+
+
+def test_an_encoder_decides_about_the_column_of_the_groups() -> None:
+    encoder = mn.tables.fit_encoder(FRAME.drop("cost"))
+    model = mn.train(FRAME, groups="group", encoder=encoder, **HOW)
+    assert model.encoder == encoder
+    assert "group" in encoder.column_names
+
+
+def test_names_that_are_no_column_to_split_by() -> None:
+    with pytest.raises(mn.DataError, match="column to split by 'gruop' does not exist; did you mean 'group'"):
+        mn.train(FRAME, groups="gruop", **HOW)
+    with pytest.raises(mn.DataError, match="times is 'group', but that column holds 'g0', and must hold dates or numbers"):
+        mn.train(FRAME, times="group", **HOW)
+    with pytest.raises(mn.DataError, match="groups is 'group', but must be one value for each row"):
+        mn.train(X, Y, groups="group", validation=0.25, progress=False)
+
+
+def test_a_stream_takes_the_name_of_the_groups(tmp_path: Path) -> None:
+    rows = 13_000
+    frame = polars.DataFrame(
+        {f"x{j}": RANDOM.normal(size=rows) for j in range(6)} | {"owner": [f"o{i % 397}" for i in range(rows)]}
+    )
+    frame = frame.with_columns(y=polars.col("x0") * polars.col("x1"))
+    frame.write_parquet(tmp_path / "t.parquet", row_group_size=300)
+    options: dict[str, Any] = {"target": "y", "memory_limit": "1MB", "progress": False, "groups": "owner"}
+    spec, recipe = mn.MLP(hidden=(8,)), mn.Recipe(epochs=1, batch_size=100)
+    model = mn.train(tmp_path / "t.parquet", spec=spec, recipe=recipe, validation=0.02, **options)
+    assert model.encoder is not None
+    assert model.encoder.column_names == tuple(f"x{j}" for j in range(6))
+    assert model.info["stream"]["windows"] > 1
+    [found] = mn.train_many(tmp_path / "t.parquet", candidates=[(spec, recipe)], validation=0.02, **options)
+    assert_close(found.parameters, model.members[0], "bits")
+    with pytest.raises(
+        mn.OptionError, match="groups is 'owner', which says how to split the rows, but there are none to validate on"
+    ):
+        mn.train(tmp_path / "t.parquet", spec=spec, recipe=recipe, **options)
+    with pytest.raises(mn.OptionError, match=r"groups was given, but .* and a stream does not take it"):
+        mn.train(tmp_path / "t.parquet", spec=spec, recipe=recipe, validation=0.02, **(options | {"groups": frame["owner"]}))
 
 
 def test_what_does_not_go_together() -> None:

@@ -17,7 +17,7 @@ from manynets.data.duplicates import report_copies
 from manynets.encoding import array_scaling, embedded_columns
 from manynets.engines import EngineName
 from manynets.errors import OptionError
-from manynets.given import declared_columns, read_given, refuse_target, splits_of_kept_rows, targets_by_name
+from manynets.given import declared_columns, named_splits, read_given, refuse_target, splits_of_kept_rows, targets_by_name
 from manynets.model import Model
 from manynets.nn.initial import given_parameters
 from manynets.nn.shape import Shape
@@ -124,7 +124,8 @@ def train(
         every row trains some of them.
     groups, times, stratify: columns (N,) that say how rows are split, where validation is a fraction or "folds". The rows of a group
         are all trained on or all validated on; the latest rows are validated on, by all networks; both parts get the same share of
-        each value of stratify, in place of each class.
+        each value of stratify, in place of each class. Each may be the name of a column of the table X, as for `manynets train`. That of
+        groups is then left out of the features, as new rows have new groups; those of times and stratify are features too.
     target_transform: "log" trains on the logarithm of a positive target, "auto" does so where its tail is heavy; predictions are in
         its own unit. See `manynets.Regression`.
     positive: of two classes the one that precision, recall, F1 and threshold are about, and the last of `classes_`. None: the last when sorted.
@@ -194,14 +195,15 @@ def train(
         return model
     X, y, sample_weight, kept = read_given(X, y, target, sample_weight, drop_missing_target=drop_missing_target)
     columns, validation = splits_of_kept_rows(kept, columns, validation)
+    columns, left_out = named_splits(X, columns, spec if isinstance(spec, Model) else encoder)
     y, validation, names = targets_by_name(y, validation, target, known=getattr(spec, "target_names", ()))  # of a Model
     task = task if positive is None else with_positive(y, positive, task=task)
     if isinstance(spec, Model):
         spec, recipe, task, encoder, initial, n_networks = _further(spec, recipe, X, y, task, encoder, initial, n_networks, scaling)
         scaling = False
-    common: dict[str, Any] = {"task": task, "encoder": encoder, "target_transform": target_transform}
-    declared = declared_columns(X, encoder, **of_table) | {"target_names": names}
-    common |= {"sample_weight": sample_weight, "class_weight": class_weight, "declared": declared}
+    named = declared_columns(X, encoder, **of_table | {"drop": [*drop, *left_out]}) | {"target_names": names}
+    common: dict[str, Any] = {"task": task, "encoder": encoder, "target_transform": target_transform, "declared": named}
+    common |= {"sample_weight": sample_weight, "class_weight": class_weight}
     if spec is None and recipe is None and engine == "torch" and initial is None and loss is None:
         common |= {"preset": "default" if preset is None else preset, "metric": metric, **ran, **keeping}
         common |= {"seed": _default_seed(seed), "n_networks": 8 if n_networks is None else n_networks}
@@ -223,9 +225,8 @@ def train(
     spec, data, initial = _ready(spec, recipe, data, initial, recorded, n_networks=n_networks, by_fold=by_fold)
     splits = _splits(data, n_networks, recipe.seed, by_fold=by_fold, by=by)
     members = ensemble(spec, recipe, data, n_networks, splits=splits, initial=initial)
-    return with_target_names(
-        _trained(engine, spec, recipe, data, members, [*progress_callbacks(progress), *callbacks], keeping), names
-    )
+    listeners = [*progress_callbacks(progress), *callbacks]
+    return with_target_names(_trained(engine, spec, recipe, data, members, listeners, keeping), names)
 
 
 def _trained(
@@ -334,9 +335,11 @@ def _train_streamed(given: Mapping[str, Any]) -> Model | None:
 
     spec, recipe, engine, validation = given["spec"], given["recipe"], given["engine"], given["validation"]
     ensemble = spec is None and recipe is None and given["initial"] is None and given["loss"] is None
-    refused = chosen("y", "class_weight", "encoder", "positive", "time_limit", "groups", "times", "stratify")
+    refused = chosen("y", "class_weight", "encoder", "positive", "time_limit", "times", "stratify")
     refused["engine"] = None if engine == "torch" else engine
-    named = chosen("target", "sample_weight", "drop", "categorical", "numeric", "drop_missing_target", "scaling", "category_means")
+    named = chosen(
+        "target", "sample_weight", "groups", "drop", "categorical", "numeric", "drop_missing_target", "scaling", "category_means"
+    )
     found = files_to_stream(given["X"], given["memory_limit"], spec, refused=refused, ensemble=ensemble, **named)
     if found is None:
         return None
@@ -354,7 +357,7 @@ def _train_streamed(given: Mapping[str, Any]) -> Model | None:
             "metric": given["metric"],
             "seed": _default_seed(given["seed"]),
         }
-        share = None if validation is None else share_of(validation)
+        share = None if validation is None else share_of(validation, columns)
         stream = open_ensemble(files, columns, validation=share, **shared, **of_rows)
         stream.warn_of_columns()
         n_networks = 8 if given["n_networks"] is None else given["n_networks"]
@@ -364,7 +367,7 @@ def _train_streamed(given: Mapping[str, Any]) -> Model | None:
     options = {"initial": given["initial"], "n_networks": given["n_networks"] or 1}
     check_options(spec, recipe, engine="torch", **chosen("checkpoint", "resume"), **options)
     recipe, own = with_loss(_with_given(recipe, seed=given["seed"], metric=given["metric"]), given["loss"])
-    stream = open_stream(files, columns, recipe, spec=spec, validation=share_of(validation), loss=own, **of_rows)
+    stream = open_stream(files, columns, recipe, spec=spec, validation=share_of(validation, columns), loss=own, **of_rows)
     stream = dataclasses.replace(stream, data=with_metric(stream.data, given["metric"]))
     _check_watch(recipe, stream.data, by_fold=False)
     stream.warn_of_columns()

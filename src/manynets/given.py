@@ -14,6 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 from manynets.data.check import as_row_numbers, in_order, is_frame, target_names
 from manynets.display import short
 from manynets.errors import DataError, OptionError, check_rows
+from manynets.tables.frames import open_table
+from manynets.tables.splitting import columns_to_split_by
 from manynets.tasks.base import as_array
 
 VALIDATION = (
@@ -72,9 +74,23 @@ def splits_of_kept_rows(kept: NDArray[np.bool_] | None, columns: Mapping[str, An
     return out, mask[kept]
 
 
+def named_splits(X: Any, columns: Mapping[str, Any], encoder: Any = None) -> tuple[dict[str, Any], list[str]]:
+    """Return groups, times and stratify with the values of those columns (N,) that are named, and the columns that are no features.
+
+    That is the column of the groups, as new rows have new ones, unless an encoder is given, which knows its columns.
+
+    Errors: DataError for a name that is no column of X. Where X is no table, names stay as they are, and are refused where the rows are split.
+    """
+    named = {what: name for what, name in columns.items() if isinstance(name, str)}
+    if not named or not is_frame(X):
+        return dict(columns), []
+    left_out = [named["groups"]] if "groups" in named and encoder is None else []
+    return {**columns, **columns_to_split_by(open_table(X), named)}, left_out
+
+
 def _of_kept_rows(column: Any, kept: NDArray[np.bool_] | None, *, what: str) -> Any:
     """Return the values of a column (N,) for the rows that are kept; None stays None. DataError for another number of values."""
-    if column is None or kept is None or isinstance(column, str):  # a name is refused where the rows are split
+    if column is None or kept is None or isinstance(column, str):  # of a name, they are read from the rows that are kept
         return column
     values = as_array(column.detach().cpu() if isinstance(column, Tensor) else column, what=what)
     if values.shape[:1] != kept.shape:

@@ -27,7 +27,7 @@ OPTIONS: dict[str, str] = {"min_gain": "min_delta", "lr_min_gain": "lr_min_delta
 LATER: dict[str, Any] = {"n_networks": 1, "no_header": False, "preset": "plain"} | dict.fromkeys((
     "time_limit", "metric", "threshold", "input_scale", "cool_down", "group", "time_column", "stratify", "target_transform", "positive",
     "embedding", "category_means", "prior", "bins", "bins_by", "frequencies", "frequency_scale", "frequency_outputs", "memory_limit",
-    "lr_steps", "lr_factors",
+    "lr_steps", "lr_factors", "sheet",
 ))  # fmt: skip
 """Options that runs and sweeps of older versions lack, with the values that they had in effect."""
 

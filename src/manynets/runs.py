@@ -59,7 +59,7 @@ _NUMBER = (float, type(None))
 _ORIGIN = {
     "kind": str, "seed": int, "?task": str, "~path": str, "~name": str, "~target": [str], "?test": str, "?test_fraction": float,
     "?drop": [str], "?categorical": [str], "?numeric": [str], "?weight": str, "?drop_missing_target": bool, "?scaling": str,
-    "?max_levels": int, "?delimiter": str, "?encoding": str, "?no_header": bool, "?data_dir": str, "?points": int, "?noise": float,
+    "?max_levels": int, "?delimiter": str, "?encoding": str, "?sheet": str, "?no_header": bool, "?data_dir": str, "?points": int, "?noise": float,
 }  # fmt: skip
 _CONFIG = {
     "format": int, "~data": _ORIGIN, "?target_unit": (str, type(None)), "~fingerprint": {str: {"sha256": str, str: object}}, "?class_names": [str],

@@ -101,6 +101,7 @@ def test_what_a_stream_lacks_is_named(rows: Path, call: Call, table: Path) -> No
         (("--preset", "best"), "--preset best chooses among settings by the scores of all rows, but"),
         (("--stratify", "x0"), "--stratify does not go with a stream"),
         (("--threshold", "0.3"), "--threshold does not go with a stream"),
+        (("--sheet", "May"), "--sheet does not go with a stream"),
         (("--time-limit", "60"), "--time-limit does not go with a stream"),
         (("--memory-limit", "1 potato"), "--memory-limit is '1 potato', but must be at least 1 MB"),
         (("--prior", "--hidden", "4", "--epochs", "1"), "which a stream does not have; leave out --prior"),

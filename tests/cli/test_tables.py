@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import lzma
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from manynets.cli.origin import kind_of, stem_of
 from manynets.errors import DataError
 from manynets.tables import read_table
 from tests.cli.conftest import TABLE, Call, Called
+from tests.tables.test_compressed import write_zip
+from tests.tables.test_tables_formats import write_book
 
 SMALL = ("--hidden", "8", "--epochs", "2", "--n-networks", "1", "-q")
 
@@ -276,20 +279,97 @@ def test_folders_and_patterns(call: Call, parts: Path, data: str, name: str) -> 
     assert "changed since the run was trained" in done.err
 
 
-@pytest.mark.parametrize("form", ["jsonl", "xlsx"])
-def test_json_lines_and_sheets(call: Call, table: Path, tmp_path: Path, form: str) -> None:
+@pytest.mark.parametrize("form", ["jsonl", "xlsx", "csv.xz", "zip"])
+def test_json_lines_sheets_and_compressed_tables(call: Call, table: Path, tmp_path: Path, form: str) -> None:
     frame = read_table(table)
     if form == "jsonl":
         frame.write_ndjson(tmp_path / "t.jsonl")
+    elif form == "csv.xz":
+        (tmp_path / "t.csv.xz").write_bytes(lzma.compress(table.read_bytes()))
+    elif form == "zip":
+        write_zip(tmp_path / "t.zip", {"houses.csv": table.read_bytes(), "README.txt": b"hello"})
     else:
         pytest.importorskip("python_calamine")
-        from tests.tables.test_tables_formats import write_book
-
         write_book(tmp_path / "t.xlsx", {"houses": [frame.columns, *map(list, frame.rows())]})
     folder = agreed(call, call("train", f"t.{form}", "--target", "price", *SMALL, "--json"))
     assert folder == "runs/t-1"
     assert len(rows_of(call("predict", folder, f"t.{form}", "-q").out)) == 120
     assert call("predict", folder, f"t.{form}", "-q").out == call("predict", folder, table, "-q").out
+
+
+def test_a_sheet_of_a_workbook(call: Call, table: Path, tmp_path: Path) -> None:
+    pytest.importorskip("python_calamine")
+    frame = read_table(table)
+    half, others = ([frame.columns, *map(list, rows.rows())] for rows in (frame[:70], frame[60:]))
+    write_book(tmp_path / "t.xlsx", {"old": others, "new": half})
+    write_book(tmp_path / "only.xlsx", {"rows": half})
+    frame[:70].write_csv("half.csv")
+    done = call("inspect", "t.xlsx")
+    assert "the sheet 'old' is read, and not 'new'; give --sheet new to read another" in " ".join(done.out.split())
+    assert "t.xlsx: 70 rows" in call("inspect", "t.xlsx", "--sheet", "new").out
+    trained = ("--target", "price", *SMALL, "--json")
+    folder = call("train", "t.xlsx", "--sheet", "new", *trained).json["run_dir"]
+    stored = config_of(folder)
+    assert stored["data"]["sheet"] == stored["options"]["sheet"] == "new"  # type: ignore[index]
+    same = call("train", "half.csv", *trained).json["run_dir"]
+    assert "matched bit for bit" in call("rerun", folder).out
+    expected = call("predict", same, "half.csv", "-q").out
+    assert call("predict", folder, "t.xlsx", "-q").out == expected  # the sheet of training
+    assert call("predict", folder, "only.xlsx", "-q").out == expected  # which has no such sheet
+    assert call("predict", folder, "half.csv", "-q").out == expected
+    assert call("predict", folder, "t.xlsx", "--sheet", "old", "-q").out != expected
+    found = call("evaluate", folder, "t.xlsx", "--sheet", "old", "--json", "-q").json
+    assert found["rows"] > 0
+    assert found["rows"] + found["seen_rows"] == 60
+    assert call("explain", folder, "t.xlsx", "--sheet", "old", "--rows", 20, "--json", "-q").json["rows"] == 20
+    compared = call("compare", folder, same, "--data", "t.xlsx", "--sheet", "old", "--json").json["runs"]
+    assert compared[folder] == compared[same]
+    tested = call("train", "t.xlsx", "--sheet", "new", "--test", "only.xlsx", *trained, "--out", "tested").json
+    assert tested["test"]["rows"] == 70
+    assert call("sweep", "t.xlsx", "--sheet", "new", "--target", "price", "--grid", "lr=0.01,0.1", *SMALL, "--out", "s").code == 0
+    assert json.loads(Path("s/sweep.json").read_text())["options"]["sheet"] == "new"
+
+
+def test_mistakes_with_sheets(call: Call, table: Path, tmp_path: Path) -> None:
+    pytest.importorskip("python_calamine")
+    frame = read_table(table)
+    write_book(tmp_path / "t.xlsx", {"May": [frame.columns, *map(list, frame.rows())]})
+    frame.write_parquet("t.parquet")
+    folder = call("train", table, "--target", "price", *SMALL, "--json").json["run_dir"]
+    for words, message in (
+        (
+            ("train", "t.xlsx", "--sheet", "may", "--target", "price"),
+            "t.xlsx has no sheet 'may'; did you mean 'May'? Its sheets are: 'May'",
+        ),
+        (("predict", folder, "t.xlsx", "--sheet", "June"), "t.xlsx has no sheet 'June'. Its sheets are: 'May'"),
+        (("train", table, "--sheet", "May", "--target", "price"), "houses.csv: --sheet is for workbooks"),
+        (("train", "moons", "--sheet", "May"), "--sheet does not go with this data"),
+        (("predict", folder, table, "--sheet", "May"), "--sheet is for workbooks; leave it out here"),
+        (("evaluate", folder, "--sheet", "May"), "--sheet is for workbooks; leave it out here"),
+        (
+            ("evaluate", folder, "t.parquet", "--memory-limit", "1MB", "--sheet", "May"),
+            "--sheet is for workbooks; leave it out here",
+        ),
+        (("playground", "--sheet", "May"), "--sheet names a sheet of FILE; give one"),
+    ):
+        done = call(*words)
+        assert (done.code, done.err.count("\n")) == (2, 1), words
+        assert message in done.err
+
+
+def test_options_of_a_run_and_a_zip_archive(call: Call, table: Path, tmp_path: Path) -> None:
+    (tmp_path / "bare.csv").write_text(TABLE.partition("\n")[2])
+    write_zip(tmp_path / "bare.zip", {"bare.csv": (tmp_path / "bare.csv").read_bytes()})
+    frame = pl.read_csv("bare.csv", has_header=False, new_columns=[f"x{j}" for j in range(5)])
+    frame.write_parquet("named.parquet")
+    write_zip(tmp_path / "named.zip", {"named.parquet": (tmp_path / "named.parquet").read_bytes()})
+    folder = call("train", "bare.zip", "--no-header", "--delimiter", ",", "--target", "x3", *SMALL, "--json").json["run_dir"]
+    one, other = (call("predict", folder, name, "-q") for name in ("bare.zip", "named.zip"))  # which has a header
+    assert (one.code, other.code) == (0, 0)
+    assert one.out == other.out
+    done = call("predict", folder, "named.zip", "--header")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "--no-header are for text files and sheets" in done.err
 
 
 def test_folders_and_patterns_that_are_no_table(call: Call, table: Path, parts: Path, tmp_path: Path) -> None:

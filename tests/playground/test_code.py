@@ -21,6 +21,7 @@ from manynets.playground.files import Files
 from manynets.playground.problem import make_experiment
 from manynets.playground.setup import PlaygroundSetup
 from manynets.playground.training import LiveTraining
+from tests.tables.test_tables_formats import write_book
 
 MOONS = {"kind": "toy", "name": "moons", "points": 60, "noise": 0.2, "seed": 1}
 DRAWN = {"kind": "drawn", "task": "classes", "rows": [[round(math.cos(i), 3), round(math.sin(i / 2), 3), i % 3] for i in range(40)]}
@@ -160,6 +161,23 @@ def test_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert training.experiment.plane.names == ("size", "rooms")
     np.testing.assert_allclose(printed(code_for(training, "manynets")), losses(training), rtol=0, atol=1e-6)
     np.testing.assert_allclose(printed(code_for(training, "pytorch")), losses(training), rtol=0, atol=1e-5)
+    training.close()
+
+
+def test_a_sheet_of_a_workbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("python_calamine")
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    rows = [
+        [size, rooms, 2 * size + 10 * rooms] for size, rooms in zip(random.normal(80, 20, 60), random.normal(3, 2, 60), strict=True)
+    ]
+    write_book(Path("t.xlsx"), {"old": [["a", "b"], [1, 2]], "new": [["x", "z", "price"], *rows]})
+    files = Files()
+    data = {"kind": "table", "file": files.open("t.xlsx", sheet="new"), "target": "price", "columns": [], "x": "x", "y": "z"}
+    training = trained({"data": data, "network": mlp(6), "recipe": recipe()}, files)
+    code = code_for(training, "manynets")
+    assert "mn.tables.read_table('t.xlsx', sheet='new')" in code
+    np.testing.assert_allclose(printed(code), losses(training), rtol=0, atol=1e-6)
     training.close()
 
 

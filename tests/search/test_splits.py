@@ -52,6 +52,24 @@ def test_an_ensemble_keeps_groups_in_one_fold() -> None:
         model.fit(X, Y, groups=GROUPS, X_val=X, y_val=Y)
 
 
+@pytest.mark.parametrize("frame", [polars.DataFrame, pandas.DataFrame])
+def test_an_ensemble_takes_the_column_of_the_groups_by_its_name(frame: Any) -> None:
+    table = {"group": [f"g{group}" for group in GROUPS], "a": X[:, 0], "b": X[:, 1]}
+    model = mn.TabularClassifier(preset="fast", n_networks=2, random_state=0)
+    named = model.fit(frame(table), Y, groups="group").oof_prediction_
+    assert model.encoder_.column_names == ("a", "b")
+    assert model.predict(frame(table)).shape == (120,)
+    del table["group"]
+    np.testing.assert_array_equal(named, model.fit(frame(table), Y, groups=GROUPS.astype(str)).oof_prediction_)
+
+
+def test_other_estimators_and_a_search_take_values_only() -> None:
+    table = polars.DataFrame({"group": GROUPS, "a": X[:, 0]})
+    for estimator in (NET, mn.MLPSearchCV(NET, {"alpha": [0.1]}, cv=GroupKFold(2))):
+        with pytest.raises(mn.DataError, match=r"groups is 'group', but must be one value for each row; give X\['group'\]"):
+            estimator.fit(table, Y, groups="group")
+
+
 @pytest.mark.parametrize("scaled", [False, True])
 def test_a_search_keeps_groups_together_within_each_fold(scaled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     splits: list[Any] = []

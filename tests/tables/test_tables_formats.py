@@ -14,12 +14,13 @@ import pytest
 
 from manynets.errors import DataError, MissingExtraError
 from manynets.tables import fit_encoder, open_file, read_table
+from manynets.tables.files import sheets_of
 from manynets.tables.frames import open_table
 
 FRAME = polars.DataFrame({"n": [1, 2, 3], "x": [0.5, None, 2.5], "t": ["a", "NA", "b"]})
 
 
-class _Stdin:
+class Stdin:
     def __init__(self, data: bytes) -> None:
         self.buffer = io.BytesIO(data)
 
@@ -38,15 +39,15 @@ def _as_bytes(kind: str) -> bytes:
 
 @pytest.mark.parametrize("kind", ["csv", "gz", "jsonl", "parquet", "ipc", "stream"])
 def test_standard_input_in_any_format(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    monkeypatch.setattr(sys, "stdin", _Stdin(_as_bytes(kind)))
+    monkeypatch.setattr(sys, "stdin", Stdin(_as_bytes(kind)))
     assert read_table("-").equals(FRAME)
-    monkeypatch.setattr(sys, "stdin", _Stdin(_as_bytes(kind)))
+    monkeypatch.setattr(sys, "stdin", Stdin(_as_bytes(kind)))
     assert open_file("-").names == ("n", "x", "t")
 
 
 @pytest.mark.parametrize("data", [b"", b"\x1f\x8bnonsense", b"PAR1nonsense", b"ARROW1nonsense", b'{"a": 1}\n{"a": \n', b"{}"])
 def test_what_is_no_table_on_standard_input(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
-    monkeypatch.setattr(sys, "stdin", _Stdin(data))
+    monkeypatch.setattr(sys, "stdin", Stdin(data))
     with pytest.raises(DataError, match="standard input"):
         read_table("-")
 
@@ -167,6 +168,42 @@ def test_a_sheet_with_a_title_and_a_total(tmp_path: Path) -> None:
         read_table(tmp_path / "w.xlsx")
     with pytest.raises(DataError, match="sheets are empty"):
         read_table(write_book(tmp_path / "e.xlsx", {"empty": []}))
+
+
+def test_a_sheet_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("python_calamine")
+    sheets = {"cover": [["Sales"]], "May": [["a"], [1], [2]], "June": [["a", "b"], [3, 4]], "empty": []}
+    book = write_book(tmp_path / "t.xlsx", sheets)
+    assert read_table(book, sheet="May").to_dict(as_series=False) == {"a": [1, 2]}
+    assert open_file(book, sheet="June").names == ("a", "b")
+    assert sheets_of(book) == ("cover", "May", "June", "empty")
+    assert sheets_of(tmp_path / "t.csv") == sheets_of("-") == ()
+    with pytest.warns(UserWarning, match="'June' is read, and not 'cover', 'May'; give sheet='May' to read another"):
+        assert read_table(book).columns == ["a", "b"]  # the first of several rows and columns
+    monkeypatch.setattr(sys, "stdin", Stdin(book.read_bytes()))
+    assert read_table("-", sheet="May").columns == ["a"]
+    with pytest.raises(
+        DataError, match=r"t\.xlsx has no sheet 'may'; did you mean 'May'\? Its sheets are: 'cover', 'May', 'June', 'empty'"
+    ):
+        read_table(book, sheet="may")
+    with pytest.raises(DataError, match="0 data rows: its sheet 'empty' is empty"):
+        read_table(book, sheet="empty")
+    with zipfile.ZipFile(tmp_path / "t.zip", "w") as archive:
+        archive.write(book, "t.xlsx")
+    assert sheets_of(tmp_path / "t.zip") == tuple(sheets)
+    assert read_table(tmp_path / "t.zip", sheet="May").columns == ["a"]
+
+
+def test_a_sheet_of_what_is_no_workbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    FRAME.write_csv(tmp_path / "t.csv")
+    FRAME.write_parquet(tmp_path / "t.parquet")
+    for name in ("t.csv", "t.parquet"):
+        with pytest.raises(DataError, match=rf"{name}: sheet is for workbooks \(\.xlsx, .*; leave it out here"):
+            read_table(tmp_path / name, sheet="May")
+    for kind in ("csv", "parquet", "jsonl"):
+        monkeypatch.setattr(sys, "stdin", Stdin(_as_bytes(kind)))
+        with pytest.raises(DataError, match="standard input: sheet is for workbooks"):
+            read_table("-", sheet="May")
 
 
 def test_a_sheet_with_names_that_look_the_same(tmp_path: Path) -> None:

@@ -292,7 +292,7 @@ REFUSED: list[tuple[str, str | bytes, str]] = [
     ("JSON Lines", '{"a": 1}\n{"a": 2}\n', "is JSON Lines, whatever its ending; rename it to t.jsonl"),
     ("an array of JSON", '[\n {"a": 1}]\n', "is JSON"),
     ("a pointer of Git LFS", "version https://git-lfs.github.com/spec/v1\noid 1\n", "get the file itself, with git lfs pull"),
-    ("compressed with Zstandard", b"\x28\xb5\x2f\xfd\x04\0", "is compressed; decompress it"),
+    ("compressed with Zstandard", b"\x28\xb5\x2f\xfd\x04\0", "is a Zstandard file, whatever its ending; rename it to t.csv.zst"),
     ("rows split, header not", "a\n1;2\n3;4\n", "header is one field, but the rows are split by semicolon"),
 ]
 

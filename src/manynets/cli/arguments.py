@@ -40,6 +40,13 @@ Header = Annotated[
     bool | None,
     option("--header/--no-header", help="Whether the first line of a CSV file or sheet has the column names. [as in training]"),
 ]
+Sheet = Annotated[
+    str | None,
+    option(
+        metavar="NAME",
+        help="Sheet of a workbook. [that of training, where there is one of its name; else the first that holds a table]",
+    ),
+]
 Overwrite = Annotated[bool, option("--overwrite", help="Replace the file if it exists.")]
 JsonLine = Annotated[
     bool, option("--json", help="Print one JSON object with the results on stdout, and everything else on stderr.")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.cli.arguments import Header, JsonLine, Target, argument, option
+from manynets.cli.arguments import Header, JsonLine, Sheet, Target, argument, option
 from manynets.cli.bounded import metrics_of_scores
 from manynets.cli.report import console_for, describe_model, note, print_json, print_metrics, print_table
 from manynets.cli.saved_runs import open_run
@@ -41,6 +41,7 @@ def compare(
     ] = None,
     target: Target = None,
     header: Header = None,
+    sheet: Sheet = None,
     json_line: JsonLine = False,
 ) -> None:
     """Compare runs on the same rows, and each with the first: the differences of their metrics, with 95% intervals.
@@ -69,7 +70,7 @@ def compare(
         )
         for name, run in zip(runs, found, strict=True)
     ]
-    tested, part = _on_the_same_rows(runs, found, data, target, header, console)
+    tested, part = _on_the_same_rows(runs, found, data, console, target=target, header=header, sheet=sheet)
     print_table(console, ["run", "network", "parameters", "seconds"], rows, title="Runs")
     print_metrics(console, dict(zip(runs, _by_loss(tested), strict=True)), title=f"Metrics on the {part} rows")
     compared = [_compared(tested[0], one) for one in tested[1:]]
@@ -101,9 +102,9 @@ def _loss_name(model: Any) -> str:
 
 
 def _on_the_same_rows(
-    names: Sequence[str], found: list[Any], data: str | None, target: str | None, header: bool | None, console: Any
+    names: Sequence[str], found: list[Any], data: str | None, console: Any, **how: Any
 ) -> tuple[list[Tested], str]:
-    """Return each run on the rows, and what these are called: `data`, or the test rows of the first run.
+    """Return each run on the rows, and what these are called: `data`, or the test rows of the first run. how: as for `evaluation_rows`.
 
     Each run reads the rows by itself, as each has an encoder of its own.
     """
@@ -113,7 +114,7 @@ def _on_the_same_rows(
     name = ""
     for i, run in enumerate(found):
         reader = run if i == 0 or data is not None else with_origin_of(run, found[0])
-        part, part_name, notes = evaluation_rows(reader, data, header=header, target=target)
+        part, part_name, notes = evaluation_rows(reader, data, **how)
         name = name or part_name
         if i == 0:
             note(console, *notes)

@@ -13,7 +13,7 @@ import numpy as np
 from manynets import datasets
 from manynets.cli import defaults
 from manynets.cli.fingerprint import fingerprint_of, fingerprint_of_arrays, unchanged
-from manynets.cli.origin import NAMED_ONLY, STANDARD_INPUT, kind_of, name_of, open_data, stem_of, with_notes
+from manynets.cli.origin import NAMED_ONLY, STANDARD_INPUT, kind_of, name_of, open_data, stem_of, with_notes, without_other_sheet
 from manynets.cli.table_columns import columns_named, leak_notes, refuse_target, split_by
 from manynets.data.check import rows_with_weight
 from manynets.data.split import SplitBy
@@ -210,7 +210,8 @@ def _table(origin: Mapping[str, Any]) -> DataSource:
     fingerprint = {name_of(path): fingerprint_of(path, whole.X.shape, content)}
     if origin.get("test") is not None:
         content = _piped(origin["test"])
-        test, more = test_part(origin["test"], origin, getattr(task, "classes", None), text=forms_of(schema), content=content)
+        other = without_other_sheet(origin, origin["test"])
+        test, more = test_part(origin["test"], other, getattr(task, "classes", None), text=forms_of(schema), content=content)
         notes += more
         fingerprint[f"test: {name_of(origin['test'])}"] = fingerprint_of(origin["test"], test.X.shape, content)
     unit = unit_of_target(table, targets[0]) if len(targets) == 1 and task.name == "regression" else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, Target, Threshold, argument, option
+from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, Sheet, Target, Threshold, argument, option
 from manynets.cli.bounded import metrics_of
 from manynets.cli.origin import kind_of
 from manynets.cli.report import console_for, note, print_details, print_json, print_metrics
@@ -29,6 +29,7 @@ def evaluate(
     target: Target = None,
     threshold: Threshold = None,
     header: Header = None,
+    sheet: Sheet = None,
     memory_limit: Annotated[
         str | None,
         option(
@@ -68,12 +69,14 @@ def evaluate(
     more: dict[str, Any] = {}
     drop = {"drop_missing_target": drop_missing_target, "drop_unseen_classes": drop_unseen_classes}
     _check_drop(found, data, drop, in_parts=memory_limit is not None)
-    streamed = metrics_of_files(found, data, target=target, memory_limit=memory_limit, threshold=threshold, header=header)
+    streamed = metrics_of_files(
+        found, data, target=target, memory_limit=memory_limit, threshold=threshold, header=header, sheet=sheet
+    )
     if streamed is not None:
         metrics, name = streamed
         named = {name: metrics}
     else:
-        part, name, notes = evaluation_rows(found, data, header=header, target=target, drop=drop)
+        part, name, notes = evaluation_rows(found, data, header=header, sheet=sheet, target=target, drop=drop)
         note(console, *notes)
         new, seen = (part, None) if data is None else parts_by_seen(found, part)
         model = with_threshold(found.model, threshold, names=names)

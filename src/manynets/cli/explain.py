@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, Target, argument, option
+from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, Sheet, Target, argument, option
 from manynets.cli.origin import name_of
 from manynets.cli.report import console_for, note, print_json, print_table
 from manynets.cli.saved_runs import open_run
@@ -65,6 +65,7 @@ def explain(
     ] = None,
     target: Target = None,
     header: Header = None,
+    sheet: Sheet = None,
     json_line: JsonLine = False,
     quiet: Quiet = False,
 ) -> None:
@@ -90,7 +91,7 @@ def explain(
     console = console_for(quiet=quiet, to_stderr=json_line)
     found = open_run(run)
     _check_columns(found.saved, column or (), pair or ())
-    part, name, notes = evaluation_rows(found, data, header=header, target=target, encode=False)
+    part, name, notes = evaluation_rows(found, data, header=header, sheet=sheet, target=target, encode=False)
     note(console, *notes)
     whole, of = _whole(found, data, part.X, name)
     if row and (beyond := [number for number in row if not 0 <= number < len(whole)]):

@@ -38,6 +38,7 @@ def inspect(
     json_line: JsonLine = False,
     delimiter: Annotated[str | None, of_train("delimiter")] = None,
     encoding: Annotated[str | None, of_train("encoding")] = None,
+    sheet: Annotated[str | None, of_train("sheet")] = None,
     no_header: Annotated[bool, of_train("no_header")] = False,
 ) -> None:
     """Show what is in a table: its columns, how they were read, and what they say about the target.
@@ -58,7 +59,7 @@ def inspect(
     with claimed_output(plot, overwrite=overwrite, option="--plot", example="columns.png"):
         console = console_for(to_stderr=json_line)
         path = absolute(data)
-        origin = {"path": path, "delimiter": delimiter, "encoding": encoding, "no_header": no_header}
+        origin = {"path": path, "delimiter": delimiter, "encoding": encoding, "sheet": sheet, "no_header": no_header}
         words = [part.strip() for word in categorical or [] for part in (word, *word.split(","))]
         table, notes = open_data(path, origin, text=words)
         note(console, *notes)

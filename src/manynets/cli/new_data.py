@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from manynets.cli.data import Part, load_source, of_seen_classes, read_arrays, taken, test_part
 from manynets.cli.fingerprint import row_hashes, same_data
-from manynets.cli.origin import from_standard_input, kind_of, name_of, text_options_of, with_notes
+from manynets.cli.origin import from_standard_input, kind_of, name_of, text_options_of, with_notes, without_other_sheet
 from manynets.cli.saved_runs import ALONE
-from manynets.cli.streamed_rows import CHANGED, NO_HEADER, NO_TEST_ROWS, streamed_test_rows
+from manynets.cli.streamed_rows import CHANGED, NO_HEADER, NO_SHEET, NO_TEST_ROWS, streamed_test_rows
 from manynets.display import listed
 from manynets.errors import DataError, ModelFileError, OptionError
 from manynets.runs import SavedRun
@@ -42,11 +42,17 @@ class PredictionBlocks:
         return cls(rows=len(X), blocks=lambda size: iter([(X, beside)]), notes=lambda: notes)
 
 
-def _origin(run: SavedRun, header: bool | None, data: str | None) -> Mapping[str, Any]:
-    """Return the origin of a run; header: whether the file `data` has a header, None: as in training."""
-    origin = run.config.get("data")
+def _origin(run: SavedRun, header: bool | None, sheet: str | None, data: str | None) -> Mapping[str, Any]:
+    """Return the origin of a run; header: whether the file `data` has a header, None: as in training. sheet: of `data`, None: as in training."""
+    origin: Any = run.config.get("data")
     if not isinstance(origin, dict) or not {"kind", "seed", "task"} <= set(origin):
         raise ModelFileError(f"{run.folder / 'config.json'} is damaged: it does not name the data of the run; train again")
+    if sheet is not None:
+        if data is None or "sheet" not in text_options(data):
+            raise OptionError(NO_SHEET)
+        origin = {**origin, "sheet": sheet}
+    elif data is not None:
+        origin = without_other_sheet(origin, data)
     if header is None:
         return origin
     if data is None or "header" not in text_options(data):
@@ -66,16 +72,18 @@ def evaluation_rows(
     data: str | None,
     *,
     header: bool | None = None,
+    sheet: str | None = None,
     target: str | None = None,
     drop: Mapping[str, bool] = MappingProxyType({}),
     encode: bool = True,
 ) -> tuple[Part, str, tuple[str, ...]]:
     """Return labelled rows, a name for them, and notes: the test rows of the run, or those of other data.
 
-    A table is encoded, unless `encode` is False. header: whether a text file or sheet has a header; None: as in training. target: its column; None: the same.
+    A table is encoded, unless `encode` is False. header: whether a text file or sheet has a header. sheet: of a workbook. target: its column.
+    None: as in training.
     drop: whether to leave out rows of other data, by "drop_missing_target" and "drop_unseen_classes".
     """
-    origin = {**_origin(run, header, data), **{name: True for name, given in drop.items() if given}}
+    origin = {**_origin(run, header, sheet, data), **{name: True for name, given in drop.items() if given}}
     if target is not None:
         names = [part.strip() for part in target.split(",")]
         own = run.saved.target_names  # in whose order the columns are wanted
@@ -160,9 +168,9 @@ def _no_table(encoder: Any) -> DataError:
     return DataError(f"the run was trained on a table; give a table with the columns {listed(encoder.column_names, 20)}")
 
 
-def prediction_blocks(run: SavedRun, data: str, *, header: bool | None = None) -> PredictionBlocks:
-    """Return the rows to predict, those of a large table in blocks; header: as for `evaluation_rows`."""
-    origin, encoder = _origin(run, header, data), _table_encoder(run.saved)
+def prediction_blocks(run: SavedRun, data: str, *, header: bool | None = None, sheet: str | None = None) -> PredictionBlocks:
+    """Return the rows to predict, those of a large table in blocks; header, sheet: as for `evaluation_rows`."""
+    origin, encoder = _origin(run, header, sheet, data), _table_encoder(run.saved)
     kind = kind_of(data)
     if kind == "table":
         if encoder is None:

@@ -166,6 +166,9 @@ TRAIN: dict[str, CommandOption] = {
     "encoding": CommandOption(
         help="Encoding of a CSV file, such as latin-1.", panel=TABLES, shown="found from the file"
     ),
+    "sheet": CommandOption(
+        help="Sheet of a workbook (Excel, OpenDocument).", panel=TABLES, shown="the first that holds a table"
+    ),
     "no_header": _flag("The first line of a CSV file or sheet is a row; the columns are called x0, x1, ...", TABLES),
     "data_dir": CommandOption(
         help="Folder with mnist/ and fashion-mnist/.", panel=DATA_SETS, metavar="FOLDER", shown="MANYNETS_DATA, else downloaded"

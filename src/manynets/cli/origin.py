@@ -26,7 +26,7 @@ STANDARD_INPUT = "-"
 
 _TABLE_ONLY = (
     "target", "test", "drop", "categorical", "numeric", "weight", "drop_missing_target", "scaling", "max_levels", "delimiter",
-    "encoding", "no_header", "group", "time_column", "stratify", "positive",
+    "encoding", "sheet", "no_header", "group", "time_column", "stratify", "positive",
 )  # fmt: skip
 NAMED_ONLY = ("data_dir", "points", "noise")
 
@@ -134,12 +134,20 @@ def text_options_of(path: str, origin: Mapping[str, Any]) -> dict[str, Any]:
     inherits only those that fit its format."""
     from manynets.tables.files import text_options
 
-    found = {name: origin[name] for name in ("delimiter", "encoding") if origin.get(name) is not None}
+    found = {name: origin[name] for name in ("delimiter", "encoding", "sheet") if origin.get(name) is not None}
     if origin.get("no_header"):
         found["header"] = False
     if path in (origin.get("path"), origin.get("data")):
         return found
     return {name: value for name, value in found.items() if name in text_options(path)}
+
+
+def without_other_sheet(origin: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+    """Return the origin for another file of the same columns: without its sheet where that file has none of this name."""
+    from manynets.tables.files import sheets_of
+
+    known = origin.get("sheet") is None or origin["sheet"] in sheets_of(path)
+    return origin if known else {**origin, "sheet": None}
 
 
 def stem_of(origin: Mapping[str, Any]) -> str:

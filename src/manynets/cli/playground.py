@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Annotated
 
 from manynets.cli.arguments import argument, option
+from manynets.cli.options import of_train
 from manynets.cli.origin import with_notes
 from manynets.cli.report import console_for, note
 from manynets.errors import OptionError, one_of
 
 
 def playground(
-    file: Annotated[str | None, argument("FILE", help="A table to begin with, CSV or Parquet.")] = None,
+    file: Annotated[str | None, argument("FILE", help="A table to begin with: a file of any kind that train reads.")] = None,
     target: Annotated[str | None, option(metavar="COLUMN", help="Column of FILE to predict.")] = None,
+    sheet: Annotated[str | None, of_train("sheet")] = None,
     port: Annotated[int, option(metavar="N", help="Port to listen on. [any free one]")] = 0,
     no_browser: Annotated[bool, option("--no-browser", help="Only print the address; open no browser.")] = False,
 ) -> None:
@@ -34,9 +36,11 @@ def playground(
 
     if target is not None and file is None:
         raise OptionError("--target names a column of FILE; give one, as in manynets playground houses.csv --target price")
+    if sheet is not None and file is None:
+        raise OptionError("--sheet names a sheet of FILE; give one, as in manynets playground houses.xlsx --sheet 2024")
     files = Files()
     if file is not None:
-        _, notes = with_notes(lambda: files.open(file))
+        _, notes = with_notes(lambda: files.open(file, sheet=sheet))
         note(console_for(), *notes)
         if target is not None:
             one_of(target, files.get(files.first).frame.columns, what="target")

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
-from manynets.cli.arguments import Header, Overwrite, Quiet, RunFolder, Threshold, argument, option
+from manynets.cli.arguments import Header, Overwrite, Quiet, RunFolder, Sheet, Threshold, argument, option
 from manynets.cli.report import console_for, note
 from manynets.cli.saved_runs import open_run
 from manynets.display import counted
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 BLOCK_ROWS = 1 << 16
 
 OTHER_FORMATS = {
-    ".xlsx", ".xlsm", ".xls", ".ods", ".parquet", ".pq", ".json", ".jsonl", ".feather", ".arrow", ".npy", ".npz", ".gz", ".zip",
+    ".xlsx", ".xlsm", ".xls", ".ods", ".parquet", ".pq", ".json", ".jsonl", ".feather", ".arrow", ".npy", ".npz", ".gz", ".bz2", ".xz", ".zst",
+    ".zip",
 }  # fmt: skip
 """Ends of file names that promise something else than CSV."""
 
@@ -52,6 +53,7 @@ def predict(
     ] = None,
     threshold: Threshold = None,
     header: Header = None,
+    sheet: Sheet = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -78,7 +80,7 @@ def predict(
         if interval is not None:
             check_coverage(interval, what="--interval")
         found = open_run(run)
-        source = prediction_blocks(found, data, header=header)
+        source = prediction_blocks(found, data, header=header, sheet=sheet)
         if interval is not None and found.saved.task.name != "regression":
             raise OptionError(
                 f"--interval is {interval:g}, but is for numbers, and this model predicts classes with probabilities; leave it out"

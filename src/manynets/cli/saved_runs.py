@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 ALONE = "model file"
 """The kind of data of a model file without its run: they are not known."""
-_TABLES = {".csv", ".tsv", ".txt", ".xlsx", ".xls", ".ods", ".parquet", ".pq", ".feather", ".arrow", ".npy", ".npz", ".gz"}
+_TABLES = {
+    ".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".xlsx", ".xls", ".ods", ".parquet", ".pq", ".feather", ".arrow", ".npy", ".npz", ".gz",
+    ".bz2", ".xz", ".zst", ".zip",
+}  # fmt: skip
 SWEEP, BEST, CONFIG = "sweep.json", "best", "config.json"
 
 

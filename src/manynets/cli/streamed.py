@@ -27,7 +27,7 @@ from manynets.tables.source import is_plain_text
 from manynets.tabular import tabular_network
 
 _NOT_OF_A_STREAM = (
-    "test", "time_column", "stratify", "class_weight", "positive", "engine", "encoding", "report",
+    "test", "time_column", "stratify", "class_weight", "positive", "engine", "encoding", "report", "sheet",
     "threshold", "time_limit",
 )  # fmt: skip
 FEWEST_GROUPS = 4

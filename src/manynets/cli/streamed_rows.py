@@ -14,6 +14,7 @@ MOST_ROWS = 100_000
 """About so many test rows of a stream are in memory together at most."""
 CHANGED = "changed since the run was trained, so its test rows are unknown; give data to evaluate it on"
 NO_HEADER = "--header and --no-header are for text files and sheets; leave them out here"
+NO_SHEET = "--sheet is for workbooks; leave it out here"
 NO_TEST_ROWS = "the run has no test rows; give data to evaluate it on"
 
 
@@ -25,6 +26,7 @@ def metrics_of_files(
     memory_limit: str | None,
     threshold: str | None = None,
     header: bool | None = None,
+    sheet: str | None = None,
 ) -> tuple[dict[str, Any], str] | None:
     """Return the metrics of a run on the test rows of its stream, or on all rows of a larger file, and a name for them.
 
@@ -40,14 +42,14 @@ def metrics_of_files(
     if data is None:
         if stream is None:
             return None
-        _refuse_header(header)
+        _refuse_text_options(header, sheet)
         return _test_metrics(run, with_threshold(run.model, threshold, names=names), target), "test"
     if memory_limit is None:
         return None
     limit = memory_bytes(memory_limit, what="--memory-limit")
     if not in_blocks(data):
         raise OptionError(f"--memory-limit is for Parquet and Arrow files, which {data} is not; leave it out")
-    _refuse_header(header)
+    _refuse_text_options(header, sheet)
     named = [target] if target is not None else origin.get("target", [])
     if len(named) != 1 or bytes_in_memory(BlockFiles(data), Columns(target=named[0])) <= limit:
         return None
@@ -56,9 +58,11 @@ def metrics_of_files(
     return bounded({"rows": BlockFiles(data).rows, **metrics}), name_of(data)
 
 
-def _refuse_header(header: bool | None) -> None:
+def _refuse_text_options(header: bool | None, sheet: str | None) -> None:
     if header is not None:
         raise OptionError(NO_HEADER)
+    if sheet is not None:
+        raise OptionError(NO_SHEET)
 
 
 def _test_table(run: SavedRun, target: str | None) -> Any:

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from manynets.data.split import SplitBy
-from manynets.errors import DataError, OptionError
-from manynets.tables import understand
-from manynets.tables.kinds import plain_values
-from manynets.tables.table import look_alike, require
+from manynets.errors import OptionError
+from manynets.tables.splitting import columns_to_split_by
+from manynets.tables.table import look_alike
 
 
 def columns_named(words: Sequence[str], columns: Sequence[str]) -> list[str]:
@@ -41,12 +40,7 @@ def split_by(X: Any, origin: Mapping[str, Any]) -> SplitBy | None:
     named = {what: origin[option] for what, option in columns.items() if origin.get(option) is not None}
     if not named:
         return None
-    require(named.values(), X.names, what="column to split by")
-    kinds: dict[str, Any] = {"groups": {"categorical": [named["groups"]]}} if "groups" in named else {}
-    values = {what: plain_values(X, understand(X.select([name]), **kinds.get(what, {}))[0]) for what, name in named.items()}
-    if "times" in values and values["times"].dtype.kind not in "biuf":
-        raise DataError(f"--time-column {named['times']} holds {values['times'][0]!r}, but must be a column of dates or numbers")
-    return SplitBy.of(X.rows, **values)
+    return SplitBy.of(X.rows, **columns_to_split_by(X, named))
 
 
 def leak_notes(schema: Sequence[Any]) -> tuple[str, ...]:

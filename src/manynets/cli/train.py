@@ -9,8 +9,8 @@ from manynets.cli.options import TRAIN, data_argument, takes
 _DATA = data_argument(
     str | None,
     help="A data set by name (see: manynets datasets), a table with --target, or a .npz file with the arrays X and y. A table is CSV, "
-    "TSV, Excel, OpenDocument, JSON lines, Parquet or Arrow (text also as .gz), a folder of Parquet files, a pattern such as "
-    "'2024-*.parquet', or - for standard input.",
+    "TSV, Excel, OpenDocument, JSON lines, Parquet or Arrow (text also as .gz, .bz2, .xz or .zst), a .zip with one of these, a folder "
+    "of Parquet files, a pattern such as '2024-*.parquet', or - for standard input.",
 )
 
 

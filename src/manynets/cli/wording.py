@@ -10,7 +10,7 @@ from manynets.spec.options import OPTIONS, option_of
 _COLUMN_OPTIONS = {"drop": "--drop", "groups": "--group", "times": "--time-column"}
 _OTHERS = (
     "allow_world_size", "class_weight", "delimiter", "drop_missing_target", "encoding", "engine", "memory_limit", "metric",
-    "n_networks", "positive", "target", "target_transform", "task", "test_fraction", "time_limit", "validation",
+    "n_networks", "positive", "sheet", "target", "target_transform", "task", "test_fraction", "time_limit", "validation",
 )  # fmt: skip
 _NAMES = "|".join(sorted({*OPTIONS, *_OTHERS}, key=len, reverse=True))
 
@@ -59,7 +59,7 @@ def in_flags(text: str) -> str:
     line = line.replace("a smaller learning rate or clip_norm=1.0", "a smaller --lr or --clip-norm 1")
     line = line.replace("or give the right delimiter", "or give the right --delimiter")
     line = line.replace("with drop_missing_target", "with --drop-missing-target")
-    return line.replace(": header=False is", ": --no-header is")
+    return line.replace(": header=False is", ": --no-header is").replace(": sheet is for", ": --sheet is for")
 
 
 def _of_column(found: re.Match[str]) -> str:

@@ -128,6 +128,7 @@ class BaseMLP(Lessons, KeepsCallbacks):
         if fresh or not hasattr(self, "encoder_"):
             self.encoder_ = None
         x, target = read_fit(self, X, y, fresh=fresh, incremental=incremental)
+        inputs.refuse_name(groups)
         check_consistent_length(x, groups)
         data = FitData(x, target, inputs.weights(sample_weight, x.shape[0]), groups=groups, targets=names)
         plan = plan_fit(self, data, fresh=fresh, incremental=incremental, X_val=X_val, y_val=y_val)

@@ -250,6 +250,14 @@ def validation_target(names: Sequence[str], X_val: Any, y_val: Any, groups: Any)
     return None if X_val is None else in_order(y_val, names, what="y_val")
 
 
+def refuse_name(groups: Any) -> None:
+    """Raise DataError for groups that are the name of a column."""
+    if isinstance(groups, str):
+        raise DataError(
+            f"groups is {groups!r}, but must be one value for each row; give X[{groups!r}], and leave that column out of X"
+        )
+
+
 def distinct_rows(
     x: NDArray[Any], y: NDArray[Any], weight: NDArray[np.float64] | None
 ) -> tuple[Rows, Rows, NDArray[np.float64]] | None:

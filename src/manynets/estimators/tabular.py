@@ -17,6 +17,7 @@ from manynets.estimators import inputs
 from manynets.estimators.callbacks import KeepsCallbacks
 from manynets.estimators.lessons import OF_FIT, OF_TABULAR, Lessons, with_lessons
 from manynets.estimators.settings import take_parameters
+from manynets.given import named_splits
 from manynets.model import Model
 from manynets.prepare import SplitBy
 from manynets.results import with_target_names
@@ -52,6 +53,7 @@ class _Tabular(Lessons, KeepsCallbacks):
     ) -> TabularFit:
         """Train on what was read, and set the fitted attributes. names: of several targets."""
         check_callbacks(self.callbacks or ())
+        columns, left_out = named_splits(X, {"groups": groups})
         validation = None
         if X_val is not None:
             validation = inputs.validation_rows(lambda rows: self._read(rows, reset=False, fitted=False), X_val), y_val
@@ -59,14 +61,14 @@ class _Tabular(Lessons, KeepsCallbacks):
             X,
             y,
             task=task,
-            declared={"target_names": names},
+            declared={"target_names": names, "drop": left_out},
             n_networks=self.n_networks,
             preset=self.preset,
             metric=self.metric,
             time_limit=self.time_limit,
             validation=validation,
             sample_weight=inputs.weights(sample_weight, len(y)),
-            by=None if groups is None else SplitBy.of(len(y), groups=groups),
+            by=None if groups is None else SplitBy.of(len(y), **columns),
             seed=self._seed(),
             device=self.device,
             progress="auto" if self.verbose else False,
@@ -159,8 +161,8 @@ class TabularClassifier(inputs.ScoresLabels, _Tabular):
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
         """Fit to X (N, D) and y: labels (N,), or 0 and 1 (N, L) for several labels.
 
-        sample_weight: (N,), how much each row counts. groups: (N,), the rows of a group are all in one fold. X_val, y_val: a
-        validation set of your own, in place of the folds.
+        sample_weight: (N,), how much each row counts. groups: (N,), the rows of a group are all in one fold; or the name of a column of a
+        frame X, which is then no feature. X_val, y_val: a validation set of your own, in place of the folds.
         """
         if self.calibrate not in ("auto", None):
             raise OptionError(f"calibrate is {self.calibrate!r}, but must be 'auto' or None")
@@ -242,8 +244,8 @@ class TabularRegressor(inputs.ScoresNumbers, _Tabular):
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, X_val: Any = None, y_val: Any = None) -> Self:
         """Fit to X (N, D) and y: numbers (N,) or (N, O).
 
-        sample_weight: (N,), how much each row counts. groups: (N,), the rows of a group are all in one fold. X_val, y_val: a
-        validation set of your own, in place of the folds.
+        sample_weight: (N,), how much each row counts. groups: (N,), the rows of a group are all in one fold; or the name of a column of a
+        frame X, which is then no feature. X_val, y_val: a validation set of your own, in place of the folds.
         """
         y, names = inputs.targets_by_name(y, ())
         y_val = inputs.validation_target(names, X_val, y_val, groups)

@@ -96,7 +96,8 @@ def _inputs_function(experiment: Experiment) -> list[str]:
 def _table_code(experiment: Experiment, data: TableChoice) -> list[str]:
     table = experiment.source.table
     assert table is not None
-    lines = [f"table = mn.tables.read_table({table.shown!r})"]
+    sheet = "" if table.sheet is None else f", sheet={table.sheet!r}"
+    lines = [f"table = mn.tables.read_table({table.shown!r}{sheet})"]
     if data.columns:
         lines.append(f"table = table.select({[*(name for name in data.columns if name != data.target), data.target]!r})")
     lines.append(f"X, y, _ = mn.tables.split_target(table, {data.target!r}, drop_missing_target=True)")

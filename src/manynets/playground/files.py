@@ -31,10 +31,10 @@ def caught_warnings() -> Iterator[list[warnings.WarningMessage]]:
 
 
 class StoredTable:
-    """A table, the name of its file, and the warnings while it was read. shown: its path in programs; it is never opened again."""
+    """A table, the name of its file, and the warnings while it was read. shown: its path in programs, and sheet: that of a workbook; it is never opened again."""
 
-    def __init__(self, name: str, frame: polars.DataFrame, notes: list[str], *, shown: str = "") -> None:
-        self.name, self.frame, self.notes, self.shown = name, frame, notes, shown or name
+    def __init__(self, name: str, frame: polars.DataFrame, notes: list[str], *, shown: str = "", sheet: str | None = None) -> None:
+        self.name, self.frame, self.notes, self.shown, self.sheet = name, frame, notes, shown or name, sheet
         self.described: dict[str | None, dict[str, Any]] = {}
 
     def about(self, target: str | None = None) -> dict[str, Any]:
@@ -59,11 +59,11 @@ class Files:
         self._count = 0
         self.first = ""
 
-    def open(self, path: str) -> str:
-        """Read the file of the command line; return its id. Errors: those of `read_table`."""
+    def open(self, path: str, *, sheet: str | None = None) -> str:
+        """Read the file of the command line; return its id. sheet: of a workbook. Errors: those of `read_table`."""
         from manynets.tables import read_table
 
-        self.first = self._add(StoredTable(Path(path).name, read_table(path), [], shown=path))
+        self.first = self._add(StoredTable(Path(path).name, read_table(path, sheet=sheet), [], shown=path, sheet=sheet))
         return self.first
 
     def add(self, name: str, content: bytes) -> str:

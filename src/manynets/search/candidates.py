@@ -19,7 +19,7 @@ from manynets.data.stream.limit import memory_bytes
 from manynets.display import short
 from manynets.encoding import array_scaling, embedded_columns, needs_encoder
 from manynets.errors import DataError, ManynetsError, OptionError, warned_once
-from manynets.given import check_lengths, own_validation, read_given, targets_by_name
+from manynets.given import check_lengths, named_splits, own_validation, read_given, targets_by_name
 from manynets.plan import starting_parameters
 from manynets.prepare import Split, SplitBy, TrainingData, copies_held_out, cv_splits
 from manynets.progress import Show, progress_callbacks
@@ -84,7 +84,7 @@ def train_many(
         row numbers, possibly repeated, or of masks.
     groups, times, stratify: columns (N,) that say how rows are split, by a number as cv and by a fraction as validation: a group is
         never on both sides; the later rows are held out, and tested after training on all before them; both sides get the same
-        share of each value of stratify, in place of each class.
+        share of each value of stratify, in place of each class. Each may be the name of a column of the table X, as for `manynets.train`.
     sample_weight: (N,), how much each row counts, or (C, N) for weights by candidate. No network visits rows of its weight 0; those by candidate
         have no say in folds and scaling, which all candidates share.
     loss: of all candidates, a name or a function of your own, as for `manynets.train`.
@@ -125,22 +125,23 @@ def train_many(
     check_callbacks(callbacks)
     check_n_jobs(n_jobs)
     if isinstance(X, str | os.PathLike) and memory_limit is not None:
-        refused: dict[str, Any] = {"y": y, "cv": cv, "groups": groups, "times": times, "stratify": stratify, "encoder": encoder}
+        refused: dict[str, Any] = {"y": y, "cv": cv, "times": times, "stratify": stratify, "encoder": encoder}
         refused |= {"n_jobs": n_jobs, "checkpoint": checkpoint, "resume": resume}
         found = train_many_streamed(
-            X, *with_one_loss(_checked(candidates), loss), target=target, sample_weight=sample_weight, memory_limit=memory_limit, task=task,
-            validation=validation, scaling=scaling, category_means=category_means, progress=progress, callbacks=callbacks,
+            X, *with_one_loss(_checked(candidates), loss), target=target, sample_weight=sample_weight, groups=groups, memory_limit=memory_limit,
+            task=task, validation=validation, scaling=scaling, category_means=category_means, progress=progress, callbacks=callbacks,
             refused=refused,
         )  # fmt: skip
         if found is not None:
             return found
     X, y, sample_weight, _ = read_given(X, y, target, sample_weight, drop_missing_target=False)
     y, validation, names = targets_by_name(y, validation, target)
+    columns, left_out = named_splits(X, {"groups": groups, "times": times, "stratify": stratify}, encoder)
+    declared = {"category_means": category_means, "target_names": names, **({"drop": left_out} if left_out else {})}
     with warned_once():
         plan = plan_candidates(
-            X, y, candidates, cv=cv, groups=groups, times=times, stratify=stratify, sample_weight=sample_weight, task=task,
-            validation=validation, encoder=encoder, scaling=scaling,
-            declared={"category_means": category_means, "target_names": names}, resume=resume, loss=loss,
+            X, y, candidates, cv=cv, **columns, sample_weight=sample_weight, task=task, validation=validation, encoder=encoder,
+            scaling=scaling, declared=declared, resume=resume, loss=loss,
         )  # fmt: skip
         check_recorded(plan.networks, len(plan.networks) + len(plan.failed), plan.recorded)
         return train_plan(

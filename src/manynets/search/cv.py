@@ -21,7 +21,7 @@ from manynets.data.check import check_container, is_frame
 from manynets.data.duplicates import count_held_out, report_copies
 from manynets.display import html_table
 from manynets.errors import OptionError, one_of, warned_once
-from manynets.estimators import MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor
+from manynets.estimators import MLPClassifier, MLPRegressor, TabularClassifier, TabularRegressor, inputs
 from manynets.estimators.settings import take_parameters
 from manynets.search.evaluation import Evaluation, memory_limit_of
 from manynets.search.fits import last_step
@@ -128,6 +128,7 @@ class MLPSearchCV(BaseSearchCV):
             check_container(X)
         scorers, refit_metric = self._get_scorers()
         X, y = indexable(X, y)
+        inputs.refuse_name(params.get("groups"))
         params = _check_method_params(X, params=params)
         routed = self._get_routed_params_for_fit(params)
         if not _routing_enabled():

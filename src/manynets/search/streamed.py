@@ -44,7 +44,12 @@ def train_many_streamed(
     for number, candidate in enumerate(candidates):
         streams.setdefault(_stream_of(*candidate), []).append(number)
     halt, results = Halt(), dict[int, Result]()
-    options: dict[str, Any] = {"memory_limit": memory_limit, "task": task, "validation": share_of(validation), "loss": loss}
+    options: dict[str, Any] = {
+        "memory_limit": memory_limit,
+        "task": task,
+        "validation": share_of(validation, found[1]),
+        "loss": loss,
+    }
     listeners = [*progress_callbacks(progress), *callbacks]
     for numbers in streams.values():
         spec, recipe = candidates[numbers[0]]

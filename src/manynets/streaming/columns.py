@@ -135,6 +135,7 @@ def files_to_stream(
     *,
     target: Any,
     sample_weight: Any,
+    groups: Any,
     scaling: Scaling | Literal[False] | None,
     refused: Mapping[str, Any],
     ensemble: bool = False,
@@ -145,8 +146,8 @@ def files_to_stream(
     ensemble: whether the default ensemble is trained. refused: arguments that a stream does not take, None where they were not given.
     The other arguments are those of `manynets.train`.
     """
-    weight = sample_weight if isinstance(sample_weight, str) else None
-    refused = {**refused, "sample_weight": sample_weight if weight is None else None}
+    weight, group = (value if isinstance(value, str) else None for value in (sample_weight, groups))
+    refused = {**refused, "sample_weight": sample_weight if weight is None else None, "groups": groups if group is None else None}
     if not isinstance(X, str | os.PathLike):
         raise OptionError("memory_limit is for files; give the path of one as X, or leave it out")
     if not isinstance(target, str):
@@ -154,7 +155,7 @@ def files_to_stream(
     found = files_of(os.fspath(X), limit)
     if found is None:
         return None
-    columns = Columns(target=target, weight=weight, scaling="none" if scaling is False else scaling, **more)
+    columns = Columns(target=target, weight=weight, group=group, scaling="none" if scaling is False else scaling, **more)
     why = too_large(found[0], columns, limit, ensemble=ensemble)
     if why is None:
         return None
@@ -166,8 +167,12 @@ def files_to_stream(
     return found[0], columns
 
 
-def share_of(validation: Any) -> float:
-    """Return the share of the rows to validate on, 0 for none; OptionError for anything else."""
+def share_of(validation: Any, columns: Columns) -> float:
+    """Return the share of the rows to validate on, 0 for none; OptionError for anything else, and where none are split by the groups."""
     if validation is not None and (isinstance(validation, bool) or not isinstance(validation, int | float)):
         raise OptionError(f"validation is {validation!r}, but of a stream it is a fraction of the rows, such as 0.1")
+    if columns.group is not None and not validation:
+        raise OptionError(
+            f"groups is {columns.group!r}, which says how to split the rows, but there are none to validate on; give validation=0.1"
+        )
     return 0.0 if validation is None else float(validation)

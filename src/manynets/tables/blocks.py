@@ -76,13 +76,14 @@ def open_blocks(
     encoding: str | None = None,
     delimiter: str | None = None,
     header: bool = True,
+    sheet: str | None = None,
     text: Sequence[str] | Forms = (),
 ) -> Blocks | None:
-    """Return the blocks of a large file, None where it is small or to be read at once. The arguments are those of `read_table`.
+    """Return the blocks of a large file, None where it is small or to be read at once. The arguments are those of `read_table`; a workbook has no blocks.
 
     used: the columns whose type matters. Other ones may be text where `read_table` finds numbers with units or dates among words.
     """
-    if path == "-":
+    if path == "-" or sheet is not None:
         return None
     files = parquet_files(path)
     if files is not None:

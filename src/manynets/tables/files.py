@@ -1,4 +1,4 @@
-"""Read a table from a file: CSV, TSV, Excel, JSON lines, Parquet, Arrow; from a folder of Parquet files, or standard input.
+"""Read a table from a file: CSV, TSV, Excel, JSON lines, Parquet, Arrow; from a zip archive, a folder of Parquet files, or standard input.
 
 polars reads; what it would ignore silently is an error or a warning here.
 """
@@ -6,10 +6,8 @@ polars reads; what it would ignore silently is an error or a warning here.
 from __future__ import annotations
 
 import codecs
-import gzip
 import re
 import sys
-import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +15,14 @@ from typing import TYPE_CHECKING
 
 from manynets.errors import DataError, missing_file, warn_user
 from manynets.tables.binary import ARROW, PARQUET, parquet_files, read_arrow, read_json_lines, read_parquet
+from manynets.tables.compressed import COMPRESSED, ZIP, compression_of, decompressed, is_workbook, plain_name, unzipped, zipped_name
 from manynets.tables.delimited import TextTable, read_source
 from manynets.tables.frames import open_table
-from manynets.tables.sheets import SHEETS, read_sheet
+from manynets.tables.sheets import SHEETS, read_sheet, sheet_names
 from manynets.tables.source import TEXT, Source, TextOptions
 from manynets.tables.stored import FileMarks, StoredColumns, check_name
 from manynets.tables.table import Table, refuse_duplicates
+from manynets.tables.unusual import unnested
 
 if TYPE_CHECKING:
     import polars
@@ -31,15 +31,8 @@ if TYPE_CHECKING:
 
 STANDARD_INPUT = "-"
 _JSON = (".jsonl", ".ndjson")
-TABLE_ENDINGS = (
-    *TEXT,
-    *(f"{ending}.gz" for ending in TEXT),
-    *PARQUET,
-    *ARROW,
-    *_JSON,
-    *(f"{ending}.gz" for ending in _JSON),
-    *SHEETS,
-)
+_PLAIN = (*TEXT, *_JSON, *PARQUET, *ARROW, *SHEETS)
+TABLE_ENDINGS = (*_PLAIN, *(f"{ending}{more}" for ending in (*TEXT, *_JSON) for more in COMPRESSED), ZIP)
 """The endings by which `read_table` knows a format."""
 
 _PAGE = rb"\s*<(?i:!doctype|html|table|\?xml)"
@@ -47,9 +40,11 @@ _MARKS = {
     rb"\x1f\x8b": "a gzip file, whatever its ending; rename it to {stem}.csv.gz",
     rb"PAR1": "a Parquet file, whatever its ending; rename it to {stem}.parquet",
     rb"ARROW1": "an Arrow file, whatever its ending; rename it to {stem}.arrow",
-    rb"PK\x03\x04": "a zip archive, whatever its ending; rename it to {stem}.xlsx if it is an Excel sheet, else unpack it",
+    rb"PK\x03\x04": "a zip archive, whatever its ending; rename it to {stem}.xlsx if it is an Excel sheet, else to {stem}.zip",
     rb"\xd0\xcf\x11\xe0": "a file of Microsoft Office, whatever its ending; rename it to {stem}.xls if it is an Excel sheet",
-    rb"\x28\xb5\x2f\xfd|BZh[1-9]|\xfd7zXZ": "compressed; decompress it, or compress it with gzip",
+    rb"BZh[1-9]": "a bzip2 file, whatever its ending; rename it to {stem}.csv.bz2",
+    rb"\xfd7zXZ": "an xz file, whatever its ending; rename it to {stem}.csv.xz",
+    rb"\x28\xb5\x2f\xfd": "a Zstandard file, whatever its ending; rename it to {stem}.csv.zst",
     _PAGE: "a page of HTML or XML; download the file itself",
     rb'\s*\{[ \t]*"[^\n]*\}\s*(?:\n\s*\{|\Z)': "JSON Lines, whatever its ending; rename it to {stem}.jsonl",
     rb'\s*(?:\{\s*"|\[\s*[{\[])': "JSON; write one object a line and call it {stem}.jsonl",
@@ -59,8 +54,8 @@ _MARKS = {
 MARKED = 4096
 """Bytes at the start of a file that are searched for them."""
 _OTHER_ENDINGS = {
-    **dict.fromkeys(("zip", "7z", "rar", "tar", "tgz"), "an archive is not read: unpack it, and name the file in it"),
-    **dict.fromkeys(("bz2", "xz", "zst", "lz4"), "decompress the file, or compress it with gzip (.csv.gz)"),
+    **dict.fromkeys(("7z", "rar", "tar", "tgz"), "such an archive is not read: unpack it, and name the file in it"),
+    **dict.fromkeys(("lz4", "zstd"), "decompress the file, or compress it with gzip (.csv.gz)"),
     "json": "an array of JSON is not read: write one object a line (.jsonl), as pandas' to_json(orient='records', lines=True) does",
 }
 
@@ -71,6 +66,7 @@ def read_table(
     encoding: str | None = None,
     delimiter: str | None = None,
     header: bool = True,
+    sheet: str | None = None,
     text: Sequence[str] | Forms = (),
 ) -> polars.DataFrame:
     """Return the table in a file as a polars frame.
@@ -81,6 +77,7 @@ def read_table(
             no letter is UTF-8, with a warning.
         delimiter: of a text file. Else the one of `,` `;` tab `|` that splits the first lines most evenly.
         header: whether the first line of a text file or sheet holds the names; without them they are x0, x1, ...
+        sheet: of a workbook, by its name. Else the first that holds a table, with a warning where others hold something too.
         text: columns of a text file or sheet that stay as they are written. For new rows it is `encoder.forms`: how each column was
             read at fit. Names that the file lacks do not matter.
 
@@ -103,7 +100,7 @@ def read_table(
     >>> frame.columns, frame.shape
     (['size', 'town', 'price'], (2, 3))
     """
-    return _read(path, TextOptions.of(text, encoding=encoding, delimiter=delimiter, header=header)).frame
+    return _read(path, TextOptions.of(text, encoding=encoding, delimiter=delimiter, header=header, sheet=sheet)).frame
 
 
 def open_file(
@@ -112,6 +109,7 @@ def open_file(
     encoding: str | None = None,
     delimiter: str | None = None,
     header: bool = True,
+    sheet: str | None = None,
     text: Sequence[str] | Forms = (),
     content: bytes | None = None,
 ) -> Table:
@@ -127,7 +125,7 @@ def open_file(
     >>> table.names, table.rows
     (('size', 'town', 'price'), 2)
     """
-    options = TextOptions.of(text, encoding=encoding, delimiter=delimiter, header=header)
+    options = TextOptions.of(text, encoding=encoding, delimiter=delimiter, header=header, sheet=sheet)
     files = _parquet(path, options)
     if files is None:
         found = _read(path, options, content)
@@ -140,15 +138,29 @@ def open_file(
 
 
 def text_options(path: str | Path) -> frozenset[str]:
-    """Return which of the options "encoding", "delimiter" and "header" a path takes, by its ending.
+    """Return which of "encoding", "delimiter", "header" and "sheet" a path takes, by its ending, or that of the table in a zip archive.
 
     >>> sorted(text_options("a.csv.gz")), sorted(text_options("a.xlsx")), sorted(text_options("a.parquet"))
-    (['delimiter', 'encoding', 'header'], ['header'], [])
+    (['delimiter', 'encoding', 'header'], ['header', 'sheet'], [])
     """
-    name = str(path).lower()
-    if name == STANDARD_INPUT or name.removesuffix(".gz").endswith(TEXT):
+    name = plain_name(str(path))
+    if name.endswith(ZIP) and Path(path).is_file():
+        name = zipped_name(str(path), Path(path), _PLAIN)[0].lower()
+    if name == STANDARD_INPUT:
+        return frozenset(("delimiter", "encoding", "header", "sheet"))
+    if name.endswith(TEXT):
         return frozenset(("delimiter", "encoding", "header"))
-    return frozenset(("header",) if name.endswith(SHEETS) else ())
+    return frozenset(("header", "sheet") if name.endswith(SHEETS) else ())
+
+
+def sheets_of(path: str | Path) -> tuple[str, ...]:
+    """Return the names of the sheets in a workbook, also in a zip archive; of another file, and of standard input, none."""
+    name, source = str(path), Path(path)
+    if name == STANDARD_INPUT or "sheet" not in text_options(path):
+        return ()
+    if not name.lower().endswith(ZIP):
+        return sheet_names(name, source)
+    return sheet_names(name, unzipped(name, source, zipped_name(name, source, _PLAIN)[0]))
 
 
 def standard_input() -> bytes:
@@ -180,6 +192,7 @@ def _read(path: str | Path, options: TextOptions, content: bytes | None = None) 
         name, ending = str(file), _ending(file)
         marks = FileMarks([file], form="a table")
         found = _read_file(file, ending, options)
+    found = found._replace(frame=unnested(found.frame))
     _check(name, found.frame.columns, found.frame.height)
     if marks is not None:
         marks.check()
@@ -190,28 +203,49 @@ def _read(path: str | Path, options: TextOptions, content: bytes | None = None) 
 
 def _read_file(file: Path, ending: str, options: TextOptions) -> TextTable:
     """Return the table in a file with one of the known endings, which is not Parquet."""
-    source = Source(name=str(file), file=file)
-    _refuse_text_options(file, options)
-    if ending.removesuffix(".gz") in TEXT:
+    name, content = str(file), None
+    if ending == ZIP:
+        return _read_zip(name, file, options)
+    _refuse_text_options(name, options)
+    if ending.endswith(COMPRESSED) and not ending.endswith(".gz"):
+        content = decompressed(name, file, file.suffix.lower())
+    source = Source(name=name, file=file, content=content)
+    if plain_name(ending) in TEXT:
         return read_source(source, options)
     if ending in SHEETS:
-        return read_sheet(str(file), file, options)
-    return TextTable(read_arrow(str(file), file) if ending in ARROW else read_json_lines(str(file), source.read()))
+        return read_sheet(name, file, options)
+    return TextTable(read_arrow(name, file) if ending in ARROW else read_json_lines(name, source.read()))
+
+
+def _read_zip(name: str, source: Path | bytes, options: TextOptions) -> TextTable:
+    """Return the one table in a zip archive."""
+    inner, notes = zipped_name(name, source, _PLAIN)
+    content = unzipped(name, source, inner)
+    name = f"{name}/{inner}"
+    _refuse_text_options(name, options)
+    ending = Path(inner).suffix.lower()
+    if ending in TEXT:
+        found = read_source(Source(name=name, content=content), options)
+    elif ending in SHEETS:
+        found = read_sheet(name, content, options)
+    else:
+        read = read_parquet if ending in PARQUET else read_arrow if ending in ARROW else read_json_lines
+        found = TextTable(read(name, content))
+    return found._replace(notes=(*notes, *found.notes))
 
 
 def _read_bytes(name: str, data: bytes, options: TextOptions) -> TextTable:
     """Return the table in what was piped in; its first bytes show the format."""
-    if data.startswith(b"\x1f\x8b"):
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise DataError(f"{name} cannot be read: {error}") from error
+    if compression := compression_of(data):
+        data = decompressed(name, data, compression)
+    if data.startswith(b"PK\x03\x04"):
+        return read_sheet(name, data, options) if is_workbook(data) else _read_zip(name, data, options)
+    if options.sheet is not None:
+        raise DataError(f"{name}: sheet is for workbooks, and this is none; leave it out here")
     if data.startswith(b"PAR1"):
         return TextTable(read_parquet(name, data))
     if data.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
         return TextTable(read_arrow(name, data))
-    if data.startswith(b"PK\x03\x04"):
-        return read_sheet(name, data, options)
     if data.lstrip().startswith(b"{"):
         return TextTable(read_json_lines(name, data))
     return read_source(Source(name=name, content=data), options)
@@ -234,14 +268,16 @@ def _ending(file: Path) -> str:
     ending = next((ending for ending in TABLE_ENDINGS if name.endswith(ending)), None)
     if ending is None:
         advice = _OTHER_ENDINGS.get(name.rpartition(".")[2], "rename the file to what it holds")
-        raise DataError(f"{file}: the ending is not one of {', '.join(TABLE_ENDINGS)}; {advice}")
+        text, packed = ", ".join((*TEXT, *_JSON)), ", ".join(COMPRESSED)
+        others = ", ".join((*PARQUET, *ARROW, *SHEETS, ZIP))
+        raise DataError(f"{file}: the ending is not one of {text} (also with {packed} behind), {others}; {advice}")
     if ending in TEXT and file.is_file():
         with file.open("rb") as stream:
             first = stream.read(MARKED).removeprefix(codecs.BOM_UTF8)
         for mark, what in _MARKS.items():
             if re.match(mark, first):
                 raise DataError(f"{file} is {what.format(stem=file.stem)}")
-    elif file.is_file() and (ending in (*ARROW, *SHEETS) or ending.endswith(".gz")):
+    elif file.is_file() and (ending in (*ARROW, *SHEETS) or ending.endswith((*COMPRESSED, ZIP))):
         _refuse_text([file])
     return ending
 
@@ -263,7 +299,7 @@ def _refuse_text(files: Sequence[Path]) -> None:
         if re.match(_PAGE, first):
             raise DataError(f"{file} is {_MARKS[_PAGE]}")
         line = text.splitlines()[0][:40]
-        stem = file.name.removesuffix(".gz").rpartition(".")[0] or file.name
+        stem = file.name[: len(plain_name(file.name))].rpartition(".")[0].removesuffix(".csv") or file.name
         raise DataError(f"{file} is text, whatever its ending: it begins with {line!r}; rename it to {stem}.csv if it is a table")
 
 
@@ -271,5 +307,7 @@ def _refuse_text_options(path: str | Path, options: TextOptions) -> None:
     taken = text_options(path)
     if "delimiter" not in taken and (options.encoding is not None or options.delimiter is not None):
         raise DataError(f"{path}: encoding and delimiter are for text files ({', '.join(TEXT)}); leave them out here")
+    if "sheet" not in taken and options.sheet is not None:
+        raise DataError(f"{path}: sheet is for workbooks ({', '.join(SHEETS)}); leave it out here")
     if "header" not in taken and not options.header:
         raise DataError(f"{path}: header=False is for text files and sheets; this format stores the names of its columns")

@@ -18,7 +18,7 @@ from manynets.tables.converted import origin_of
 from manynets.tables.footer import RowGroup, footer_bytes, row_groups
 from manynets.tables.stored import FileMarks, check_name, keys_of, readable
 from manynets.tables.table import refuse_duplicates, require
-from manynets.tables.unusual import usual_integers
+from manynets.tables.unusual import unnested, usual_integers
 
 if TYPE_CHECKING:
     import polars
@@ -119,8 +119,10 @@ class BlockFiles:
         import polars
 
         if self.parquet:
-            return polars.scan_parquet(file, glob=False, hive_partitioning=bool(self._keys), hive_schema=self._keys or None)
-        return polars.scan_ipc(file, glob=False, hive_partitioning=False)
+            return unnested(
+                polars.scan_parquet(file, glob=False, hive_partitioning=bool(self._keys), hive_schema=self._keys or None)
+            )
+        return unnested(polars.scan_ipc(file, glob=False, hive_partitioning=False))
 
     def _refuse_other_columns(self, file: Path, types: dict[str, Any]) -> None:
         first = self.files[0]

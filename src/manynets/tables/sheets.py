@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from manynets.errors import DataError, optional_module
+from manynets.errors import DataError, nearest, optional_module
 from manynets.tables.delimited import TextTable, read_source
 from manynets.tables.source import Source, TextOptions
 from manynets.tables.stored import first_line
@@ -17,29 +19,55 @@ SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 
 
 def read_sheet(name: str, source: Path | bytes, options: TextOptions) -> TextTable:
-    """Return the table in the first sheet that holds one; see `read_table`.
+    """Return the table in the sheet that the options name, or in the first that holds one; see `read_table`.
 
-    Errors: MissingExtraError without the package python-calamine; DataError for a damaged file, and one without cells.
+    Errors: MissingExtraError without the package python-calamine; DataError for a damaged file, for one without cells, and for a sheet that it
+    does not have.
     """
-    purpose = "reading an Excel or OpenDocument sheet"
-    python_calamine = optional_module("python_calamine", package="python-calamine", extra="excel", purpose=purpose)
-    try:
-        book = python_calamine.load_workbook(source if isinstance(source, Path) else io.BytesIO(source))
-        sheets = [(title, _cells(book.get_sheet_by_name(title).to_python())) for title in book.sheet_names]
-    except (python_calamine.CalamineError, OSError) as error:
-        raise DataError(f"{name} cannot be read as a sheet: {first_line(error)}") from error
+    with _opened(name, source) as book:
+        titles = book.sheet_names if options.sheet is None else [_known(name, options.sheet, book.sheet_names)]
+        sheets = [(title, _cells(book.get_sheet_by_name(title).to_python())) for title in titles]
     filled = [(title, rows) for title, rows in sheets if rows]
     if not filled:
-        raise DataError(f"{name} holds 0 data rows: its sheets are empty; a header and at least 1 row are needed")
-    title, rows = filled[0]
-    more = [other for other, _ in filled[1:]]
+        which = "its sheets are empty" if options.sheet is None else f"its sheet {options.sheet!r} is empty"
+        raise DataError(f"{name} holds 0 data rows: {which}; a header and at least 1 row are needed")
+    title, rows = max(
+        filled, key=lambda sheet: (len(sheet[1]) > 1, len(sheet[1][0]) > 1)
+    )  # the first of several; no cover with a title
+    more = [other for other, _ in filled if other != title]
     notes = (
-        (f"the sheet {title!r} is read, and not {', '.join(map(repr, more))}; save another on its own to read it",) if more else ()
+        (f"the sheet {title!r} is read, and not {', '.join(map(repr, more))}; give sheet={more[-1]!r} to read another",)
+        if more
+        else ()
     )
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(rows)
     text = Source(name=name, content=out.getvalue().encode(), notes=notes)
     return read_source(text, replace(options, encoding="utf-8", delimiter=","))
+
+
+def sheet_names(name: str, source: Path | bytes) -> tuple[str, ...]:
+    """Return the names of the sheets in a workbook. Errors: those of `read_sheet`."""
+    with _opened(name, source) as book:
+        return tuple(book.sheet_names)
+
+
+@contextlib.contextmanager
+def _opened(name: str, source: Path | bytes) -> Iterator[Any]:
+    purpose = "reading an Excel or OpenDocument sheet"
+    python_calamine = optional_module("python_calamine", package="python-calamine", extra="excel", purpose=purpose)
+    try:
+        yield python_calamine.load_workbook(source if isinstance(source, Path) else io.BytesIO(source))
+    except (python_calamine.CalamineError, OSError) as error:
+        raise DataError(f"{name} cannot be read as a sheet: {first_line(error)}") from error
+
+
+def _known(name: str, sheet: str, titles: Sequence[str]) -> str:
+    if sheet in titles:
+        return sheet
+    near = nearest(str(sheet), titles)
+    hint = f"; did you mean {near!r}?" if near else "."
+    raise DataError(f"{name} has no sheet {sheet!r}{hint} Its sheets are: {', '.join(map(repr, titles))}")
 
 
 def _cells(rows: list[list[Any]]) -> list[list[str]]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from manynets.display import counted, listed
 from manynets.errors import DataError, OptionError
+from manynets.tables.compressed import plain_name
 from manynets.tables.numerals import NUMBER_LIKE
 from manynets.tables.source import HEAD_BYTES, Source
 from manynets.tables.table import refuse_patterns
@@ -226,7 +227,7 @@ def _find_delimiter(name: str, text: str) -> str:
 
     Where none does, as a title or comments stand above the header, the one that splits most lines alike.
     """
-    tabs = name.lower().removesuffix(".gz").endswith(".tsv")
+    tabs = plain_name(name).endswith(".tsv")
     even: dict[str, tuple[float, int]] = {}
     usual: dict[str, tuple[float, int]] = {}
     for sign in DELIMITERS:

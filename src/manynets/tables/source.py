@@ -32,7 +32,7 @@ _BOMS = (
 
 
 def is_plain_text(path: str | Path) -> bool:
-    """Return whether a path names a text table that can be read in parts, as it is not zipped."""
+    """Return whether a path names a text table that can be read in parts, as it is not compressed."""
     return str(path).lower().endswith(TEXT) and Path(path).is_file()
 
 
@@ -106,6 +106,7 @@ class TextOptions:
     encoding: str | None = None
     delimiter: str | None = None
     header: bool = True
+    sheet: str | None = None
     text: Forms = field(default_factory=dict)
 
     @classmethod

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manynets.errors import DataError
-from manynets.tables.unusual import usual_integers
+from manynets.tables.unusual import unnested, usual_integers
 
 if TYPE_CHECKING:
     import narwhals as nw
@@ -92,10 +92,10 @@ class StoredColumns:
 
 
 def scan(files: Sequence[Path]) -> Any:
-    """Return Parquet files as a lazy frame of polars; folders such as `color=red` are a column."""
+    """Return Parquet files as a lazy frame of polars, without structs; folders such as `color=red` are a column."""
     import polars
 
-    return polars.scan_parquet(list(files), glob=False, hive_partitioning=_has_keys(files))
+    return unnested(polars.scan_parquet(list(files), glob=False, hive_partitioning=_has_keys(files)))
 
 
 def keys_of(files: Sequence[Path]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import itertools
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,11 +25,12 @@ def plain_columns(frame: Any, known: Collection[str] = ()) -> Any:
     - Whole numbers of 128 bits: those of 64 bits, or floats where they are larger.
     - Arrow's views and run-end encoded columns: the same values, plainly stored.
     - Objects that are all durations: in microseconds; objects of pandas that are all numbers: these numbers.
+    - Structs, and dicts in pandas: a column `name.field` for each field, at any depth.
     - Lists and arrays of numbers, all of one length n: n columns called `name[0]`, `name[1]`, ... An empty list is missing.
 
     known: the columns that an encoder has. Lists become columns where they did when it was fitted, and must have the length that they had then.
 
-    Errors: DataError for lists of another length, and for a column that is called as one of those of a list.
+    Errors: DataError for lists of another length, and for a column that is called as one of those of a list or struct.
     """
     kind = type(frame).__module__.split(".")[0]
     if kind == "pandas" and hasattr(frame, "columns"):
@@ -43,10 +44,11 @@ def plain_columns(frame: Any, known: Collection[str] = ()) -> Any:
 
 def _plain_pandas(frame: Any, known: Collection[str]) -> Any:
     changed: dict[str, dict[str, Any]] = {}
+    nested, absent = False, _absent_fields(known, frame.columns)
     for index, (name, dtype) in enumerate(zip(frame.columns, frame.dtypes, strict=True)):
         kind, foreign = type(dtype).__name__, isinstance(dtype, np.dtype) and not dtype.isnative
         unusual = kind in ("SparseDtype", "PeriodDtype", "IntervalDtype", "ArrowDtype") or str(dtype) == "object" or foreign
-        if not unusual and not _length(name, known):
+        if not unusual and not _length(name, known) and name not in absent:
             continue
         column = frame.iloc[:, index]
         if foreign:
@@ -58,6 +60,8 @@ def _plain_pandas(frame: Any, known: Collection[str]) -> Any:
         elif kind == "IntervalDtype":
             dates = getattr(dtype.subtype, "kind", "") in "mM"
             changed[name] = {name: column.array.mid if dates else _middles(column)}
+        elif fields := _fields(name, column, absent):
+            nested, changed[name] = True, _free(name, "fields", fields, frame.columns)
         elif (lists := _lists(name, column, known)) is not None:
             changed[name] = _apart(name, lists, frame.columns)
         elif (durations := _durations(column)) is not None:
@@ -71,7 +75,8 @@ def _plain_pandas(frame: Any, known: Collection[str]) -> Any:
     pieces: dict[str, Any] = {}
     for index, name in enumerate(frame.columns):
         pieces |= changed.get(name) or {name: frame.iloc[:, index]}
-    return pandas.DataFrame(pieces, index=frame.index)
+    plain = pandas.DataFrame(pieces, index=frame.index)
+    return _plain_pandas(plain, known) if nested else plain  # what was in dicts may be so, too
 
 
 def _numbers(column: Any) -> Any:
@@ -92,6 +97,28 @@ def _middles(column: Any) -> Any:
     ).reshape(-1, 2)
     low, high = np.where(np.isinf(ends[:, 0]), ends[:, 1], ends[:, 0]), np.where(np.isinf(ends[:, 1]), ends[:, 0], ends[:, 1])
     return low / 2 + high / 2
+
+
+def _fields(name: str, column: Any, absent: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return the fields of dicts in a column of pandas by their new names, None where missing; none where it holds other objects."""
+    import pandas
+
+    first = next((cell for cell in column if isinstance(cell, dict) or not is_missing_value(cell)), None)
+    if not isinstance(first, dict):
+        return {} if first is not None else {field: pandas.Series(math.nan, index=column.index) for field in absent.get(name, ())}
+    cells = [cell if isinstance(cell, dict) else {} for cell in column]
+    keys = dict.fromkeys(key for cell in cells for key in cell)
+    return {f"{name}.{key}": pandas.Series([cell.get(key) for cell in cells], index=column.index) for key in keys}
+
+
+def _absent_fields(known: Collection[str], names: Iterable[str]) -> dict[str, list[str]]:
+    """Return the columns of an encoder that new rows lack, by what precedes a point in them: a struct, whose rows may all be missing."""
+    found: dict[str, list[str]] = {}
+    for field in {field for field in known if "." in field}.difference(names):
+        for end, sign in enumerate(field):
+            if sign == ".":
+                found.setdefault(field[:end], []).append(field)
+    return found
 
 
 def _lists(name: str, column: Any, known: Collection[str]) -> np.ndarray[Any, Any] | None:
@@ -144,20 +171,42 @@ def _matrix(name: str, cells: Sequence[Any], known: Collection[str]) -> np.ndarr
 
 def _apart(name: str, lists: np.ndarray[Any, Any], names: Collection[str]) -> dict[str, Any]:
     """Return lists (N, n) as n columns by name. Errors: DataError where one of the names is that of another column."""
-    out = {f"{name}[{j}]": values for j, values in enumerate(lists.T)}
-    taken = next((one for one in out if one in names), None)
+    return _free(name, "lists", {f"{name}[{j}]": values for j, values in enumerate(lists.T)}, names)
+
+
+def _free(name: str, what: str, columns: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Return the columns that a column becomes. Errors: DataError where one of them is called as another column."""
+    taken = next((one for one in columns if one in names), None)
     if taken is not None:
+        called = f"{name}[0], {name}[1], ..." if what == "lists" else ", ".join(columns)
         raise DataError(
-            f"the lists in column {name!r} are read as columns called {name}[0], {name}[1], ..., but there is a column {taken!r} too;"
-            " rename one of the two"
+            f"the {what} in column {name!r} are read as columns called {called}, but there is a column {taken!r} too; rename one of the two"
         )
-    return out
+    return columns
+
+
+def unnested(frame: Any) -> Any:
+    """Return a frame of polars, lazy or not, with a column `name.field` for each field of a struct, at any depth.
+
+    Errors: DataError for a column that is called as one of them.
+    """
+    import polars
+
+    while structs := {name: dtype for name, dtype in frame.collect_schema().items() if isinstance(dtype, polars.Struct)}:
+        names = frame.collect_schema().names()
+        for name, dtype in structs.items():
+            _free(name, "fields", {f"{name}.{field.name}": field for field in dtype.fields}, names)
+        frame = frame.unnest(polars.selectors.by_name(*structs), separator=".")
+    return frame
 
 
 def _plain_polars(frame: Any, known: Collection[str]) -> Any:
     import polars
 
-    frame = usual_integers(frame)
+    frame = usual_integers(unnested(frame))
+    for name, fields in _absent_fields(known, frame.columns).items():
+        if name in frame.columns and frame.get_column(name).null_count() == frame.height:
+            frame = frame.with_columns(polars.lit(None).alias(field) for field in fields).drop(name)
     for name in [name for name, dtype in frame.schema.items() if dtype == polars.Object]:
         if (durations := _durations(frame.get_column(name).to_list())) is not None:
             frame = frame.with_columns(polars.Series(name, durations))
@@ -193,7 +242,16 @@ def usual_integers(frame: Any) -> Any:
 def _plain_arrow(frame: Any, known: Collection[str]) -> Any:
     import pyarrow  # type: ignore[import-untyped]
 
-    frame, types = _with_usual_arrow_types(frame), pyarrow.types
+    types = pyarrow.types
+    while structs := [field for field in frame.schema if types.is_struct(field.type)]:
+        for field in structs:
+            _free(field.name, "fields", {f"{field.name}.{inner.name}": inner for inner in field.type}, frame.column_names)
+        frame = frame.flatten()
+    for name, fields in _absent_fields(known, frame.column_names).items():
+        if name in frame.column_names and frame.column(name).null_count == len(frame):
+            for field in fields:
+                frame = frame.append_column(field, pyarrow.nulls(len(frame)))
+    frame = _with_usual_arrow_types(frame)
     listed = [
         types.is_list(field.type)
         or types.is_large_list(field.type)
