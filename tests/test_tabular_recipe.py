@@ -11,7 +11,7 @@ import pytest
 import manynets as mn
 from manynets.data.split import SplitBy
 from manynets.tabular import encoder_options, tabular_network, train_tabular
-from manynets.tabular.recipe import Setting, can_race, initial_weights, tabular_recipe, varied
+from manynets.tabular.recipe import Setting, initial_weights, tabular_recipe, varied
 from manynets.training.trial import Member
 from tests.tolerances import assert_close
 
@@ -117,16 +117,6 @@ def test_networks_of_all_settings_race_whatever_the_groups(monkeypatch: pytest.M
     steps = [round(1500 * math.sqrt(count / 8000)) for count in fewest]
     assert steps[0] != steps[1]
     assert {(member.recipe.iterations, member.recipe.batch_size) for member in members} == {(min(steps), 65)}
-
-
-def test_settings_that_race_stay_as_they_are() -> None:
-    usual, plain = Setting(), Setting(piecewise=False)
-    one, other = (tabular_recipe(mn.MLP(), NUMBERS, VARIANCES, rows, BASE, steps=1500) for rows in (8361, 8362))
-    assert one.iterations != other.iterations
-    assert can_race([usual, plain], [one, one])
-    assert not can_race([usual, plain], [one, other])
-    assert can_race([usual, usual, plain], [one, other, other])
-    assert can_race([usual, usual], [one, other])
 
 
 @pytest.mark.parametrize(("seconds", "teams"), [(None, {0, 1}), (600.0, {0, 1}), (0.01, {0})])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -156,14 +155,6 @@ def varied(spec: MLP, recipe: Recipe, setting: Setting) -> tuple[MLP, Recipe]:
     if stopping is not None and not setting.piecewise:
         stopping = dataclasses.replace(stopping, race=RACE)
     return dataclasses.replace(spec, dropout=dropout), dataclasses.replace(recipe, optimizer=rates, stopping=stopping)
-
-
-def can_race(settings: Sequence[Setting], recipes: Sequence[Recipe]) -> bool:
-    """Return whether networks without piecewise-linear columns, if there are any, make the steps of some others, and so race with them."""
-    usual, plain = set[tuple[int | None, int | None]](), set[tuple[int | None, int | None]]()
-    for setting, recipe in zip(settings, recipes, strict=True):
-        (usual if setting.piecewise else plain).add((recipe.iterations, recipe.batch_size))
-    return not plain or bool(plain & usual)
 
 
 def initial_weights(

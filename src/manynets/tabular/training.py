@@ -43,7 +43,6 @@ from manynets.tabular.recipe import (
     Preset,
     PresetName,
     Setting,
-    can_race,
     encoder_options,
     initial_weights,
     tabular_network,
@@ -269,16 +268,11 @@ def _members(
     columns = {"piecewise": data.encoder.piecewise, "hashed": data.encoder.hashed}
     members: list[Member] = []
     splits = [_splits(data, n_networks, base.seed + number, by) for number in range(len(settings))]
-    fewest = [min(len(rows) if split.train is None else len(split.train) for split in several) for several in splits]
-
-    def recipe_for(setting: Setting, fewest: int) -> Recipe:
-        used = variances if setting.piecewise else np.where(data.encoder.piecewise, 0.0, variances)  # type: ignore[union-attr]
-        return tabular_recipe(spec, task, used, fewest, base, steps=steps, changes=changes)
-
-    recipes = [*map(recipe_for, settings, fewest)]
-    if not can_race(settings, recipes):  # where groups make the folds of one setting larger than those of another
-        recipes = [recipe_for(setting, min(fewest)) for setting in settings]
-    for number, (setting, recipe) in enumerate(zip(settings, recipes, strict=True)):
+    # the fewest rows of all, as networks race with those of the same steps only, and groups make folds of different sizes
+    fewest = min(len(rows) if split.train is None else len(split.train) for several in splits for split in several)
+    for number, setting in enumerate(settings):
+        used = variances if setting.piecewise else np.where(data.encoder.piecewise, 0.0, variances)
+        recipe = tabular_recipe(spec, task, used, fewest, base, steps=steps, changes=changes)
         own, recipe = varied(spec, recipe, setting)
         for split in splits[number]:
             mine = dataclasses.replace(recipe, seed=base.seed + len(members))
