@@ -40,22 +40,12 @@ def test_the_options_of_a_table_do_what_its_messages_advise(plain: bool, tmp_pat
     model.predict(polars.DataFrame(table()).drop("copy", "price"))
 
 
-def test_a_column_to_split_by_is_not_a_name() -> None:
-    for dropped in (True, False):
-        frame = polars.DataFrame(table()).drop_nulls("price") if not dropped else polars.DataFrame(table())
-        with pytest.raises(
-            mn.DataError, match=r"groups is 'code', but must be one value for each row, such as the column table\['code'\]"
-        ):
-            mn.train(
-                frame,
-                target="price",
-                spec=SPEC,
-                recipe=RECIPE,
-                groups="code",
-                validation=0.2,
-                drop_missing_target=dropped,
-                progress=False,
-            )
+def test_a_column_to_split_by_is_one_of_the_table() -> None:
+    frame = polars.DataFrame(table())
+    for dropped, rows in ((True, frame), (False, frame.drop_nulls("price"))):
+        options: dict[str, Any] = {"validation": 0.2, "drop_missing_target": dropped, "progress": False}
+        with pytest.raises(mn.DataError, match="column to split by 'cod' does not exist; did you mean 'code'"):
+            mn.train(rows, target="price", spec=SPEC, recipe=RECIPE, groups="cod", **options)
 
 
 def test_rows_without_a_target_are_dropped_with_what_is_given_by_row() -> None:

@@ -212,8 +212,8 @@ def test_a_sweep_stopped_in_mid_group(
     assert call(*SWEEP, *GRID, *more, "--out", "whole").code == 0
     advance, seen, ended = Compiled.advance, [0], [False]
 
-    def stopping(self: Compiled, rates: Any) -> Any:
-        made = advance(self, rates)
+    def stopping(self: Compiled, rates: Any, alive: Any) -> Any:
+        made = advance(self, rates, alive)
         seen[0] += 1
         ended[0] = self.step == max(total_steps(member.recipe, self.batches.steps) for member in self.members)
         if seen[0] in moments:

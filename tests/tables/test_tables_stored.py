@@ -29,7 +29,7 @@ FRAME = polars.DataFrame(
         "flag": rng.random(300) < 0.5,
         "day": [f"2024-{1 + i % 12:02d}-{1 + i % 28:02d}" for i in range(300)],
         "*": rng.normal(size=300),
-        "^x$": rng.normal(size=300),
+        "x$": rng.normal(size=300),
         "y": rng.normal(size=300),
     }
 )

@@ -34,9 +34,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Have a call make up to 30 steps after the first; return the list to which the number of steps of each is added."""
     made: list[int] = []
 
-    def count(stepper: Stepper, rates: Any) -> Any:
+    def count(stepper: Stepper, rates: Any, alive: Any) -> Any:
         made.append(len(rates))
-        return advance[type(stepper)](stepper, rates)
+        return advance[type(stepper)](stepper, rates, alive)
 
     advance = {kind: kind.advance for kind in Stepper.__subclasses__()}
     for kind in advance:
@@ -171,9 +171,9 @@ def test_a_stop_waits_for_one_call_of_50_ms_at_most(stepper: str, asked_in: int,
     now, taken = [0.0], list[float]()
     advance = {kind: kind.advance for kind in Stepper.__subclasses__()}
 
-    def timed(one: Stepper, rates: Any) -> Any:
+    def timed(one: Stepper, rates: Any, alive: Any) -> Any:
         run.halt.asked, run.halt.signal = len(taken) == asked_in, signal.SIGINT
-        log = advance[type(one)](one, rates)
+        log = advance[type(one)](one, rates, alive)
         taken.append(len(rates) * (0.0005 if len(taken) % 4 else 0.002))
         now[0] += taken[-1]
         return log

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Annotated, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Annotated, Any
 
 from manynets.cli.arguments import Header, JsonLine, Sheet, Target, argument, option
 from manynets.cli.bounded import metrics_of_scores
@@ -15,6 +12,10 @@ from manynets.cli.report import console_for, describe_model, note, print_json, p
 from manynets.cli.saved_runs import open_run
 from manynets.display import HEADINGS, number_text
 from manynets.errors import DataError, OptionError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 NOT_OF_ROWS = ("drop", "categorical", "numeric", "weight", "scaling", "max_levels")
 """What a run says about its data, but not about which rows it was trained on."""
@@ -108,6 +109,8 @@ def _on_the_same_rows(
 
     Each run reads the rows by itself, as each has an encoder of its own.
     """
+    import numpy as np
+
     from manynets.cli.new_data import evaluation_rows, seen_rows_of, with_origin_of
 
     tested: list[Tested] = []
@@ -161,6 +164,8 @@ class Compared:
 
 def _compared(first: Tested, one: Tested) -> Compared:
     """Return the differences of a run from the first, on the rows that are new to both."""
+    import numpy as np
+
     from manynets.explain.differences import differences_between, influences_of
 
     for what, words in (("y", "targets"), ("weight", "weights")):  # of which the latter may be None
