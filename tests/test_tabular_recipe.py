@@ -78,37 +78,36 @@ def test_where_there_are_more_columns_than_rows_none_is_piecewise_linear() -> No
     assert [encoder_options(100, columns)["embedding"] is None for columns in (100, 101)] == [False, True]
 
 
-def test_each_network_has_a_fold_and_a_seed_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    members: list[Member] = []
+@pytest.fixture
+def members(monkeypatch: pytest.MonkeyPatch) -> list[Member]:
+    """The networks that `train_tabular` plans; it is interrupted before it trains them."""
+    out: list[Member] = []
 
     def stop(_problem: Any, planned: list[Member], **_options: Any) -> None:
-        members.extend(planned)
+        out.extend(planned)
         raise KeyboardInterrupt
 
     monkeypatch.setattr("manynets.tabular.training.train_members", stop)
+    return out
+
+
+def test_each_network_has_a_fold_and_a_seed_of_its_own(members: list[Member]) -> None:
     X, y, networks = np.arange(12.0).reshape(6, 2), np.arange(6.0), 5
     with pytest.raises(KeyboardInterrupt):
         train_tabular(X, y, n_networks=networks, seed=20, progress=False)
     both = 2 * networks  # with and without piecewise-linear columns
     assert [member.recipe.seed for member in members] == list(range(20, 20 + both))
     assert [member.team for member in members] == [0] * networks + [1] * networks
-    members = members[:networks]
-    held_out = [set(np.asarray(member.validation_rows).tolist()) for member in members]
+    first = members[:networks]
+    held_out = [set(np.asarray(member.validation_rows).tolist()) for member in first]
     assert sorted(row for rows in held_out[:3] for row in rows) == list(range(6))  # 3 folds, as each has 2 rows at least
     assert held_out[3:] == held_out[:2]
-    for member, rows in zip(members, held_out, strict=True):
+    for member, rows in zip(first, held_out, strict=True):
         assert set(np.asarray(member.rows).tolist()) == set(range(6)) - rows
 
 
-def test_networks_of_all_settings_race_whatever_the_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_networks_of_all_settings_race_whatever_the_groups(members: list[Member]) -> None:
     """Groups make the folds of one setting a few rows larger than those of the other, by which the steps of each were found."""
-    members: list[Member] = []
-
-    def stop(_problem: Any, planned: list[Member], **_options: Any) -> None:
-        members.extend(planned)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("manynets.tabular.training.train_members", stop)
     draws, rows = np.random.default_rng(2), 9600
     by, y = SplitBy.of(rows, groups=draws.integers(0, 100, rows)), draws.integers(0, 4, rows)
     with pytest.raises(KeyboardInterrupt):
@@ -121,16 +120,7 @@ def test_networks_of_all_settings_race_whatever_the_groups(monkeypatch: pytest.M
 
 @pytest.mark.parametrize(("seconds", "teams"), [(None, {0, 1}), (600.0, {0, 1}), (0.01, {0})])
 @pytest.mark.filterwarnings("ignore:time_limit is")
-def test_where_time_is_short_networks_have_the_usual_columns(
-    seconds: float | None, teams: set[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    members: list[Member] = []
-
-    def stop(_problem: Any, planned: list[Member], **_options: Any) -> None:
-        members.extend(planned)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("manynets.tabular.training.train_members", stop)
+def test_where_time_is_short_networks_have_the_usual_columns(seconds: float | None, teams: set[int], members: list[Member]) -> None:
     X = np.random.default_rng(0).standard_normal((300, 3))
     with pytest.raises(KeyboardInterrupt):
         train_tabular(X, X.sum(axis=1), n_networks=2, time_limit=seconds, progress=False)

@@ -94,7 +94,7 @@ def test_sweep(call: Call, visits: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("--group patent", "column to split by 'patent' does not exist; did you mean 'patient'?"),
+        ("--group patent", "--group 'patent' is not a column; did you mean 'patient'?"),
         ("--time-column ward", "--time-column is 'ward', but that column holds 'a', and must hold dates or numbers"),
         ("--time-column day --group patient", "by times and by groups"),
         ("--target-transform sqrt", "must be one of log, auto"),

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 NOT_OF_ROWS = ("drop", "categorical", "numeric", "weight", "scaling", "max_levels")
 """What a run says about its data, but not about which rows it was trained on."""
-FEWEST_ROWS = 2  # of which a difference has an interval
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -166,7 +165,7 @@ def _compared(first: Tested, one: Tested) -> Compared:
     """Return the differences of a run from the first, on the rows that are new to both."""
     import numpy as np
 
-    from manynets.explain.differences import differences_between, influences_of
+    from manynets.explain.differences import FEWEST_ROWS, differences_between, influences_of
 
     for what, words in (("y", "targets"), ("weight", "weights")):  # of which the latter may be None
         if not np.array_equal(getattr(first.part, what), getattr(one.part, what)):

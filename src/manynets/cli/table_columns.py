@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from manynets.cli.recipe import flag_of
 from manynets.data.split import SplitBy
 from manynets.errors import OptionError
 from manynets.tables.splitting import columns_to_split_by
-from manynets.tables.table import look_alike
+from manynets.tables.table import look_alike, require
 
 
 def columns_named(words: Sequence[str], columns: Sequence[str]) -> list[str]:
@@ -40,6 +41,8 @@ def split_by(X: Any, origin: Mapping[str, Any]) -> SplitBy | None:
     named = {what: origin[option] for what, option in columns.items() if origin.get(option) is not None}
     if not named:
         return None
+    for what, name in named.items():
+        require([name], X.names, what=flag_of(columns[what]))
     return SplitBy.of(X.rows, **columns_to_split_by(X, named))
 
 

@@ -36,22 +36,8 @@ MOST_ROWS = 1000
 TOLERANCE = 1e-5
 UNSEEN = "(a category that training has not seen)"
 WORDS = (
-    "a",
-    "the",
-    "Garden",
-    "STRASSE",
-    "straße",
-    "Ünïcode",
-    "日本語",
-    "🏠",
-    "e-mail",
-    "it's",
-    "under_score",
-    "42",
-    "3.14",
-    "Dr.",
-    "\n",
-)
+    "a", "the", "Garden", "STRASSE", "straße", "Ünïcode", "日本語", "🏠", "e-mail", "it's", "under_score", "42", "3.14", "Dr.", "\n",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

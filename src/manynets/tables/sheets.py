@@ -31,18 +31,14 @@ def read_sheet(name: str, source: Path | bytes, options: TextOptions) -> TextTab
     if not filled:
         which = "its sheets are empty" if options.sheet is None else f"its sheet {options.sheet!r} is empty"
         raise DataError(f"{name} holds 0 data rows: {which}; a header and at least 1 row are needed")
-    title, rows = max(
-        filled, key=lambda sheet: (len(sheet[1]) > 1, len(sheet[1][0]) > 1)
-    )  # the first of several; no cover with a title
+    title, rows = max(filled, key=_looks_like_a_table)  # the first of several
     more = [other for other, _ in filled if other != title]
-    notes = (
-        (f"the sheet {title!r} is read, and not {', '.join(map(repr, more))}; give sheet={more[-1]!r} to read another",)
-        if more
-        else ()
-    )
+    notes = []
+    if more:
+        notes.append(f"the sheet {title!r} is read, and not {', '.join(map(repr, more))}; give sheet={more[-1]!r} to read another")
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(rows)
-    text = Source(name=name, content=out.getvalue().encode(), notes=notes)
+    text = Source(name=name, content=out.getvalue().encode(), notes=tuple(notes))
     return read_source(text, replace(options, encoding="utf-8", delimiter=","))
 
 
@@ -60,6 +56,12 @@ def _opened(name: str, source: Path | bytes) -> Iterator[Any]:
         yield python_calamine.load_workbook(source if isinstance(source, Path) else io.BytesIO(source))
     except (python_calamine.CalamineError, OSError) as error:
         raise DataError(f"{name} cannot be read as a sheet: {first_line(error)}") from error
+
+
+def _looks_like_a_table(sheet: tuple[str, list[list[str]]]) -> tuple[bool, bool]:
+    """Return whether a sheet has more than one row and more than one column, which a cover with a title does not have."""
+    _, rows = sheet
+    return len(rows) > 1, len(rows[0]) > 1
 
 
 def _known(name: str, sheet: str, titles: Sequence[str]) -> str:
