@@ -161,6 +161,8 @@ FAULTS = (
     Fault("core", _CORE, "job.which[k] * job.weight_stride", "k * job.weight_stride"),
     Fault("core", _CORE, "* (1 - smoothing) + smoothing * T(0.5)", "* (1 - smoothing) + smoothing"),
     Fault("core", _CORE, "bytes[j] >= level", "bytes[j] > level"),
+    Fault("core", _CORE, "hyper[0] == 0 && hyper[3] == 0", "hyper[3] == 0"),
+    Fault("core", _CORE, "nullptr, c, c_row, exact, true);", "nullptr, c, c_row, exact, false);"),
     Fault("core", _CORE, "end = p == job.parts - 1 ? n : job.part_ends[p];", "end = n;"),
     Fault("core", _CORE, "l1 * size + 0.5 * l2 * sum_of<double>", "l1 * size + l2 * sum_of<double>"),
     Fault("core", _SCORES, "x.is_contiguous() and shape.largest_matrix <= LARGEST", "x.is_contiguous()"),

@@ -108,6 +108,15 @@ def test_wide_shapes(hidden: tuple[int, ...], columns: int) -> None:
     assert_alike(Case(hidden=hidden, columns=columns, dtype=np.float32, optimizers=slow), "float32_run")
 
 
+@pytest.mark.parametrize("optimizer", [spec.SGD(lr=0.1), spec.SGD(lr=0.1, momentum=0.9)])
+@pytest.mark.parametrize("hidden", [(130,), (150, 7, 129)])
+def test_products_over_many_columns_and_units(hidden: tuple[int, ...], optimizer: spec.SGD) -> None:
+    """Such products are made in blocks."""
+    assert_alike(Case(hidden=hidden, columns=300, outputs=3, optimizers=[optimizer] * 3))
+    slow = dataclasses.replace(optimizer, lr=1e-3)
+    assert_alike(Case(hidden=hidden, columns=300, outputs=3, dtype=np.float32, optimizers=[slow] * 3), "float32_run")
+
+
 def test_penalties_and_clipping() -> None:
     case = Case(l1=(0.01, 0.0, 0.1), l2=(0.0, 0.1, 0.2), clip=(0.5, None, 0.01))
     assert_alike(case)

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 
-from manynets import constants, core, rng
+from manynets import constants, core, rng, spec
 from tests.training.core_cases import (
     COLUMNS,
     NETWORKS,
@@ -43,6 +43,18 @@ def test_together_as_alone(dtype: Any) -> None:
         np.testing.assert_array_equal(alone.flat[0], together.flat[i])
         np.testing.assert_array_equal(alone.statistics[0], together.statistics[i])
         np.testing.assert_array_equal(alone.log[:, 0], together.log[:, i])
+
+
+@pytest.mark.parametrize("other", [spec.SGD(lr=0.1, momentum=0.9), spec.SGD(lr=0.1, weight_decay=0.1)])
+def test_plain_sgd_beside_other_networks_as_alone(other: spec.SGD) -> None:
+    """Its step is made on the way back, whatever the others need."""
+    plain = spec.SGD(lr=0.1)
+    case = Case(hidden=(9, 200), columns=300, dtype=np.float32, optimizers=(plain, other, plain))
+    together, alone = run(case), run(dataclasses.replace(case, optimizers=[plain] * 3))
+    for i in (0, 2):
+        np.testing.assert_array_equal(alone.flat[i], together.flat[i])
+        np.testing.assert_array_equal(alone.log[:, i], together.log[:, i])
+    assert not np.array_equal(alone.flat[1], together.flat[1])
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

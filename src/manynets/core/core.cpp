@@ -17,6 +17,9 @@
 #include <stdlib.h>
 
 #include <utility>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 #if defined(__x86_64__) || defined(_M_X64)
 #include <cpuid.h>
 #include <xmmintrin.h>
@@ -314,10 +317,11 @@ INLINE T normal_distribution(T x, T bell) {
 
 // --- matrix products --------------------------------------------------------------------------------------------------------------
 
-// C (M, N vectors) = start + A (M, k) B (k, N vectors); of the last vector of each row of C `last` numbers are written.
+// C (M, N vectors) = start + A (M, k) B (k, N vectors), or C += A B, where A B is summed first, so that small products are not lost
+// beside C. Of the last vector of each row of C `last` numbers are written.
 template <class T, int M, int N>
 INLINE void tile(int64_t k, const T* a, int64_t a_row, int64_t a_column, const T* b, int64_t b_row, const T* start, T* c,
-                 int64_t c_row, int64_t last) {
+                 int64_t c_row, int64_t last, bool add) {
   using V = typename Vector<T>::type;
   V sum[M][N];
   UNROLL
@@ -338,6 +342,11 @@ INLINE void tile(int64_t k, const T* a, int64_t a_row, int64_t a_column, const T
     b += b_row;
   }
   UNROLL
+  for (int i = 0; add && i < M; i++) {
+    UNROLL
+    for (int j = 0; j < N; j++) sum[i][j] += load(c + i * c_row + j * LANES<T>);
+  }
+  UNROLL
   for (int i = 0; i < M; i++) {
     UNROLL
     for (int j = 0; j < N - 1; j++) store(c + i * c_row + j * LANES<T>, sum[i][j]);
@@ -354,30 +363,34 @@ INLINE void tile(int64_t k, const T* a, int64_t a_row, int64_t a_column, const T
 
 template <class T, int N>
 void panel(int64_t m, int64_t k, const T* a, int64_t a_row, int64_t a_column, const T* b, int64_t b_row, const T* start, T* c,
-           int64_t c_row, int64_t last) {
+           int64_t c_row, int64_t last, bool add) {
   constexpr int M = SET.registers == 32 && N <= 3 ? 8 : 6;
   int64_t i = 0;
-  for (; i + M <= m; i += M) tile<T, M, N>(k, a + i * a_row, a_row, a_column, b, b_row, start, c + i * c_row, c_row, last);
-  for (; i + 2 <= m; i += 2) tile<T, 2, N>(k, a + i * a_row, a_row, a_column, b, b_row, start, c + i * c_row, c_row, last);
-  for (; i < m; i++) tile<T, 1, N>(k, a + i * a_row, a_row, a_column, b, b_row, start, c + i * c_row, c_row, last);
+  for (; i + M <= m; i += M) tile<T, M, N>(k, a + i * a_row, a_row, a_column, b, b_row, start, c + i * c_row, c_row, last, add);
+  for (; i + 2 <= m; i += 2) tile<T, 2, N>(k, a + i * a_row, a_row, a_column, b, b_row, start, c + i * c_row, c_row, last, add);
+  for (; i < m; i++) tile<T, 1, N>(k, a + i * a_row, a_row, a_column, b, b_row, start, c + i * c_row, c_row, last, add);
 }
 
-// C (m, n) = start + A (m, k) B (k, n). Element (i, p) of A is a[i * a_row + p * a_column]. Of each row of B and start (NULL: zeros)
-// whole vectors are read; of each row of C whole vectors are written, or exactly n numbers.
+// C (m, n) = start + A (m, k) B (k, n), or C += A B. Element (i, p) of A is a[i * a_row + p * a_column]. Of each row of B and start (NULL:
+// zeros) whole vectors are read; of each row of C whole vectors are written, or exactly n numbers.
 template <class T>
 void product(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, int64_t a_column, const T* b, int64_t b_row,
-             const T* start, T* c, int64_t c_row, bool exact) {
-  constexpr int64_t MOST = SET.registers == 32 ? 4 : 2;
+             const T* start, T* c, int64_t c_row, bool exact, bool add = false) {
+  constexpr int64_t MOST = SET.registers == 32 ? 4 : 2, BLOCK = 128;  // of B the nearest cache holds BLOCK rows, MOST vectors wide
+  if (k > BLOCK) {
+    product<T>(m, n, BLOCK, a, a_row, a_column, b, b_row, start, c, c_row, exact, add);
+    return product<T>(m, n, k - BLOCK, a + BLOCK * a_column, a_row, a_column, b + BLOCK * b_row, b_row, nullptr, c, c_row, exact, true);
+  }
   const int64_t vectors = padded<T>(n) / LANES<T>, rest = exact ? n - (vectors - 1) * LANES<T> : LANES<T>;
   for (int64_t j = 0; j < vectors;) {
     const int64_t left = vectors - j, width = left <= MOST ? left : left < 2 * MOST ? (left + 1) / 2 : MOST;
     const int64_t at = j * LANES<T>, last = width == left ? rest : LANES<T>;
     const T* from = start ? start + at : start;
     switch (width) {
-      case 1: panel<T, 1>(m, k, a, a_row, a_column, b + at, b_row, from, c + at, c_row, last); break;
-      case 2: panel<T, 2>(m, k, a, a_row, a_column, b + at, b_row, from, c + at, c_row, last); break;
-      case 3: panel<T, 3>(m, k, a, a_row, a_column, b + at, b_row, from, c + at, c_row, last); break;
-      default: panel<T, 4>(m, k, a, a_row, a_column, b + at, b_row, from, c + at, c_row, last);
+      case 1: panel<T, 1>(m, k, a, a_row, a_column, b + at, b_row, from, c + at, c_row, last, add); break;
+      case 2: panel<T, 2>(m, k, a, a_row, a_column, b + at, b_row, from, c + at, c_row, last, add); break;
+      case 3: panel<T, 3>(m, k, a, a_row, a_column, b + at, b_row, from, c + at, c_row, last, add); break;
+      default: panel<T, 4>(m, k, a, a_row, a_column, b + at, b_row, from, c + at, c_row, last, add);
     }
     j += width;
   }
@@ -660,6 +673,7 @@ class Network {
   T *values, *grads, *state[2];                    // (P), followed by zeros up to whole vectors
   T* scale;                                        // (D), the factors of the input columns
   T *x, *target, *weight, *share, *losses;  // (b, D), (b, O), (b), (b), (b, O)
+  T* d_input;                               // (b, D) of a layer above the first: the derivative by its input
   int64_t* codes;                           // (b)
   uint64_t* words;                          // scratch for dropout
   int64_t k = -1, rows_to_visit, rows;             // network; rows in its epoch and in the batch
@@ -694,6 +708,7 @@ class Network {
     codes = arena.take<int64_t>(b);
     weight = arena.take<T>(b), share = arena.take<T>(b);
     words = arena.take<uint64_t>(b * (widest + 7) / 8 + b);
+    d_input = training ? arena.take<T>(b * spread<T>(widest)) : nullptr;
   }
 
   // Where the parameters of each layer are in `values`: see manynets/nn/population.py.
@@ -749,7 +764,12 @@ class Network {
     load_weights();
     forward(job.step + s);
     loss(log);
-    backward();
+    if (is_plain_sgd(s)) {
+      const T rate = T(job.coefficients[3 * s * job.parts * job.networks + k]);
+      for (int64_t i = 0; i < rows * score_stride; i++) layer[layers - 1].a[i] *= -rate;
+      return backward(values, true);
+    }
+    backward(grads, false);
     update(s, log);
   }
 
@@ -964,28 +984,27 @@ class Network {
 
   // --- backward ---
 
-  // Write the gradient. With z = h W^T + bias and d the derivative by z: dW = d^T h, dbias = sum of the rows of d, dh = d W.
-  void backward() {
+  // Write the gradient to `to`, or add it. With z = h W^T + bias and d the derivative by z:
+  //   dh = d W,   dW = d^T h,   dbias = sum of the rows of d
+  void backward(T* to, bool add) {
     const T one = 1;
     for (int64_t l = layers - 1; l >= 0; l--) {
       Layer<T>& y = layer[l];
       const T *h = l ? layer[l - 1].a : x, *d = y.a;
+      T* d_weight = to + (y.weight - values);
+      if (l) product<T>(rows, y.in, y.out, d, y.out_stride, 1, y.weight, y.in, nullptr, d_input, y.in_stride, false);
       if (l == 0 && y.out > 1) {
-        product<T>(y.in, y.out, rows, h, 1, y.in_stride, d, y.out_stride, nullptr, grad(y.weight), y.out, true);
+        product<T>(y.in, y.out, rows, h, 1, y.in_stride, d, y.out_stride, nullptr, d_weight, y.out, true, add);
       } else {
-        product<T>(y.out, y.in, rows, d, 1, y.out_stride, h, y.in_stride, nullptr, grad(y.weight), y.in, true);
+        product<T>(y.out, y.in, rows, d, 1, y.out_stride, h, y.in_stride, nullptr, d_weight, y.in, true, add);
       }
-      if (job.bias) product<T>(1, y.out, rows, &one, 0, 0, d, y.out_stride, nullptr, grad(y.bias), y.out, true);
-      if (l == 0) {
-        if (job.input_scale) scale_inputs_back();
-        break;
-      }
-      Layer<T>& below = layer[l - 1];
-      product<T>(rows, y.in, y.out, d, y.out_stride, 1, y.weight, y.in, nullptr, below.a, y.in_stride, false);
-      T *__restrict out = below.a, *__restrict slope = below.slope;
-      for (int64_t i = 0; i < rows * below.out_stride; i++) out[i] *= slope[i];
-      if (job.batch_norm) normalize_back(below);
+      if (job.bias) product<T>(1, y.out, rows, &one, 0, 0, d, y.out_stride, nullptr, to + (y.bias - values), y.out, true, add);
+      if (l == 0) break;
+      T *__restrict below = layer[l - 1].a, *__restrict slope = layer[l - 1].slope, *__restrict dh = d_input;
+      for (int64_t i = 0; i < rows * y.in_stride; i++) below[i] = dh[i] * slope[i];
+      if (job.batch_norm) normalize_back(layer[l - 1]);
     }
+    if (job.input_scale) scale_inputs_back();
   }
 
   // Turn d, the derivative by y of batch norm, into that by z: gain inverse (d - w (sum(d) + n sum(d n)) / W), where n is the
@@ -1007,6 +1026,18 @@ class Network {
   }
 
   // --- update ---
+
+  // Return whether step s is w - rate g and nothing else: it is then made on the way back, which saves writing and reading g.
+  bool is_plain_sgd(int64_t s) const {
+    const double* rates = job.coefficients + 3 * s * job.parts * job.networks + k;
+    bool plain = job.optimizer == SGD && !job.batch_norm && !job.input_scale;
+    plain = plain && job.l1[k] == 0 && job.l2[k] == 0 && job.clip[k] == __builtin_inf();
+    for (int64_t p = 0; plain && p < job.parts; p++) {
+      const double* hyper = job.hyper + 4 * (p * job.networks + k);  // momentum and weight decay
+      plain = hyper[0] == 0 && hyper[3] == 0 && rates[3 * p * job.networks] == rates[0];
+    }
+    return plain;
+  }
 
   // Make the step: g += l2 w + l1 sign(w) for weight matrices; |g| <= clip; the optimizer. See manynets/optim/update.py.
   void update(int64_t s, double* log) {
@@ -1098,12 +1129,18 @@ class Network {
 
 // --- what this copy of the kernels offers -----------------------------------------------------------------------------------------
 
+constexpr size_t PAGE = 4096, MANY_PAGES = 1 << 22;
+
 template <class T>
 bool run_as(const Job& job, bool training, int64_t* taken) {
   Arena count = {nullptr};
   const Network<T> counted(job, training, count);
   void* block = calloc(1, count.size + Arena::LINE);
   if (!block) return false;
+#if defined(__linux__)
+  char* const page = static_cast<char*>(block) + (PAGE - reinterpret_cast<uintptr_t>(block) % PAGE);
+  if (count.size > MANY_PAGES) madvise(page, count.size - PAGE, MADV_HUGEPAGE);  // the system then hands out fewer, larger ones
+#endif
   Arena arena = {static_cast<char*>(block) + (Arena::LINE - reinterpret_cast<uintptr_t>(block) % Arena::LINE) % Arena::LINE};
   Network<T> network(job, training, arena);
   const int64_t parts = parts_of(job);

@@ -18,11 +18,10 @@ from manynets.training.trial import Member, Problem
 
 STEPPERS: dict[str, type[Stepper]] = {kind.name: kind for kind in (Autograd, ClosedForm, Compiled)}
 
-# Measured on one thread, `python -m bench.steppers` (docs/benchmarks.md): the core takes 0.3 to 0.9 of the time of the closed form for
-# matrices of up to 512 x 512, 0.9 to 2.6 for those of 1024 x 1024. From some 10^8 multiplications a step on, torch's threads help.
+# Measured by `python -m bench.steppers` (docs/benchmarks.md): on one thread the core takes 0.1 to 0.8 of the time of the closed form for
+# matrices of up to 512 x 512, on some processors more for those of 1024 x 1024. For larger steps torch's threads help.
 CORE_MATRIX = 1 << 19  # numbers in the largest matrix that the core takes
-CORE_STEP = 1e8  # multiplications in the largest step that it takes, where those of float64 count twice
-AHEAD = 2.4  # times as many where vectors of 512 bits are so fast that the calls of torch, not its products, cost time
+CORE_STEP = 2.4e8  # multiplications in the largest step that it takes, where those of float64 count twice
 
 
 def choose(problem: Problem, member: Member) -> str:
@@ -46,8 +45,7 @@ def choose(problem: Problem, member: Member) -> str:
         return "closed_form"
     shape, rows = problem.shape_of(spec), batch_rows(recipe, member.row_count(problem))
     step = 3.0 * rows * shape.multiplications * (2 if recipe.dtype == "float64" else 1)
-    small = step <= CORE_STEP * (AHEAD if core.mkl_is_narrow() else 1.0) and shape.largest_matrix <= CORE_MATRIX
-    return "compiled" if small else "closed_form"
+    return "compiled" if step <= CORE_STEP and shape.largest_matrix <= CORE_MATRIX else "closed_form"
 
 
 def modes_for(problem: Problem, member: Member) -> AbstractContextManager[None]:
