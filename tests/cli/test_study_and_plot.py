@@ -71,22 +71,28 @@ def test_a_missing_data_set_is_reported_once(call: Call, monkeypatch: pytest.Mon
         ("study T1-xor --all", "--all"),
         ("study T3-autograd --out file", "file"),
         ("plot nowhere", "does not exist"),
-        ("plot run --kind regions", "64 columns"),
-        ("plot run --kind surface", "64 columns"),
-        ("plot run --kind predicted", "multiclass"),
-        ("plot run --kind confsion", "did you mean 'confusion'"),
     ],
 )
 def test_a_mistake_is_told_in_a_line(call: Call, line: str, told: str) -> None:
     Path("file").write_text("", encoding="utf-8")
-    if "plot run" in line:
-        assert call("train", "digits", "--hidden", "8", "--epochs", "1", "--out", "run", "-q").code == 0
+    check_mistake(call, line, told)
+
+
+def check_mistake(call: Call, line: str, told: str) -> None:
     done = call(*line.split())
     assert done.code == 2
     assert done.out == ""
     assert done.err.startswith("error: ")
     assert done.err.count("\n") == 1
     assert told in done.err
+
+
+def test_a_kind_of_picture_that_does_not_fit_the_run(call: Call) -> None:
+    assert call("train", "digits", "--hidden", "8", "--epochs", "1", "--out", "run", "-q").code == 0
+    for kind, told in (
+        ("regions", "64 columns"), ("surface", "64 columns"), ("predicted", "multiclass"), ("confsion", "did you mean 'confusion'"),
+    ):  # fmt: skip
+        check_mistake(call, f"plot run --kind {kind}", told)
 
 
 def test_an_engine_that_is_not_installed_is_told_in_a_line(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,7 +97,7 @@ def problems(draw: st.DrawFn) -> tuple[str, mn.MLP, mn.Recipe, dict[str, Any]]:
     return task, spec, recipe, options
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(problems())
 def test_numpy_gives_the_history_and_the_weights_of_torch(case: tuple[str, mn.MLP, mn.Recipe, dict[str, Any]]) -> None:
     task, spec, recipe, options = case
