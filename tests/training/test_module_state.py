@@ -182,7 +182,7 @@ def test_what_a_module_draws_in_an_evaluation_follows_from_the_seed():
 
 def test_modules_that_threads_train_at_the_same_time_are_those_of_one_thread():
     def weights(seed: int) -> list[float]:
-        return train(copy.deepcopy(modules[seed]), mn.Recipe(epochs=30, batch_size=4, seed=seed)).history["val_loss"]
+        return train(copy.deepcopy(modules[seed]), mn.Recipe(epochs=10, batch_size=4, seed=seed)).history["val_loss"]
 
     modules, state = [seeded(Noisy, seed) for seed in range(8)], torch.get_rng_state()
     alone = [weights(seed) for seed in range(8)]

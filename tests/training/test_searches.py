@@ -78,7 +78,6 @@ def test_a_run_is_freed_with_its_last_reference(networks: int, optimizer: Optimi
     problem = problem_of("multiclass", rows=30)
     spec = mn.MLP(hidden=(6, 5), dropout=0.2, batch_norm=isinstance(optimizer, mn.Adam))
     recipe = mn.Recipe(epochs=2, batch_size=8, optimizer=optimizer, gradient=gradient)  # type: ignore[arg-type]
-    gc.collect()
     gc.disable()
     try:
         whole = TrainingRun(problem, [member_of(problem, number, spec, recipe) for number in range(networks)])
