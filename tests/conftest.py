@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import os
 import signal
 import sys
@@ -19,6 +20,15 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell starts jobs in the background so; the tests interrupt trainings
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+gc.disable()  # what is collected is kept to the end, and to walk through it again and again took a third of the time of all tests
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
 
 if sys.platform != "linux":  # these limit memory, send signals and read /proc as Linux does
     collect_ignore_glob = ["reliability/*", "estimators/test_reliability.py", "test_bench.py"]
