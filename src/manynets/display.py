@@ -56,10 +56,11 @@ def repeats_loss(values: Mapping[str, Any]) -> bool:
 def value_text(value: float) -> str:
     """Return a value of a column: whole, or with six digits; without a separator below 10,000, as it may be a year.
 
-    >>> [value_text(value) for value in (1986.0, 1987.5, 120000.0, 0.12345678)]
-    ['1986', '1987.5', '120,000', '0.123457']
+    >>> [value_text(value) for value in (1986.0, 1987.5, 120000.0, 2910612.34, 0.12345678)]
+    ['1986', '1987.5', '120,000', '2,910,612', '0.123457']
     """
-    text = f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:,.6g}"
+    whole = float(value).is_integer() or abs(value) >= 1e6
+    text = f"{value:,.0f}" if whole and abs(value) < 1e15 else f"{value:,.6g}"
     return text if abs(value) >= 10_000 else text.replace(",", "")
 
 

@@ -180,6 +180,8 @@ def test_compare_says_what_cannot_be_compared(call: Call, table: Path) -> None:
         assert why in done.err
     other = call("train", table, "--target", "price", *SMALL, "--seed", "1", "--json").json["run_dir"]
     assert "was trained on other rows" in call("compare", price, other).out
+    both = call("train", table, "--target", "price,size", *SMALL, "--json").json["run_dir"]
+    assert f"error: {both}: y has 1 column, but this model predicts 2 targets" in call("compare", price, both).err
 
 
 def test_linear_models_are_told_and_repeated(call: Call, tmp_path: Path) -> None:

@@ -86,6 +86,27 @@ def test_evaluate_tells_that_the_file_changed(call: Call, table: Path) -> None:
     assert "houses.csv changed since" in done.err
 
 
+@pytest.mark.parametrize("name", ["houses.csv", "houses.npz", "houses.parquet"])
+def test_a_run_whose_data_are_gone_asks_for_others(call: Call, table: Path, name: str) -> None:
+    data, target = table.with_name(name), ("--target", "price")
+    if name == "houses.npz":
+        np.savez(data, X=np.arange(60.0).reshape(30, 2), y=np.arange(30.0) + 0.5)
+        target = ()
+    elif name == "houses.parquet":
+        import polars
+
+        polars.concat([polars.read_csv(table)] * 200).write_parquet(data, row_group_size=500)
+        target = (*target, "--memory-limit", "1MB")
+    assert call("train", data, *target, *SMALL, "--out", "run").code == 0
+    moved = data.rename(data.with_stem("sold"))
+    for command in ("evaluate", "explain"):
+        done = call(command, "run")
+        assert done.code == 2
+        assert f"the data of the run cannot be read, so give data to evaluate it on: the file {data} does not exist" in done.err
+    assert call("evaluate", "run", moved).code == 0
+    assert "the report is without rows: the data of the run cannot be read" in call("report", "run").out
+
+
 def test_predict_keeps_the_rows_and_finds_columns_by_name(call: Call, table: Path, tmp_path: Path) -> None:
     folder = call("train", table, "--target", "kind", *SMALL, "--json").json["run_dir"]
     new = tmp_path / "new.csv"

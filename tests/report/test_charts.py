@@ -191,10 +191,21 @@ def test_times_of_day_have_no_date() -> None:
     assert days is not None
     for encoding in (charts.dependence_chart(found)["encoding"], over["layer"][1]["encoding"]):
         assert encoding["x"]["axis"]["format"] == encoding["tooltip"][0]["format"] == "%H:%M"
-    assert "format" not in days["layer"][1]["encoding"]["x"]["axis"]
+    assert days["layer"][1]["encoding"]["x"]["axis"]["format"] == "%Y-%m"
     values = texts_of(fitted(wide_table(), target(wide_table())), wide_table()[:14], most=9)
     assert values["opens"][:2] == ["00:00:00", "01:01:00"]
     assert values["sold"][:2] == ["", "1991-02-02T01:30:00"]
+
+
+def test_marks_of_dates_say_of_which_year_they_are() -> None:
+    for last, form in (
+        ("2044-01-31T00", "%Y"),
+        ("2024-01-31T00", "%Y-%m"),
+        ("2019-02-28T00", "%Y-%m-%d"),
+        ("2019-01-31T12", "%m-%d %H:%M"),
+    ):
+        found = Dependence(("sold",), (["2019-01-31T00:00:00", f"{last}:00:00"],), np.arange(2.0), None, ("prediction",))
+        assert charts.dependence_chart(found)["encoding"]["x"]["axis"]["format"] == form
 
 
 def test_many_values_are_in_bins_of_as_many_rows() -> None:

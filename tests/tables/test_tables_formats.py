@@ -150,6 +150,12 @@ SHEET = [
 ]
 
 
+def test_few_names_above_words_are_the_header(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,,,b\nx,y,z,u\nz,u,v,x\n")
+    assert read_table(path).columns == ["a", "unnamed_1", "unnamed_2", "b"]
+
+
 def test_a_sheet_with_a_title_and_a_total(tmp_path: Path) -> None:
     pytest.importorskip("python_calamine")
     book = write_book(tmp_path / "t.xlsx", {"empty": [], "May": SHEET, "June": [["a"], [1]]})

@@ -116,7 +116,12 @@ def _on_the_same_rows(
     name = ""
     for i, run in enumerate(found):
         reader = run if i == 0 or data is not None else with_origin_of(run, found[0])
-        part, part_name, notes = evaluation_rows(reader, data, **how)
+        try:
+            part, part_name, notes = evaluation_rows(reader, data, **how)
+            scores = run.model.mean_logits(run.model.logits(part.X))
+            metrics = metrics_of_scores(run.model, scores, part)
+        except DataError as error:
+            raise DataError(f"{run.folder}: {error}") from None
         name = name or part_name
         if i == 0:
             note(console, *notes)
@@ -130,9 +135,7 @@ def _on_the_same_rows(
             raise DataError(
                 f"the runs read {tested[0].part.rows:,} and {part.rows:,} rows of the same data; give data that both read alike, with --data"
             )
-        scores = run.model.mean_logits(run.model.logits(part.X))
         seen = np.zeros(part.rows, dtype=bool) if own else seen_rows_of(run, part)
-        metrics = metrics_of_scores(run.model, scores, part)
         tested.append(Tested(names[i], run, dataclasses.replace(part, X=None), scores, metrics, seen))
     return tested, name
 

@@ -18,7 +18,7 @@ from manynets.cli.table_columns import columns_named, leak_notes, refuse_target,
 from manynets.data.check import rows_with_weight
 from manynets.data.split import SplitBy
 from manynets.display import counted, listed
-from manynets.errors import DataError, ModelFileError, one_of
+from manynets.errors import DataError, ModelFileError, missing_file, one_of
 from manynets.tables import Table, match_labels, split_target, understand
 from manynets.tables.files import standard_input
 from manynets.tables.kinds import Forms, forms_of
@@ -124,6 +124,8 @@ def _named(origin: Mapping[str, Any]) -> DataSource:
 
 def read_arrays(path: str) -> dict[str, Any]:
     """Return the arrays of a .npz file by name, or the array of a .npy file as X; raise DataError for other files."""
+    if not Path(path).exists():
+        raise missing_file(path)
     with open(path, "rb") as file:
         start = file.read(6)
     if not start.startswith((b"PK", b"\x93NUMPY")):

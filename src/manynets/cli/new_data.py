@@ -15,7 +15,7 @@ from manynets.cli.data import Part, load_source, of_seen_classes, read_arrays, t
 from manynets.cli.fingerprint import row_hashes, same_data
 from manynets.cli.origin import from_standard_input, kind_of, name_of, text_options_of, with_notes, without_other_sheet
 from manynets.cli.saved_runs import ALONE
-from manynets.cli.streamed_rows import CHANGED, NO_HEADER, NO_SHEET, NO_TEST_ROWS, streamed_test_rows
+from manynets.cli.streamed_rows import CHANGED, NO_HEADER, NO_SHEET, NO_TEST_ROWS, rereading, streamed_test_rows
 from manynets.display import listed
 from manynets.errors import DataError, ModelFileError, OptionError
 from manynets.runs import SavedRun
@@ -97,7 +97,8 @@ def evaluation_rows(
     elif data is None:
         if from_standard_input(origin):
             raise DataError("the run was trained on standard input, which cannot be read again; give data to evaluate it on")
-        source = load_source(origin)
+        with rereading():
+            source = load_source(origin)
         if not same_data(source.fingerprint, run.config.get("fingerprint", {})):
             raise DataError(f"{', '.join(source.fingerprint)} {CHANGED}")
         if source.test is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from manynets.cli.bounded import bounded
@@ -16,6 +18,15 @@ CHANGED = "changed since the run was trained, so its test rows are unknown; give
 NO_HEADER = "--header and --no-header are for text files and sheets; leave them out here"
 NO_SHEET = "--sheet is for workbooks; leave it out here"
 NO_TEST_ROWS = "the run has no test rows; give data to evaluate it on"
+
+
+@contextlib.contextmanager
+def rereading() -> Iterator[None]:
+    """Say in a DataError of this context, which reads the data of a run once more, that others can be given instead."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"the data of the run cannot be read, so give data to evaluate it on: {error}") from None
 
 
 def metrics_of_files(
@@ -72,7 +83,9 @@ def _test_table(run: SavedRun, target: str | None) -> Any:
     from manynets.tables.rowgroups import BlockFiles
 
     origin, stream = run.config["data"], run.config["stream"]
-    files, marks = BlockFiles(origin["path"]), run.config.get("fingerprint", {})
+    marks = run.config.get("fingerprint", {})
+    with rereading():
+        files = BlockFiles(origin["path"])
     if files.fingerprint not in {mark.get("sha256") for mark in marks.values()}:
         raise DataError(f"{', '.join(marks)} {CHANGED}")
     if not stream["test"]:

@@ -34,6 +34,8 @@ BINS, MOST_LEVELS = 15, 15
 FEWEST = 5
 """Rows of a bin or category that is drawn."""
 TIME = "%H:%M"
+_DATES = ((3650, "%Y"), (200, "%Y-%m"), (10, "%Y-%m-%d"), (0, "%m-%d %H:%M"))
+"""How marks are written, by the days from the first to the last moment: no two alike, as a chart has at most 13 of them."""
 Chart = dict[str, Any]
 
 
@@ -69,8 +71,10 @@ def number_axis(values: Any, **options: Any) -> Any:
 
 
 def moment_axis(moments: Sequence[str]) -> Any:
-    """Return the axis of moments; times of day have no date."""
-    return require_report().Axis(labelOverlap=True, **({"format": TIME} if are_times(moments) else {}))
+    """Return the axis of moments; times of day have no date, and each mark has a year where the moments are further apart."""
+    days = np.ptp(np.array(moments, dtype="datetime64[s]")) / np.timedelta64(1, "D")
+    form = TIME if are_times(moments) else next(form for least, form in _DATES if days >= least)
+    return require_report().Axis(labelOverlap=True, format=form)
 
 
 def moment_tooltip(moments: Sequence[str]) -> Any:

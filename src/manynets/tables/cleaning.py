@@ -32,7 +32,7 @@ _KEYWORD = re.compile(
 """What a line below the table begins with."""
 _SENTENCE = re.compile(r".*:|\S+ \S+ \S+")
 _NUMBER = re.compile(NUMBER_LIKE)
-MOST_FOOTERS = 10
+MOST_FOOTERS = MOST_TITLES = 10
 
 
 @dataclass
@@ -40,6 +40,11 @@ class _Row:
     line: int
     cells: list[str]
     lines: int = 1
+
+    @property
+    def filled(self) -> int:
+        """How many cells are not empty."""
+        return sum(bool(cell.strip()) for cell in self.cells)
 
     @property
     def blank(self) -> bool:
@@ -180,9 +185,15 @@ def _header(rows: list[_Row], width: int, notes: list[str]) -> tuple[list[str], 
 
 
 def _is_title(rows: list[_Row], index: int, width: int) -> bool:
-    filled = sum(bool(cell.strip()) for cell in rows[index].cells)
-    following = next((row.cells for row in rows[index + 1 :] if not row.blank), [])
-    return filled == 1 < width - 1 and sum(bool(cell.strip()) for cell in following) > 1 and len(following) == width
+    """Return whether a row stands above the header: a single cell, or one of several rows, of which at most half of the cells are filled."""
+    below = [row for row in rows[index + 1 : index + 2 + MOST_TITLES] if not row.blank]
+    if not below or width < 3 or 2 * rows[index].filled > width:
+        return False
+    if rows[index].filled == 1 and below[0].filled > 1 and len(below[0].cells) == width:
+        return True
+    end = next((number for number, row in enumerate(below) if 2 * row.filled > width), len(below))
+    single = all(row.filled == 1 for row in (rows[index], *below[:end]))
+    return end + 1 < len(below) and _are_names(below[end], width) and (single or below[end + 1].numbers)
 
 
 def _is_split_title(rows: list[_Row], index: int, width: int) -> bool:
@@ -190,9 +201,13 @@ def _is_split_title(rows: list[_Row], index: int, width: int) -> bool:
     if len(rows[index].cells) != width - 1 or index + 2 >= len(rows):
         return False
     header, first = rows[index + 1], rows[index + 2]
-    names = [cell.strip() for cell in header.cells]
-    words = all(name and not is_missing(name) for name in names) and len(set(names)) == width == len(first.cells)
-    return words and not header.numbers and first.numbers
+    return _are_names(header, width) and header.filled == width == len(first.cells) and first.numbers
+
+
+def _are_names(row: _Row, width: int) -> bool:
+    """Return whether the filled cells of a row as wide as the table are words that differ."""
+    names = [cell.strip() for cell in row.cells if cell.strip()]
+    return len(row.cells) == width and len(set(names)) == len(names) and not row.numbers and not any(map(is_missing, names))
 
 
 def _even(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from manynets.errors import DataError
+from manynets.errors import DataError, missing_file
 from manynets.tables.binary import ARROW, parquet_files
 from manynets.tables.converted import origin_of
 from manynets.tables.footer import RowGroup, footer_bytes, row_groups
@@ -55,6 +55,8 @@ class BlockFiles:
 
     def __init__(self, path: str | Path) -> None:
         files = parquet_files(path)
+        if files is None and not Path(path).exists():
+            raise missing_file(path)
         self.name, self.parquet = str(path), files is not None
         self.files = tuple(files or [check_name(Path(path))])
         self._form = "Parquet" if self.parquet else "Arrow"

@@ -203,8 +203,7 @@ def _uneven(names: list[str], rows: list[list[str]]) -> bool:
         return names[0].startswith(COMMENTS[:2]) or any(len(row) > 1 for row in rows)
     if names[0].startswith(COMMENTS[:2]) or any(len(row) != len(names) for row in rows) or _has_comments(rows):
         return True
-    filled = sum(map(bool, names))
-    if filled == 1 and len(names) > 2:  # a title, and delimiters up to the width of the table
+    if 2 * sum(map(bool, names)) <= len(names) and len(names) > 2:  # a title, and delimiters up to the width of the table
         return True
     blank = [index for index, name in enumerate(names) if not name]
     return any(all(not row[index].strip() for row in rows) for index in blank)
