@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from manynets.cli import sweep_results
 from manynets.cli.signals import AGAIN, Stopped, handled_signals
 from tests.cli.conftest import KIND, Call
 
@@ -117,3 +118,24 @@ def test_a_sweep_that_meets_a_full_disk_says_how_to_resume(call: Call, table: Pa
     told = "2 networks are saved in swept/results.csv; resume with the same command and --resume --out swept\nerror: swept/file: No space left on device"
     assert told in done.err.replace(os.sep, "/")
     assert call(*SWEEP, table, "--resume").code == 0
+
+
+def test_a_result_that_a_full_disk_did_not_take_is_not_said_to_be_saved(
+    call: Call, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def writing(path: Path) -> Any:
+        written.append(path.name)
+        return full() if written.count("results.csv") == room else replacing(path)
+
+    written, replacing = list[str](), sweep_results.replacing
+    monkeypatch.setattr(sweep_results, "replacing", writing)
+    room = 1
+    done = call(*SWEEP, table, "--grid", "batch_size=8,1000")  # of which one cannot be trained, which is the first result
+    assert done.err == "error: swept/file: No space left on device\n"
+    assert not Path("swept").exists()
+    written.clear()
+    room = 2
+    done = call(*SWEEP, table, "--at-most", "1")
+    assert done.err.replace(os.sep, "/").startswith("1 network is saved in swept/results.csv, those in training in")
+    room = 0
+    assert call(*SWEEP, table, "--at-most", "1", "--resume").code == 0

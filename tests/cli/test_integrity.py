@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from manynets.claims import claim
-from manynets.cli import data
+from manynets.cli import data, sweeping
 from manynets.errors import DataError, OptionError
 from manynets.runs import read_run, write_run
 from manynets.tables import files, read_table
@@ -97,12 +97,70 @@ def test_the_results_of_a_sweep_with_a_huge_cell_or_without_the_column_of_an_opt
     assert call(*SWEEP).code == 0
     results = Path("swept/results.csv")
     text = results.read_text(encoding="utf-8")
-    for damaged, words in ((text + "1" * 200_000 + ",\n", "field larger"), (text.replace(",lr,", ",rate,"), "'lr'")):
+    for damaged, words in (
+        (text + "1" * 200_000 + ",\n", "field larger"),
+        (text.replace(",lr,", ",rate,"), "the column 'lr' is missing"),
+    ):
         results.write_text(damaged, encoding="utf-8")
         for command in (("plot", "swept", "--kind", "sweep"), (*SWEEP, "--resume")):
             done = call(*command)
             assert done.code == 2
             assert f"error: swept/results.csv is damaged: {words}" in done.err
+
+
+def test_a_result_that_is_not_of_the_sweep_is_named(call: Call) -> None:
+    """Such as in a file that was cut off, edited, or put together from two sweeps: else it could be the best, or go unnoticed."""
+    assert call(*SWEEP).code == 0
+    results = Path("swept/results.csv")
+    text = results.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    for damaged, words in (
+        (text[: text.rindex(",done")], "line 3 has too few cells"),
+        (text + lines[2] + ",1\n", "line 4 has too many cells"),
+        (text + lines[2] + "\n", "line 4 is of the same network as an earlier one"),
+        (text + "9" + lines[2] + "\n", "the sweep has no candidate 91 with seed 0 and fold 0"),
+        (text + "-" + lines[2] + "\n", "the sweep has no candidate -1 with seed 0 and fold 0"),
+        (text + lines[2].replace("1,0,0,", "1,5,0,", 1) + "\n", "the sweep has no candidate 1 with seed 5 and fold 0"),
+        (text + lines[2].replace("0.2,,", "0.2,7,", 1) + "\n", "the sweep has no candidate 1 with seed 0 and fold 0 after 7"),
+        (text.replace(",0.2,", ",0.7,"), "candidate 1 has lr 0.7, but 0.2 in the sweep"),
+    ):
+        results.write_text(damaged, encoding="utf-8")
+        done = call(*SWEEP, "--resume")
+        assert done.err == f"error: swept/results.csv is damaged: {words}; correct it, or start anew with --overwrite\n"
+        assert done.code == 2
+        assert results.read_text(encoding="utf-8") == damaged
+    results.write_text(text, encoding="utf-8")
+    curves = Path("swept/curves.jsonl")
+    curves.write_text(curves.read_text(encoding="utf-8")[:-5], encoding="utf-8")
+    assert "error: swept/curves.jsonl is damaged: line 2 is not whole" in call(*SWEEP, "--resume").err
+    curves.unlink()
+    results.write_text(text.replace(",done,", ",early,"), encoding="utf-8")
+    assert call(*SWEEP, "--resume").code == 0
+    assert results.read_text(encoding="utf-8") == text.replace(",done,", ",early,")  # not trained anew
+
+
+def test_a_sweep_goes_on_with_the_same_data_only(call: Call, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("sweep", table, *KIND, "--grid", "lr=0.1,0.2", "--out", "swept")
+    error = "error: the sweep in swept has other data: houses.csv has other contents; give the same data, or another --out\n"
+    text = table.read_text(encoding="utf-8")
+
+    def changing(*given: Any, **more: Any) -> Any:
+        table.write_text(text + "3,red,1,2,small\n", encoding="utf-8")
+        return fit(*given, **more)
+
+    fit = sweeping.fit
+    with monkeypatch.context() as patch:
+        patch.setattr(sweeping, "fit", changing)  # while the sweep is at work
+        done = call(*words)
+    assert (done.code, done.err) == (2, error)
+    done = call(*words, "--resume")
+    assert (done.code, done.err) == (2, error)
+    table.write_text(text, encoding="utf-8")
+    assert call(*words, "--resume").code == 0
+    config = json.loads(Path("swept/sweep.json").read_bytes())
+    del config["data"]  # as version 0.1 has it
+    Path("swept/sweep.json").write_text(json.dumps(config), encoding="utf-8")
+    assert call(*words, "--resume").code == 0
 
 
 @pytest.mark.parametrize("field", ["grid", "drawn"])

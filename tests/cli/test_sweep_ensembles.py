@@ -211,7 +211,7 @@ def test_a_random_search_of_plain_networks(call: Call) -> None:
         (("--grid", "epochs=1,2"), "--epochs is for a plain network, but --preset fast"),
         (("--grid", "batch_norm=yes,no"), "--batch-norm is for a plain network"),
         (("--grid", "lr=0.1", "--n-candidates", "3"), "--n-candidates is for a random search, without --grid"),
-        (("--n-candidates", "0"), "--n-candidates is 0, but must be a whole number of at least 1"),
+        (("--n-candidates", "0"), "--n-candidates is 0, but must be a whole number from 1 to 1,000,000"),
         (("--n-networks", "0"), "--n-networks is 0, but must be"),
         (("--time-limit", "0"), "--time-limit is 0, but must be a number of seconds above 0"),
         (("--halving",), "--halving needs to know its candidates beforehand"),

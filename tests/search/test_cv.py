@@ -393,6 +393,7 @@ def test_it_is_a_scikit_learn_estimator() -> None:
         ({"strategy": "halving", "resource": "alpha"}, "alpha is the resource"),
         ({"strategy": "halving", "min_resources": 100}, "more than max_resources=4"),
         ({"batch": 0}, "batch is 0"),
+        ({"cv": []}, "No fits were performed. Was the CV iterator empty"),
         ({"sampler": object()}, "a sampler needs param_distributions"),
     ],
 )

@@ -198,6 +198,8 @@ def test_a_search_reports_rows_on_both_sides_once(kind: str) -> None:
     table: Any = ({"array": TWICE, "lists": TWICE.tolist()} | frames)[kind]
     net = mn.MLPClassifier(4, max_iter=2, random_state=0)
     assert leaks(lambda: mn.MLPSearchCV(net, {"alpha": [0.0, 1.0]}, cv=PARTS).fit(table, TWICE_Y)) == ["200 of 240 test rows"]
+    masks = [tuple(np.isin(np.arange(240), rows) for rows in split) for split in PARTS]
+    assert leaks(lambda: mn.MLPSearchCV(net, {"alpha": [0.0, 1.0]}, cv=masks).fit(table, TWICE_Y)) == ["200 of 240 test rows"]
 
 
 def test_estimators_are_as_quiet_as_those_of_scikit_learn() -> None:

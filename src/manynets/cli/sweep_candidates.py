@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from manynets import rng
+from manynets.cli.recipe import parsed
 from manynets.errors import OptionError, one_of
 from manynets.renames import OPTIONS as RENAMED
 from manynets.spec import MLP, OPTIMIZERS, SCHEDULES, Recipe
@@ -22,8 +23,9 @@ SEARCHED = (*(name for name, option in OPTIONS.items() if option.metadata.search
 DRAWN = tuple(name for name, option in OPTIONS.items() if option.metadata.search is not None)
 """The options that a random search draws."""
 CHANGED = 0.5  # share of the options that differ from the default, on average
+MOST_CANDIDATES = 1_000_000
 MOST_TRIES = 1000  # to draw a candidate that was not drawn before
-_RANGE = re.compile(r"([^:]+):([^:]+):(?:(log|lin):)?(\d{1,6})")
+_RANGE = re.compile(r"([^:]+):([^:]+):(?:(log|lin):)?(\d{1,18})")
 
 
 def grid_of(given: Sequence[str]) -> dict[str, list[Any]]:
@@ -45,6 +47,9 @@ def grid_of(given: Sequence[str]) -> dict[str, list[Any]]:
         out[name] = values_of(name, values.strip())
         for value in out[name]:
             _check(name, value)
+    count = math.prod(map(len, out.values()))
+    if count > MOST_CANDIDATES:
+        raise OptionError(f"--grid has {count:,} combinations, but at most {MOST_CANDIDATES:,} can be compared; give fewer values")
     return out
 
 
@@ -55,16 +60,9 @@ def _check(name: str, value: Any) -> None:
     if option is not None and option.names:
         one_of(value, option.names, what=what)
     elif isinstance(allowed, Interval):
-        for number in _numbers_in(value, int if allowed.whole else float):
+        found = value if option is None else parsed(name, value)
+        for number in found if isinstance(found, tuple) else (found,):
             allowed.check(number, what=what)
-
-
-def _numbers_in(value: Any, kind: type[int] | type[float]) -> list[Any]:
-    """Return the numbers in a value, none for a text such as "none", for no hidden layer."""
-    try:
-        return [kind(part) for part in value.split(",")] if isinstance(value, str) else [value]
-    except ValueError:
-        return []
 
 
 def values_of(name: str, text: str) -> list[Any]:
@@ -82,9 +80,9 @@ def values_of(name: str, text: str) -> list[Any]:
 def _range(name: str, match: re.Match[str], *, whole: bool) -> list[float]:
     first, last = (_value(name, match[i], float) for i in (1, 2))
     count, scale = int(match[4]), match[3] or "lin"
-    if count < 1 or (scale == "log" and not (first > 0 and last > 0)):
+    if not 1 <= count <= MOST_CANDIDATES or (scale == "log" and not (first > 0 and last > 0)):
         raise OptionError(
-            f"--grid {name}={match[0]}: a range needs at least 1 value, and a logarithmic range needs both ends above 0"
+            f"--grid {name}={match[0]}: a range needs from 1 to {MOST_CANDIDATES:,} values, and a logarithmic range needs both ends above 0"
         )
     shares = [i / max(1, count - 1) for i in range(count)]
     if scale == "log":

@@ -15,12 +15,12 @@ from typing import Any
 from manynets.cli.checkpoints import checkpoint_interval
 from manynets.cli.data import DataSource, with_weight
 from manynets.cli.fit import validation_share
-from manynets.cli.sweep_candidates import combinations, drawn_candidates
+from manynets.cli.sweep_candidates import MOST_CANDIDATES, combinations, drawn_candidates
 from manynets.cli.sweep_progress import SweepProgress
-from manynets.cli.sweep_results import Key, Measure, Row, SweepCandidate, SweepResults, option_column
+from manynets.cli.sweep_results import RESULTS, Key, Measure, Row, SweepCandidate, SweepResults, option_column
 from manynets.cli.sweep_storage import SharedStudy
 from manynets.cli.wording import in_flags
-from manynets.errors import OptionError
+from manynets.errors import ModelFileError, OptionError
 from manynets.prepare import Split, cv_splits
 from manynets.search.workers import worker_count
 from manynets.targets import find_target
@@ -143,6 +143,7 @@ def train_sweep(plan: SweepPlan, study: SharedStudy | None) -> int | None:
 
     study: shared with other processes, which train some of the candidates.
     """
+    _check_results(plan)
     if plan.ruled_out:
         plan.results.add({(c, plan.seeds[0], 0, 0): row for c, row in plan.ruled_out.items()}, {})
     limit = _TimeLimit(plan)
@@ -159,6 +160,25 @@ def train_sweep(plan: SweepPlan, study: SharedStudy | None) -> int | None:
     shutil.rmtree(plan.results.checkpoints, ignore_errors=True)
     ranking = plan.results.ranking()
     return ranking[0].candidate if ranking else None
+
+
+def _check_results(plan: SweepPlan) -> None:
+    """Raise ModelFileError for a result that none of the candidates has, as in a file that was edited."""
+    results = plan.results
+    last = min(max((key[0] for key in results.rows), default=-1), MOST_CANDIDATES)
+    candidates = list(itertools.islice(plan.all_changes(), last + 1))
+    jobs, lengths = set(plan.jobs), {0, *(plan.lengths(len(dict(plan.candidates()))) if plan.own["halving"] else ())}
+    for (c, seed, fold, length), row in results.rows.items():
+        wrong = None
+        if not 0 <= c < len(candidates) or (seed, fold) not in jobs or length not in lengths:
+            wrong = f"the sweep has no candidate {c} with seed {seed} and fold {fold}" + (f" after {length}" if length else "")
+        else:
+            options = plan.row(candidates[c], {})
+            differs = next((name for name in map(option_column, results.options) if row[name] != options[name]), None)
+            if differs is not None:
+                wrong = f"candidate {c} has {differs} {row[differs]}, but {options[differs]} in the sweep"
+        if wrong is not None:
+            raise ModelFileError(f"{results.folder / RESULTS} is damaged: {wrong}; correct it, or start anew with --overwrite")
 
 
 def _train_shared(plan: SweepPlan, study: SharedStudy, *, fits: Callable[[], bool]) -> None:

@@ -41,6 +41,8 @@ SHAPE = {
     "?ranked_by": str,
     "?version": str,
     "?split_by_fold": bool,
+    "?memory": int,
+    "?data": {str: str},
 }
 PARALLEL_PICTURE, CURVES_PICTURE = "parallel.png", "curves.png"  # in addition to one for each option
 COLUMNS = ("score", "loss", "epochs", "stopped", "seconds", "error")
@@ -137,6 +139,7 @@ class SweepResults:
         self.curves: dict[Key, list[float]] = {}
         self.memory: int | None = None  # bytes that networks trained together may take, as when the sweep began
         self.version: str | None = __version__  # with which the sweep began, None for 0.1
+        self.data: dict[str, str] | None = None  # hashes of the data
         self.split_by_fold = True  # whether all networks of a fold validate on the same rows, and it is encoded by the others; else see `plan_candidates`
         self.measure = Measure()
         there = (folder / CONFIG).is_file()
@@ -152,24 +155,47 @@ class SweepResults:
         former, began = _read_config(self.folder)
         self.memory, self.measure = began["memory"], Measure(began["metric"] or "score", began["ranked_by"] == "loss")
         self.version, self.split_by_fold = began["version"], bool(began["split_by_fold"])
+        self.data = began["data"]
         check_same(former, self.config, where=f"the sweep in {self.folder}", remedy="another --out")
-        for name in (RESULTS, CURVES):
-            if (self.folder / name).exists() and not (self.folder / name).is_file():
-                raise ModelFileError(f"{self.folder / name} is damaged: it is not a regular file; start anew with --overwrite")
-        try:
-            with (self.folder / RESULTS).open(encoding="utf-8", newline="") as file:
-                found = list(csv.DictReader(file))
-            lines = (self.folder / CURVES).read_text(encoding="utf-8").splitlines()
-            curves = {tuple(line["key"]): line["curve"] for line in map(json.loads, lines)}
-            for row in map(renamed_options, found):
-                key = (int(row["candidate"]), int(row["seed"]), int(row["fold"]), int(row[self.allowed] or 0))
-                numbers = {name: float(row[name] or "nan") for name in ("score", "loss", "seconds")}
-                self.rows[key] = self._judged({**row, **self._options_of(row), **numbers})
-                self.curves[key] = [math.nan if value is None else float(value) for value in curves.get(key, [])]
-        except FileNotFoundError:
-            return
-        except (csv.Error, LookupError, ValueError, TypeError, RecursionError, OptionError) as error:
-            raise ModelFileError(f"{self.folder / RESULTS} is damaged: {error}; start anew with --overwrite") from None
+        for name, take in ((CURVES, self._take_curves), (RESULTS, self._take_results)):
+            path = self.folder / name
+            if path.exists() and not path.is_file():
+                raise ModelFileError(f"{path} is damaged: it is not a regular file; start anew with --overwrite")
+            try:
+                with path.open(encoding="utf-8", newline="") as file:
+                    take(file)
+            except FileNotFoundError:
+                continue
+            except (csv.Error, LookupError, ValueError, TypeError, RecursionError, OptionError) as error:
+                why = f"the column {error} is missing" if isinstance(error, KeyError) else str(error)
+                raise ModelFileError(f"{path} is damaged: {why}; correct it, or start anew with --overwrite") from None
+
+    def _take_curves(self, file: Iterable[str]) -> None:
+        for number, text in enumerate(file, 1):
+            try:
+                line = json.loads(text)
+                self.curves[tuple(line["key"])] = [math.nan if value is None else float(value) for value in line["curve"]]
+            except (LookupError, ValueError, TypeError, RecursionError):
+                raise ValueError(f"line {number} is not whole") from None
+
+    def _take_results(self, file: Iterable[str]) -> None:
+        lines = csv.DictReader(file, strict=True)
+        for row in map(renamed_options, lines):
+            if None in row or None in row.values():
+                raise ValueError(f"line {lines.line_num} has too {'many' if None in row else 'few'} cells")
+            key = (int(row["candidate"]), int(row["seed"]), int(row["fold"]), int(row[self.allowed] or 0))
+            if key in self.rows:
+                raise ValueError(f"line {lines.line_num} is of the same {self.noun} as an earlier one")
+            numbers = {name: float(row[name] or "nan") for name in ("score", "loss", "seconds")}
+            self.rows[key] = self._judged({**row, **self._options_of(row), **numbers})
+            self.curves.setdefault(key, [])
+
+    def check_data(self, fingerprint: Mapping[str, Any]) -> None:
+        """Raise OptionError where the sweep was begun with data of other contents; that of version 0.1 does not know its own."""
+        now = {name: str(mark["sha256"]) for name, mark in fingerprint.items()}
+        if self.data is not None:
+            check_same({"data": self.data}, {"data": now}, where=f"the sweep in {self.folder}", remedy="another --out")
+        self.data = now
 
     def _options_of(self, row: Mapping[str, str]) -> dict[str, Any]:
         """Return the values of the options in a line of results.csv, by column."""
@@ -241,8 +267,13 @@ class SweepResults:
         if not self.resume:
             self._move_former()
         self.begun = True
-        more = {"version": self.version, "memory": self.memory, "metric": self.measure.metric, "ranked_by": self.measure.column}
-        more["split_by_fold"] = self.split_by_fold
+        more: dict[str, Any] = {
+            "version": self.version,
+            "memory": self.memory,
+            "metric": self.measure.metric,
+            "ranked_by": self.measure.column,
+        }
+        more |= {"split_by_fold": self.split_by_fold, "data": self.data}
         self._write(CONFIG, json.dumps(self.config | more, indent=2) + "\n")
 
     def _move_former(self) -> None:
@@ -275,8 +306,8 @@ class SweepResults:
 
     def discard(self) -> None:
         """Remove this sweep, and the folders that were made for it; put an earlier one back."""
-        for path in (self.folder / CONFIG, self.checkpoints) if self.begun else ():
-            _remove(path)
+        for name in (CONFIG, CURVES, CHECKPOINTS) if self.begun else ():
+            _remove(self.folder / name)
         former = self.folder / FORMER
         if former.is_dir():
             for path in former.iterdir():
@@ -293,18 +324,20 @@ class SweepResults:
 
     def add(self, rows: Mapping[Key, Row], curves: Mapping[Key, list[float]]) -> None:
         """Write the results of finished networks, all or nothing."""
+        all_rows, all_curves = dict(self.rows), {**self.curves, **curves}
         for key, row in rows.items():
             c, seed, fold, allowed = key
             found = {"candidate": c, "seed": seed, "fold": fold, self.allowed: allowed or None, **row}
-            self.rows[key] = self._judged(found)
-        self.curves.update(curves)
+            all_rows[key] = self._judged(found)
         text = io.StringIO()
         writer = csv.DictWriter(text, self.names, lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
-        writer.writerows({name: _cell(value) for name, value in row.items()} for row in self.rows.values())
-        lines = [json.dumps({"key": key, "curve": runs.plain_json(curve)}) for key, curve in self.curves.items()]
+        writer.writerows({name: _cell(value) for name, value in row.items()} for row in all_rows.values())
+        lines = [json.dumps({"key": key, "curve": runs.plain_json(curve)}) for key, curve in all_curves.items()]
         self._write(CURVES, "\n".join(lines) + "\n")
         self._write(RESULTS, text.getvalue())
+        self.rows.update(all_rows)
+        self.curves.update(all_curves)
 
     def _write(self, name: str, text: str) -> None:
         with replacing(self.folder / name) as file:
@@ -329,7 +362,7 @@ def _read_config(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             f"{folder / CONFIG} is damaged: {unknown!r} is no option that a sweep varies; start anew with --overwrite"
         )
     config["options"] = {name: value for name, value in LATER.items() if name in SWEEP} | config["options"]
-    return config, {name: config.pop(name, None) for name in ("memory", "metric", "ranked_by", "version", "split_by_fold")}
+    return config, {name: config.pop(name, None) for name in ("memory", "metric", "ranked_by", "version", "split_by_fold", "data")}
 
 
 def _names(config: Mapping[str, Any]) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from manynets.cli.recipe import flag_of
 from manynets.cli.report import console_for, note, print_json, print_metrics, print_source
 from manynets.cli.saved_runs import BEST, SWEEP
 from manynets.cli.signals import Stopped, stops_kept
-from manynets.cli.sweep_candidates import DRAWN, grid_of
+from manynets.cli.sweep_candidates import DRAWN, MOST_CANDIDATES, grid_of
 from manynets.cli.sweep_ensembles import EnsemblePlan
 from manynets.cli.sweep_networks import NetworkPlan
 from manynets.cli.sweep_plan import SweepPlan, train_sweep
@@ -114,6 +114,7 @@ def _sweep(
 ) -> None:
     """Train, rank and draw the networks of a sweep whose folder is claimed. storage: shared with other processes, or None."""
     folder = results.folder
+    results.check_data(source.fingerprint)
     if results.version is None and source.schema is None and source.scaling is None:
         raise OptionError(
             f"the sweep in {folder} was begun by version 0.1, which did not scale the columns of arrays; resume it with that version,"
@@ -144,8 +145,10 @@ def _sweep(
         if can_resume(folder / BEST, best_options):  # train it as `manynets train` does, from its last checkpoint if there is one
             best_options = {**left_out(), "resume": best_options["out"], "quiet": True, "report": base["report"]}
         fit(best_options)
+        run = runs.read_run(folder / BEST)
+        results.check_data(run.config["fingerprint"])  # which it has read anew
     results.close()
-    metrics = runs.read_run(folder / BEST).metrics
+    metrics = run.metrics
     print_ranking(console, results, best=best, complete=_complete(plan))
     print_metrics(console, {name: metrics.get(name) for name in ("validation", "test")}, title="Metrics of the best")
     files = ", ".join(sorted(entry.name for entry in folder.iterdir()))
@@ -228,7 +231,7 @@ def _check(options: Mapping[str, Any]) -> None:
                 f"--storage divides the candidates between processes, which {flag_of(name)} does not allow; leave out one"
             )
     checkpoint_interval(options["checkpoint_every"])
-    for name, most in (("seeds", MOST_SEEDS), ("at_most", None), ("n_candidates", None)):
+    for name, most in (("seeds", MOST_SEEDS), ("at_most", None), ("n_candidates", MOST_CANDIDATES)):
         if options[name] is not None:
             check_count(options[name], what=flag_of(name), most=most)
     if options["time_limit"] is not None and not options["time_limit"] > 0:

@@ -16,6 +16,7 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.model_selection._validation import _check_method_params
 from sklearn.utils import estimator_html_repr, indexable
 from sklearn.utils.metadata_routing import _routing_enabled
+from sklearn.utils.validation import _num_samples
 
 from manynets.data.check import check_container, is_frame
 from manynets.data.duplicates import count_held_out, report_copies
@@ -138,8 +139,10 @@ class MLPSearchCV(BaseSearchCV):
         splits = list(cv.split(X, y, **routed.splitter.split))
         if len(splits) != self.n_splits_:
             raise ValueError(f"cv gives {len(splits)} splits, but said {self.n_splits_}")
-        tested = len(np.unique(np.concatenate([test for _, test in splits])))
-        report_copies(_copies_held_out(X, y, splits), tested, what="test")
+        tested = np.zeros(_num_samples(X), dtype=bool)
+        for _, test in splits:  # row numbers or masks
+            tested[test] = True
+        report_copies(_copies_held_out(X, y, splits), int(tested.sum()), what="test")
         evaluation = Evaluation(self, X, y, scorers, routed, splits)
         if self.sampler is not None:
             self.study_ = run_study(evaluation)
