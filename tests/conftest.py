@@ -21,7 +21,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell starts jobs in the background so; the tests interrupt trainings
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-gc.disable()  # what is collected is kept to the end, and to walk through it again and again took a third of the time of all tests
+gc.disable()  # pytest keeps what it collects to the end: for the garbage collector to walk through it again and again takes a fifth of the time
 
 
 def pytest_collection_finish() -> None:

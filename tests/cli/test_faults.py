@@ -123,7 +123,7 @@ def test_a_pipe_in_a_run_folder_is_refused_at_once(call: Call, run: Path, name: 
 def test_a_pipe_in_a_sweep_is_refused_at_once(call: Call) -> None:
     sweep = ("sweep", "moons", "--grid", "lr=0.1,0.2", "--hidden", "4", "--epochs", "1", "--points", "60", "-q", "--out", "swept")
     assert call(*sweep).code == 0
-    for name in ("curves.jsonl", "results.csv"):
+    for name in ("results.csv", "curves.jsonl"):
         (Path("swept") / name).unlink()
         os.mkfifo(Path("swept") / name)
         assert f"swept/{name} is damaged: it is not a regular file" in call(*sweep, "--resume").err

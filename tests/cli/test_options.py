@@ -95,6 +95,8 @@ def test_every_searched_option_has_values_in_a_grid() -> None:
             assert grid_of([f"{name}={','.join(option.names)}"]) == {name: list(option.names)}
         elif option.value_type is float and isinstance(option.metadata.allowed, Interval) and 0.25 not in option.metadata.allowed:
             assert grid_of([f"{name}=1.5,2.5"]) == {name: [1.5, 2.5]}
+        elif isinstance(option.metadata.allowed, Interval) and option.metadata.allowed.whole and option.value_type is str:
+            assert grid_of([f"{name}=2-3,4-5"]) == {name: ["2,3", "4,5"]}
         else:
             assert grid_of([f"{name}={written[option.value_type]}"]) == {name: expected[option.value_type]}
 
