@@ -86,8 +86,13 @@ def sound_files(folder: Path) -> list[Path]:
         model.save(paths[-1])
     import polars as pl
 
+    numbers = pl.int_range(1, 41)
     frame = pl.DataFrame({"size": X[:, 0], "town": ["x", "y"] * 20, "day": ["2024-01-02"] * 39 + ["2025-03-04"]})
-    model = mn.train(frame, X[:, 1], mn.MLP(hidden=(3,)), recipe, progress=False)
+    frame = frame.with_columns(
+        load=pl.format("{},200 kg", numbers), note=pl.format("box {} of town {}, sent by train {}", *[numbers] * 3)
+    )
+    model = mn.train(frame, X[:, 1], mn.MLP(hidden=(3,), embedding=mn.PiecewiseLinear(bins=3)), recipe, progress=False)
+    assert {column.kind for column in model.encoder.columns} == {"numeric", "categorical", "date", "text"}
     paths.append(folder / "table")
     model.save(paths[-1])
     mn.train(

@@ -9,7 +9,6 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from functools import cache
 from types import UnionType
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -17,6 +16,7 @@ from manynets.errors import DataError
 from manynets.tables.columns import CategoricalColumn, ColumnEncoder, DateColumn, NumericColumn
 from manynets.tables.dates import DateForm, DateOrder, PartName, is_zone
 from manynets.tables.hashed import MOST_HASHED, TextColumn
+from manynets.tables.means import LevelMeans
 from manynets.tables.piecewise import MOST_EDGES, Pieces
 from manynets.tables.scaling import MOST_KNOTS, Spread
 from manynets.tables.written import PLAIN, Reading, is_unit
@@ -50,11 +50,16 @@ class _Dates(NamedTuple):
 _KINDS: dict[str, Any] = {"numeric": NumericColumn, "categorical": CategoricalColumn, "date": _Dates, "text": TextColumn}
 
 
-@cache
+_TYPES: dict[Any, dict[str, Any]] = {
+    kind: get_type_hints(kind) for kind in (*_KINDS.values(), _DatePart, LevelMeans, Pieces, Reading, Spread)
+}
+"""The types of all fields, found here so that no annotation is compiled while a file is read."""
+
+
 def _fields(kind: Any, version: int) -> dict[str, Any]:
     """Return the fields of a dataclass or a named tuple that a state of a version has, with their types."""
     names = [field.name for field in dataclasses.fields(kind) if field.init] if dataclasses.is_dataclass(kind) else kind._fields
-    types = get_type_hints(kind)
+    types = _TYPES[kind]
     return {name: types[name] for name in names if _SINCE.get(f"{kind.__name__}.{name}", 1) <= version}
 
 
