@@ -6,6 +6,7 @@ The commands parse, call the library and print. They import what they need when 
 from __future__ import annotations
 
 import atexit
+import functools
 import gc
 import os
 import re
@@ -81,6 +82,7 @@ def _root(
     pass
 
 
+@functools.cache
 def command_line() -> Any:
     """Return the parser of all commands, with their options in panels."""
     return in_panels(typer.main.get_command(app))
