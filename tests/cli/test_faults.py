@@ -324,7 +324,6 @@ def test_many_classes_are_summarised(call: Call) -> None:
 # ------------------------------------------------------------------------------------------------------------------ messages
 
 
-@pytest.mark.draws
 def test_names_in_other_unicode_characters(call: Call, table: Path) -> None:
     text = table.read_text(encoding="utf-8")
     for form, name in (("nfc", "caf\u00e9"), ("nfd", "cafe\u0301")):

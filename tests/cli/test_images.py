@@ -37,7 +37,6 @@ def config_of(folder: str) -> dict[str, Any]:
     return read
 
 
-@pytest.mark.draws
 def test_the_default_is_trained_on_shifted_copies_of_the_training_rows_only(call: Call) -> None:
     done = call(*SMALL, "--json")
     assert done.code == 0, done.err

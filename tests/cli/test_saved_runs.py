@@ -35,7 +35,6 @@ def test_a_model_that_was_trained_by_a_loss_of_the_users_own(call: Call, table: 
     assert "a function of your own" in call("train", table, "--target", "price", "--loss", "halved()").err
 
 
-@pytest.mark.draws
 def test_every_command_takes_a_model_file(call: Call, table: Path, tmp_path: Path) -> None:
     folder = call("train", table, "--target", "price", *SMALL, "--json").json["run_dir"]
     alone = tmp_path / "alone" / "model.safetensors"

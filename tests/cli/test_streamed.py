@@ -30,7 +30,6 @@ def rows(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.draws
 def test_a_larger_table_is_streamed_and_the_run_says_so(rows: Path, call: Call) -> None:
     ran = call("train", rows, "--target", "bought", "--group", "person", "--memory-limit", "1MB", *PLAIN, "--out", "run", "--json")
     assert ran.code == 0, ran.err

@@ -15,9 +15,8 @@ from manynets.plots.canvas import figure_of
 from manynets.studies import STUDIES, TUTORIALS
 from tests.cli.conftest import Call
 
-pytestmark = pytest.mark.draws
 
-
+@pytest.mark.draws
 def test_a_study_writes_figures_and_pictures(call: Call, tmp_path: Path) -> None:
     done = call("study", "T3-autograd", "T3-feedforward", "--json")
     assert done.code == 0
@@ -104,6 +103,7 @@ def test_an_engine_that_is_not_installed_is_told_in_a_line(call: Call, monkeypat
     assert "pip install 'manynets[jax]'" in done.err
 
 
+@pytest.mark.draws
 def test_plot_draws_what_fits(call: Call, tmp_path: Path) -> None:
     assert call("train", "moons", "--hidden", "8", "--epochs", "2", "--out", "run", "-q").code == 0
     done = call("plot", "run", "--out", "pictures", "--json")
@@ -152,12 +152,14 @@ def test_nothing_to_draw(call: Call) -> None:
     assert call("plot", "run", "--kind", "confusion").code == 0
 
 
+@pytest.mark.draws
 def test_plot_of_images(call: Call) -> None:
     assert call("train", "digits", "--hidden", "8", "--epochs", "1", "--out", "run", "-q").code == 0
     done = call("plot", "run", "--json", "--kind", "first-layer", "--kind", "values", "--kind", "images")
     assert [Path(path).name for path in done.json["pictures"]] == ["first_layer.png", "values.png", "images.png"]
 
 
+@pytest.mark.draws
 def test_plot_of_a_regression(call: Call, table: Path) -> None:
     assert call("train", table, "--target", "price", "--hidden", "8", "--epochs", "1", "--out", "run", "-q").code == 0
     done = call("plot", "run", "--json", "--out", "p")

@@ -50,7 +50,6 @@ def test_a_grid_by_seeds_and_folds(call: Call) -> None:
     assert call("evaluate", "here/best").code == 0
 
 
-@pytest.mark.draws
 def test_a_table_with_halving(call: Call, table: Path) -> None:
     args = (
         "sweep",
@@ -290,7 +289,6 @@ def test_pictures_of_a_halving_compare_candidates_that_trained_for_equally_long(
     assert "accuracy after 3 epochs over lr" in done.out
 
 
-@pytest.mark.draws
 def test_a_text_that_is_a_number_is_drawn_as_one(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """dropout is a text, as it may be one number per layer; its axis is in order all the same."""
     drawn: list[Any] = []
@@ -305,7 +303,6 @@ def test_a_text_that_is_a_number_is_drawn_as_one(call: Call, monkeypatch: pytest
     assert {value for rows in drawn for value in rows} == {(0.25, "6"), (0.25, "4,2"), (0.1, "6"), (0.1, "4,2")}
 
 
-@pytest.mark.draws
 def test_a_candidate_is_one_line_with_the_mean_of_its_folds_and_seeds(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Any] = []
 

@@ -121,7 +121,6 @@ def test_a_test_file_whose_labels_end_with_a_point(call: Call, table: Path, tmp_
     assert "a point was taken off" in done.err
 
 
-@pytest.mark.draws
 def test_a_small_table_gets_an_ensemble_and_every_command_knows_it(call: Call, table: Path) -> None:
     done = call("train", table, "--target", "kind", "--json", "--epochs", "3", "--seed", "5", "--out", "run")
     assert done.code == 0, done.err

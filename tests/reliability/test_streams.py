@@ -12,7 +12,7 @@ import manynets as mn
 from manynets.cli.streams import steady_streams
 
 TABLE = "größe · →,y\n" + "".join(f"{i % 7},{('nö', '→')[i % 2]}\n" for i in range(60))
-TRAIN = f"{sys.executable} -m manynets train table.csv --target y --hidden 4 --epochs 2"
+TRAIN = f"{sys.executable} -m manynets train table.csv --target y --hidden 4 --epochs 2 --n-networks 1"
 
 
 def shell(line: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
