@@ -200,7 +200,7 @@ FAULTS = (
     Fault("tables", "tables/means.py", "/ (counts + PRIOR_ROWS), prior", "/ np.maximum(counts, 1), prior"),
     Fault("tables", "tables/means.py", "_means(codes[~own], target[~own], levels)", "_means(codes, target, levels)"),
     Fault("tables", _COLUMNS, "[*one.values, one.missing, one.prior]", "[*one.values, one.prior, one.missing]"),
-    Fault("tables", _COLUMNS, "number.get(label, len(number) + 1)", "number.get(label, len(number))"),
+    Fault("tables", _COLUMNS, "number.get(label, count + 1)", "number.get(label, count)"),
     Fault("tables", _COLUMNS, "min(high + more, most)", "min(high, most)"),
     # ---------------------------------------------------------------------------------------------------------------- tasks
     Fault("tasks", "tasks/classification.py", "[_sigmoid(-logits), _sigmoid(logits)]", "[_sigmoid(logits), _sigmoid(-logits)]"),
