@@ -274,7 +274,7 @@ FAULTS = (
     # -------------------------------------------------------------------------------------------------------------- explain
     Fault("explain", _IMPORTANCE, "np.abs(unit @ unit.T)", "(unit @ unit.T)"),
     Fault("explain", _IMPORTANCE, "connected_components(alike, directed=False)[1]", "alike.argmax(axis=0)"),
-    Fault("explain", _IMPORTANCE, "= min(_lambda(codes[one]", "= max(_lambda(codes[one]"),
+    Fault("explain", _IMPORTANCE, "= np.minimum(known, known.T)", "= np.maximum(known, known.T)"),
     Fault("explain", _IMPORTANCE, "sign * (score - _measured", "(score - _measured"),
     Fault("explain", _CONTRIBUTIONS, " * np.array(model.task.scale)[:, None]", ""),
     Fault("explain", _CONTRIBUTIONS, "variance / np.maximum(1, n_orders - 1 - varied)", "variance"),
