@@ -15,7 +15,7 @@ import pytest
 import manynets as mn
 from manynets.export import to_python
 from manynets.saved_model import read_saved_model
-from manynets.tables import fit_encoder
+from manynets.tables import fit_encoder, read_table
 from tests.export.tables import fitted
 from tests.export.test_python import module_in
 from tests.tolerances import assert_close
@@ -79,3 +79,19 @@ def test_a_cell_means_the_same_everywhere(name: str, tmp_path: Path) -> None:
     for predictions in found.values():
         assert_close(np.array(predictions), wanted, "float32")
     assert len(set(wanted.tolist())) > 1
+
+
+def test_the_columns_of_a_file_are_read_as_in_training(tmp_path: Path) -> None:
+    cells = ["1.1", "1.10", "NA", "x"] * 15
+    frame = polars.DataFrame({"c": cells, "price": [f"1.{k:03},50" for k in range(60)], "z": np.arange(60) % 7})
+    model = fitted(frame, np.arange(60) % 4 + frame["z"].to_numpy())
+    new = polars.DataFrame({"c": ["1.1", "1.10", "NA"] * 10, "price": [f"1.{k:03}" for k in range(30)], "z": [0] * 30})
+    new.write_csv(tmp_path / "new.csv")
+    model.save(tmp_path / "m")
+    wanted = model.predict(new)
+    assert_close(model.predict(tmp_path / "new.csv"), wanted, "float32")
+    assert_close(read_saved_model(tmp_path / "m").predict(str(tmp_path / "new.csv")), wanted, "float32")
+    assert np.abs(model.predict(read_table(tmp_path / "new.csv")) - wanted).max() > 0.01
+    array = mn.train(np.ones((9, 2)), np.arange(9.0), mn.MLP(hidden=()), mn.Recipe(epochs=1), progress=False)
+    with pytest.raises(mn.DataError, match=r"^X is the file 'new.csv', but the model was trained on an array; give an array$"):
+        array.predict("new.csv")
