@@ -39,6 +39,7 @@ CASES: dict[str, tuple[list[Any], list[Any], list[Any]]] = {  # in training, in 
         ["1.00", "-0", -0.0, "+2", "NA", np.float32("nan"), Decimal("NaN")],
         [1, 0, 0, 2, None, None, None],
     ),
+    "long numbers": ([2**53, 2**53 + 1, 2**53 + 2], [2**53 + 1, 2.5], [2**53 + 1, None]),
     "bools": ([True, False, None], ["1.00", "-0.0", " TRUE", np.datetime64("NaT")], [True, False, True, None]),
     "dates": (["2024-01-31", "1999-12-01", None], [np.datetime64("NaT"), "2000-01-01"], [None, "2000-01-01"]),
     "codes": ([f"user-{k:04}" for k in range(ROWS)], ["0000000041", "x-8", "none", "x"], ["user-0041", "user-8", None, None]),

@@ -248,9 +248,12 @@ def factorise(table: Table, name: str) -> tuple[list[str], NDArray[np.int64]]:
     """Return the labels of a column, each once, and for each row the number of its label (N,), -1 where missing."""
     storage = table.storage(name)
     if storage in ("number", "bool"):
-        whole = table.array is None and table.series(name).dtype.is_integer() and not table.series(name).null_count()
-        values = np.asarray(table.series(name).to_numpy()) if whole else number_cells(table, name)
-        present = ~np.isnan(values)
+        if table.array is None and (series := table.series(name)).dtype.is_integer():  # floats would merge long numbers
+            present = ~np.asarray(series.is_null().to_numpy(), dtype=bool)
+            values = np.asarray(series.fill_null(0).to_numpy())
+        else:
+            values = number_cells(table, name)
+            present = ~np.isnan(values)
         found, inverse = np.unique(values[present], return_inverse=True)
         raw: list[Any] = list(found.astype(bool) if storage == "bool" else found)
         codes = np.full(table.rows, -1)
