@@ -200,7 +200,7 @@ FAULTS = (
     Fault("tables", "tables/means.py", "/ (counts + PRIOR_ROWS), prior", "/ np.maximum(counts, 1), prior"),
     Fault("tables", "tables/means.py", "_means(codes[~own], target[~own], levels)", "_means(codes, target, levels)"),
     Fault("tables", _COLUMNS, "[*one.values, one.missing, one.prior]", "[*one.values, one.prior, one.missing]"),
-    Fault("tables", _COLUMNS, "number.get(label, len(number) + 1)", "number.get(label, len(number))"),
+    Fault("tables", _COLUMNS, "number.get(label, count + 1)", "number.get(label, count)"),
     Fault("tables", _COLUMNS, "min(high + more, most)", "min(high, most)"),
     # ---------------------------------------------------------------------------------------------------------------- tasks
     Fault("tasks", "tasks/classification.py", "[_sigmoid(-logits), _sigmoid(logits)]", "[_sigmoid(logits), _sigmoid(-logits)]"),
@@ -274,7 +274,7 @@ FAULTS = (
     # -------------------------------------------------------------------------------------------------------------- explain
     Fault("explain", _IMPORTANCE, "np.abs(unit @ unit.T)", "(unit @ unit.T)"),
     Fault("explain", _IMPORTANCE, "connected_components(alike, directed=False)[1]", "alike.argmax(axis=0)"),
-    Fault("explain", _IMPORTANCE, "= min(_lambda(codes[one]", "= max(_lambda(codes[one]"),
+    Fault("explain", _IMPORTANCE, "= np.minimum(known, known.T)", "= np.maximum(known, known.T)"),
     Fault("explain", _IMPORTANCE, "sign * (score - _measured", "(score - _measured"),
     Fault("explain", _CONTRIBUTIONS, " * np.array(model.task.scale)[:, None]", ""),
     Fault("explain", _CONTRIBUTIONS, "variance / np.maximum(1, n_orders - 1 - varied)", "variance"),

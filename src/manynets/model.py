@@ -63,9 +63,9 @@ class Model(ModelTools):
 
     Models start on the CPU; `to` moves one to a GPU, on which it then predicts.
 
-    Every method that takes X takes an array (N, D), or for a model with an encoder a frame (pandas, polars, pyarrow), whose
-    columns are found by name. An array given to a model that was trained on a frame is taken as encoded already, with a warning where it has
-    as many columns as the frame; one that was trained on an array encodes it too.
+    Every method that takes X takes an array (N, D), or for a model with an encoder a frame (pandas, polars, pyarrow), whose columns are found
+    by name; `predict` and the like also take the path of a table. An array given to a model that was trained on a frame is taken as encoded
+    already, with a warning where it has as many columns as the frame; one that was trained on an array encodes it too.
 
     >>> import manynets as mn
     >>> data = mn.datasets.load("moons", points=400, seed=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
+import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -120,7 +121,9 @@ class Predictor(abc.ABC):
         return matrix
 
     def encoded(self, x: Any) -> Any:
-        """Return the inputs of a frame, and warn of categories not seen in training, once for each column; return an array as it is."""
+        """Return the inputs of a frame or file, and warn of categories not seen in training, once for each column; return an array as it is."""
+        if isinstance(x, str | os.PathLike):
+            x = self._rows_in(x)
         if self.encoder is None or self.encoder.positional:
             return x
         if not is_frame(x):
@@ -143,6 +146,14 @@ class Predictor(abc.ABC):
             )
         return matrix
 
+    def _rows_in(self, path: str | os.PathLike[str]) -> Any:
+        """Return the rows of a file, each column read as in training."""
+        from manynets.tables.files import read_table
+
+        if self.encoder is None or self.encoder.positional:
+            raise DataError(f"X is the file {os.fspath(path)!r}, but the model was trained on an array; give an array")
+        return read_table(os.fspath(path), text=self.encoder.forms)
+
     def warn_of_array(self, x: Any) -> None:
         """Warn of an array that may be a table of numbers without the names of its columns, which are not encoded then."""
         encoder = self.encoder
@@ -157,6 +168,9 @@ class Predictor(abc.ABC):
 
     def predict(self, x: Any) -> Array:
         """Return predictions for X (N, D): labels, or numbers in the target's own unit, (N,) or (N, O).
+
+        X may be the path of a table, here and in the other methods that predict: its columns are read as in training, which `read_table` alone
+        cannot know.
 
         Of a frame that holds categories not seen in training, a UserWarning names them, once for each column. Errors: DataError for rows of
         which no class can be told, as their numbers are too large for the networks.

@@ -233,3 +233,18 @@ run_server(uvicorn.Config(FastAPI(lifespan=lifespan), port=0, log_level="warning
 def test_a_second_signal_ends_the_server_without_a_traceback() -> None:
     done = subprocess.run([sys.executable, "-c", FORCED_CASE], capture_output=True, text=True, check=False, timeout=WAIT)
     assert (done.returncode, done.stdout, done.stderr) == (0, "stopped\n", "")
+
+
+class EndsWorkers:
+    """An option that ends a process with exit code 7 as soon as it reads it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os._exit, (7,)
+
+
+def test_workers_that_end_again_and_again_end_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    from manynets.serve import workers
+
+    monkeypatch.setattr(workers, "MOST_ENDS", 2)
+    with pytest.raises(mn.errors.WorkerError, match=r"^workers ended 4 times in \d+ s, the last with exit code 7$"):
+        workers.run_workers(2, {"host": "127.0.0.1", "port": 0, "reload": EndsWorkers(), "log_level": "error"})

@@ -132,6 +132,11 @@ def test_case_28_na_text_stays(tmp_path: Path) -> None:
     assert "country=NA" in fit_encoder(frame).feature_names
 
 
+def test_excels_missing_values_in_front_begin_no_comment(tmp_path: Path) -> None:
+    frame = read_table(write(tmp_path, "a,b\n1,2\n#N/A,4\n#REF!,5\n3,4\n"))
+    assert columns(frame) == {"a": [1, None, None, 3], "b": [2, 4, 5, 4]}
+
+
 @pytest.mark.parametrize("content", ["", "\n\n", "a,b\n", "a,b", "\ufeff", "\ufeffa,b\n"])
 def test_case_29_empty_or_header_only(tmp_path: Path, content: str) -> None:
     with pytest.raises(DataError, match="0 data rows"):

@@ -11,7 +11,6 @@ Source: Breiman 2001, "Random Forests"; Fisher, Rudin and Dominici 2019.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
@@ -245,8 +244,9 @@ def _alike(model: Model, rows: SourceRows) -> dict[str, tuple[str, ...]]:
     spread = first.std(axis=1, keepdims=True)
     unit = np.divide(first - first.mean(axis=1, keepdims=True), spread, out=np.zeros_like(first), where=spread > 0)
     alike = np.abs(unit @ unit.T) / len(rows.matrix) > max(ALIKE, _by_chance(*first.shape))
-    for (i, one), (j, other) in itertools.combinations([(j, name) for j, name in enumerate(names) if name in codes], 2):
-        alike[i, j] = min(_lambda(codes[one], codes[other]), _lambda(codes[other], codes[one])) > ALIKE
+    if codes:
+        which, known = [j for j, name in enumerate(names) if name in codes], _lambdas(np.stack(list(codes.values())))
+        alike[np.ix_(which, which)] = np.minimum(known, known.T) > ALIKE
     groups: dict[int, list[str]] = {}
     for name, group in zip(names, connected_components(alike, directed=False)[1].tolist(), strict=True):
         groups.setdefault(group, []).append(name)
@@ -262,11 +262,23 @@ def _by_chance(columns: int, rows: int) -> float:
     return float(least / np.hypot(least, np.sqrt(free)))
 
 
-def _lambda(given: Array, wanted: Array) -> float:
-    """Return Goodman and Kruskal's lambda: the share of wrong guesses of codes `wanted` (N,) that knowing `given` avoids; 0 for few rows."""
-    count = np.zeros((given.max() + 1, wanted.max() + 1), dtype=np.int64)
-    if count.size > len(given):
-        return 0.0
-    np.add.at(count, (given, wanted), 1)
-    usual = count.sum(axis=0).max()
-    return float((count.max(axis=1).sum() - usual) / (len(given) - usual))
+def _lambdas(codes: Array) -> Array:
+    """Return Goodman and Kruskal's lambda of codes (M, N) for each pair (M, M): the share of wrong guesses of the second that knowing the first avoids.
+
+    It is 0 where pairs of their values are more than rows.
+    """
+    rows, levels = codes.shape[1], codes.max(axis=1) + 1
+    usual = np.array([np.bincount(code).max() for code in codes])
+    found, step = np.zeros((len(codes), len(codes))), max(1, CELLS_AT_ONCE // rows)
+    for i, code in enumerate(codes):
+        others = np.flatnonzero(levels * levels[i] <= rows)
+        others = others[others > i]
+        for start in range(0, len(others), step):
+            some = others[start : start + step]  # counted together, side by side
+            end = np.cumsum(levels[some])
+            first = end - levels[some]
+            pairs = code * end[-1] + first[:, None] + codes[some]
+            count = np.bincount(pairs.ravel(), minlength=levels[i] * end[-1]).reshape(levels[i], -1)
+            found[i, some] = (np.maximum.reduceat(count, first, axis=1).sum(axis=0) - usual[some]) / (rows - usual[some])
+            found[some, i] = (np.add.reduceat(count.max(axis=0), first) - usual[i]) / (rows - usual[i])
+    return found

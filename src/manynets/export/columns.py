@@ -205,7 +205,8 @@ def _numbered(graph: Graph, column: CategoricalColumn, x: str, keys: dict[str, i
     """Return the number of the level of each value, also in another spelling, such as true for True and 1 for 1.0."""
     bools = {text: label for label in ("True", "False") if label in keys for text in (label.lower(), label.upper())}
     spelled = {text: keys[label] for text, label in (bools | other_spellings(column.known)).items()}
-    return _looked_up(graph, x, keys | spelled | dict.fromkeys(_in_any_case(TEXT_MISSING), missing), default=other)
+    tokens = dict.fromkeys(_in_any_case(MISSING_TOKENS if column.of_numbers else TEXT_MISSING), missing)
+    return _looked_up(graph, x, tokens | keys | spelled, default=other)
 
 
 def _in_any_case(tokens: Sequence[str]) -> list[str]:

@@ -156,14 +156,12 @@ def _column(column: Any) -> dict[str, Any]:
     state: dict[str, Any] = {"name": column.name, "kind": column.kind, "gaps": column.gaps}
     if isinstance(column, NumericColumn):
         limits = None if column.limits is None else list(column.limits)
-        texts = column.reading.decimal == "." and not (
-            column.reading.duration or column.reading.digits
-        )  # of numbers have one meaning
-        unit = column.reading.unit
+        texts = column.reading.decimal == "." and not column.reading.duration  # of numbers have one meaning
+        unit, digits = column.reading.unit, column.reading.digits
         seconds = duration_seconds(f"1 {unit}") if unit else 1.0
         return (
             state
-            | {"fill": column.fill, "limits": limits, "texts": texts, "seconds": seconds}
+            | {"fill": column.fill, "limits": limits, "texts": texts, "digits": digits, "seconds": seconds}
             | _spread(column.spread)
             | _pieces(column.pieces)
         )
@@ -179,7 +177,8 @@ def _column(column: Any) -> dict[str, Any]:
         for one in column.means
     ]
     also = {} if column.part else other_spellings(column.known)
-    return state | {"levels": list(column.levels), "rare": list(column.rare), "also": also, "part": column.part, "means": means}
+    levels = {"levels": list(column.levels), "rare": list(column.rare), "also": also, "numbers": column.of_numbers}
+    return state | levels | {"part": column.part, "means": means}
 
 
 def _pieces(pieces: Pieces | None) -> dict[str, Any]:

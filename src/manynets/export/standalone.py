@@ -27,6 +27,8 @@ NO_NUMBER = MISSING | {  # in a column of numbers or dates
     "#calc!", "#getting_data", "#nv", "#wert!", "#bezug!", "$-", "$ -", "€-", "€ -", "£-", "£ -", "-€", "- €", "-%",
     "- %",
 }  # fmt: skip
+WHOLE = re.compile(r"\+?(-?[0-9]+)(?:\.0*)?")
+CODE = re.compile(r"[0-9]{1,15}(?![0-9])")
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}.*)?|[0-9]{8}", re.ASCII)
 TIME = re.compile(r"[0-9]{2}:[0-9]{2}.*", re.ASCII)
@@ -122,6 +124,8 @@ def number_of(column, cell):
     """Return a number, NaN where it is missing; a duration in the unit of the column; a text only where it can mean but one number."""
     if is_missing(cell, NO_NUMBER):
         return math.nan
+    if column["digits"] and isinstance(cell, str):  # a code, of which the last digits count
+        return float((CODE.findall(cell) or ["nan"])[-1])
     if isinstance(cell, (datetime.timedelta, np.timedelta64)) and column["seconds"]:
         cell = np.timedelta64(cell) / np.timedelta64(1, "s") / column["seconds"]
     try:
@@ -175,8 +179,9 @@ def categories(column, cells):
     levels, rare, gaps, also = column["levels"], column["rare"], column["gaps"], column["also"]
     shared = len(levels) if rare else -1
     place = {level: index for index, level in enumerate(levels)} | dict.fromkeys(rare, shared)
-    labels = [None if is_missing(cell) else part_of(label_of(cell), column["part"]) for cell in cells]
-    labels = [also.get(label, label) for label in labels]  # 1 is 1.0, or True
+    part, missing = column["part"], NO_NUMBER if column["numbers"] else MISSING
+    labels = [None if is_missing(cell, missing) else label_of(cell) for cell in cells]
+    labels = [label and (part_of(label, part) if part else known_spelling(label, place, also)) for label in labels]
     out = np.zeros((len(cells), len(levels) + bool(rare) + gaps))
     for row, label in enumerate(labels):
         at = (out.shape[1] - 1 if gaps else shared) if label is None else place.get(label, shared)
@@ -199,6 +204,12 @@ def label_of(cell):
         return str(int(cell)) if float(cell).is_integer() else repr(float(cell))
     label = str(cell).strip()
     return label.capitalize() if label.lower() in ("true", "false") else label
+
+
+def known_spelling(label, known, also):
+    """Return a category as training had it: 1 for 1.00 and +1, 1.0 for 1, True for 1."""
+    short = whole[1] if (whole := WHOLE.fullmatch(label)) else label
+    return label if label in known else also.get(label, also.get(short, short))
 
 
 def part_of(label, part):
@@ -277,10 +288,6 @@ def sigmoid(z):
     return 0.5 * (1.0 + np.tanh(0.5 * z))
 
 
-def softplus(z):
-    return np.logaddexp(0, z)
-
-
 ACTIVATIONS = {
     "identity": lambda z: z,
     "relu": lambda z: np.maximum(z, 0),
@@ -289,10 +296,10 @@ ACTIVATIONS = {
     "selu": lambda z: 1.0507009873554805 * np.where(z > 0, z, 1.6732632423543772 * np.expm1(np.minimum(z, 0))),
     "gelu": lambda z: z * 0.5 * (1.0 + np.vectorize(math.erf, otypes=[np.float64])(z / math.sqrt(2))),
     "silu": lambda z: z * sigmoid(z),
-    "mish": lambda z: z * np.tanh(softplus(z)),
+    "mish": lambda z: z * np.tanh(np.logaddexp(0, z)),
     "tanh": np.tanh,
     "sigmoid": sigmoid,
-    "softplus": softplus,
+    "softplus": lambda z: np.logaddexp(0, z),
     "hard_swish": lambda z: z * np.clip(z / 6 + 0.5, 0, 1),
 }
 

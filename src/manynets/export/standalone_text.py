@@ -15,7 +15,7 @@ def words(column, cells):
     """Count the words of each cell, with a sign, in columns chosen by their hashes, and scale each row to length 1; 1 where there is no text."""
     width, out, hashes = column["width"], np.zeros((len(cells), column["width"] + column["gaps"])), {}
     for row, cell in enumerate(cells):
-        text = label_of(cell) if isinstance(cell, str) or not is_missing(cell) else ""
+        text = "" if is_missing(cell) else label_of(cell)
         for word in TOKEN.findall(text.lower()):
             if word not in hashes:
                 hashes[word] = murmur(word.encode())

@@ -110,7 +110,7 @@ class RowReader:
                 return math.nan
             raise BadRequest(422, "a number is missing, but the columns of this model may not have gaps", column=name, row=row)
         found = read_number(text, reading) if text and len(text) <= LONGEST else None
-        if found is None and text and reading.lenient:
+        if found is None and text and (reading.lenient or reading.digits):
             return math.nan
         if found is None:
             raise BadRequest(422, f"{str(cell)[:40]!r} is not a number", column=name, row=row)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -30,8 +31,11 @@ FEW_ROWS = 4096
 """A dict numbers so many texts in less time than a frame's library."""
 
 
-def text_cells(table: Table, name: str) -> nw.Series[Any]:
-    """Return a column that is not stored as numbers as a series of text, blanks around each cell taken off, null where missing."""
+def text_cells(table: Table, name: str, *, numbers: bool = True) -> nw.Series[Any]:
+    """Return a column as a series of text, blanks around each cell taken off, null where missing.
+
+    numbers: whether those among Python objects are written as text; else they are null, as `_number_objects` has them.
+    """
     import narwhals as nw
 
     series = table.series(name)
@@ -39,9 +43,9 @@ def text_cells(table: Table, name: str) -> nw.Series[Any]:
     if storage == "text":
         return series.str.strip_chars()
     gaps = series.implementation.is_pandas() and series.null_count() > 0  # which its older versions write as "nan"
-    if gaps or storage in ("mixed", "empty", "time"):
-        text = plain_label if storage in ("mixed", "empty") else str
-        cells = [None if is_missing_value(cell) else text(cell) for cell in series.to_list()]
+    if gaps or storage in ("mixed", "empty", "time") or series.dtype.is_float():
+        found = series.to_list() if numbers else [None if _is_number(cell) else cell for cell in series.to_list()]
+        cells = [None if is_missing_value(cell) else plain_label(cell) for cell in found]
     else:
         try:
             return series.cast(nw.String).str.strip_chars()
@@ -95,11 +99,28 @@ def _numbers(table: Table, name: str, reading: Reading) -> NDArray[np.float64]:
         raise DataError(
             f"column {name!r} should hold numbers, but is of type {native_type(series)}; give numbers, or drop the column"
         )
-    cells = text_cells(table, name)
+    cells = text_cells(table, name, numbers=False)
     values, odd = numbers_in(cells, reading)
     if odd and not reading.lenient:
         raise _no_number(table, name, odd[0], str(cells[odd[0]]), reading)
-    return values
+    return np.where(np.isnan(values), _number_objects(series), values) if storage == "mixed" else values
+
+
+def _is_number(cell: Any) -> bool:
+    """Return whether a Python object is a number, True and False included."""
+    return isinstance(cell, int | float | Decimal | np.number | np.bool_) and not isinstance(cell, np.timedelta64)
+
+
+def _number_objects(series: nw.Series[Any]) -> NDArray[np.float64]:
+    """Return the numbers among Python objects (N,) as they are, True as 1, and NaN for all else."""
+
+    def number(cell: Any) -> float:
+        try:
+            return float(cell) if _is_number(cell) else math.nan
+        except OverflowError:
+            return math.inf
+
+    return np.array([number(cell) for cell in series.to_list()])
 
 
 def numbers_in(cells: nw.Series[Any], reading: Reading) -> tuple[NDArray[np.float64], list[int]]:
@@ -146,7 +167,7 @@ def odd_numbers(table: Table, name: str, reading: Reading) -> Counter[tuple[OddK
     found: Counter[tuple[OddKind, str]] = Counter()
     if table.array is not None or table.storage(name) not in ("text", "mixed", "category"):
         return found
-    cells = text_cells(table, name)
+    cells = text_cells(table, name, numbers=False)
     reading = reading_for(text_list(cells), reading)
     pattern = _usual_pattern(reading.strict)
     if pattern is not None:
@@ -227,9 +248,12 @@ def factorise(table: Table, name: str) -> tuple[list[str], NDArray[np.int64]]:
     """Return the labels of a column, each once, and for each row the number of its label (N,), -1 where missing."""
     storage = table.storage(name)
     if storage in ("number", "bool"):
-        whole = table.array is None and table.series(name).dtype.is_integer() and not table.series(name).null_count()
-        values = np.asarray(table.series(name).to_numpy()) if whole else number_cells(table, name)
-        present = ~np.isnan(values)
+        if table.array is None and (series := table.series(name)).dtype.is_integer():  # floats would merge long numbers
+            present = ~np.asarray(series.is_null().to_numpy(), dtype=bool)
+            values = np.asarray(series.fill_null(0).to_numpy())
+        else:
+            values = number_cells(table, name)
+            present = ~np.isnan(values)
         found, inverse = np.unique(values[present], return_inverse=True)
         raw: list[Any] = list(found.astype(bool) if storage == "bool" else found)
         codes = np.full(table.rows, -1)

@@ -16,7 +16,7 @@ from manynets.display import counted, listed
 from manynets.errors import DataError
 from manynets.tables.missing import is_missing
 from manynets.tables.numerals import NUMBER_LIKE
-from manynets.tables.sniffing import COMMENTS, first_cells_are_numbers, plain_lines, unique_names
+from manynets.tables.sniffing import first_cells_are_numbers, is_comment, plain_lines, unique_names
 from manynets.tables.source import Source, decoded
 
 TOTAL = re.compile(
@@ -53,8 +53,8 @@ class _Row:
     @property
     def comment(self) -> bool:
         """Whether it begins with a sign of comments; "%" may begin the name of a column."""
-        start = self.cells[0].lstrip() if self.cells else ""
-        return start.startswith(COMMENTS[:2]) or (len(self.cells) == 1 and start.startswith(COMMENTS))
+        start = self.cells[0] if self.cells else ""
+        return is_comment(start) or (len(self.cells) == 1 and start.lstrip().startswith("%"))
 
     @property
     def numbers(self) -> bool:

@@ -19,6 +19,7 @@ from manynets.tables.dates import CYCLES, PARTS, DateForm, PartName, date_cells,
 from manynets.tables.hashed import TextColumn
 from manynets.tables.labels import in_known_spelling
 from manynets.tables.means import LevelMeans, fit_means, is_large
+from manynets.tables.missing import is_missing
 from manynets.tables.numerals import NUMBER
 from manynets.tables.parts import CodePart
 from manynets.tables.piecewise import Pieces, fit_pieces
@@ -211,11 +212,15 @@ class CategoricalColumn:
         """Return what `codes` and `unseen` do."""
         labels, codes = part_codes(table, self.name, self.part)
         labels = labels if self.part else in_known_spelling(labels, self.known)
+        count = len(self.known)
         number = {level: index for index, level in enumerate(self.known)}
-        levels = [number.get(label, len(number) + 1) for label in labels]
+        gone = [label for label in labels if label not in number and is_missing(label)]
+        if gone and self.of_numbers:  # as in a file, which is read as numbers
+            number |= dict.fromkeys(gone, count)
+        levels = [number.get(label, count + 1) for label in labels]
         unseen = [label for label in labels if label not in number]
         counts = counts_of(labels, codes) if unseen else {}
-        return np.array([*levels, len(number)], dtype=np.int64)[codes], {label: counts[label] for label in unseen}
+        return np.array([*levels, count], dtype=np.int64)[codes], {label: counts[label] for label in unseen}
 
     def codes(self, table: Table) -> NDArray[np.int64]:
         """Return the number of each row's level among `levels` and `rare`, (N,); after them come missing and unseen values."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manynets.tables.cells import text_cells, text_list
-from manynets.tables.missing import missing_texts
+from manynets.tables.missing import is_missing_text, missing_texts
 from manynets.tables.table import Table
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ class TextColumn:
         """Write the column into out (N, width), which holds zeros."""
         from sklearn.feature_extraction.text import HashingVectorizer
 
-        texts = text_list(text_cells(table, self.name))
+        texts = ["" if text is None or is_missing_text(text) else text for text in text_list(text_cells(table, self.name))]
         hashing = HashingVectorizer(n_features=self.width, token_pattern=_TOKEN.pattern, dtype=np.float32)
-        out[:, : self.width] = hashing.transform([text or "" for text in texts]).toarray()
+        out[:, : self.width] = hashing.transform(texts).toarray()
         if self.gaps:
             out[:, self.width] = [not text for text in texts]
 

@@ -13,7 +13,7 @@ from manynets.display import listed, shortened
 SHOWN, SHOWN_WORDS = 5, 3  # labels, and words among numbers, in a message
 _BETWEEN_WORDS = re.compile(r"(?<=[^\W\d_])[\s_-]+(?=[^\W\d_])")
 _WORD = re.compile(r"[^\W\d_]{2}")
-_WHOLE = re.compile(r"([+-]?[0-9]+)\.0*")
+_WHOLE = re.compile(r"\+?(-?[0-9]+)(?:\.0*)?")
 _FRACTION = re.compile(r"-?[0-9]+\.[0-9]+(?:e[+-][0-9]+)?")
 _BOOLS = {"0": "False", "1": "True"}
 
@@ -69,7 +69,7 @@ def other_spellings(known: Sequence[str]) -> dict[str, str]:
 
 def _spellings(number: str) -> list[str]:
     """Return the texts of which `_number` makes this one, as far as numbers of some type are written so."""
-    texts = [number, f"{number}.0"]
+    texts = [number, f"{number}.0", *(("-0", "-0.0") if number == "0" else ())]
     if _FRACTION.fullmatch(number):
         with np.errstate(over="ignore"):
             texts.append(repr(float(np.float32(float(number)))))
@@ -77,9 +77,9 @@ def _spellings(number: str) -> list[str]:
 
 
 def _number(label: str) -> str:
-    """Return a whole number without its decimal point, and one with all digits of a float32 with those that it needs."""
+    """Return a whole number without decimal point and plus, 0 for -0, and one with all digits of a float32 with those that it needs."""
     if whole := _WHOLE.fullmatch(label):
-        return whole[1]
+        return "0" if whole[1] == "-0" else whole[1]
     if _FRACTION.fullmatch(label) and repr(value := float(label)) == label:
         with np.errstate(over="ignore"):
             short = np.float32(value)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import math
+from decimal import Decimal
 from typing import Any
+
+import numpy as np
 
 MISSING_TOKENS = (
     *("", "na", "n/a", "#n/a", "#na", "n.a.", "n.a", "<na>", "nan", "-nan", "nat", "null", "(null)", "nil", "none", "missing"),
@@ -69,5 +71,7 @@ def as_missing(count: int, total: int, what: str = "number") -> str:
 
 
 def is_missing_value(cell: Any) -> bool:
-    """Return whether a Python object stands for a missing value: None, NaN, NA, NaT."""
-    return cell is None or type(cell).__name__ in {"NAType", "NaTType"} or (isinstance(cell, float) and math.isnan(cell))
+    """Return whether a Python object stands for a missing value: None, NA, and NaN and NaT of Python, NumPy and pandas."""
+    if isinstance(cell, float | Decimal | np.generic):
+        return bool(cell != cell)
+    return cell is None or type(cell).__name__ in {"NAType", "NaTType"}

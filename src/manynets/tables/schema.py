@@ -328,7 +328,8 @@ def _declared_numbers(table: Table, name: str, cells: Any, counts: Counter[str],
     if meaning is None or not isinstance(meaning.form, Reading):
         meaning = find_reading(numbers_among(counts), comma_first=name in table.commas) or Meaning(PLAIN, (), "")
     reading = _declared(meaning.form, "numeric")
-    words = Counter(str(cells[index]) for index in numbers_in(cells, reading)[1])
+    values = number_cells(table, name, reading)
+    words = Counter(str(cells[index]) for index in numbers_in(cells, reading)[1] if np.isnan(values[index]))
     if not words:
         return _number_column(table, name, "numeric", reading, meaning.note)
     shown = _shown_words(table, cells, words)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from manynets.display import counted, listed
 from manynets.errors import DataError, OptionError
 from manynets.tables.compressed import plain_name
+from manynets.tables.missing import is_missing
 from manynets.tables.numerals import NUMBER_LIKE
 from manynets.tables.source import HEAD_BYTES, Source
 from manynets.tables.table import refuse_patterns
@@ -191,9 +192,18 @@ def first_cells_are_numbers(rows: Sequence[Sequence[str]]) -> bool:
     return any(cells) and all(not cell or _NUMBER.fullmatch(cell) for cell in cells)
 
 
+def is_comment(cell: str) -> bool:
+    """Return whether the first cell of a line begins a comment; "#N/A" is a missing value.
+
+    >>> is_comment("# as of May"), is_comment("#N/A"), is_comment("1")
+    (True, False, False)
+    """
+    return cell.lstrip().startswith(COMMENTS[:2]) and not is_missing(cell.strip())
+
+
 def _has_comments(rows: list[list[str]]) -> bool:
     """Return whether rows begin with a sign of comments where all others begin with a number."""
-    comments = [row for row in rows if row and row[0].lstrip().startswith(COMMENTS[:2])]
+    comments = [row for row in rows if row and is_comment(row[0])]
     return bool(comments) and first_cells_are_numbers([row for row in rows if row not in comments])
 
 

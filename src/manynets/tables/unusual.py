@@ -85,6 +85,8 @@ def _numbers(column: Any) -> Any:
 
     found = {"integer": "Int64", "floating": "Float64", "mixed-integer-float": "Float64"}
     kind = found.get(infer_dtype(column, skipna=True)) if str(column.dtype) == "object" else None
+    if kind == "Float64" and any(isinstance(cell, int) and abs(cell) > 2**53 for cell in column):
+        return None  # as floats some would be the same
     try:
         return None if kind is None else column.astype(kind)
     except (OverflowError, TypeError, ValueError):
