@@ -50,6 +50,10 @@ def test_what_is_assumed_is_said_once(call: Call) -> None:
     done = call("inspect", "euros.csv", "--target", "price", "--plot", "euros.png")
     assert done.out.count("target 'price' is read as numbers") == 1
     assert done.err == ""  # the picture does not warn of it again
+    Path("days.csv").write_text("\n".join(["day,size", *(f"{1 + i % 9:02d}/{1 + i % 5:02d}/2024,{i}.5" for i in range(40))]))
+    done = call("inspect", "days.csv", "--json")
+    assert done.err.count("the day first") == 1
+    assert done.json["columns"][0]["note"].startswith("the day first; ")
 
 
 def test_of_very_many_columns_the_first_and_the_last_are_listed(call: Call) -> None:
