@@ -125,14 +125,15 @@ def test_standard_input_and_no_header(call: Call, monkeypatch: pytest.MonkeyPatc
     assert [one["name"] for one in done.json["columns"]] == ["x0", "x1"]
 
 
-def test_a_file_that_may_not_be_read(call: Call, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_a_file_that_may_not_be_read(number: int, call: Call, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object, **settings: object) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied", "houses.csv")
+        raise OSError(number, "Refused", "houses.csv")
 
     monkeypatch.setattr("manynets.tables.open_file", refuse)
     done = call("inspect", "houses.csv")
     assert done.code == 2
-    assert done.err == "error: houses.csv: Permission denied; change its permissions, or give another file or folder\n"
+    assert done.err == "error: houses.csv: Refused; change its permissions, or give another file or folder\n"
 
 
 @pytest.mark.parametrize(
