@@ -108,8 +108,9 @@ def train(
     Without spec and recipe it trains the default ensemble of `manynets.tabular`, as `TabularClassifier`, `TabularRegressor` and
     `manynets train TABLE` do. Its columns are scaled, and in arrays NaN is a gap.
 
-    X: (N, D) numbers, an array or a torch tensor; or a frame (pandas, polars, pyarrow), which is encoded; or the path of a table. y: (N,),
-        (N, 1) or (N, O); see `manynets.tasks.find_task`. target: the column of X, or the columns, to predict, in place of y.
+    X: (N, D) numbers, an array or a torch tensor; or a frame (pandas, polars, pyarrow), which is encoded; or the path of a table, as
+        `mn.tables.read_table` reads it, which also takes its sheet, encoding and delimiter. y: (N,), (N, 1) or (N, O); see
+        `manynets.tasks.find_task`. target: the column of X, or the columns, to predict, in place of y.
     drop, categorical, numeric: columns of a table to leave out, or to read as categories or numbers whatever they look like: what is no
         number is missing then.
         drop_missing_target: leave out the rows without a target instead of refusing them. Row numbers and masks in validation, and arrays

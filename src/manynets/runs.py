@@ -167,7 +167,7 @@ def check_run_folder(folder: str | os.PathLike[str], *, overwrite: bool = False)
         foreign = _foreign_files(target)
         if foreign:
             raise OptionError(
-                f"{target} is not replaced, because it holds what does not belong to a run: {foreign[0]}; choose another folder"
+                f"{target} is not replaced, because it holds what does not belong to a run: {foreign[0]}; move that, or choose another folder"
             )
     parent = target.absolute().parent
     while not parent.exists():

@@ -50,6 +50,10 @@ def test_what_is_assumed_is_said_once(call: Call) -> None:
     done = call("inspect", "euros.csv", "--target", "price", "--plot", "euros.png")
     assert done.out.count("target 'price' is read as numbers") == 1
     assert done.err == ""  # the picture does not warn of it again
+    Path("days.csv").write_text("\n".join(["day,size", *(f"{1 + i % 9:02d}/{1 + i % 5:02d}/2024,{i}.5" for i in range(40))]))
+    done = call("inspect", "days.csv", "--json")
+    assert done.err.count("the day first") == 1
+    assert done.json["columns"][0]["note"].startswith("the day first; ")
 
 
 def test_of_very_many_columns_the_first_and_the_last_are_listed(call: Call) -> None:
@@ -121,14 +125,15 @@ def test_standard_input_and_no_header(call: Call, monkeypatch: pytest.MonkeyPatc
     assert [one["name"] for one in done.json["columns"]] == ["x0", "x1"]
 
 
-def test_a_file_that_may_not_be_read(call: Call, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_a_file_that_may_not_be_read(number: int, call: Call, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object, **settings: object) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied", "houses.csv")
+        raise OSError(number, "Refused", "houses.csv")
 
     monkeypatch.setattr("manynets.tables.open_file", refuse)
     done = call("inspect", "houses.csv")
     assert done.code == 2
-    assert done.err == "error: houses.csv: Permission denied; change its permissions, or give another file or folder\n"
+    assert done.err == "error: houses.csv: Refused; change its permissions, or give another file or folder\n"
 
 
 @pytest.mark.parametrize(

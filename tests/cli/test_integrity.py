@@ -134,9 +134,30 @@ def test_a_result_that_is_not_of_the_sweep_is_named(call: Call) -> None:
     curves.write_text(curves.read_text(encoding="utf-8")[:-5], encoding="utf-8")
     assert "error: swept/curves.jsonl is damaged: line 2 is not whole" in call(*SWEEP, "--resume").err
     curves.unlink()
-    results.write_text(text.replace(",done,", ",early,"), encoding="utf-8")
+    results.write_text(text.replace(",done,", ",early,"), encoding="utf-8-sig")  # as spreadsheets write it
     assert call(*SWEEP, "--resume").code == 0
-    assert results.read_text(encoding="utf-8") == text.replace(",done,", ",early,")  # not trained anew
+    assert results.read_text(encoding="utf-8-sig") == text.replace(",done,", ",early,")  # not trained anew
+
+
+def test_what_no_sweep_made_is_told_at_the_start_and_not_removed(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert call(*SWEEP).code == 0
+    monkeypatch.setattr(sweeping, "load_source", None)
+    Path("swept/lr.png").unlink()
+    for mine, words in (
+        ("best/notes.txt", "swept/best is not replaced, because it holds what does not belong to a run: notes.txt"),
+        ("lr.png/notes.txt", "swept/lr.png is a folder, but a sweep writes a file of this name; move it"),
+        ("former/notes.txt", "swept/former is not of a sweep; move it, as a sweep puts an earlier one there"),
+        ("former", "swept/former is not of a sweep; move it"),
+    ):
+        path = Path("swept", mine)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine", encoding="utf-8")
+        for how in ("--resume", "--overwrite"):
+            done = call(*SWEEP, how)
+            assert (done.code, words in done.err) == (2, True), done.err
+        path.unlink()
+        if mine.endswith("/notes.txt") and not mine.startswith("best"):
+            path.parent.rmdir()
 
 
 def test_a_sweep_goes_on_with_the_same_data_only(call: Call, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:

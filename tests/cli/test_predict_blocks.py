@@ -59,6 +59,21 @@ def test_several_blocks_are_one(ending: str, model: Path, tmp_path: Path, call: 
         assert "ignored, as the model does not know them: id, garden" in result.err
 
 
+@pytest.mark.parametrize("size", [0, 1 << 25])
+def test_columns_are_written_as_they_were(size: int, tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words for what is missing, zeros at the end of a number and the like are not the model's to change."""
+    monkeypatch.setattr(blocks, "STREAM_BYTES", size)
+    number = np.arange(60) % 7
+    fitted(polars.DataFrame({"a": number + 0.5, "b": number % 3}), np.arange(60) % 11 / 2).save(tmp_path / "m.safetensors")
+    odd = [("1.50", "1"), ("NA", "2"), ("missing", "0"), ("-", "+1"), ("1e3", ""), ("", "2")]
+    rows = ["id,a,b,town", *(f"7.{i:02d}0,{a},{b},{town}" for i, (a, b) in enumerate(odd) for town in ("#N/A", "NA", "(blank)"))]
+    Path("t.csv").write_text("\n".join(rows) + "\n")
+    assert call("predict", "m.safetensors", "t.csv", "-o", "p.csv").code == 0
+    assert [line.rpartition(",")[0] for line in Path("p.csv").read_text().splitlines()] == rows
+    assert call("predict", "m.safetensors", "t.csv", "--columns", "a,p=prediction", "-o", "few.csv").code == 0
+    assert Path("few.csv").read_text().splitlines()[4].startswith("NA,")
+
+
 def test_a_fault_in_a_late_block_leaves_no_file(model: Path, tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "STREAM_CELLS", 0)
     monkeypatch.setattr(blocks, "STORED_ROWS", 100)

@@ -294,7 +294,8 @@ def test_json_lines_sheets_and_compressed_tables(call: Call, table: Path, tmp_pa
     folder = agreed(call, call("train", f"t.{form}", "--target", "price", *SMALL, "--json"))
     assert folder == "runs/t-1"
     assert len(rows_of(call("predict", folder, f"t.{form}", "-q").out)) == 120
-    assert call("predict", folder, f"t.{form}", "-q").out == call("predict", folder, table, "-q").out
+    shown = ("--columns", "id,prediction", "-q")  # of the price a sheet has 0, the file 0.0
+    assert call("predict", folder, f"t.{form}", *shown).out == call("predict", folder, table, *shown).out
 
 
 def test_a_sheet_of_a_workbook(call: Call, table: Path, tmp_path: Path) -> None:
@@ -313,11 +314,12 @@ def test_a_sheet_of_a_workbook(call: Call, table: Path, tmp_path: Path) -> None:
     assert stored["data"]["sheet"] == stored["options"]["sheet"] == "new"  # type: ignore[index]
     same = call("train", "half.csv", *trained).json["run_dir"]
     assert "matched bit for bit" in call("rerun", folder).out
-    expected = call("predict", same, "half.csv", "-q").out
-    assert call("predict", folder, "t.xlsx", "-q").out == expected  # the sheet of training
-    assert call("predict", folder, "only.xlsx", "-q").out == expected  # which has no such sheet
-    assert call("predict", folder, "half.csv", "-q").out == expected
-    assert call("predict", folder, "t.xlsx", "--sheet", "old", "-q").out != expected
+    shown = ("--columns", "id,prediction", "-q")
+    expected = call("predict", same, "half.csv", *shown).out
+    assert call("predict", folder, "t.xlsx", *shown).out == expected  # the sheet of training
+    assert call("predict", folder, "only.xlsx", *shown).out == expected  # which has no such sheet
+    assert call("predict", folder, "half.csv", *shown).out == expected
+    assert call("predict", folder, "t.xlsx", "--sheet", "old", *shown).out != expected
     found = call("evaluate", folder, "t.xlsx", "--sheet", "old", "--json", "-q").json
     assert found["rows"] > 0
     assert found["rows"] + found["seen_rows"] == 60

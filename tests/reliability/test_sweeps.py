@@ -273,6 +273,23 @@ def test_the_best_model_of_a_sweep_goes_on_too(call: Call, monkeypatch: pytest.M
     assert written(Path("here")) == written(Path("whole"))
 
 
+def test_a_full_disk_at_the_end_is_told_with_how_to_end_the_sweep(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    import manynets.cli.fit as module
+
+    def full(*args: Any, **more: Any) -> None:
+        raise OSError(28, "No space left on device", "here/best")
+
+    words = [*SWEEP, "--grid", "lr=1e-3,1e-1", "--out", "here"]
+    with monkeypatch.context() as patch:
+        patch.setattr(module.runs, "write_run", full)
+        done = call(*words)
+    saved = "2 networks are saved in here/results.csv; resume with the same command and --resume --out here\n"
+    assert (done.code, done.err) == (2, f"{saved}error: here/best: No space left on device\n")
+    how = "end it with the command that began it, and --resume --out here\n"
+    assert call("show", "here/best").err == f"error: the sweep in here has no best network yet; {how}"
+    assert call(*words, "--resume").code == 0
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 @pytest.mark.parametrize(
     "moments", [(1, 1, 25, 1), pytest.param((1, 1), marks=pytest.mark.slow), pytest.param((10**6, 1), marks=pytest.mark.slow)]

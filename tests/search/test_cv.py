@@ -395,6 +395,8 @@ def test_it_is_a_scikit_learn_estimator() -> None:
         ({"batch": 0}, "batch is 0"),
         ({"cv": []}, "No fits were performed. Was the CV iterator empty"),
         ({"sampler": object()}, "a sampler needs param_distributions"),
+        ({"scoring": lambda net, X, y: {"a": 1.0, "b" if net.alpha else "c": 1.0}}, r"\['a', 'c'\] for one fit and \['a', 'b'\]"),
+        ({"scoring": lambda net, X, y: {"a": 1.0} if net.alpha else 1.0}, r"returns 1.0 for one fit and \['a'\] for another"),
     ],
 )
 def test_mistakes(options: Any, message: str) -> None:

@@ -68,6 +68,28 @@ def test_a_storage_is_gone_on_with(tmp_path: Path) -> None:
         search(9, **kwargs).set_params(cv=3).fit(X, Y)
 
 
+def test_a_storage_with_trials_of_something_else_is_refused(tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+    kwargs: dict[str, Any] = {"storage": storage, "study_name": "iris", "load_if_exists": True, "refit": False}
+    search(1, **kwargs).fit(X, Y)
+    for space in (SPACE | {"hidden_layer_sizes": [(6, 3), (4,)]}, SPACE | {"hidden_layer_sizes": [(5,)]}, {"alpha": [0.0, 1.0]}):
+        with pytest.raises(mn.OptionError, match="the study has trials of other param_distributions; give the same ones"):
+            search(2, **kwargs).set_params(param_distributions=space).fit(X, Y)
+    optuna.create_study(storage=storage, study_name="loss", direction="minimize")
+    with pytest.raises(mn.OptionError, match="does not maximize one score"):
+        search(1, **kwargs).set_params(study_name="loss").fit(X, Y)
+
+
+def test_a_sampler_that_has_tried_all_ends_the_search() -> None:
+    grid = {"alpha": [0.0, 1.0], "max_iter": [1, 2]}
+    space = {name: optuna.distributions.CategoricalDistribution(values) for name, values in grid.items()}
+    found = (
+        search(9, refit=False).set_params(param_distributions=space, sampler=optuna.samplers.GridSampler(grid, seed=0)).fit(X, Y)
+    )
+    assert len(found.cv_results_["params"]) == len({str(params) for params in found.cv_results_["params"]}) == 4
+    assert "stop" not in vars(found.study_)  # it is as Optuna has it again
+
+
 def test_a_halved_batch_prunes_what_is_left_behind() -> None:
     found = search(8, strategy="halving", factor=2).fit(X, Y)
     states = [trial.state.name for trial in found.study_.trials]

@@ -12,8 +12,9 @@ import pytest
 
 from manynets.errors import DataError
 from manynets.tables import blocks as module
-from manynets.tables import fit_encoder, read_table
+from manynets.tables import fit_encoder
 from manynets.tables.blocks import Blocks, open_blocks
+from manynets.tables.files import read_written
 from tests.export.tables import wide_table
 
 
@@ -32,10 +33,11 @@ def blocks_of(path: Path, used: Sequence[str] = (), **options: Any) -> Blocks:
 
 
 def assert_same(path: Path, used: Sequence[str] = (), **options: Any) -> polars.DataFrame:
-    wanted = read_table(path, **options)
+    wanted, cells = read_written(path, **options)
     found = blocks_of(path, used, **options)
     for size in (70, 10_000):
-        frames = list(found.frames(size))
+        frames, written = zip(*found.frames(size), strict=True)
+        assert polars.concat(written).fill_null("").rows() == cells.fill_null("").rows()
         assert all(frame.height == size for frame in frames[:-1])
         assert frames[-1].height < 2 * size
         whole = polars.concat(frames)

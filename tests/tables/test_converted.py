@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import warnings
 from pathlib import Path
@@ -106,3 +107,14 @@ def test_a_text_that_was_only_touched_is_the_same_table(tmp_path: Path) -> None:
         assert new
         prints.append(BlockFiles(copy).fingerprint)
     assert prints[0] == prints[1] != prints[2]
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: object, *arguments: object, **options: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n3,4\n")
+    monkeypatch.setattr(polars.LazyFrame, "sink_parquet", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(OSError, match=r"t\.csv cannot be converted to Parquet: Read-only file system"):
+        converted(tmp_path / "t.csv", group_bytes=1 << 20)

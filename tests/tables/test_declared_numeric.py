@@ -115,7 +115,7 @@ def test_a_large_file_of_new_rows_is_read_in_blocks(tmp_path: Path, monkeypatch:
         path.write_text("\n".join(["a,b", *(f"{cell},{i % 5}" for i, cell in enumerate(cells))]))
         blocks = open_blocks(str(path), used=["a", "b"], text=encoder.forms)
         assert blocks is not None
-        x = encoder.transform(polars.concat(blocks.frames(1000)))
+        x = encoder.transform(polars.concat(frame for frame, _ in blocks.frames(1000)))
         assert (
             x[:, 0].tobytes()
             == encoder.transform(frame_of([None if cell == "maybe" else float(cell) for cell in cells]))[:, 0].tobytes()

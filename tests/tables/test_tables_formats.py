@@ -184,7 +184,9 @@ def test_a_sheet_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert open_file(book, sheet="June").names == ("a", "b")
     assert sheets_of(book) == ("cover", "May", "June", "empty")
     assert sheets_of(tmp_path / "t.csv") == sheets_of("-") == ()
-    with pytest.warns(UserWarning, match="'June' is read, and not 'cover', 'May'; give sheet='May' to read another"):
+    with pytest.warns(
+        UserWarning, match=r"'June' is read, and not 'cover', 'May'; mn.tables.read_table\(path, sheet='May'\) reads another"
+    ):
         assert read_table(book).columns == ["a", "b"]  # the first of several rows and columns
     monkeypatch.setattr(sys, "stdin", Stdin(book.read_bytes()))
     assert read_table("-", sheet="May").columns == ["a"]

@@ -6,6 +6,7 @@ The commands parse, call the library and print. They import what they need when 
 from __future__ import annotations
 
 import atexit
+import errno
 import functools
 import gc
 import os
@@ -136,7 +137,8 @@ def _run(command: Any, arguments: Sequence[str] | None, usage_error: Any) -> int
     except ManynetsError as error:
         return _print_error(str(error))
     except OSError as error:
-        fix = "; change its permissions, or give another file or folder" if isinstance(error, PermissionError) else ""
+        refused = isinstance(error, PermissionError) or error.errno == errno.EROFS
+        fix = "; change its permissions, or give another file or folder" if refused else ""
         return _print_error(f"{error.filename}: {error.strerror}{fix}" if error.filename and error.strerror else str(error))
     except usage_error as error:
         text = _usage_text(error)

@@ -18,6 +18,7 @@ from manynets.claims import claim
 from manynets.cli.options import left_out, stored_shape
 from manynets.cli.origin import absolute, from_standard_input, is_file_name
 from manynets.cli.recipe import flag_of
+from manynets.cli.saved_runs import is_best_of_sweep
 from manynets.cli.signals import Stopped, stops_kept
 from manynets.distributed.environment import launched
 from manynets.errors import DivergenceError, ModelFileError, OptionError
@@ -149,7 +150,7 @@ def saving_checkpoints(folder: str | os.PathLike[str], options: Mapping[str, Any
         part.discard()
         raise
     except BaseException:
-        if part.checkpoints() and not part.run_is_written():
+        if part.checkpoints() and not part.run_is_written() and not is_best_of_sweep(folder):  # a sweep says how to resume itself
             sys.stderr.write(f"the training is saved in {part.path}; {part.how}\n")
         part.after_a_stop()
         raise

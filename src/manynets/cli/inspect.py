@@ -83,7 +83,7 @@ def _print(console: Console, name: str, found: Inspection, *, all_columns: bool)
     for one in found.columns:
         column = one.column
         share = "" if one.association is None else f"{one.association:.0%}"
-        remark = in_flags(column.note) if column.note != one.read_as else ""
+        remark = "" if column.note == one.read_as else in_flags(column.note.removeprefix(f"{one.read_as}; "))
         rows.append((column.name, kind_text(column), one.read_as, column.missing, column.distinct, column.example, share, remark))
     title = f"{name}: {counted(found.rows, 'row')}, {counted(len(rows), 'column')}" + (
         " besides the target" if found.targets else ""

@@ -19,9 +19,9 @@ from manynets.cli.streamed_rows import CHANGED, NO_HEADER, NO_SHEET, NO_TEST_ROW
 from manynets.display import listed
 from manynets.errors import DataError, ModelFileError, OptionError
 from manynets.runs import SavedRun
-from manynets.tables import Table, read_table
+from manynets.tables import Table
 from manynets.tables.blocks import Blocks, open_blocks
-from manynets.tables.files import text_options
+from manynets.tables.files import read_written, text_options
 from manynets.tables.remarks import Remarks
 
 Rows = tuple[Any, dict[str, Any]]
@@ -183,10 +183,10 @@ def prediction_blocks(run: SavedRun, data: str, *, header: bool | None = None, s
         blocks = open_blocks(data, used=(*encoder.column_names, *encoder.forms), **how)
         if blocks is not None:
             return _of_blocks(blocks, encoder, own)
-        frame, notes = with_notes(lambda: read_table(data, **how))
+        (frame, written), notes = with_notes(lambda: read_written(data, **how))
         features = [name for name in frame.columns if name not in own]
         notes += tuple(encoder.check(frame[features])) if features else ()
-        return PredictionBlocks.whole(frame, _columns_of(frame), notes)
+        return PredictionBlocks.whole(frame, _columns_of(written), notes)
     if encoder is not None:
         raise _no_table(encoder)
     if kind == "arrays":
@@ -214,9 +214,9 @@ def _of_blocks(blocks: Blocks, encoder: Any, own: set[Any]) -> PredictionBlocks:
     features = [name for name in blocks.names if name not in own]
 
     def frames(size: int) -> Iterator[Rows]:
-        for frame in blocks.frames(size):
+        for frame, written in blocks.frames(size):
             if features:
                 remarks.add(frame[features])
-            yield frame, _columns_of(frame)
+            yield frame, _columns_of(written)
 
     return PredictionBlocks(rows=blocks.rows, blocks=frames, notes=remarks.notes)

@@ -19,6 +19,7 @@ _TABLES = {
     ".bz2", ".xz", ".zst", ".zip",
 }  # fmt: skip
 SWEEP, BEST, CONFIG = "sweep.json", "best", "config.json"
+_NO_BEST = "the sweep in {0} has no best network yet; end it with the command that began it, and --resume --out {0}"
 
 
 def open_run(path: str) -> SavedRun:
@@ -29,7 +30,8 @@ def open_run(path: str) -> SavedRun:
     unfinished = Path(f"{path.rstrip('/').removesuffix('.part')}.part")
     if not (given / CONFIG).exists() and not given.is_file() and (unfinished / "options.json").is_file():
         run = str(unfinished).removesuffix(".part")
-        raise OptionError(f"{run} is not finished; if its training was interrupted, go on with: manynets train --resume {run}")
+        how = f"{run} is not finished; if its training was interrupted, go on with: manynets train --resume {run}"
+        raise OptionError(_NO_BEST.format(Path(run).parent) if is_best_of_sweep(run) else how)
     if given.is_file():
         if given.name == runs.MODEL and (given.parent / CONFIG).is_file():  # any other file in the folder is not the run's model
             return _with_names(runs.read_run(given.parent))
@@ -75,11 +77,16 @@ def sweep_of(path: str) -> Path | None:
     return given if (given / SWEEP).is_file() and not (given / CONFIG).is_file() else None
 
 
+def is_best_of_sweep(run: str | os.PathLike[str]) -> bool:
+    """Return whether a run folder is that of the best network of a sweep."""
+    return Path(run).name == BEST and sweep_of(os.path.dirname(run)) is not None
+
+
 def unended_sweep(folder: Path) -> str:
     """Return what to say of a sweep that has no best network yet, and how to go on; "" where it has one."""
     if (folder / BEST).is_dir():
         return ""
-    return f"the sweep in {folder} has no best network yet; end it with the command that began it, and --resume --out {folder}"
+    return _NO_BEST.format(folder)
 
 
 def _model_only(path: Path) -> SavedRun:

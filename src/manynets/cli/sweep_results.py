@@ -20,10 +20,10 @@ from manynets import __version__, runs
 from manynets.cli.checkpoints import part_folder
 from manynets.cli.options import SWEEP
 from manynets.cli.preset import PLAIN
-from manynets.cli.recipe import flag_of
 from manynets.cli.saved_runs import BEST
 from manynets.cli.saved_runs import SWEEP as CONFIG
 from manynets.cli.sweep_candidates import SEARCHED, combinations, value_from
+from manynets.cli.sweep_differences import check_same
 from manynets.display import HEADINGS, number_text
 from manynets.errors import ModelFileError, OptionError
 from manynets.jsonfiles import read_json
@@ -32,6 +32,7 @@ from manynets.renames import LATER, renamed_options
 from manynets.spec import LOWER_IS_BETTER, score_or_worst
 
 RESULTS, CURVES, CHECKPOINTS = "results.csv", "curves.jsonl", "checkpoints"
+FILES = (".csv", ".json", ".jsonl", ".png")  # the endings of what is no folder
 FORMER = "former"  # an earlier sweep, until the one that --overwrite asked for is whole
 SHAPE = {
     "options": {str: object},
@@ -162,7 +163,7 @@ class SweepResults:
             if path.exists() and not path.is_file():
                 raise ModelFileError(f"{path} is damaged: it is not a regular file; start anew with --overwrite")
             try:
-                with path.open(encoding="utf-8", newline="") as file:
+                with path.open(encoding="utf-8-sig", newline="") as file:  # with a mark where a spreadsheet has saved it
                     take(file)
             except FileNotFoundError:
                 continue
@@ -276,12 +277,31 @@ class SweepResults:
         more |= {"split_by_fold": self.split_by_fold, "data": self.data}
         self._write(CONFIG, json.dumps(self.config | more, indent=2) + "\n")
 
+    def _known_names(self) -> set[str]:
+        """Return the names of what this sweep writes to its folder, and what the earlier ones in it wrote."""
+        names = set(_names(self.config))
+        for folder in (self.folder, self.folder / FORMER):
+            with contextlib.suppress(ModelFileError, OSError):
+                names |= set(_names(_read_config(folder)[0]))
+        return names
+
+    def check_folder(self) -> None:
+        """Raise OptionError where something in the folder that no sweep made is in the way of this one, or would be removed."""
+        known, former = self._known_names(), self.folder / FORMER
+        in_the_way = next((name for name in sorted(known) if name.endswith(FILES) and (self.folder / name).is_dir()), None)
+        if in_the_way is not None:
+            raise OptionError(f"{self.folder / in_the_way} is a folder, but a sweep writes a file of this name; move it")
+        if os.path.lexists(former) and not (former.is_dir() and known.issuperset(os.listdir(former))):
+            raise OptionError(
+                f"{former} is not of a sweep; move it, as a sweep puts an earlier one there, and removes it in the end"
+            )
+        if os.path.lexists(self.folder / BEST):
+            runs.check_run_folder(self.folder / BEST, overwrite=True)
+
     def _move_former(self) -> None:
         """Move an earlier sweep to `former`; if there is one already, the one next to it was never finished."""
-        former, names = self.folder / FORMER, set(_names(self.config))
-        with contextlib.suppress(ModelFileError, FileNotFoundError):
-            names |= set(_names(_read_config(self.folder)[0]))
-        there = [self.folder / name for name in sorted(names) if os.path.lexists(self.folder / name)]
+        former = self.folder / FORMER
+        there = [self.folder / name for name in sorted(self._known_names()) if os.path.lexists(self.folder / name)]
         if former.is_dir():
             for path in there:
                 _remove(path)
@@ -383,60 +403,3 @@ def _remove(path: Path) -> None:
 
 def _cell(value: Any) -> Any:
     return "" if value is None or (isinstance(value, float) and math.isnan(value)) else value
-
-
-def check_same(former: Mapping[str, Any], now: Mapping[str, Any], *, where: str, remedy: str) -> None:
-    """Raise OptionError where a sweep is not what it was. Candidates are numbered by the order of the grid, so that counts, too."""
-    for name in sorted(set(former) | set(now), key=lambda name: (name == "drawn", name)):
-        then, given = former.get(name), now.get(name)
-        if then != given or (name == "grid" and list(then or ()) != list(given or ())):
-            what = "data" if name == "data" else "options"
-            raise OptionError(f"{where} has other {what}: {_difference(name, then, given)}; give the same {what}, or {remedy}")
-
-
-def _difference(name: str, then: Any, now: Any) -> str:
-    """Return what differs in a part of a sweep's configuration, in the words of the command line.
-
-    >>> _difference("options", {"lr": 0.1, "hidden": "8"}, {"lr": 0.1, "hidden": None})
-    '--hidden was 8, is not given now'
-    >>> _difference("options", {"seed": 0}, {"seed": 1}), _difference("options", {"shuffle": False}, {"shuffle": None})
-    ('--seed was 0, is 1 now', '--no-shuffle was given, is not given now')
-    >>> _difference("grid", {"lr": [0.1, 0.2], "hidden": ["8", "8,8"]}, {"lr": [0.1, 0.2]})
-    '--grid hidden=8,8-8 is not given now'
-    """
-    if name == "drawn":
-        return f"its candidates were {'drawn at random' if then else 'not drawn at random'}"
-    if not isinstance(then, dict) or not isinstance(now, dict):
-        return _change(flag_of(name), then, now)
-    differing = [one for one in (*then, *now) if then.get(one) != now.get(one)]
-    if name == "data":
-        return f"{differing[0]} has other contents"
-    if name == "options":
-        return _change("DATA" if differing[0] == "data" else flag_of(differing[0]), then.get(differing[0]), now.get(differing[0]))
-    if not differing:
-        return f"--grid was given for {', '.join(then)} in this order"
-    one = differing[0]
-    if one in then and one in now:
-        return f"--grid {one} was {_grid_values(then[one])}, is {_grid_values(now[one])} now"
-    if one in then:
-        return f"--grid {one}={_grid_values(then[one])} is not given now"
-    return f"--grid {one}={_grid_values(now[one])} was not given then"
-
-
-def _grid_values(values: Iterable[Any]) -> str:
-    """Return the values of an option as --grid takes them."""
-    return ",".join(str(value).replace(",", "-") for value in values)
-
-
-def _change(flag: str, then: Any, now: Any) -> str:
-    if (then is None or then is False) and (now is None or now is False):  # of an option that is on where it is not given
-        flag, then, now = f"--no-{flag[2:]}", then is False, now is False
-    return f"{flag} was {_shown(then)}, is {_shown(now)} now"
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return "given" if value else "not given"
-    if value is None or value == []:
-        return "not given"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -22,7 +22,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from manynets.claims import BEAT, STALE, Owner, has_ended, this_process
-from manynets.cli.sweep_results import Key, Measure, Row, SweepCandidate, check_same
+from manynets.cli.sweep_differences import check_same
+from manynets.cli.sweep_results import Key, Measure, Row, SweepCandidate
 from manynets.errors import OptionError, optional_module
 
 CONFIG, CANDIDATE, WORKER, FOUND = "manynets:sweep", "candidate", "worker", "found"

@@ -62,7 +62,9 @@ def run_sweep(options: Mapping[str, Any]) -> None:
 
     def results_in(folder: Path) -> SweepResults:
         config = json.loads(json.dumps(swept))
-        return SweepResults(folder, config, resume=own["resume"], overwrite=bool(base["overwrite"]))
+        results = SweepResults(folder, config, resume=own["resume"], overwrite=bool(base["overwrite"]))
+        results.check_folder()
+        return results
 
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(runs.claimed_folder(base["out"], f"{stem_of(origin)}-sweep", check=results_in))
@@ -271,7 +273,7 @@ def _resumable(results: SweepResults) -> Iterator[None]:
     except BaseException as error:
         if not results.is_resumable:
             results.discard()
-        elif isinstance(error, OSError):
+        elif isinstance(error, OSError | MemoryError):
             sys.stderr.write(f"{_after_a_stop(results)}\n")
         if not isinstance(error, KeyboardInterrupt | Stopped):
             raise

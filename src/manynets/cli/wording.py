@@ -52,6 +52,7 @@ def in_flags(text: str) -> str:
     line = re.sub(rf"\b(use|give|with) ({_NAMES})=(\d[\d.e-]*\b)", lambda found: f"{found[1]} {flag_of(found[2])} {found[3]}", line)
     line = re.sub(rf"\b(leave out|give) ({_NAMES})\b(?!=)", lambda found: f"{found[1]} {flag_of(found[2])}", line)
     line = re.sub(r"\b([Dd])eclare (?:it|them|the column) (numeric or )?(categorical|numeric)( before fitting)?", _declared, line)
+    line = re.sub(r"\bmn\.tables\.read_table\(path, (--.*?)\) reads", r"give \1 to read", line)
     line = re.sub(r"\b(drop|groups|times)=(?:frame)?\[(?:'([^']*)'|\"([^\"]*)\")\]", _of_column, line)
     line = re.sub(r"^(groups|times) is ", lambda found: f"{_COLUMN_OPTIONS[found[1]]} is ", line)
     line = re.sub(r"^sample_weight is |(?<=use )sample_weight$", lambda found: found[0].replace("sample_weight", "--weight"), line)

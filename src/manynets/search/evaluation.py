@@ -15,7 +15,7 @@ from sklearn.model_selection._validation import _fit_and_score, _insert_error_sc
 from sklearn.utils.parallel import Parallel, delayed
 
 from manynets.data.stream.limit import memory_bytes
-from manynets.errors import warn_user
+from manynets.errors import OptionError, warn_user
 from manynets.progress import progress_callbacks
 from manynets.search.fits import CandidateFit, can_share, plan_fits, train_fits
 from manynets.search.folds import SearchFolds
@@ -88,6 +88,7 @@ class Evaluation:
         _warn_or_raise_about_fit_failures(out, search.error_score)
         if callable(search.scoring):
             _insert_error_scores(out, search.error_score)
+            _check_names([*self.out[:1], *out])
         self.add(candidates, out, more)
         return self._means(out, len(candidates)), fits
 
@@ -143,6 +144,16 @@ class Evaluation:
             name = self.search.refit if isinstance(self.search.refit, str) else next(iter(scores[0]))
             scores = [score[name] for score in scores]
         return np.asarray(np.array(scores, dtype=np.float64).reshape(candidates, -1).mean(axis=1))
+
+
+def _check_names(out: Sequence[Mapping[str, Any]]) -> None:
+    """Raise OptionError where a scoring function returned other scores for one fit than for another."""
+    found = [one[side] for side in ("test_scores", "train_scores") for one in out if side in one]
+    names = [sorted(scores) if isinstance(scores, dict) else None for scores in found]
+    if names.count(names[0]) < len(names):
+        odd = next(i for i, one in enumerate(names) if one != names[0])
+        both = f"{names[0] or found[0]} for one fit and {names[odd] or found[odd]} for another"
+        raise OptionError(f"scoring returns {both}; return the same scores for each")
 
 
 def memory_limit_of(search: Any) -> Any:

@@ -54,6 +54,8 @@ def run_study(evaluation: Evaluation) -> Any:
     def parameters(drawn: Mapping[str, Any]) -> dict[str, Any]:
         return {name: value if spaces[name] is given[name] else given[name][value] for name, value in drawn.items()}
 
+    if study.directions != [optuna.study.StudyDirection.MAXIMIZE]:
+        raise OptionError("the study does not maximize one score, as a search does; give another study_name")
     known = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished() and STORED in trial.user_attrs]
     for trial in known[: search.n_iter]:
         stored = trial.user_attrs[STORED]
@@ -61,9 +63,18 @@ def run_study(evaluation: Evaluation) -> Any:
             raise OptionError(
                 f"the study has trials of {len(stored['out'])} folds, but cv has {len(evaluation.splits)}; give another study_name"
             )
-        evaluation.add([parameters(trial.params) | stored["resource"]], stored["out"], stored["more"])
+        try:
+            found = parameters(trial.params)
+            same = _texts(found) == stored.get("params", _texts(found))
+        except LookupError:
+            same = False
+        if not same:
+            raise OptionError("the study has trials of other param_distributions; give the same ones, or another study_name")
+        evaluation.add([found | stored["resource"]], stored["out"], stored["more"])
     left = search.n_iter - len(known)
-    while left > 0:
+    exhausted: list[bool] = []
+    study.stop = lambda: exhausted.append(True)  # called by samplers that have tried all; Optuna's own is for study.optimize alone
+    while left > 0 and not exhausted:
         trials = [study.ask(spaces) for _ in range(min(left, search.batch))]
         left -= len(trials)
         candidates = [parameters(trial.params) for trial in trials]
@@ -74,7 +85,13 @@ def run_study(evaluation: Evaluation) -> Any:
         scores, _ = evaluation.evaluate(candidates)
         for k, trial in enumerate(trials):
             _report(evaluation, study, trial, first + k, float(scores[k]))
+    del study.stop
     return study
+
+
+def _texts(params: Mapping[str, Any]) -> dict[str, str]:
+    """Return parameters by which a trial is known again; the text of other objects may differ from process to process."""
+    return {name: str(value) for name, value in params.items() if isinstance(value, bool | int | float | str | tuple | None)}
 
 
 def _halve_batch(evaluation: Evaluation, study: Any, trials: list[Any], candidates: list[dict[str, Any]]) -> None:
@@ -98,10 +115,12 @@ def _report(evaluation: Evaluation, study: Any, trial: Any, candidate: int, scor
 
     folds = len(evaluation.splits)
     out = [{**one, "fit_error": None} for one in evaluation.out[candidate * folds : (candidate + 1) * folds]]
-    resource = {name: value for name, value in evaluation.candidates[candidate].items() if name not in trial.params}
+    candidate_params = evaluation.candidates[candidate]
+    params = _texts({name: candidate_params[name] for name in trial.params})
+    resource = {name: value for name, value in candidate_params.items() if name not in trial.params}
     columns = evaluation.more if evaluation.search.strategy == "halving" else {}
     more = {name: [values[candidate]] for name, values in columns.items()}
-    trial.set_user_attr(STORED, {"out": out, "resource": resource, "more": more})
+    trial.set_user_attr(STORED, {"out": out, "resource": resource, "more": more, "params": params})
     if not np.isfinite(score):
         study.tell(trial, state=TrialState.FAIL)
     elif pruned:

@@ -42,31 +42,42 @@ class _WholeNeeded(Exception):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Blocks:
-    """A table in pieces. names: of the columns. rows: how many. pieces: reads them from the start, of any size. notes: for the user."""
+    """A table in pieces.
+
+    names: of the columns. rows: how many. written: reads pieces of any size from the start, with cells as they are in the file. typed: makes
+    numbers of those that are. notes: for the user.
+    """
 
     names: tuple[str, ...]
     rows: int
-    pieces: Callable[[], Iterator[polars.DataFrame]]
+    written: Callable[[], Iterator[polars.DataFrame]]
+    typed: Callable[[polars.DataFrame], polars.DataFrame]
     notes: tuple[str, ...] = ()
 
-    def frames(self, size: int) -> Iterator[polars.DataFrame]:
-        """Yield frames of so many rows; the last one has up to twice as many."""
+    def pieces(self) -> Iterator[polars.DataFrame]:
+        """Return pieces of any size, from the start."""
+        return map(self.typed, self.written())
+
+    def frames(self, size: int) -> Iterator[tuple[polars.DataFrame, polars.DataFrame]]:
+        """Yield frames of so many rows, each also with its cells as they are in the file; the last one has up to twice as many rows."""
         import polars
 
         held: list[polars.DataFrame] = []
         count = 0
-        for piece in self.pieces():
+        for piece in self.written():
             held.append(piece)
             count += piece.height
             if count >= 2 * size:
                 whole = polars.concat(held)
                 start = 0
                 while whole.height - start >= 2 * size:
-                    yield whole[start : start + size]
+                    part = whole[start : start + size]
+                    yield self.typed(part), part
                     start += size
                 held, count = [whole[start:]], whole.height - start
         if count:
-            yield polars.concat(held)
+            part = polars.concat(held)
+            yield self.typed(part), part
 
 
 def open_blocks(
@@ -114,7 +125,7 @@ def _stored(path: str, files: Sequence[Path]) -> Blocks | None:
         for start in range(0, stored.rows, STORED_ROWS):
             yield stored.read(stored.names, start=start, rows=STORED_ROWS).to_native()
 
-    return Blocks(names=stored.names, rows=stored.rows, pieces=pieces)
+    return Blocks(names=stored.names, rows=stored.rows, written=pieces, typed=lambda piece: piece)
 
 
 # ------------------------------------------------------------------------------------------------------------- text tables
@@ -161,13 +172,16 @@ def _typed(source: Source, head: Head, text: Forms, used: Sequence[str]) -> Bloc
     fits = all(facts.fits for facts in columns)
     types = [facts.type(fits=fits, used=facts.name in used) for facts in columns]
 
-    def pieces() -> Iterator[polars.DataFrame]:
+    def written() -> Iterator[polars.DataFrame]:
         for piece in _pieces(source, head):
             marks.check()
-            yield piece.with_columns(_as(cells, kind) for cells, kind in zip(piece, types, strict=True))
+            yield piece
         marks.check()
 
-    return Blocks(names=tuple(head.names), rows=rows, pieces=pieces, notes=head.notes)
+    def typed(piece: polars.DataFrame) -> polars.DataFrame:
+        return piece.with_columns(_as(cells, kind) for cells, kind in zip(piece, types, strict=True))
+
+    return Blocks(names=tuple(head.names), rows=rows, written=written, typed=typed, notes=head.notes)
 
 
 def _pieces(source: Source, head: Head) -> Iterator[polars.DataFrame]:

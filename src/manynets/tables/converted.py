@@ -64,9 +64,11 @@ def converted(path: str | Path, *, group_bytes: int, delimiter: str | None = Non
     except (polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
         raise DataError(f"{file} cannot be converted to Parquet: {first_line(error)}") from error
     except OSError as error:
-        raise OSError(error.errno, f"{file} cannot be converted to Parquet: {error.strerror}", str(target)) from error
+        raise OSError(
+            error.errno, f"{file} cannot be converted to Parquet: {error.strerror or first_line(error)}", str(target)
+        ) from error
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # not there, or of a folder that cannot be written
             own.unlink()
     if blocks.notes:
         warn_user("; ".join(f"{file}: {note}" for note in blocks.notes), UserWarning)

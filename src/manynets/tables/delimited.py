@@ -36,11 +36,15 @@ _POWER = re.compile(r"(?:(?<=[a-z])[23]|(?<=[A-Za-z])(?:[-\u2212][1-4]|\^[-\u221
 
 
 class TextTable(NamedTuple):
-    """A table that was read, notes on what was done to read it, and the columns that hold commas in a file with semicolons."""
+    """A table that was read, notes on what was done to read it, and the columns that hold commas in a file with semicolons.
+
+    written: the cells of a text table as they are written there, where the options ask for them.
+    """
 
     frame: polars.DataFrame
     notes: tuple[str, ...] = ()
     commas: tuple[str, ...] = ()
+    written: polars.DataFrame | None = None
 
 
 def read_source(source: Source, options: TextOptions) -> TextTable:
@@ -50,21 +54,23 @@ def read_source(source: Source, options: TextOptions) -> TextTable:
         source = with_single_blanks(source)
     head = read_head(source, delimiter=options.delimiter, header=options.header)
     if not head.unclean:
+        kinds = kinds_of(head, options.text)
         try:
-            frame, words = _read(source, head, options.text)
+            frame = _read(source, head, kinds)
         except UncleanLinesError:
             pass
         else:
             if not ends_oddly(frame):
-                return _typed(source, head, frame, words, options.text)
+                return _typed(source, head, frame, kinds, options)
     source = cleaned(source, head.delimiter, header=options.header)
     notes = head.notes
     head = read_head(source, delimiter=head.delimiter, header=options.header)
+    kinds = kinds_of(head, options.text)
     try:
-        frame, words = _read(source, head, options.text)
+        frame = _read(source, head, kinds)
     except UncleanLinesError as error:
         raise DataError(str(error)) from None
-    return _typed(source, replace(head, notes=head.notes or notes), frame, words, options.text)
+    return _typed(source, replace(head, notes=head.notes or notes), frame, kinds, options)
 
 
 def ends_oddly(frame: polars.DataFrame) -> bool:
@@ -75,15 +81,14 @@ def ends_oddly(frame: polars.DataFrame) -> bool:
     return last is None or (isinstance(last, str) and bool(TOTAL.fullmatch(last.strip()) or SOURCE.fullmatch(last.strip())))
 
 
-def _read(source: Source, head: Head, text: Forms) -> tuple[polars.DataFrame, list[str]]:
-    """Return the table as polars reads it, and the columns of words, to which those of `text` belong."""
+def _read(source: Source, head: Head, kinds: list[str]) -> polars.DataFrame:
+    """Return the table as polars reads it. kinds: of its columns, see `kinds_of`; text where a later row does not fit them."""
     import polars
 
     if source.zipped and any(not row[-1] for row in head.rows):
         size = int.from_bytes(source.end(4), "little")  # modulo 2^32, and of the last part only
         if size <= MOST_UNZIPPED:
             source = source.loaded()  # as its bytes are looked at again after polars, which is the faster to unzip
-    kinds = kinds_of(head, text)
     types = {"int": polars.Int64, "float": polars.Float64, "text": polars.String, "words": polars.String}
 
     def read(kinds: list[str]) -> polars.DataFrame:
@@ -115,7 +120,7 @@ def _read(source: Source, head: Head, text: Forms) -> tuple[polars.DataFrame, li
         raise DataError(f"{source.name} cannot be read as a text table: {first_line(error)}") from error
     if frame.height and frame.get_column(frame.columns[-1]).null_count():  # only then can a line have been too short, or blank
         frame = without_blank_lines(source, head, frame)
-    return frame, [name for name, kind in zip(head.names, kinds, strict=True) if kind == "words"]
+    return frame
 
 
 def kinds_of(head: Head, text: Forms) -> list[str]:
@@ -130,10 +135,12 @@ def kinds_of(head: Head, text: Forms) -> list[str]:
     return [kind_of(j, name) for j, name in enumerate(head.names)]
 
 
-def _typed(source: Source, head: Head, frame: polars.DataFrame, words: list[str], text: Forms) -> TextTable:
-    """Return the table with blanks taken off text, and numbers where a column of text holds such; text: see `TextOptions.of`."""
+def _typed(source: Source, head: Head, frame: polars.DataFrame, kinds: list[str], options: TextOptions) -> TextTable:
+    """Return the table with blanks taken off text, and numbers where a column of text holds such."""
     import polars
 
+    words = [name for name, kind in zip(head.names, kinds, strict=True) if kind == "words"]
+    written = _read(source, head, ["text"] * frame.width).select(polars.all().str.strip_chars()) if options.written else None
     texts = frame.select(polars.col(polars.String))
     blank = any(cell != cell.strip() for row in head.rows for cell in row)
     padded = texts.columns if blank else _padded(source, head.delimiter, texts)
@@ -146,25 +153,26 @@ def _typed(source: Source, head: Head, frame: polars.DataFrame, words: list[str]
     if repeated is not None:
         notes.append(f"the header is repeated in {counted(int(repeated.sum()), 'row')}, left out")
         texts = frame = texts.filter(~repeated)
+        written = None if written is None else written.filter(~repeated)
     if _is_second_header(frame, texts, commas=head.commas):
         first = frame.with_columns(texts).row(0)
         shown = listed((repr(cell or "") for cell in first), 4)
         which, what = ("line below the header", "units or more names") if head.header_lines else ("first line", "names or units")
         notes.append(f"the {which} ({shown}) holds no numbers, and all others do: it is left out, as {what}")
-        texts, frame = texts[1:], frame[1:]
+        texts, frame, written = texts[1:], frame[1:], None if written is None else written[1:]
     columns, commas = [], []
     for cells in texts:
         if head.commas and cells.str.contains(",", literal=True).any():
             commas.append(cells.name)
         column, note = (without_text_tokens(cells), "") if cells.name in words else settled(cells, commas=head.commas)
         notes += [note] if note else []
-        form = text.get(cells.name)
+        form = options.text.get(cells.name)
         if form is not None and column.dtype == polars.String:
             column, note = settled_as(column, form)
             notes += [note] if note else []
         columns.append(column)
     remarks = tuple(f"{source.name}: {note}" for note in dict.fromkeys(notes))
-    return TextTable(frame.with_columns(columns), remarks, tuple(commas))
+    return TextTable(frame.with_columns(columns), remarks, tuple(commas), written)
 
 
 def repeated_header(texts: polars.DataFrame) -> polars.Series | None:

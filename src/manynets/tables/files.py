@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from manynets.errors import DataError, missing_file, warn_user
 from manynets.tables.binary import ARROW, PARQUET, parquet_files, read_arrow, read_json_lines, read_parquet
@@ -101,6 +101,21 @@ def read_table(
     (['size', 'town', 'price'], (2, 3))
     """
     return _read(path, TextOptions.of(text, encoding=encoding, delimiter=delimiter, header=header, sheet=sheet)).frame
+
+
+def read_written(
+    path: str | Path, *, text: Sequence[str] | Forms = (), **options: Any
+) -> tuple[polars.DataFrame, polars.DataFrame]:
+    """Return what `read_table` returns, and the same rows with their cells as they are written in a text file or sheet.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "houses.csv"
+    >>> _ = path.write_text("size,town\\n80.50,Bern\\nNA,Basel\\n", encoding="utf-8")
+    >>> [frame["size"].to_list() for frame in read_written(path)]
+    [[80.5, None], ['80.50', 'NA']]
+    """
+    found = _read(path, TextOptions.of(text, written=True, **options))
+    return found.frame, found.frame if found.written is None else found.written
 
 
 def open_file(

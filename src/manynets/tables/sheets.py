@@ -35,7 +35,8 @@ def read_sheet(name: str, source: Path | bytes, options: TextOptions) -> TextTab
     more = [other for other, _ in filled if other != title]
     notes = []
     if more:
-        notes.append(f"the sheet {title!r} is read, and not {', '.join(map(repr, more))}; give sheet={more[-1]!r} to read another")
+        how = f"mn.tables.read_table(path, sheet={more[-1]!r}) reads another"
+        notes.append(f"the sheet {title!r} is read, and not {', '.join(map(repr, more))}; {how}")
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(rows)
     text = Source(name=name, content=out.getvalue().encode(), notes=tuple(notes))

@@ -108,6 +108,7 @@ class TextOptions:
     header: bool = True
     sheet: str | None = None
     text: Forms = field(default_factory=dict)
+    written: bool = False  # whether the cells are wanted as they are written, too
 
     @classmethod
     def of(cls, text: Iterable[str] | Forms, **options: Any) -> TextOptions:
