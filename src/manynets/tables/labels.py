@@ -58,8 +58,8 @@ def in_known_spelling(labels: list[str], known: Sequence[str]) -> list[str]:
 def other_spellings(known: Sequence[str]) -> dict[str, str]:
     """Return how known labels may be written otherwise, each with the known one: what `in_known_spelling` does, as a table for exports.
 
-    >>> other_spellings(["1.0", "2", "red"]), other_spellings(["False"]), other_spellings(["0.1"])
-    ({'1': '1.0', '2.0': '2'}, {'0': 'False', '0.0': 'False'}, {'0.10000000149011612': '0.1'})
+    >>> other_spellings(["1.0", "2", "red"]), other_spellings(["True"]), other_spellings(["0.1"])
+    ({'1': '1.0', '2.0': '2'}, {'1': 'True', '1.0': 'True'}, {'0.10000000149011612': '0.1'})
     """
     bools = bool(known) and {"False", "True"}.issuperset(known)
     numbers = _BOOLS if bools else {_number(label): label for label in known}
