@@ -65,7 +65,7 @@ def assert_same(some: list[Any], wanted: list[Any], kind: str = "float64_run") -
 @pytest.mark.parametrize("gradient", ["closed_form", "autograd"])
 @pytest.mark.parametrize("weights", [True, False])
 def test_ranks_give_the_weights_of_one_process(gradient, weights):
-    recipe = dataclasses.replace(RECIPE, gradient=gradient, iterations=90 if weights else 30)
+    recipe = dataclasses.replace(RECIPE, gradient=gradient, iterations=200 if weights else 30)
     assert_same(by_ranks(2, recipe, weights=weights), by_ranks(1, recipe, weights=weights))
 
 

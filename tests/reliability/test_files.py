@@ -327,7 +327,7 @@ def fuzz(files: int, seed: int) -> None:
 
 
 def test_case_57_fuzzed_files() -> None:
-    fuzz(700, 1)
+    fuzz(1000, 1)
 
 
 @pytest.mark.slow

@@ -127,7 +127,7 @@ def trainings(draw: st.DrawFn) -> tuple[Problem, mn.MLP, mn.Recipe, Any]:
     return problem, spec, recipe, draw(st.sampled_from([None, np.arange(1, rows)]))
 
 
-@settings(max_examples=70)
+@settings(max_examples=120)
 @given(trainings())
 def test_every_stepper_is_autograd(drawn: tuple[Problem, mn.MLP, mn.Recipe, Any]) -> None:
     assert_ways_agree(*drawn)

@@ -104,13 +104,13 @@ def populations(draw: st.DrawFn) -> tuple[Problem, list[Member]]:
     return problem, members
 
 
-@settings(max_examples=70)
+@settings(max_examples=120)
 @given(populations())
 def test_together_is_alone(drawn: tuple[Problem, list[Member]]) -> None:
     assert_together_is_alone(*drawn)
 
 
-@settings(max_examples=25)
+@settings(max_examples=40)
 @given(populations())
 def test_together_is_alone_by_autograd(drawn: tuple[Problem, list[Member]]) -> None:
     problem, members = drawn
