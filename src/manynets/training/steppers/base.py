@@ -34,11 +34,12 @@ is made of (`manynets.tasks.losses`), summed over the rows."""
 
 
 def fill(targets: Mapping[str, Tensor], arrays: Mapping[str, Array]) -> None:
-    """Copy the arrays of these names into tensors; ValueError or KeyError for what does not fit."""
+    """Copy the arrays of these names into tensors of their shapes and types; ValueError or KeyError for what does not fit."""
     for name, target in targets.items():
-        if tuple(target.shape) != arrays[name].shape:
-            raise ValueError(f"{name} has the shape {arrays[name].shape} instead of {tuple(target.shape)}")
-        target.copy_(torch.from_numpy(arrays[name].copy()))
+        source = torch.from_numpy(arrays[name].copy())
+        if source.shape != target.shape or source.dtype != target.dtype:
+            raise ValueError(f"{name} has the shape {tuple(source.shape)} instead of {tuple(target.shape)}")
+        target.copy_(source)
 
 
 class Stepper(abc.ABC):
