@@ -14,20 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from manynets.data.stream.rows import StreamedRows
 from manynets.errors import ModelFileError
 from manynets.spec import to_json
 from manynets.training.format1 import upgraded
-from manynets.training.steppers.base import fill
+from manynets.training.steppers.base import Array, fill
 from manynets.training.trial import Divergence, FitState, Member, Outcome, Problem
 
 if TYPE_CHECKING:
     from manynets.training.loop import TrainingRun
-
-Array = NDArray[Any]
 
 _PATIENCE = ("best_figure", "bad", "factor", "plateau_best", "plateau_bad")
 _OUTCOME = {"number": int, "best": int, "stopped": str, "seconds": float, "stepper": str, "threads": int}  # as JSON
