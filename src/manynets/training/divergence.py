@@ -130,15 +130,13 @@ def _outputs(stepper: Stepper, index: int) -> Iterable[tuple[str, Tensor]]:
 def _module_outputs(module: nn.Module, x: Tensor) -> list[tuple[str, Tensor]]:
     """Return what the innermost parts of a module give for x in training, in the order in which they are called."""
     out: list[tuple[str, Tensor]] = []
+    names = {part: name for name, part in module.named_modules() if not any(True for _ in part.children())}
 
-    def listen(name: str) -> torch.utils.hooks.RemovableHandle:
-        def hook(_module: nn.Module, _given: object, output: object) -> None:
-            if isinstance(output, Tensor):
-                out.append((name, output.detach()))
+    def hook(part: nn.Module, _given: object, output: object) -> None:
+        if isinstance(output, Tensor):
+            out.append((names[part], output.detach()))
 
-        return module.get_submodule(name).register_forward_hook(hook)
-
-    hooks = [listen(name) for name, part in module.named_modules() if not any(True for _ in part.children())]
+    hooks = [part.register_forward_hook(hook) for part in names]
     module.train()
     out.append(("", module(x)))
     for handle in hooks:
