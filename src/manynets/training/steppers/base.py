@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from manynets.data.batches import Batches
-from manynets.data.stream.rows import StreamedRows
+from manynets.data.stream.rows import StreamedRows, WindowBatches
 from manynets.distributed import ALONE, Ranks
 from manynets.errors import OptionError
 from manynets.nn.population import Population
@@ -95,7 +95,9 @@ class Stepper(abc.ABC):
         self.objective: Objective = joint_objective(self.tasks, self.recipe, self.problem.loss)
         self.loss = self.objective.loss  # the same in NumPy, for the log
         own, weights = [member.rows for member in members], [member.weight for member in members]
-        self.batches: Batches = self.problem.rows.batches(
+        batches_of: type[Batches] = WindowBatches if isinstance(self.problem.rows, StreamedRows) else Batches
+        self.batches = batches_of(
+            self.problem.rows,
             own=own,
             weights=weights,
             orders=[member.order for member in members],
