@@ -143,9 +143,9 @@ FAULTS = (
     Fault("training", _CLOSED, "                below.mul_(b.masks[i])\n", "                pass\n"),
     Fault("training", _CLOSED, "float(size - 1)", "float(size)"),
     # ---------------------------------------------------------------------------------------------------------------- state
-    Fault("state", _STATE, '_TRACKS = ("alive", "best")', '_TRACKS = ("alive",)'),
+    Fault("state", _STATE, '["alive", "best"]', '["alive"]'),
     Fault("state", _STATE, '"plateau_best", "plateau_bad")', '"plateau_best")'),
-    Fault("state", _STATE, '_COOLING = ("totals", ', "_COOLING = ("),
+    Fault("state", _STATE, '["totals", "cool_start"', '["cool_start"'),
     Fault("state", _STATE, '"best_statistics": run.best.statistics', '"best_statistics": run.stepper.population.statistics'),
     Fault("state", _STATE, 'state, best, int(made["bad"]), factor)', 'state, factor, int(made["bad"]), best)'),
     Fault("state", _STATE, '"validation_rows": member.validation_rows, "weight": member.weight}', '"weight": member.weight}'),

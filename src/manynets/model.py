@@ -271,7 +271,7 @@ class Model(ModelTools):
         return self.figures(self.mean_logits(self.logits(x)), y, sample_weight=sample_weight)
 
     def _evaluate_file(self, path: str, target: Any, weight: Any) -> dict[str, Any]:
-        from manynets.data.stream.scoring import scored_file
+        from manynets.data.stream.table import scored_file
 
         if self.encoder is None or self.encoder.positional:
             raise DataError(f"x is the file {path!r}, but the model was trained on arrays; give an array")

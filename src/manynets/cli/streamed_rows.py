@@ -99,12 +99,10 @@ def _test_table(run: SavedRun, target: str | None) -> Any:
 def _test_metrics(run: SavedRun, model: Any, target: str | None) -> dict[str, Any]:
     """Return the metrics of a model on the test rows."""
     from manynets.data.stream.parts import TEST
-    from manynets.data.stream.scoring import scored
 
     table = _test_table(run, target)
     frames = (table.read_part(block, TEST) for block in table.files.blocks)
-    with table.naming_rows(model.encoder):
-        found = scored(table, frames, lambda frame: model.mean_logits(model.logits(frame)))
+    found = table.scored(frames, model.encoder, lambda frame: model.mean_logits(model.logits(frame)))
     assert found is not None
     return bounded({"rows": len(found.y), **model.figures(found.scores, found.y, sample_weight=found.weight)})
 

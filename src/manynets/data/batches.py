@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -34,10 +33,6 @@ class Rows:
 
     def __len__(self) -> int:
         return self.x.shape[0]
-
-    def batches(self, **options: Any) -> Batches:
-        """Return the batches of networks that train on these rows; arguments as for `Batches`."""
-        return Batches(self, **options)
 
 
 def row_weights(rows: Rows, own: Sequence[NDArray[np.float64] | None]) -> Tensor | None:

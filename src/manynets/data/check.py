@@ -124,32 +124,31 @@ def as_numpy(X: Any, *, columns: int | None = None) -> NDArray[Any]:
 
 def check_container(x: Any) -> None:
     """Raise DataError for what holds rows in a way that is no array, such as a dict of columns, with what to give instead."""
-    kind, allowed = type(x).__name__, ALLOWED
+    kind, data = type(x).__name__, sys.modules.get("torch.utils.data")  # as for `is_tensor`
+    found, remedy = f"a {kind}", ""
     if kind == "RecordBatch":
-        raise DataError(f"X is a {kind}, but must be {allowed}; give pyarrow.Table.from_batches([X])")
-    if getattr(getattr(x, "dtype", None), "names", None):
-        raise DataError(f"X is a structured array, but must be {allowed}; make it a frame, pandas.DataFrame(X)")
-    if hasattr(x, "shape"):  # scipy's matrices of keys are dicts as well
+        remedy = "; give pyarrow.Table.from_batches([X])"
+    elif getattr(getattr(x, "dtype", None), "names", None):
+        found, remedy = "a structured array", "; make it a frame, pandas.DataFrame(X)"
+    elif hasattr(x, "shape"):  # scipy's matrices of keys are dicts as well
         return
-    data = sys.modules.get("torch.utils.data")  # as for `is_tensor`
-    if data is not None and isinstance(x, data.TensorDataset):
-        raise DataError(f"X is a {kind}, but must be {allowed}; give its tensors, X, y = dataset.tensors")
-    if data is not None and isinstance(x, data.DataLoader):
-        raise DataError(f"X is a {kind}, but must be {allowed}; give what it loads, and its batch size as Recipe(batch_size=...)")
-    if data is not None and isinstance(x, data.Dataset):
-        raise DataError(f"X is a {kind}, but must be {allowed}; stack its rows, X = torch.stack([x for x, y in dataset])")
-    if isinstance(x, str | os.PathLike):
-        raise DataError(f"X is {x!r}, but must be {allowed}; manynets.tables.read_table({str(x)!r}) reads a file")
-    if isinstance(x, Mapping):
-        raise DataError(f"X is a {kind}, but must be {allowed}; make it a frame, pandas.DataFrame(X) or polars.DataFrame(X)")
-    if isinstance(x, list | tuple) and x and isinstance(x[0], Mapping):
-        raise DataError(
-            f"X is a {kind} of dicts, but must be {allowed}; make it a frame, pandas.DataFrame(X) or polars.DataFrame(X)"
-        )
-    if kind == "LazyFrame":
-        raise DataError(f"X is a {kind}, but must be {allowed}; give X.collect()")
-    if x is None or isinstance(x, set | frozenset | Iterator):
-        raise DataError(f"X is a {kind}, but must be {allowed}")
+    elif data is not None and isinstance(x, data.TensorDataset):
+        remedy = "; give its tensors, X, y = dataset.tensors"
+    elif data is not None and isinstance(x, data.DataLoader):
+        remedy = "; give what it loads, and its batch size as Recipe(batch_size=...)"
+    elif data is not None and isinstance(x, data.Dataset):
+        remedy = "; stack its rows, X = torch.stack([x for x, y in dataset])"
+    elif isinstance(x, str | os.PathLike):
+        found, remedy = repr(x), f"; manynets.tables.read_table({str(x)!r}) reads a file"
+    elif isinstance(x, Mapping):
+        remedy = "; make it a frame, pandas.DataFrame(X) or polars.DataFrame(X)"
+    elif isinstance(x, list | tuple) and x and isinstance(x[0], Mapping):
+        found, remedy = f"a {kind} of dicts", "; make it a frame, pandas.DataFrame(X) or polars.DataFrame(X)"
+    elif kind == "LazyFrame":
+        remedy = "; give X.collect()"
+    elif not (x is None or isinstance(x, set | frozenset | Iterator)):
+        return
+    raise DataError(f"X is {found}, but must be {ALLOWED}{remedy}")
 
 
 def _array_of(x: Any) -> NDArray[Any]:

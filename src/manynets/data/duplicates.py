@@ -15,8 +15,8 @@ _AT_ONCE = 1 << 15  # words, which stay in the cache
 Rows = NDArray[np.int64]
 
 
-def row_hashes(*parts: NDArray[Any]) -> NDArray[np.uint64]:
-    """Return a number for each row (N,) of matrices (N, D) and columns (N,) side by side, the same for identical rows.
+def row_hashes(*columns: NDArray[Any] | None) -> NDArray[np.uint64]:
+    """Return a number for each row (N,) of matrices (N, D) and columns (N,) side by side, the same for identical rows. None is no column.
 
     It is a sum of the row's 32-bit words times odd numbers, mixed at the end: different rows have the same with a chance of at most about 2^-48.
 
@@ -24,6 +24,7 @@ def row_hashes(*parts: NDArray[Any]) -> NDArray[np.uint64]:
     >>> bool(one == two), bool(one == three)
     (True, False)
     """
+    parts = [part for part in columns if part is not None]
     count = sum(_words(part[:1]).shape[1] for part in parts)
     factors = np.random.default_rng(0).integers(0, 1 << 63, count, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     hashes = np.empty(len(parts[0]), dtype=np.uint64)
@@ -58,8 +59,8 @@ def count_shared(
     (2, 1)
     """
     kind = np.result_type(one, other)
-    known = row_hashes(*_beside(one.astype(kind, copy=False), target))
-    return int(np.isin(row_hashes(*_beside(other.astype(kind, copy=False), other_target)), known).sum())
+    known = row_hashes(one.astype(kind, copy=False), target)
+    return int(np.isin(row_hashes(other.astype(kind, copy=False), other_target), known).sum())
 
 
 def count_held_out(
@@ -74,7 +75,7 @@ def count_held_out(
     >>> count_held_out(matrix, [(np.array([0, 1]), np.array([2, 3])), (np.array([2, 3]), np.array([0, 1]))])
     3
     """
-    _, codes, counts = np.unique(row_hashes(*_beside(matrix, target)), return_inverse=True, return_counts=True)
+    _, codes, counts = np.unique(row_hashes(matrix, target), return_inverse=True, return_counts=True)
     codes = np.where(counts[codes] > 1, codes + 1, 0)  # above 0 for rows that have copies, the same as theirs
     shared = np.zeros(len(codes), dtype=bool)
     for train, held_out in splits if codes.any() else ():
@@ -94,7 +95,3 @@ def report_copies(shared: int, total: int, *, what: str = "validation") -> None:
             " predicted; unless that is how the data come, leave the copies out, or split by groups that keep them together",
             LeakWarning,
         )
-
-
-def _beside(matrix: NDArray[Any], target: NDArray[Any] | None) -> list[NDArray[Any]]:
-    return [matrix] if target is None else [matrix, target]

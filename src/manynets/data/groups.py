@@ -149,13 +149,11 @@ def latest_rows(times: NDArray[np.float64], fraction: float) -> tuple[Rows, Rows
     >>> latest_rows(np.array([3.0, 1.0, 2.0, 4.0]), 0.25)
     (array([0, 1, 2]), array([3]))
     """
-    ordered = np.sort(times)
     wanted = min(max(round(len(times) * (1.0 - fraction)), 1), len(times) - 1)  # this many are earlier
-    cuts = np.flatnonzero(np.diff(ordered) > 0) + 1
-    if not len(cuts):
+    starts = _starts(times, np.array([wanted]))
+    if not len(starts):
         raise DataError("all rows have the same time, so none is later than another; split at random")
-    cut = int(cuts[np.argmin(np.abs(cuts - wanted))])
-    late = times >= ordered[cut]
+    late = times >= starts[0]
     return np.flatnonzero(~late), np.flatnonzero(late)
 
 
@@ -167,14 +165,18 @@ def time_folds(times: NDArray[np.float64], folds: int) -> list[tuple[Rows, Rows]
     >>> [test.tolist() for _, test in time_folds(np.arange(6.0), 2)]
     [[2, 3], [4, 5]]
     """
-    ordered = np.sort(times)
-    cuts = np.flatnonzero(np.diff(ordered) > 0) + 1
-    wanted = len(times) * np.arange(1, folds + 1) / (folds + 1)
-    starts = np.unique(cuts[np.argmin(np.abs(cuts[:, None] - wanted), axis=0)]) if len(cuts) else cuts
+    starts = _starts(times, len(times) * np.arange(1, folds + 1) / (folds + 1))
     if len(starts) < folds:
         raise DataError(f"{folds} folds by time need {folds + 1} different times, about evenly spread; use fewer folds")
-    edges = [*ordered[starts].tolist(), np.inf]
+    edges = [*starts.tolist(), np.inf]
     return [
         (np.flatnonzero(times < start), np.flatnonzero((times >= start) & (times < stop)))
         for start, stop in itertools.pairwise(edges)
     ]
+
+
+def _starts(times: NDArray[np.float64], wanted: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the times before which about as many rows are as wanted (n,): at most n, and none where all rows have one time."""
+    ordered = np.sort(times)
+    cuts = np.flatnonzero(np.diff(ordered) > 0) + 1
+    return np.unique(ordered[cuts[np.argmin(np.abs(cuts[:, None] - wanted), axis=0)]]) if len(cuts) else np.empty(0)

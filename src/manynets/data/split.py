@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 
 from manynets import rng
 from manynets.data.check import warn_of_single_rows
-from manynets.data.groups import as_groups, as_strata, as_times, deal_groups, latest_rows, time_folds
+from manynets.data.groups import Rows, as_groups, as_strata, as_times, deal_groups, latest_rows, time_folds
 from manynets.errors import DataError, OptionError
-
-Rows = NDArray[np.int64]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

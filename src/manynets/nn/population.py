@@ -65,8 +65,8 @@ class Population:
             for k, parameters in enumerate(initial):
                 rows[k] = parameters[name] if name in parameters else fresh[name]
 
-        made = cls.filled(shape, len(initial), fill, dtype=torch.float64 if dtype == torch.float64 else torch.float32)
-        return cls(shape, made.flat.to(device, dtype), made.statistics.to(device, dtype))
+        made = cls.filled(shape, len(initial), fill, dtype=dtype)
+        return cls(shape, made.flat.to(device), made.statistics.to(device))
 
     @classmethod
     def filled(cls, shape: Shape, networks: int, fill: Callable[[str, NDArray[Any]], None], *, dtype: torch.dtype) -> Population:

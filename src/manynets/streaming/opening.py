@@ -17,7 +17,6 @@ from manynets.data.batches import Rows
 from manynets.data.stream.limit import Budget, memory_bytes
 from manynets.data.stream.parts import TEST, TRAIN, HashSplit
 from manynets.data.stream.rows import StreamedRows
-from manynets.data.stream.scoring import scored
 from manynets.data.stream.table import Description, RowsTable, blocks_of_part, describe
 from manynets.data.stream.windows import Encoded, Layout, WindowReader
 from manynets.data.tensors import to_tensor
@@ -111,9 +110,8 @@ class Stream:
 
         The scores and targets of all rows are in memory together, their columns are not.
         """
-        frames = blocks_of_part(self.table, self.description.counts, part)
-        with self.table.naming_rows(self.encoder):
-            found = scored(self.table, frames, lambda frame: model.mean_logits(model.logits(self.encoder.transform(frame))))
+        frames, encoder = blocks_of_part(self.table, self.description.counts, part), self.encoder
+        found = self.table.scored(frames, encoder, lambda frame: model.mean_logits(model.logits(encoder.transform(frame))))
         if found is None:
             return None
         return {"rows": len(found.y), **model.figures(found.scores, found.y, sample_weight=found.weight)}

@@ -63,8 +63,7 @@ class Task(abc.ABC):
 
     def evaluate(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, Any]:
         """Return the metrics of logits (raw scores) (N, O) against an encoded target, weighted by row where weights are given: `scores` and `details`."""
-        options: dict[str, Any] = {"loss": loss, "weight": weight}
-        return self.scores(logits, target, **options) | self.details(logits, target, **options)
+        return self.scores(logits, target, loss=loss, weight=weight) | self.details(logits, target, loss=loss, weight=weight)
 
     @abc.abstractmethod
     def scores(self, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None) -> dict[str, float]:

@@ -162,11 +162,9 @@ def losses_of_rows(function: OwnLoss, scores: Tensor, target: Tensor) -> Tensor:
                 f"the loss {own_name(function)} has no gradient by the scores; compute it by torch's functions, without detach() or no_grad()"
             )
         return found.reshape(rows)
-    kind = (
-        f"tensor of {str(found.dtype).removeprefix('torch.')} {tuple(found.shape)}"
-        if isinstance(found, Tensor)
-        else type(found).__name__
-    )
+    kind = type(found).__name__
+    if isinstance(found, Tensor):
+        kind = f"tensor of {str(found.dtype).removeprefix('torch.')} {tuple(found.shape)}"
     text = (
         f"the loss {own_name(function)} returned a {kind} for scores {tuple(scores.shape)} and targets {tuple(target.shape)}, but must return"
         f" a tensor with the loss of each row, ({rows},)"

@@ -132,12 +132,9 @@ def measured(
     metric: str | Metric, task: Task, logits: Values, target: Values, *, loss: str | None = None, weight: Values | None = None
 ) -> float:
     """Return a metric, by its name or of the user's own, of logits (N, O) against an encoded target; NaN where it is not defined."""
-    options: dict[str, Any] = {"loss": loss, "weight": weight}
-    return (
-        metric.measure(task, logits, target, **options)
-        if isinstance(metric, Metric)
-        else float(task.measure(metric, logits, target, **options))
-    )
+    if isinstance(metric, Metric):
+        return metric.measure(task, logits, target, loss=loss, weight=weight)
+    return float(task.measure(metric, logits, target, loss=loss, weight=weight))
 
 
 def lower_is_better(metric: str | Metric) -> bool:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-from manynets.tasks.base import Task
+from manynets.tasks.base import Task, Values
 from manynets.tasks.classification import Multiclass
 from manynets.tasks.regression import Regression
 
-Array = NDArray[Any]
 
-
-def prior_scores(task: Task, target: Array, weight: Array | None = None, *, loss: str | None = None) -> Array:
+def prior_scores(task: Task, target: Values, weight: Values | None = None, *, loss: str | None = None) -> Values:
     """Return the scores (O,) that predict the (weighted) mean of an encoded target, or the shares of its classes.
 
     That is the mean of numbers, or its logarithm for loss="poisson", or the quantiles of the target where these are predicted; log p_c of

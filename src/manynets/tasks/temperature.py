@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from manynets import metrics
-from manynets.tasks.base import Task
+from manynets.tasks.base import Task, Values
 from manynets.tasks.classification import Multiclass
-
-Array = NDArray[Any]
 
 LARGEST = 20.0  # from a twentieth to this
 STEPS, STRIDE = 240, 20
 
 
-def probability_of_truth(task: Task, probability: Array, target: Array) -> Array:
+def probability_of_truth(task: Task, probability: Values, target: Values) -> Values:
     """Return the probability that was given to the true class (N,), or to each true label (N, O); those of two classes are (N, 1).
 
     probability: of all classes (N, C) or labels (N, O); target: encoded.
@@ -29,7 +25,7 @@ def probability_of_truth(task: Task, probability: Array, target: Array) -> Array
     return np.where(target > 0.5, positive, 1 - positive)
 
 
-def best_temperature(task: Task, logits: Array, target: Array, weight: Array | None = None) -> float:
+def best_temperature(task: Task, logits: Values, target: Values, weight: Values | None = None) -> float:
     """Return the T with the least (weighted) mean log loss of mean_k p(s_k / T), for scores s (K, N, O) and an encoded target.
 
     T is one of 241 from 1/20 to 20, each 2.5% above the one before. Source: Guo et al. 2017, "On Calibration of Modern Neural Networks".
@@ -49,7 +45,7 @@ def best_temperature(task: Task, logits: Array, target: Array, weight: Array | N
     return float(min(candidates[max(coarse - STRIDE, 0) : coarse + STRIDE + 1], key=loss))
 
 
-def cooled_parameters(parameters: Mapping[str, Array], temperature: float) -> dict[str, Array]:
+def cooled_parameters(parameters: Mapping[str, Values], temperature: float) -> dict[str, Values]:
     """Return the parameters of a network with all scores divided by a temperature."""
     return {
         name: (value / temperature).astype(value.dtype) if name.startswith("output.") else value

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from manynets.errors import DataError, OptionError
 from manynets.spec.schedules import INSIDE
-from manynets.tasks.base import Task
+from manynets.tasks.base import Task, Values
 from manynets.tasks.classification import Binary, Multiclass
-
-Array: TypeAlias = NDArray[Any]
 
 THRESHOLD_METRICS = ("f1", "accuracy")
 """What a threshold can be best for."""
@@ -25,7 +22,7 @@ SMALLEST = 1e-12
 """The smallest threshold that is found, and how far the largest is from 1."""
 
 
-def best_threshold(probability: Array, positive: Array, weight: Array | None = None, *, metric: str = "f1") -> float:
+def best_threshold(probability: Values, positive: Values, weight: Values | None = None, *, metric: str = "f1") -> float:
     """Return the threshold with the highest F1 or accuracy, for probabilities (N,) of rows that are positive (N,) or not: halfway between
     two of them, or above all; 0.5 for the F1 of rows of which none is positive.
 
@@ -103,7 +100,7 @@ def cost_threshold(costs: Any) -> float:
     return (alarm - right) / (alarm - right + missed - found)
 
 
-def threshold_of(wanted: Any, probability: Array | None, positive: Array | None, weight: Array | None = None) -> float:
+def threshold_of(wanted: Any, probability: Values | None, positive: Values | None, weight: Values | None = None) -> float:
     """Return a threshold: a number as it is, that of costs (2, 2), or for "f1" and "accuracy" the best for probabilities (N,) of rows.
 
     probability, positive: of rows that were not trained on; None without any. Errors: OptionError for anything else, DataError where a metric
@@ -125,7 +122,7 @@ def threshold_of(wanted: Any, probability: Array | None, positive: Array | None,
 
 
 def with_threshold(
-    task: Task, wanted: Any, probability: Array | None = None, positive: Array | None = None, weight: Array | None = None
+    task: Task, wanted: Any, probability: Values | None = None, positive: Values | None = None, weight: Values | None = None
 ) -> Binary | Multiclass:
     """Return a task like this one that predicts by another threshold; see `threshold_of`. Of more than two classes `wanted` is costs (C, C).
 
@@ -136,17 +133,17 @@ def with_threshold(
     """
     if isinstance(task, Binary | Multiclass):
         wanted = _in_order(wanted, task.classes)
+    by_costs = not isinstance(wanted, str | int | float | np.number)
     if isinstance(task, Binary):
         if isinstance(wanted, str) and wanted == "f1" and positive is not None and len(positive):
             counted = positive if weight is None else positive & (np.asarray(weight) > 0)
             if not counted.any():
                 raise DataError(f"y holds no {task.classes[1]!r} that counts, which F1 is about; give rows of both classes")
         threshold = threshold_of(wanted, probability, positive, weight)
-        costs = None if isinstance(wanted, str | int | float | np.number) else cost_matrix(wanted, 2)
-        return dataclasses.replace(task, threshold=threshold, costs=costs)
+        return dataclasses.replace(task, threshold=threshold, costs=cost_matrix(wanted, 2) if by_costs else None)
     if not isinstance(task, Multiclass):
         raise OptionError(f"threshold is {wanted!r}, but thresholds are for one class per row, and this is a {task.name} model")
-    if isinstance(wanted, str | int | float | np.number):
+    if not by_costs:
         raise OptionError(
             f"threshold is {wanted!r}, but is for two classes; for {len(task.classes)} give what each prediction costs, [true class][predicted class]"
         )

@@ -30,8 +30,7 @@ class BestWeights:
     def networks(self, population: Networks, indices: Sequence[int]) -> list[dict[str, NDArray[Any]]]:
         """Return the best weights of networks by name; a user's module gets them back."""
         if isinstance(population, ModulePopulation):
-            population.flat.copy_(self.flat)
-            population.statistics.copy_(self.statistics)
+            self.restore(population, np.ones(1, dtype=bool))
             return [population.network()]
         best = Population(population.shape, self.flat.cpu(), self.statistics.cpu())  # from a GPU in one copy
         return [best.network(k) for k in indices]

@@ -269,7 +269,7 @@ class Checkpoints:
         except OSError as error:
             text = f"no checkpoint of step {run.step} was written: {error}; training goes on, and older ones are still there"
             warn_user(text, CheckpointWarning)
-            self._last_step, self._last_time = run.step, time.monotonic()
+        self._last_step, self._last_time = run.step, time.monotonic()
 
     def end(self, run: TrainingRun) -> None:
         """Write the last checkpoint. If that fails, an interrupted training is an OSError; a finished one is not lost for it."""
@@ -293,7 +293,6 @@ class Checkpoints:
         path = self._folder / f"step-{run.step:09d}.checkpoint"
         write_checkpoint(path, capture(run, self.identity), system=self.system)
         read_checkpoint(path)  # only then is an older one deleted
-        self._last_step, self._last_time = run.step, time.monotonic()
         files = checkpoint_files(self._folder)  # the newest first, by the number of the step
         older = files[files.index(path) + 1 :]
         for file in older[self.checkpoint.keep - 1 :]:

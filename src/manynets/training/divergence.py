@@ -67,13 +67,14 @@ def unsound_layers(run: TrainingRun, at: Mapping[int, int]) -> dict[int, str]:
             break
         numbers = {member.number: k for k, member in enumerate(twin.tracks.members)}
         indices = {index: numbers[run.tracks.members[index].number] for index in at if at[index] == step}
-        looked = {index: (_unsound(twin, k, statistics=False), *_unsound_output(twin, k)) for index, k in indices.items()}
+        before = {index: (_unsound(twin, k, statistics=False), *_farthest_output(twin, k)) for index, k in indices.items()}
         log = twin.stepper.advance(twin.tracks.rates(np.array([step])), twin.tracks.alive)[0]
         sound = twin.stepper.sound(log)
         twin.sums.add(log[None], sound[None], step)
         for index, k in indices.items():
-            weights, output, (name, most) = looked[index]
-            loss = "" if sound[k, 0] else f"the loss ({_called(name)} reaches {most:.3g})"
+            weights, name, reach = before[index]
+            output = "" if math.isfinite(reach) else f"{_called(name)} (its output)"
+            loss = "" if sound[k, 0] else f"the loss ({_called(name)} reaches {reach:.3g})"
             penalty = "" if sound[k, 1] else "the penalty on the weights"
             out[index] = weights or output or loss or penalty or _unsound(twin, k)
     return out
@@ -101,13 +102,13 @@ def _unsound(run: TrainingRun, index: int, *, statistics: bool = True) -> str:
     return ""
 
 
-def _unsound_output(run: TrainingRun, index: int) -> tuple[str, tuple[str, float]]:
-    """Return the first layer that gives what is not finite for the next batch ("" for none), and the last with how far it reaches."""
+def _farthest_output(run: TrainingRun, index: int) -> tuple[str, float]:
+    """Return the first layer that gives what is not finite for the next batch, and inf; where none does, the last and how far it reaches."""
     name, output = "", torch.empty(0)
     for name, output in _outputs(run.stepper, index):
         if not torch.isfinite(output).all():
-            return f"{_called(name)} (its output)", (name, math.inf)
-    return "", (name, float(output.abs().max()))
+            return name, math.inf
+    return name, float(output.abs().max())
 
 
 def _called(name: str) -> str:
@@ -129,15 +130,13 @@ def _outputs(stepper: Stepper, index: int) -> Iterable[tuple[str, Tensor]]:
 def _module_outputs(module: nn.Module, x: Tensor) -> list[tuple[str, Tensor]]:
     """Return what the innermost parts of a module give for x in training, in the order in which they are called."""
     out: list[tuple[str, Tensor]] = []
+    names = {part: name for name, part in module.named_modules() if not any(True for _ in part.children())}
 
-    def listen(name: str) -> torch.utils.hooks.RemovableHandle:
-        def hook(_module: nn.Module, _given: object, output: object) -> None:
-            if isinstance(output, Tensor):
-                out.append((name, output.detach()))
+    def hook(part: nn.Module, _given: object, output: object) -> None:
+        if isinstance(output, Tensor):
+            out.append((names[part], output.detach()))
 
-        return module.get_submodule(name).register_forward_hook(hook)
-
-    hooks = [listen(name) for name, part in module.named_modules() if not any(True for _ in part.children())]
+    hooks = [part.register_forward_hook(hook) for part in names]
     module.train()
     out.append(("", module(x)))
     for handle in hooks:

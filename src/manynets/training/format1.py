@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from manynets.training.loop import TrainingRun
-
-Array = NDArray[Any]
+    from manynets.training.steppers.base import Array
 
 
 def upgraded(run: TrainingRun, values: Mapping[str, Any], tensors: Mapping[str, Array]) -> tuple[dict[str, Any], dict[str, Array]]:

@@ -30,14 +30,13 @@ def train_with(
     if member.validation_rows is not None:
         held_out = _plain(problem.rows, member.validation_rows)
     shape = problem.shape_of(member.spec)
-    names = [name for name in shape.parameters() | shape.buffers() if name in member.initial]
     plain = engines.EngineProblem(
         spec=member.spec,
         recipe=member.recipe,
         task=problem.task,
         data=_plain(problem.rows, member.rows),
         validation=held_out,
-        initial={name: member.initial[name] for name in names},
+        initial={name: member.initial[name] for name in shape.parameters() | shape.buffers() if name in member.initial},
     )
 
     def evaluated(

@@ -13,24 +13,19 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 from torch import Tensor, nn
 
 from manynets.data.stream.rows import StreamedRows
 from manynets.errors import ModelFileError
 from manynets.spec import to_json
 from manynets.training.format1 import upgraded
-from manynets.training.steppers.base import fill
+from manynets.training.steppers.base import Array, fill
 from manynets.training.trial import Divergence, FitState, Member, Outcome, Problem
 
 if TYPE_CHECKING:
     from manynets.training.loop import TrainingRun
 
-Array = NDArray[Any]
-
-_TRACKS = ("alive", "best")
-_COOLING = ("totals", "cool_start", "cool_rate")  # where a recipe has `EarlyStopping.cool_down`
-_RACING = ("lead",)  # where a recipe has `EarlyStopping.race`
 _PATIENCE = ("best_figure", "bad", "factor", "plateau_best", "plateau_bad")
 _OUTCOME = {"number": int, "best": int, "stopped": str, "seconds": float, "stepper": str, "threads": int}  # as JSON
 
@@ -62,10 +57,8 @@ def capture(run: TrainingRun, identity: Mapping[str, Any]) -> TrainState:
         "outcomes": [],
     }
     if len(run.tracks):
-        tensors |= run.stepper.capture() | _best(run)
-        tensors |= {f"tracks/{name}": getattr(owner, name) for owner, name in _vectors(run)}
+        tensors |= run.stepper.capture() | _tensors(run)
         tensors |= {f"history/{name}": np.stack(column) for name, column in run.tracks.columns.items()}
-        tensors |= {"sums/totals": run.sums.totals[0], "sums/first_bad": run.sums.first_bad}
     for outcome in run.outcomes.values():
         about, more = _outcome_out(outcome)
         values["outcomes"].append(about)
@@ -116,32 +109,25 @@ def _restore(run: TrainingRun, values: Mapping[str, Any], tensors: Mapping[str, 
         run.stepper.step = int(values["step"])
         return
     run.stepper.restore(tensors, int(values["step"]))
-    fill(_best(run), tensors)
-    for owner, name in _vectors(run):
-        setattr(owner, name, _like(f"tracks/{name}", getattr(owner, name), tensors))
     run.tracks.columns = {name: list(tensors[f"history/{name}"].copy()) for name in values["columns"]}
     run.sums.steps = int(values["sums"])
-    wanted = (len(indices), 3 + run.stepper.loss.hit_count if run.sums.steps else 0)
-    run.sums.totals = _like("sums/totals", np.empty(wanted), tensors)[None]
-    run.sums.first_bad = _like("sums/first_bad", run.sums.first_bad, tensors)
+    if run.sums.steps:
+        run.sums.totals = np.empty((1, len(indices), 3 + run.stepper.loss.hit_count))
+    fill(_tensors(run), tensors)
 
 
-def _best(run: TrainingRun) -> dict[str, Tensor]:
-    return {"best_weights": run.best.flat, "best_statistics": run.best.statistics}
-
-
-def _vectors(run: TrainingRun) -> list[tuple[Any, str]]:
-    """Return the vectors over K that belong to the state, as attributes of their owners."""
-    names = (*_TRACKS, *(_COOLING if run.tracks.cool_down.any() else ()), *(_RACING if run.tracks.races.any() else ()))
-    return [(run.tracks, name) for name in names] + [(run.tracks.patience, name) for name in _PATIENCE]
-
-
-def _like(name: str, old: Array, tensors: Mapping[str, Array]) -> Array:
-    """Return a copy of the array of this name, which must have the shape and type of the old one."""
-    new = tensors[name]
-    if old.shape != new.shape or old.dtype != new.dtype:
-        raise ValueError(f"{name} has the shape {new.shape} instead of {old.shape}")
-    return new.copy()
+def _tensors(run: TrainingRun) -> dict[str, Tensor]:
+    """Return the tensors of the state besides the stepper's, in the memory of the run: the best weights, the log, and vectors over K."""
+    tracks, names = run.tracks, ["alive", "best"]
+    if tracks.cool_down.any():  # of a recipe with `EarlyStopping.cool_down`
+        names += ["totals", "cool_start", "cool_rate"]
+    if tracks.races.any():  # with `EarlyStopping.race`
+        names += ["lead"]
+    vectors = {f"tracks/{name}": getattr(tracks, name) for name in names}
+    vectors |= {f"tracks/{name}": getattr(tracks.patience, name) for name in _PATIENCE}
+    vectors |= {"sums/totals": run.sums.totals[0], "sums/first_bad": run.sums.first_bad}
+    best = {"best_weights": run.best.flat, "best_statistics": run.best.statistics}
+    return best | {name: torch.from_numpy(vector) for name, vector in vectors.items()}
 
 
 def _outcome_in(about: Mapping[str, Any], tensors: Mapping[str, Array]) -> Outcome:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from manynets.data.batches import Rows, row_weights
+from manynets.data.batches import Index, Rows, row_weights
 from manynets.data.stream.rows import StreamedRows
 from manynets.errors import OptionError
 from manynets.spec import ReduceOnPlateau
@@ -21,7 +21,6 @@ from manynets.tasks.own_metric import Metric, measured
 from manynets.training.trial import Member, Problem
 
 Host = NDArray[np.float64]
-Index = NDArray[np.int64]
 SCORES_AT_ONCE = 1 << 20  # numbers in the widest layer of a chunk
 
 

@@ -36,10 +36,6 @@ class StreamedRows(Rows):
     def __len__(self) -> int:
         return self.layout.total
 
-    def batches(self, **options: Any) -> Batches:
-        """Return the batches of networks that train on the stream."""
-        return WindowBatches(self, **options)
-
     @property
     def _parts(self) -> tuple[Tensor, Tensor, Tensor | None]:
         return self.x, self.target, self.weight

@@ -1,11 +1,11 @@
-"""A table in files as a training reads it: features, target and weights of the rows of one part, block by block."""
+"""A table in files as a training and its evaluation read it: features, target and weights of the rows, one block at a time in memory."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 NO_TARGET, NO_WEIGHT = -1, -2  # in place of the part of a row that is left out
 MOST_CLASSES = 10_000
 """Different values of a target that are counted at most; with more, numbers are a regression target."""
+
+
+class Scored(NamedTuple):
+    """Scores (N, O) of rows, their target (N,) as the table has it, and their weights (N,) or None."""
+
+    scores: NDArray[Any]
+    y: NDArray[Any]
+    weight: NDArray[np.float64] | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -117,6 +125,21 @@ class RowsTable:
                 encoder.transform(dataclasses.replace(table, first_row=block.first))
             raise
 
+    def scored(
+        self, frames: Iterable[polars.DataFrame], encoder: TableEncoder, score: Callable[[polars.DataFrame], NDArray[Any]]
+    ) -> Scored | None:
+        """Return what `score` gives for the features of each frame, which the encoder reads, with the targets; None for no rows."""
+        scores, targets = [], []
+        weights: list[Any] = []
+        with self.naming_rows(encoder):
+            for frame in frames:
+                scores.append(score(frame[list(self.features)]))
+                targets.append(self.target_of(frame))
+                weights.append(self.weights_of(frame))
+        if not scores:
+            return None
+        return Scored(np.concatenate(scores), np.concatenate(targets), None if self.weight is None else np.concatenate(weights))
+
     def target_of(self, frame: polars.DataFrame) -> NDArray[Any]:
         """Return the target (N,) of rows: whole numbers, numbers, bools, or labels."""
         import polars
@@ -144,6 +167,21 @@ class RowsTable:
         if bad.size:
             raise DataError(f"weight {self.weight!r} is {values[bad[0]]} in a row, but must be a number of at least 0")
         return values
+
+
+def scored_file(
+    path: str, target: str, encoder: TableEncoder, score: Callable[[polars.DataFrame], NDArray[Any]], *, weight: str | None = None
+) -> Scored:
+    """Return what `RowsTable.scored` does for all rows of Parquet files, or of an Arrow file. encoder: of the features."""
+    files = BlockFiles(path)
+    features = files.stored(encoder.column_names)
+    require(features, files.names, what="feature")
+    require([target], files.names, what="target")
+    require([] if weight is None else [weight], files.names, what="weight")
+    table = RowsTable(files, HashSplit(seed=0), target, features, weight)
+    found = table.scored((table.read(block)[0] for block in files.blocks), encoder, score)
+    assert found is not None
+    return found
 
 
 def _chosen(frame: polars.DataFrame, rows: NDArray[np.bool_]) -> polars.DataFrame:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from manynets.data.batches import Batches
-from manynets.data.stream.rows import StreamedRows
+from manynets.data.stream.rows import StreamedRows, WindowBatches
 from manynets.distributed import ALONE, Ranks
 from manynets.errors import OptionError
 from manynets.nn.population import Population
@@ -34,11 +34,12 @@ is made of (`manynets.tasks.losses`), summed over the rows."""
 
 
 def fill(targets: Mapping[str, Tensor], arrays: Mapping[str, Array]) -> None:
-    """Copy the arrays of these names into tensors; ValueError or KeyError for what does not fit."""
+    """Copy the arrays of these names into tensors of their shapes and types; ValueError or KeyError for what does not fit."""
     for name, target in targets.items():
-        if tuple(target.shape) != arrays[name].shape:
-            raise ValueError(f"{name} has the shape {arrays[name].shape} instead of {tuple(target.shape)}")
-        target.copy_(torch.from_numpy(arrays[name].copy()))
+        source = torch.from_numpy(arrays[name].copy())
+        if source.shape != target.shape or source.dtype != target.dtype:
+            raise ValueError(f"{name} has the shape {tuple(source.shape)} instead of {tuple(target.shape)}")
+        target.copy_(source)
 
 
 class Stepper(abc.ABC):
@@ -94,7 +95,9 @@ class Stepper(abc.ABC):
         self.objective: Objective = joint_objective(self.tasks, self.recipe, self.problem.loss)
         self.loss = self.objective.loss  # the same in NumPy, for the log
         own, weights = [member.rows for member in members], [member.weight for member in members]
-        self.batches: Batches = self.problem.rows.batches(
+        batches_of: type[Batches] = WindowBatches if isinstance(self.problem.rows, StreamedRows) else Batches
+        self.batches = batches_of(
+            self.problem.rows,
             own=own,
             weights=weights,
             orders=[member.order for member in members],

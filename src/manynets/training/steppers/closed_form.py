@@ -12,7 +12,7 @@ to buffers that are made once for each batch size (except for a periodic embeddi
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, final
 
 import numpy as np
 import torch
@@ -26,11 +26,12 @@ from manynets.nn.batch_norm import BatchNorm, normalisers
 from manynets.nn.dropout import Masks, dropout_rates
 from manynets.nn.embeddings import PeriodicColumns
 from manynets.nn.population import Population
+from manynets.nn.products import multiply
+from manynets.nn.shape import Shape
 from manynets.optim import Update, coefficient, step_coefficients
 from manynets.spec import MLP
 from manynets.training.steppers.base import Host, Log, Stepper
 from manynets.training.steppers.cuda_graph import CapturedStep, Inputs
-from manynets.training.steppers.products import Bfloat16, Products
 
 # Of scores, targets and masks of the steps that are prepared together. On the CPU more would leave the cache of a core; on CUDA
 # fewer steps would make the device wait for the host more often.
@@ -64,6 +65,63 @@ class Buffers:
         self.ones = owner.grad.new_ones(k, 1, size)
         self.d = [*(made(units) for units in shape.hidden), made(shape.out_features)]
         self.products = Bfloat16(shape, k, size, owner.device) if owner.recipe.precision == "bf16" else Products()
+
+
+@final
+class Products:
+    """The products in the type of the network."""
+
+    def __init__(self) -> None:
+        self.read: dict[int, tuple[Tensor, Tensor]] = {}  # h and W of each layer
+
+    def forward(self, i: int, h: Tensor, weight: Tensor, bias: Tensor | None, z: Tensor) -> None:
+        """Write z = h W^T + b of layer i."""
+        self.read[i] = h, weight
+        multiply(h, weight.mT, z, bias=bias)
+
+    def backward(self, i: int, d: Tensor, d_weight: Tensor, below: Tensor | None, *, add: bool) -> None:
+        """Write dh = d W of layer i to `below`, and then dW = d^T h, or add that to what is there, which may be W itself."""
+        h, weight = self.read[i]
+        if below is not None:
+            multiply(d, weight, below)
+        if i == 0:  # the first matrix is stored transposed
+            multiply(h.mT, d, d_weight.mT, beta=int(add))
+        else:
+            multiply(d.mT, h, d_weight, beta=int(add))
+
+
+@final
+class Bfloat16:
+    """The products in bfloat16, with buffers for one batch size. Both factors are rounded, and so is the product; sums are wider.
+
+    Weights, activations, losses, batch norm and updates stay in the type of the network.
+    """
+
+    def __init__(self, shape: Shape, networks: int, size: int, device: torch.device) -> None:
+        def made(*sizes: int) -> Tensor:
+            return torch.empty(networks, *sizes, dtype=torch.bfloat16, device=device)
+
+        self.h = [made(size, d_in) for _, d_in, _ in shape.layers]
+        self.d = [made(size, d_out) for _, _, d_out in shape.layers]
+        self.weights, self.d_weights = ([made(d_out, d_in) for _, d_in, d_out in shape.layers] for _ in range(2))
+
+    def forward(self, i: int, h: Tensor, weight: Tensor, bias: Tensor | None, z: Tensor) -> None:
+        """Write z = h W^T + b of layer i."""
+        product = torch.bmm(self.h[i].copy_(h), self.weights[i].copy_(weight).mT, out=self.d[i])
+        if bias is None:
+            z.copy_(product)
+        else:
+            torch.add(product, bias, out=z)
+
+    def backward(self, i: int, d: Tensor, d_weight: Tensor, below: Tensor | None, *, add: bool) -> None:
+        """Write dW = d^T h of layer i, or add it to what is there, and dh = d W to `below`."""
+        product = torch.bmm(self.d[i].copy_(d).mT, self.h[i], out=self.d_weights[i])
+        if add:
+            d_weight.add_(product)
+        else:
+            d_weight.copy_(product)
+        if below is not None:
+            below.copy_(torch.bmm(self.d[i], self.weights[i], out=self.h[i]))
 
 
 class ScaledInputs:
