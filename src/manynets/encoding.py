@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 def warn_of_encoded(x: NDArray[Any], matrix: Any, encoder: TableEncoder) -> None:
     """Warn of columns of an array (N, D) that differ no longer once they are encoded."""
+    if x.dtype != np.float64:
+        return  # nothing is lost
     starts = np.array([block.start for block in encoder.blocks])
     head = matrix[:SEEN, starts]
     likely = np.flatnonzero((head == head[:1]).all(axis=0))  # few, and no others are copied

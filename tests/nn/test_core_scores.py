@@ -82,12 +82,21 @@ def test_the_number_of_threads_changes_nothing(monkeypatch: pytest.MonkeyPatch) 
     assert torch.isfinite(several).all()
 
 
+@pytest.mark.parametrize("by_core", [False, True])
 @pytest.mark.parametrize("networks", [1, 3])
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_from_the_sums_of_the_first_layer(networks: int, batch_norm: bool) -> None:
-    population, x = population_of(mn.MLP(hidden=(12, 5), batch_norm=batch_norm), 6, 2, networks=networks), rows_of(300, 6)
-    sums = population.scorer().first_sums(x)
-    assert_close(core_scores(population, sums.unsqueeze(0) if networks == 1 else sums), population.scorer()(x), "float64")
+def test_with_other_values_in_some_columns(monkeypatch: pytest.MonkeyPatch, networks: int, batch_norm: bool, by_core: bool) -> None:
+    monkeypatch.setattr("manynets.nn.scores.takes_scores", lambda *args, **options: by_core)
+    population = population_of(mn.MLP(hidden=(12, 5), batch_norm=batch_norm), 6, 2, networks=networks)
+    columns, values, x = torch.tensor([1, 4]), rows_of(7, 2), rows_of(300, 6)
+    old, rows, new = torch.arange(300) % 7, torch.arange(500) * 7 % 300, torch.arange(500) * 3 % 7
+    x[:, columns] = values[old]
+    changed = x[rows]
+    changed[:, columns] = values[new]
+    scorer, out = population.scorer(), torch.full((networks, 500, 2), np.nan, dtype=torch.float64)
+    terms = scorer.part_of_sums(values, columns)
+    scorer.write_exchanged(scorer.first_sums(x), terms, old, rows, new, out, 64)
+    assert_close(out, scorer(changed), "float64")
 
 
 def test_a_row_that_is_not_finite_leaves_the_others_as_they_are() -> None:

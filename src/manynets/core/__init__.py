@@ -17,7 +17,7 @@ __all__ = [
     "Job", "Pointers", "description", "evaluate", "has_wide_vectors", "load", "mkl_is_narrow", "permutations", "train", "usable_threads",
 ]  # fmt: skip
 
-VERSION = 9  # as in core.cpp
+VERSION = 10  # as in core.cpp
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -44,6 +44,10 @@ class Job(ctypes.Structure):
         ("unit", _pointer),
         ("x", _pointer),
         ("sums", _number),
+        ("terms", _pointer),
+        ("terms_stride", _number),
+        ("old_terms", _pointer),
+        ("new_terms", _pointer),
         ("target", _pointer),
         ("order", _pointer),
         ("order_stride", _number),

@@ -49,6 +49,9 @@ struct Job {
   // the rows
   const void* x;          // T (N, D)
   int64_t sums;           // 0, or the numbers between networks where x holds the sums of the first layer, T (K, N, H), to evaluate
+  const void* terms;      // T (K, L, H): what is exchanged in these sums, or NULL
+  int64_t terms_stride;   // numbers between networks
+  const int64_t *old_terms, *new_terms;  // (N): the term of each row; (n): what takes its place in each row that is visited
   const void* target;     // int64 (N) class codes for softmax, else T (N, O); NULL where only scores are asked for
   const int64_t* order;   // (E, U, stride): row numbers in the order in which they are visited in each epoch; NULL for that of the rows
   int64_t order_stride, epoch_stride;  // numbers from one order, and from one epoch, to the next
@@ -178,6 +181,13 @@ INLINE void copy(int64_t n, const T* from, T* to) {
   }
   for (int64_t j = 0; j + LANES<T> <= n; j += LANES<T>) store(to + j, load(from + j));
   store(to + n - LANES<T>, load(from + n - LANES<T>));
+}
+
+// In n sums, replace one term by another.
+template <class T>
+INLINE void exchange(int64_t n, const T* before, const T* after, T* sums) {
+  INDEPENDENT
+  for (int64_t j = 0; j < n; j++) sums[j] = sums[j] - before[j] + after[j];
 }
 
 template <class T>
@@ -784,11 +794,13 @@ class Network {
     rows = start < end ? end - start : 0;
     const T *from = static_cast<const T*>(job.x) + k * job.sums, *targets = static_cast<const T*>(job.target);
     const T* weights = job.weights ? static_cast<const T*>(job.weights) + job.which[k] * job.weight_stride : nullptr;
+    const T* terms = job.terms ? static_cast<const T*>(job.terms) + k * job.terms_stride : nullptr;
     weight_sum = 0;
     int64_t positive = 0;
     for (int64_t r = 0; r < rows; r++) {
       const int64_t row = order ? order[start + r] : start + r;
       copy(d, from + row * d, to + r * stride);
+      if (terms) exchange(d, terms + job.old_terms[row] * d, terms + job.new_terms[start + r] * d, to + r * stride);
       if (job.loss == SOFTMAX && targets) {
         codes[r] = static_cast<const int64_t*>(job.target)[row];
       } else if (targets) {
@@ -1186,7 +1198,7 @@ extern const Kernels manynets_avx2, manynets_avx512;
 
 namespace {
 
-constexpr int64_t VERSION = 9;
+constexpr int64_t VERSION = 10;
 constexpr double FLOPS_PER_SECOND = 2e10, SECONDS_PER_STEP = 1e-6, SECONDS_PER_DRAW = 4e-9;  // rough, to estimate how long a job takes
 constexpr double SECONDS_PER_THREAD = 1e-4;  // for which one more thread pays
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from manynets.data.check import is_finite, refuse_overflow
 from manynets.errors import DataScaleWarning, warn_user
 
-SEEN = 64  # rows in which most columns differ
+SEEN = 1024  # rows in which most columns differ
 VARIED = 1 << 18  # numbers whose variances are computed at a time
 
 

@@ -23,8 +23,6 @@ COPIED_CELLS = 1 << 18
 """Numbers of the rows that are copied, changed and predicted together, and of their scores; they stay in the cache of a core."""
 MOST_SUMS = 1 << 26
 """Numbers of the first layer's sums that are held."""
-SUMS_AT_ONCE = 4
-"""Times as many rows as a prediction takes at once: each call of the core copies the weights."""
 
 
 def _as_slice(block: Array) -> Array | slice:
@@ -69,7 +67,7 @@ class ChangedRows:
             if len(matrix) * units <= MOST_SUMS:
                 self.scorer = population.scorer()
                 self.sums = self.scorer.first_sums(self._tensor(matrix))
-                self.step = max(1, SUMS_AT_ONCE * ROWS_AT_ONCE[model.device.type] // units)
+                self.step = max(1, ROWS_AT_ONCE[model.device.type] // units)
 
     def _tensor(self, values: Array) -> Tensor:
         assert self.model.population is not None
@@ -116,15 +114,10 @@ class ChangedRows:
                 yield self.model.encoded_logits(copies)
             return
         device = self.model.device
-        parts_of_values = self.scorer.part_of_sums(self._tensor(values), torch.from_numpy(block).to(device))
-        old, new, at = (torch.from_numpy(one).to(device) for one in (code, given, rows))
-        rest = self.sums - parts_of_values.index_select(-2, old)  # what the other columns add
-        for first in range(0, len(rows), CHUNKS_AT_ONCE * self.step):
-            last = min(first + CHUNKS_AT_ONCE * self.step, len(rows))
-            out = torch.empty(self.scorer.size, last - first, self.scorer.shape.out_features, dtype=self.sums.dtype)
-            for start in range(first, last, self.step):
-                some = slice(start, min(start + self.step, last))
-                sums = rest.index_select(-2, at[some])
-                sums += parts_of_values.index_select(-2, new[some])
-                self.scorer.write_onward(sums, out[:, start - first : some.stop - first])
+        terms = self.scorer.part_of_sums(self._tensor(values), torch.from_numpy(block).to(device))
+        old, new, which = (torch.from_numpy(one).to(device) for one in (code, given, rows))
+        step = CHUNKS_AT_ONCE * self.step
+        for row, term in zip(torch.split(which, step), torch.split(new, step), strict=True):
+            out = torch.empty(self.scorer.size, len(row), self.scorer.shape.out_features, dtype=self.sums.dtype)
+            self.scorer.write_exchanged(self.sums, terms, old, row, term, out, self.step)
             yield out.numpy()

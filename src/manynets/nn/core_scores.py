@@ -22,11 +22,14 @@ FEWEST_ROWS = 64  # fewer do not make up for the copies that the core makes of t
 FEWEST = 1 << 18  # multiplications below which setting up a call takes longer than torch does
 
 
-def takes_scores(population: Population, x: Tensor) -> bool:
-    """Return whether the core computes the scores of rows x (N, D), or of sums x (K, N, H), and does so sooner than torch."""
+def takes_scores(population: Population, x: Tensor, *, rows: int | None = None) -> bool:
+    """Return whether the core computes the scores of rows x (N, D), and does so sooner than torch.
+
+    For scores from the sums of the first layer x (K, N, H), rows: how many scores of each network.
+    """
     shape = population.shape
     at_hand = x.device.type == "cpu" and core.has_wide_vectors() and shape.embedding is None and x.dtype == population.flat.dtype
-    rows, fits = x.shape[-2], x.is_contiguous() and shape.largest_matrix <= LARGEST
+    rows, fits = len(x) if rows is None else rows, x.is_contiguous() and shape.largest_matrix <= LARGEST
     return at_hand and fits and rows >= FEWEST_ROWS and rows * population.size * shape.multiplications >= FEWEST
 
 
@@ -49,19 +52,18 @@ def networks_of(population: Population) -> dict[str, Any]:
     }
 
 
-def write_core_scores(population: Population, x: Tensor, out: Tensor) -> None:
-    """Write the scores of rows to out (K, N, O), of which the rows of a network are contiguous.
+def write_core_scores(population: Population, x: Tensor, out: Tensor, **sums: int) -> None:
+    """Write the scores of rows x (N, D) to out (K, N, O), of which the rows of a network are contiguous.
 
-    x: the rows (N, D), or the sums of the first layer (K, N, H) of a network that has hidden layers.
+    sums: fields of the `core.Job`, where x holds the sums of the first layer.
     """
-    networks, rows = population.size, x.shape[-2]
+    networks, rows = population.size, out.shape[1]
     counts, which, active = np.array([rows]), np.zeros(networks, dtype=np.int64), np.ones(networks, dtype=np.uint8)
     core.evaluate(
         core.Job(
             **networks_of(population),
             threads=core.usable_threads(torch.get_num_threads()),
             x=x.data_ptr(),
-            sums=x.shape[1] * x.shape[2] if x.ndim == 3 else 0,
             counts=counts.ctypes.data,
             which=which.ctypes.data,
             steps_per_epoch=1,
@@ -69,5 +71,26 @@ def write_core_scores(population: Population, x: Tensor, out: Tensor) -> None:
             active=active.ctypes.data,
             scores=out.data_ptr(),
             scores_stride=out.stride(0),
+            **sums,
         )
+    )
+
+
+def write_exchanged_scores(
+    population: Population, sums: Tensor, terms: Tensor, old: Tensor, rows: Tensor, new: Tensor, out: Tensor
+) -> None:
+    """Write scores to out (K, n, O) from the sums of the first layer, in which a term of each row is exchanged for another.
+
+    The sums are sums[:, rows] - terms[:, old[rows]] + terms[:, new], for sums (K, N, H), terms (K, L, H), old (N,), rows (n,) and new (n,).
+    """
+    write_core_scores(
+        population,
+        sums,
+        out,
+        sums=sums.stride(0),
+        order=rows.data_ptr(),
+        terms=terms.data_ptr(),
+        terms_stride=terms.stride(0),
+        old_terms=old.data_ptr(),
+        new_terms=new.data_ptr(),
     )

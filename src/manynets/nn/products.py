@@ -39,10 +39,10 @@ def multiply(a: Tensor, b: Tensor, out: Tensor, *, bias: Tensor | None = None, b
 
 def _by_onednn(a: Tensor, b: Tensor) -> bool:
     """Return whether oneDNN makes this product sooner."""
-    sides = *a.shape[-2:], b.shape[-1]
-    if a.dtype != torch.float32 or a.device.type != "cpu" or math.prod(sides) < FEWEST or min(sides) == 1:
+    if not core.mkl_is_narrow() or a.dtype != torch.float32 or a.device.type != "cpu":
         return False
-    return bool(torch.backends.mkldnn.enabled) and core.mkl_is_narrow() and has_onednn()
+    sides = *a.shape[-2:], b.shape[-1]
+    return math.prod(sides) >= FEWEST and min(sides) > 1 and bool(torch.backends.mkldnn.enabled) and has_onednn()
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from manynets.nn.activations import ACTIVATIONS
-from manynets.nn.core_scores import takes_scores, write_core_scores
+from manynets.nn.core_scores import takes_scores, write_core_scores, write_exchanged_scores
 from manynets.nn.embeddings import periodic
 from manynets.nn.products import multiply
 from manynets.spec import Activation
@@ -108,13 +108,22 @@ class Scorer:
         """Return what some columns (B,) with the values x (N, B) add to these sums."""
         return torch.matmul(x, self.layers[0][0].index_select(-2, columns))
 
-    def write_onward(self, sums: Tensor, out: Tensor) -> None:
-        """Write raw scores (K, N, O) for the sums of the first layer, as `first_sums` returns them; these are overwritten."""
-        of_each = sums.unsqueeze(0) if sums.ndim == 2 else sums
-        if takes_scores(self.population, of_each):
-            write_core_scores(self.population, of_each, out)
-        else:
-            out.copy_(self._onward(sums))
+    def write_exchanged(
+        self, sums: Tensor, terms: Tensor, old: Tensor, rows: Tensor, new: Tensor, out: Tensor, at_once: int
+    ) -> None:
+        """Write raw scores (K, n, O) from the sums of the first layer, in which a term of each row is exchanged for another.
+
+        sums (K, N, H), terms (K, L, H): as the methods above return them. old: (N,), the term that each row has. rows, new: (n,), which rows get
+        which terms instead. at_once: the rows that torch takes together.
+        """
+        if takes_scores(self.population, sums, rows=len(rows)):
+            of_each = self.size, -1, sums.shape[-1]
+            write_exchanged_scores(self.population, sums.view(of_each), terms.view(of_each), old, rows, new, out)
+            return
+        parts = (torch.split(out, at_once, dim=1), torch.split(rows, at_once), torch.split(new, at_once))
+        for part, row, term in zip(*parts, strict=True):
+            rest = sums.index_select(-2, row) - terms.index_select(-2, old[row])
+            part.copy_(self._onward(rest + terms.index_select(-2, term)))
 
     # ------------------------------------------------------------------------------------------------------------- a single row
 
