@@ -152,6 +152,7 @@ FAULTS = (
     Fault("state", _STATE, '        data["validation weights"] = digest(held_out.weight)\n', ""),
     Fault("state", "training/checkpoint.py", "older[self.checkpoint.keep - 1 :]", "older[self.checkpoint.keep :]"),
     # ----------------------------------------------------------------------------------------------------------------- core
+    Fault("core", _CORE, "sums[j] - before[j] + after[j]", "sums[j] + after[j]"),
     Fault("core", _CORE, "job.total ? 1 : 1 / static_cast<double>(outputs)", "1"),
     Fault("core", _CORE, "(rate * g[i] + ahead * u[i])", "(rate * g[i] - ahead * u[i])"),
     Fault("core", _CORE, "(var[j] / T(unbiased)", "(var[j] / T(divisor)"),
@@ -172,7 +173,7 @@ FAULTS = (
     Fault("core", _PRODUCTS, "part.add_(product)", "part.copy_(product)"),
     Fault("core", _PRODUCTS, 'b.mT, bias, "none"', 'b.mT, None, "none"'),
     Fault("core", _PRODUCTS, "a.dtype != torch.float32 or ", ""),
-    Fault("core", _PRODUCTS, " or min(sides) == 1", ""),
+    Fault("core", _PRODUCTS, " and min(sides) > 1", ""),
     Fault("training", _THREADS, "min(TIMED, SHARE", "max(TIMED, SHARE"),
     Fault("core", _SCORES, "scores_stride=out.stride(0)", "scores_stride=rows * shape.out_features"),
     Fault("core", _CORE, "k * job.scores_stride + start * outputs", "k * job.count * outputs + start * outputs"),
