@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import warnings
 from collections.abc import Callable, Mapping
@@ -92,7 +93,7 @@ def fit_streamed(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         stream, spec, train, line = _open(found, options, origin)
-        try:
+        with contextlib.closing(stream):
             title = f"{stem_of(origin)}: a sample of {len(stream.sample.x):,} rows"
             print_schema(console, stream.schema, title=title)
             note(console, *leak_notes(stream.schema), stream.remark(), *_few_groups(stream))
@@ -100,8 +101,6 @@ def fit_streamed(
             print_layers(console, spec, task, stream.encoder.width, networks=train.keywords["n_networks"])
             console.print(f"{line} · {len(stream.rows):,} rows")
             model = _train(train, options, begin)
-        finally:
-            stream.close()
         metrics = _metrics(stream, model, caught)
     note(console, *dict.fromkeys(" ".join(str(entry.message).split()) for entry in caught))
     return _write(stream, model, metrics, options, origin, folder, console)
@@ -110,10 +109,8 @@ def fit_streamed(
 def follow_stream(found: tuple[Any, Any], options: Options, origin: Mapping[str, Any], begin: Callable[[], dict[str, Any]]) -> None:
     """Train on the stream as rank 0 does, which prints and writes."""
     stream, _, train, _ = _open(found, options, origin)
-    try:
+    with contextlib.closing(stream):
         _train(train, options, begin)
-    finally:
-        stream.close()
 
 
 def _open(found: tuple[Any, Any], options: Options, origin: Mapping[str, Any]) -> tuple[Any, Any, functools.partial[Any], str]:

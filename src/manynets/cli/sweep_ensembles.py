@@ -121,7 +121,7 @@ class EnsemblePlan(SweepPlan):
             calls = enumerate(itertools.starmap(train_candidate, tasks()))
         for number, (row, curve) in calls:
             changes, key = begun[number]
-            self.write({key: self.row(changes, row)}, {key: curve})
+            self.write([(key, self.row(changes, row), curve)])
             shutil.rmtree(self._checkpoints(key), ignore_errors=True)
             if on_workers:
                 self.progress.ended(self.networks_of(changes))

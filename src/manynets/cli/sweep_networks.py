@@ -15,7 +15,7 @@ from manynets.cli.fit import check_transform, encoding, validation_share
 from manynets.cli.recipe import network_of, recipe_of
 from manynets.cli.sweep_candidates import DRAWN, default_values
 from manynets.cli.sweep_plan import SweepPlan, failed_row, lengths_by_round, why_diverged
-from manynets.cli.sweep_results import Key, Row, SweepCandidate, SweepResults
+from manynets.cli.sweep_results import Found, Key, SweepCandidate, SweepResults
 from manynets.display import counted
 from manynets.errors import ManynetsError, OptionError
 from manynets.prepare import Split, holdout
@@ -149,11 +149,7 @@ class NetworkPlan(SweepPlan):
         """Write the results of networks that were trained together, whose keys are known by candidate and fold."""
         if any(result.stopped == "interrupted" for result in found):
             return  # they are in a checkpoint, and are continued together
-        by_key = {keys[result.candidate, result.fold]: result for result in found}
-        self.write(
-            {key: self.row(self.changes[key[0]], self._row_of(result)) for key, result in by_key.items()},
-            {key: result.history.get("loss", []) for key, result in by_key.items()},
-        )
+        self.write(self._found(keys[result.candidate, result.fold], result) for result in found)
 
     def _validation(self, data: Part, split: Split) -> Any:
         """Return what the networks choose their best epoch by, as the argument `validation` of `train_many`."""
@@ -186,10 +182,12 @@ class NetworkPlan(SweepPlan):
             data = dataclasses.replace(data, weight=weight)
         return data, [Split(np.arange(count), np.arange(count, data.rows))]
 
-    def _row_of(self, result: Result) -> Row:
+    def _found(self, key: Key, result: Result) -> Found:
         if result.error is not None:
-            return failed_row(result.error)
-        names = None if self.source.schema is None or result.encoder is None else result.encoder.feature_names
-        error, epochs = why_diverged(result.divergence, names), result.history.get("epoch", [])
-        found = {"score": result.score, "loss": result.loss, "epochs": epochs[-1] if epochs else 0, "stopped": result.stopped}
-        return {**found, "seconds": round(result.seconds, 3), "error": error}
+            row = failed_row(result.error)
+        else:
+            names = None if self.source.schema is None or result.encoder is None else result.encoder.feature_names
+            error, epochs = why_diverged(result.divergence, names), result.history.get("epoch", [])
+            row = {"score": result.score, "loss": result.loss, "epochs": epochs[-1] if epochs else 0, "stopped": result.stopped}
+            row |= {"seconds": round(result.seconds, 3), "error": error}
+        return key, self.row(self.changes[key[0]], row), result.history.get("loss", [])

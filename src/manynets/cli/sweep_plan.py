@@ -17,7 +17,7 @@ from manynets.cli.data import DataSource, with_weight
 from manynets.cli.fit import validation_share
 from manynets.cli.sweep_candidates import MOST_CANDIDATES, combinations, drawn_candidates
 from manynets.cli.sweep_progress import SweepProgress
-from manynets.cli.sweep_results import RESULTS, Key, Measure, Row, SweepCandidate, SweepResults, option_column
+from manynets.cli.sweep_results import RESULTS, Found, Measure, Row, SweepCandidate, SweepResults, option_column
 from manynets.cli.sweep_storage import SharedStudy
 from manynets.cli.wording import in_flags
 from manynets.errors import ModelFileError, OptionError
@@ -103,9 +103,9 @@ class SweepPlan(abc.ABC):
         options = {option_column(name): value for name, value in {**self.default, **changes}.items()}
         return {"default": "" if changes else "yes", **options, **found}
 
-    def write(self, found: Mapping[Key, Row], curves: Mapping[Key, list[float]]) -> None:
+    def write(self, found: Iterable[Found]) -> None:
         """Write results that were just found."""
-        self.results.add(found, curves)
+        self.results.add(found)
         self.progress.best = self.results.best_so_far
 
     def checkpoint(self, folder: Path) -> Checkpoint:
@@ -145,7 +145,7 @@ def train_sweep(plan: SweepPlan, study: SharedStudy | None) -> int | None:
     """
     _check_results(plan)
     if plan.ruled_out:
-        plan.results.add({(c, plan.seeds[0], 0, 0): row for c, row in plan.ruled_out.items()}, {})
+        plan.results.add(((c, plan.seeds[0], 0, 0), row, []) for c, row in plan.ruled_out.items())
     limit = _TimeLimit(plan)
     if plan.own["halving"]:
         _halve(plan)
@@ -195,15 +195,14 @@ def _train_shared(plan: SweepPlan, study: SharedStudy, *, fits: Callable[[], boo
                 time.sleep(POLL)
             else:
                 break
-    found = [one for each in study.results().values() for one in each]
-    results.add({key: row for key, row, _ in found}, {key: curve for key, _, curve in found})
+    results.add(itertools.chain(*study.results().values()))
 
 
 def _halve(plan: SweepPlan) -> None:
     """Train candidates for each length in turn, the best third of them for the next."""
     chosen = dict(plan.candidates())
     lengths = plan.lengths(len(chosen))
-    counts = survivors(len(chosen), len(lengths) + 1)
+    counts = [math.ceil(len(chosen) / FACTOR**k) for k in range(len(lengths) + 1)]
     plan.progress.total = sum(counts[:-1]) * len(plan.jobs) * plan.networks
     for length, count in zip(lengths, counts[1:], strict=True):
         plan.train(chosen.items(), length)
@@ -245,18 +244,6 @@ class _TimeLimit:
             if c > 0 and is_new and not self.fits():
                 return
             yield c, changes
-
-
-def survivors(candidates: int, rounds: int) -> list[int]:
-    """Return how many candidates each round of a halving trains, if none fails.
-
-    >>> survivors(12, 3)
-    [12, 4, 2]
-    """
-    counts = [candidates]
-    while len(counts) < rounds:
-        counts.append(math.ceil(counts[-1] / FACTOR))
-    return counts
 
 
 def lengths_by_round(longest: int, candidates: int) -> list[int]:

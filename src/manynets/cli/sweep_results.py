@@ -51,6 +51,8 @@ DEFAULT = "default"  # the column that says which candidate is the default
 Key = tuple[int, int, int, int]
 """Candidate, seed, fold, and epochs allowed, of an ensemble the steps (0: as the recipe says)."""
 Row = dict[str, Any]
+Found = tuple[Key, Row, list[float]]
+"""A result: its line in results.csv, and the curve of its loss."""
 SweepCandidate = tuple[int, Mapping[str, Any]]
 """The number of a candidate, and the options in which it differs from those of the sweep."""
 
@@ -342,13 +344,13 @@ class SweepResults:
         """The folder with the checkpoints of the networks in training."""
         return self.folder / CHECKPOINTS
 
-    def add(self, rows: Mapping[Key, Row], curves: Mapping[Key, list[float]]) -> None:
+    def add(self, found: Iterable[Found]) -> None:
         """Write the results of finished networks, all or nothing."""
-        all_rows, all_curves = dict(self.rows), {**self.curves, **curves}
-        for key, row in rows.items():
+        all_rows, all_curves = dict(self.rows), dict(self.curves)
+        for key, row, curve in found:
             c, seed, fold, allowed = key
-            found = {"candidate": c, "seed": seed, "fold": fold, self.allowed: allowed or None, **row}
-            all_rows[key] = self._judged(found)
+            all_rows[key] = self._judged({"candidate": c, "seed": seed, "fold": fold, self.allowed: allowed or None, **row})
+            all_curves[key] = curve
         text = io.StringIO()
         writer = csv.DictWriter(text, self.names, lineterminator="\n", extrasaction="ignore")
         writer.writeheader()

@@ -17,19 +17,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from manynets.claims import BEAT, STALE, Owner, has_ended, this_process
 from manynets.cli.sweep_differences import check_same
-from manynets.cli.sweep_results import Key, Measure, Row, SweepCandidate
+from manynets.cli.sweep_results import Found, Measure, SweepCandidate
 from manynets.errors import OptionError, optional_module
 
 CONFIG, CANDIDATE, WORKER, FOUND = "manynets:sweep", "candidate", "worker", "found"
 SPLIT = "split_by_fold"
-
-Found: TypeAlias = list[tuple[Key, Row, list[float]]]
 
 
 def open_storage(url: str) -> Any:
@@ -226,16 +224,16 @@ class SharedStudy:
                 self._end(own)
         return claimed
 
-    def report(self, candidate: int, found: Found) -> None:
+    def report(self, candidate: int, found: Sequence[Found]) -> None:
         """Store the results of a claimed candidate and end its trial, unless another process has taken it over."""
         trial = self.claimed.pop(candidate)
         with contextlib.suppress(RuntimeError):  # UpdateFinishedTrialError: it has
             self.storage.set_trial_user_attr(trial, FOUND, [[list(key), row, curve] for key, row, curve in found])
             self._end(trial, found)
 
-    def results(self) -> dict[int, Found]:
+    def results(self) -> dict[int, list[Found]]:
         """Return the results of each candidate that has been trained."""
-        out: dict[int, Found] = {}
+        out: dict[int, list[Found]] = {}
         for c, trials in self._by_candidate().items():
             for trial in trials:
                 if FOUND in trial.user_attrs and c not in out:

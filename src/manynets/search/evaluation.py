@@ -163,10 +163,8 @@ def memory_limit_of(search: Any) -> Any:
 
 def _warn_about_convergence(fits: Sequence[CandidateFit]) -> None:
     """Warn once about all fits that used up their epochs and were still improving."""
-    short = 0
-    for fit in fits:
-        if fit.error is None and fit.plan is not None:
-            short += any(outcome.stopped == "done" and math.isfinite(fit.estimator.n_iter_no_change) for outcome in fit.outcomes)
+    trained = [fit for fit in fits if fit.error is None and math.isfinite(fit.estimator.n_iter_no_change)]
+    short = sum(any(outcome.stopped == "done" for outcome in fit.outcomes) for fit in trained)
     if short:
         warn_user(
             f"Stochastic Optimizer: Maximum iterations reached and the optimization hasn't converged yet in {short} of "

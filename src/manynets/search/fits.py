@@ -38,8 +38,6 @@ FIT_PARAMS = ("sample_weight", "groups")
 PLAIN = (str, int, float, np.generic, type(None))
 """Settings of the first steps of a pipeline that are the same where they are equal; others, such as arrays, only where they are the same object."""
 Earlier = Mapping[tuple[int, int], "CandidateFit"]
-Owners = list[tuple["CandidateFit", int, Outcome | None]]
-"""By the number of a network: its fit, which of the fit's networks it is, and what an earlier training made of it, from which it goes on."""
 
 
 def last_step(estimator: Any) -> tuple[str, Any]:
@@ -68,21 +66,21 @@ def can_share(estimator: Any, fit_params: Mapping[str, Any]) -> bool:
 class CandidateFit:
     """One candidate on one fold. step: the name of the estimator in its pipeline. ended: outcomes by network; error: why there are none.
 
-    rows, encoded, weight: of the training rows, their numbers among the shared ones, encoded target and weights.
+    Where planning did not fail it has a plan, and of the training rows their numbers among the shared ones, encoded target and weights.
     """
 
     candidate: int
     fold: int
     estimator: Any
     step: str = ""
-    data: FoldData | None = None
-    plan: FitPlan | None = None
-    rows: RowNumbers | None = None
-    encoded: NDArray[Any] | None = None
-    weight: NDArray[np.float64] | None = None
     ended: dict[int, Outcome] = dataclasses.field(default_factory=dict)
     error: Exception | None = None
     seconds: float = 0.0
+    data: FoldData = dataclasses.field(init=False)
+    plan: FitPlan = dataclasses.field(init=False)
+    rows: RowNumbers = dataclasses.field(init=False)
+    encoded: NDArray[Any] = dataclasses.field(init=False)
+    weight: NDArray[np.float64] | None = dataclasses.field(init=False)
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -91,10 +89,9 @@ class CandidateFit:
 
     def fitted(self) -> Any:
         """Return the estimator, or the pipeline, as fit would have left it."""
-        assert self.plan is not None
         if not hasattr(self.estimator, "model_"):
             accept(self.estimator, self.plan, self.outcomes)
-        if self.data is None or self.data.steps is None:
+        if self.data.steps is None:
             return self.estimator
         return Pipeline([*self.data.steps.steps, (self.step, self.estimator)])
 
@@ -170,8 +167,11 @@ def train_fits(
     earlier: fits by (candidate, fold) with the same parameters but fewer epochs, which are continued where that is the same as
     training anew. resumable: whether these fits may be such; then their outcomes have the state of the optimizer.
     """
-    owners: Owners = []
-    groups = _grouped([fit for fit in fits if fit.error is None], folds, earlier, resumable, owners)
+    planned = [fit for fit in fits if fit.error is None]
+    for fit in planned:
+        _continue(fit, earlier.get((fit.candidate, fit.fold)))
+    owners: list[tuple[CandidateFit, int]] = []  # by the number of a network: its fit, and which of the fit's networks it is
+    groups = _grouped(planned, folds, owners, resumable=resumable)
 
     def train_group(group: DataGroup, listeners: Sequence[Callback]) -> None:
         began = time.perf_counter()
@@ -180,16 +180,16 @@ def train_fits(
         )
         share = (time.perf_counter() - began) / max(1, len(group.members))
         for result in results:
-            fit, k, before = owners[result.number]
+            fit, k = owners[result.number]
             fit.seconds += share
             if isinstance(result, Failure):
                 fit.error = result.error
             else:
-                fit.ended[k] = _joined(before, result)
+                fit.ended[k] = _joined(fit.ended.get(k), result)
 
     train_groups(groups, train_group, callbacks=callbacks)
-    for fit in fits:
-        if fit.error is None and fit.plan is not None:
+    for fit in planned:
+        if fit.error is None:
             try:
                 for outcome in fit.outcomes:
                     check_finite(fit.estimator, outcome, fit.plan.held_out)
@@ -197,13 +197,30 @@ def train_fits(
                 fit.error = error
 
 
+def _continue(fit: CandidateFit, earlier: CandidateFit | None) -> None:
+    """Let a fit go on from an earlier one with fewer epochs, where that is the same as training anew."""
+    if earlier is None or fit.plan.held_out or not isinstance(fit.plan.recipe.schedule, ENDLESS):
+        return
+    fit.ended = dict(earlier.ended)
+    for k, before in earlier.ended.items():
+        if before.stopped == "done":
+            assert before.progress is not None
+            member = fit.plan.members[k]
+            fit.plan.members[k] = dataclasses.replace(
+                member,
+                recipe=dataclasses.replace(earlier.plan.members[k].recipe, epochs=member.recipe.epochs),
+                initial=before.parameters,
+                progress=before.progress,
+                start=int(before.history["step"][-1]),
+            )
+
+
 def _grouped(
-    fits: Sequence[CandidateFit], folds: SearchFolds, earlier: Earlier, resumable: bool, owners: Owners
+    fits: Sequence[CandidateFit], folds: SearchFolds, owners: list[tuple[CandidateFit, int]], *, resumable: bool
 ) -> list[DataGroup]:
-    """Return the networks of the fits, in groups with the same columns, dtype, device and task; add them to `owners`."""
+    """Return the networks to train, in groups with the same columns, dtype, device and task; add them to `owners`."""
     alike: dict[tuple[Any, ...], list[CandidateFit]] = {}
     for fit in fits:
-        assert fit.plan is not None
         recipe = fit.plan.recipe
         alike.setdefault((fit.plan.columns, recipe.dtype, recipe.device, fit.plan.task), []).append(fit)
     out = []
@@ -217,52 +234,21 @@ def _grouped(
         out.append(group := DataGroup(TrainingData(problem, columns, None, None)))
         weights: dict[tuple[bytes, bytes], NDArray[np.float64]] = {}  # fits with the same weights share the array
         for fit in same:
-            _add_networks(group, fit, weights, earlier.get((fit.candidate, fit.fold)), resumable, owners)
+            fit.plan.prepared = dataclasses.replace(group.data, encoder=fit.estimator.encoder_)
+            weight = None
+            if fit.weight is not None:
+                key = fit.rows.tobytes(), fit.weight.tobytes()
+                if key not in weights:
+                    weights[key] = np.zeros(len(problem.rows))
+                    weights[key][fit.rows] = fit.weight
+                weight = weights[key]
+            for k, member in enumerate(fit.plan.members):
+                if k not in fit.ended or fit.ended[k].stopped == "done":
+                    own = dataclasses.replace(member, number=len(owners), weight=weight, resumable=resumable)
+                    fit.plan.members[k] = own
+                    group.members.append(own)
+                    owners.append((fit, k))
     return out
-
-
-def _add_networks(
-    group: DataGroup,
-    fit: CandidateFit,
-    weights: dict[tuple[bytes, bytes], NDArray[np.float64]],
-    earlier: CandidateFit | None,
-    resumable: bool,
-    owners: Owners,
-) -> None:
-    """Add the networks of a fit to its group, except those of an earlier fit that stopped before its last epoch."""
-    assert fit.plan is not None
-    fit.plan.prepared = dataclasses.replace(group.data, encoder=fit.estimator.encoder_)
-    weight = None
-    if fit.weight is not None and fit.rows is not None:
-        same = fit.rows.tobytes(), fit.weight.tobytes()
-        if same not in weights:
-            weights[same] = np.zeros(len(group.data.problem.rows))
-            weights[same][fit.rows] = fit.weight
-        weight = weights[same]
-    for k, member in enumerate(fit.plan.members):
-        own = dataclasses.replace(member, number=len(owners), weight=weight, resumable=resumable)
-        before = earlier.ended.get(k) if earlier is not None and _can_continue(fit) else None
-        if before is not None and before.stopped != "done":
-            fit.ended[k] = before
-            continue
-        if earlier is not None and before is not None:
-            assert earlier.plan is not None
-            assert before.progress is not None
-            own = dataclasses.replace(
-                own,
-                recipe=dataclasses.replace(earlier.plan.members[k].recipe, epochs=member.recipe.epochs),
-                initial=before.parameters,
-                progress=before.progress,
-                start=int(before.history["step"][-1]),
-            )
-        fit.plan.members[k] = own
-        group.members.append(own)
-        owners.append((fit, k, before))
-
-
-def _can_continue(fit: CandidateFit) -> bool:
-    """Return whether continuing an earlier fit with fewer epochs is the same as training anew."""
-    return fit.plan is not None and not fit.plan.held_out and isinstance(fit.plan.recipe.schedule, ENDLESS)
 
 
 def _joined(before: Outcome | None, after: Outcome) -> Outcome:
@@ -277,7 +263,6 @@ def _joined(before: Outcome | None, after: Outcome) -> Outcome:
 def _problem(shared: SharedRows, device: torch.device, task: Task, fits: Sequence[CandidateFit]) -> Problem:
     """Return all shared rows as a problem for a task; the target of rows that no fit of it trains on stays 0."""
     x, first = shared.tensor(device), fits[0].encoded
-    assert first is not None
     target = np.zeros((shared.length, *first.shape[1:]), dtype=first.dtype)
     for fit in fits:
         target[fit.rows] = fit.encoded

@@ -43,14 +43,11 @@ def train_groups(
 
     Callbacks get the events of all groups as if these were one training.
     """
-    if len(groups) < 2:
-        for group in groups:
-            train(group, callbacks)
-        return
     settings = {member.number: member.settings for group in groups for member in group.members}
-    relay = Relay(groups[0].data.problem.task.metric, settings, callbacks)
+    metric = groups[0].data.problem.task.metric if groups else ""
+    relay = Relay(metric, settings, callbacks, several=len(groups) > 1)
     for group in groups:
-        train(group, [relay])
+        train(group, [relay] if callbacks else [])
         relay.done(len(group.members))
     relay.finish()
 
@@ -155,26 +152,16 @@ def _stack(groups: Sequence[DataGroup]) -> DataGroup:
     first = groups[0].data
     out, start = DataGroup(dataclasses.replace(first, problem=dataclasses.replace(first.problem, rows=rows))), 0
     for group, part in zip(groups, parts, strict=True):
-        moved, task = _Moved(start, len(part)), group.data.problem.task
-        for member in group.members:
-            validation, test = (None if rows is None else moved(rows) for rows in (member.validation_rows, member.test_rows))
-            own = dataclasses.replace(member, rows=moved(member.rows), validation_rows=validation, test_rows=test, task=task)
+        whole = np.arange(len(part))
+        each = [(whole if one.rows is None else one.rows, one.validation_rows, one.test_rows) for one in group.members]
+        # networks that share an array share the new one
+        moved = {id(rows): start + rows for several in each for rows in several if rows is not None}
+        for member, several in zip(group.members, each, strict=True):
+            train, validation, test = (None if rows is None else moved[id(rows)] for rows in several)
+            own = dataclasses.replace(member, rows=train, validation_rows=validation, test_rows=test, task=group.data.problem.task)
             out.members.append(own)
         start += len(part)
     return out
-
-
-class _Moved:
-    """Row numbers of a group (None: all `total` rows) as those of the stack; networks that share an array share the new one."""
-
-    def __init__(self, start: int, total: int) -> None:
-        self._start, self._total = start, total
-        self._made: dict[int, NDArray[np.int64]] = {}
-
-    def __call__(self, rows: NDArray[np.int64] | None) -> NDArray[np.int64]:
-        if id(rows) not in self._made:
-            self._made[id(rows)] = self._start + (np.arange(self._total) if rows is None else rows)
-        return self._made[id(rows)]
 
 
 def stacked(groups: Sequence[DataGroup], *, most_bytes: int = MOST_BYTES) -> list[DataGroup]:

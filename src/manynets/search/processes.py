@@ -150,30 +150,29 @@ def _work(member: Member, problem: Problem) -> float:
 
 def tested_scores(problem: Problem, members: Sequence[Member], results: Results) -> Scores:
     """Return loss and metric, by number, of the networks that have test rows; those of a shape are computed at once."""
-    by_number = {member.number: member for member in members if member.test_rows is not None}
-    alike: dict[tuple[Any, ...], list[Outcome]] = {}
-    for outcome in results:
-        if isinstance(outcome, Outcome) and outcome.number in by_number:
-            spec, recipe = by_number[outcome.number].spec, by_number[outcome.number].recipe
-            assert isinstance(spec, MLP)
-            shape = problem.shape_of(spec)
-            alike.setdefault((shape, recipe.loss, recipe.quantile, recipe.delta, recipe.watch), []).append(outcome)
+    outcomes = {outcome.number: outcome for outcome in results if isinstance(outcome, Outcome)}
+    alike: dict[tuple[Any, ...], list[Member]] = {}
+    for member in members:
+        if member.test_rows is not None and member.number in outcomes:
+            assert isinstance(member.spec, MLP)
+            shape, recipe = problem.shape_of(member.spec), member.recipe
+            alike.setdefault((shape, recipe.loss, recipe.quantile, recipe.delta, recipe.watch), []).append(member)
     out: Scores = {}
     for (shape, *_), same in alike.items():
-        x, numbers = problem.rows.x, [outcome.number for outcome in same]
-        population = Population.start(shape, [outcome.parameters for outcome in same], device=x.device, dtype=x.dtype)
-        recipe, tasks = by_number[numbers[0]].recipe, [by_number[number].task or problem.task for number in numbers]
+        x, recipe, tasks = problem.rows.x, same[0].recipe, [member.task or problem.task for member in same]
+        parameters = [outcomes[member.number].parameters for member in same]
+        population = Population.start(shape, parameters, device=x.device, dtype=x.dtype)
         validation = Validation(
             problem.rows,
-            [by_number[number].test_rows for number in numbers],
+            [member.test_rows for member in same],
             joint_objective(tasks, recipe, problem.loss),
             widest=shape.widest,
-            weights=[by_number[number].weight for number in numbers],
+            weights=[member.weight for member in same],
         )
         with torch_modes(x.device, autograd=False):
             loss, score = validation.judge(population.scorer())
             task, metric = problem.task, recipe.watch if recipe.watch in METRICS else problem.task.metric
             if metric != task.metric or (isinstance(task, Regression) and (task.transform or task.limits)):
                 score = validation.figures(metric, tasks, population.scorer())
-        out |= dict(zip(numbers, zip(loss.tolist(), score.tolist(), strict=True), strict=True))
+        out |= {member.number: pair for member, pair in zip(same, zip(loss.tolist(), score.tolist(), strict=True), strict=True)}
     return out

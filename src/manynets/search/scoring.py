@@ -127,7 +127,6 @@ def score_fits(
             if i in together[side]:
                 one[f"{side}_scores"], seconds = together[side][i]
             else:
-                assert fit.data is not None
                 began = time.perf_counter()
                 parameters = _check_method_params(folds.X, params=dict(score_params), indices=rows)
                 x, y = _safe_indexing(folds.X, rows), fit.data.side(side)[1]
@@ -142,7 +141,7 @@ def _scores_together(fits: Sequence[CandidateFit], side: str, scorer: Any) -> di
     """Return (score, seconds) by index of the fits whose scorer is known; networks of a shape share one prediction."""
     groups: dict[tuple[Any, ...], list[int]] = {}
     for i, fit in enumerate(fits):
-        if fit.error is None and fit.plan is not None and len(fit.outcomes) == 1:
+        if fit.error is None and len(fit.outcomes) == 1:
             plan, recipe = fit.plan, fit.plan.members[0].recipe
             shape = Shape.of(plan.network, plan.columns, plan.task.outputs)
             key = (id(fit.data), id(fit.estimator.encoder_), shape, plan.task, recipe.dtype, recipe.loss)
@@ -151,7 +150,6 @@ def _scores_together(fits: Sequence[CandidateFit], side: str, scorer: Any) -> di
     for (_, _, shape, task, dtype, loss), indices in groups.items():
         began = time.perf_counter()
         data, estimator = fits[indices[0]].data, fits[indices[0]].estimator
-        assert data is not None
         read = inputs.numbers if task.name == "regression" else inputs.labels
         try:
             truth = data.side(side)[1]

@@ -78,7 +78,7 @@ def run_calls(
         pickler.dump(one)
         return file.getvalue(), [known[key][1] for key in pickler.used]
 
-    broken: list[Exception] = []
+    errors: list[Exception] = []  # of the function and of `inputs`
     open_calls: dict[int, Packed] = {}
 
     def pack_all() -> Iterator[tuple[int, Packed]]:
@@ -87,39 +87,31 @@ def run_calls(
             for number, one in enumerate(inputs):
                 open_calls[number] = pack(one)
                 yield number, open_calls[number]
-        except Exception as found:
-            broken.append(found)
+        except Exception as error:
+            errors.append(error)
 
     client = _dask_client()
     waiting = pack_all()
     failed = 0
     while True:
         calls = itertools.chain(list(open_calls.items()), waiting)
-        error: BaseException | None = None
         try:
             for number, packed in _joblib(function, calls, n_jobs) if client is None else _dask(client, function, calls):
                 del open_calls[number]
                 failed = 0
-                yield number, _result(packed)
-        except _CallError as found:
-            raise found.error from None
-        except Exception as found:  # of the workers, as the function's own come as results
-            error = found
-        if error is None:
-            if broken:
-                raise broken[0]
-            return
-        failed += 1
-        if failed == ATTEMPTS:
-            raise WorkerError(f"workers failed {ATTEMPTS} times in a row, the last time with {error!r}") from error
-
-
-class _CallError(Exception):
-    """What a function raised."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
-        self.error = error
+                result, raised = pickle.loads(packed)
+                if raised is not None:
+                    errors.insert(0, raised)
+                    break
+                yield number, result
+        except Exception as error:  # of the workers
+            failed += 1
+            if failed == ATTEMPTS:
+                raise WorkerError(f"workers failed {ATTEMPTS} times in a row, the last time with {error!r}") from error
+            continue
+        if errors:
+            raise errors[0]
+        return
 
 
 # ------------------------------------------------------------------------------------------------------------------- backends
@@ -201,13 +193,6 @@ def call_packed(function: Callable[..., Any], number: int, head: bytes, *arrays:
     except Exception as error:
         result = None, error
     return number, pickle.dumps(result, pickle.HIGHEST_PROTOCOL)
-
-
-def _result(packed: bytes) -> Any:
-    result, error = pickle.loads(packed)
-    if error is not None:
-        raise _CallError(error)
-    return result
 
 
 # -------------------------------------------------------------------------------------------------------------------- pickles
