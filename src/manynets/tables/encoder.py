@@ -323,5 +323,5 @@ def _values(column: ColumnEncoder) -> str:
     if isinstance(column, CategoricalColumn):
         return f"{counted(len(column.known), 'level')}: {listed(column.levels, MOST_LEVELS)}{gaps}"
     if isinstance(column, DateColumn):
-        return f"dates; {', '.join(part for part, _, _ in column.parts)}{gaps}"
+        return f"dates; {', '.join(one.part for one in column.parts)}{gaps}"
     return f"words{gaps}"
