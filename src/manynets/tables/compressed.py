@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from manynets.display import listed
@@ -45,10 +44,11 @@ def decompressed(name: str, source: Path | bytes, ending: str) -> bytes:
     import gzip
     import lzma
 
-    functions: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
-    functions[".zst"] = functools.partial(_zstandard, name)
     try:
-        return functions[ending](source if isinstance(source, bytes) else source.read_bytes())
+        data = source if isinstance(source, bytes) else source.read_bytes()
+        if ending == ".zst":
+            return _zstandard(name, data)
+        return {".gz": gzip, ".bz2": bz2, ".xz": lzma}[ending].decompress(data)
     except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
         if isinstance(error, DataError):
             raise
