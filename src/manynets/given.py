@@ -15,7 +15,7 @@ from manynets.data.check import as_row_numbers, in_order, is_frame, target_names
 from manynets.display import short
 from manynets.errors import DataError, OptionError, check_rows
 from manynets.tables.frames import open_table
-from manynets.tables.splitting import columns_to_split_by
+from manynets.tables.target import columns_to_split_by
 from manynets.tasks.base import as_array
 
 VALIDATION = (
