@@ -86,7 +86,8 @@ def zipped_name(name: str, source: Path | bytes, endings: Sequence[str]) -> tupl
     Errors: DataError for no table, for several, and for an archive that is damaged.
     """
     with _opened(name, source) as archive:
-        return _chosen(name, [one for one in archive.namelist() if not _is_hidden(one)], endings)
+        files = [one for one in archive.namelist() if not _is_hidden(one)]
+    return _chosen(name, files, endings)
 
 
 def unzipped(name: str, source: Path | bytes, inner: str) -> bytes:
@@ -101,8 +102,6 @@ def _opened(name: str, source: Path | bytes) -> Iterator[zipfile.ZipFile]:
         with zipfile.ZipFile(source if isinstance(source, Path) else io.BytesIO(source)) as archive:
             yield archive
     except (OSError, EOFError, RuntimeError, ValueError, zlib.error, zipfile.BadZipFile) as error:
-        if isinstance(error, DataError):
-            raise
         encrypted = isinstance(error, RuntimeError) and "encrypted" in str(error)
         why = "it is encrypted; unpack it, and name the table in it" if encrypted else first_line(error)
         raise DataError(f"{name} cannot be read as a zip archive: {why}") from error
