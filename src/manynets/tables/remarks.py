@@ -62,11 +62,12 @@ class Remarks:
         others: dict[str, list[str]] = {kind: [] for kind in OTHERS}
         count: Counter[str] = Counter()
         for column, kind in itertools.product(self._encoder.columns, OTHERS):
-            if not self._found[column.name, kind].total():
+            found = self._found.get((column.name, kind))
+            if not found or not found.total():
                 continue
             count[kind] += 1
             if count[kind] <= MOST_COLUMNS:
-                notes.append(f"column {column.name!r}: {self._text(column, kind)}")
+                notes.append(f"column {column.name!r}: {self._text(column, kind, found)}")
             else:
                 others[kind].append(repr(column.name))
         for kind, names in others.items():
@@ -74,9 +75,8 @@ class Remarks:
                 notes.append(f"{OTHERS[kind].format(counted(len(names), 'more column'))}: {listed(names, MOST_COLUMNS)}")
         return notes
 
-    def _text(self, column: ColumnEncoder, kind: str) -> str:
+    def _text(self, column: ColumnEncoder, kind: str, found: Counter[str]) -> str:
         """Return what is remarked on a column."""
-        found = self._found[column.name, kind]
         count = found.total()
         if isinstance(column, CategoricalColumn):
             rows, new = "1 row has" if count == 1 else f"{count:,} rows have", "a category" if len(found) == 1 else "categories"

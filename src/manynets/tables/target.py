@@ -190,13 +190,11 @@ def _target(table: Table, name: str) -> NDArray[Any]:
     storage = table.storage(name)
     if storage == "mixed":
         refuse_a_mixture(table, name)
-    if storage in ("number", "bool"):
+    if storage in ("number", "bool", "duration"):
         values = number_cells(table, name)
-        if storage == "bool":
-            return values.astype(bool)
-        return _whole(table.series(name)) if table.series(name).dtype.is_integer() else values
-    if storage == "duration":
-        return number_cells(table, name)
+        if table.dtype(name).is_integer():
+            return _whole(table.series(name))
+        return values.astype(bool) if storage == "bool" else values
     kind = native_type(table.series(name))
     if kind.startswith("complex"):
         raise DataError(f"target {name!r} is of type {kind}; targets must be real numbers or labels")
