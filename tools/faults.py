@@ -246,7 +246,7 @@ FAULTS = (
     Fault("stream", "streaming/means.py", "level_means(mean[FOLDS],", "level_means(mean[0],"),
     Fault("stream", "streaming/ensemble.py", "model.mean_logits(own.scores(scores))", "model.mean_logits(scores)"),
     Fault("stream", "streaming/ensemble.py", "np.array([facts.low, facts.high])", "np.array([facts.low, facts.mean])"),
-    Fault("stream", "streaming/columns.py", "files.rows * (8 * width + 32)", "files.rows * 8"),
+    Fault("stream", "streaming/columns.py", "files.rows * (8 * width + ROW_BYTES)", "files.rows * 8"),
     Fault("stream", "streaming/opening.py", "min(VALIDATION, most / rows)", "max(VALIDATION, most / rows)"),
     Fault("stream", "streaming/opening.py", "1.0 if flat else facts.deviation", "facts.deviation if flat else 1.0"),
     Fault("stream", "tables/facts.py", "step**2 * self.present * share", "step**2 * self.present"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,11 +17,9 @@ from manynets.display import listed
 from manynets.errors import DataError, OptionError, warn_user
 from manynets.recorded import Recorded
 from manynets.spec import MLP, Embedding, Periodic, PiecewiseLinear
+from manynets.tables import TableEncoder
+from manynets.tables.scaling import Scaling
 from manynets.tasks import Task
-
-if TYPE_CHECKING:
-    from manynets.tables import TableEncoder
-    from manynets.tables.scaling import Scaling
 
 
 def warn_of_encoded(x: NDArray[Any], matrix: Any, encoder: TableEncoder) -> None:

@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 from manynets.data.check import as_row_numbers, in_order, is_frame, target_names
 from manynets.display import short
 from manynets.errors import DataError, OptionError, check_rows
-from manynets.tables.frames import open_table
-from manynets.tables.splitting import columns_to_split_by
+from manynets.tables import open_file, open_table, split_target
+from manynets.tables.target import columns_to_split_by, refuse_text_targets, rows_with_target
 from manynets.tasks.base import as_array
 
 VALIDATION = (
@@ -40,9 +40,6 @@ def read_given(
     if target is not None:
         if y is not None:
             raise OptionError(f"target is {target!r} and y was given too; give one of the two")
-        from manynets.tables import split_target
-        from manynets.tables.target import refuse_text_targets, rows_with_target
-
         kept = rows_with_target(X, target) if drop_missing_target else None
         named = sample_weight if isinstance(sample_weight, str) else None
         X, y, weight = split_target(X, target, weight=named, drop_missing_target=drop_missing_target)
@@ -150,8 +147,6 @@ def _has_rows(value: Any) -> bool:
 
 def _opened(path: str) -> Any:
     """Return the table in a file: a frame, or where cells have decimal commas a table that says so."""
-    from manynets.tables import open_file
-
     table = open_file(path)
     return table if table.commas else table.as_frame().to_native()
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import numbers
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ from manynets.encoding import column_options, encoded_array, needs_encoder, read
 from manynets.errors import DataError, OptionError
 from manynets.given import VALIDATION, check_lengths, own_validation
 from manynets.spec import Embedding, Recipe
+from manynets.tables import TableEncoder, fit_encoder
+from manynets.tables.scaling import Scaling
 from manynets.targets import ClassWeight, Target, find_target, row_weights, standardised_by
 from manynets.tasks import Task
 from manynets.tasks.base import as_array
@@ -36,13 +38,9 @@ from manynets.tasks.own_metric import own_metric
 from manynets.training.torch_settings import find_device
 from manynets.training.trial import Problem
 
-if TYPE_CHECKING:
-    from manynets.tables import TableEncoder
-    from manynets.tables.scaling import Scaling
-
 __all__ = [
     "Split", "SplitBy", "TrainingData", "copies_held_out", "counted_rows", "cv_splits", "encode_table", "holdout",
-    "network_splits", "prepare", "split_by", "validation_split", "with_metric",
+    "network_splits", "on_device", "prepare", "split_by", "validation_split", "with_metric",
 ]  # fmt: skip
 
 RowNumbers: TypeAlias = NDArray[np.int64]
@@ -125,8 +123,8 @@ def prepare(
     validation_set = None
     if own is not None:
         read = read_validation_set(own, target.task, encoder, columns=matrix.shape[1], of_frame=is_frame(X))
-        validation_set = _on_device(*read, recipe)
-    problem = Problem(target.task, _on_device(matrix, target.encoded, weight, recipe), validation_set, loss=loss)
+        validation_set = on_device(*read, recipe)
+    problem = Problem(target.task, on_device(matrix, target.encoded, weight, recipe), validation_set, loss=loss)
     check_own_loss(loss, target.task, problem.rows.target, problem.rows.x.dtype)
     warn_of_lost_digits(matrix, problem.rows.x)
     warn_of_lost_digits(target.encoded, problem.rows.target, what="y")
@@ -327,8 +325,6 @@ def encode_table(
     """
     fits = encoder is None
     if encoder is None:
-        from manynets.tables import fit_encoder
-
         encoder = fit_encoder(table, rows=rows, y=y, target=target, **options)
     matrix = encoder.transform(table)
     if fits and target is not None:
@@ -336,10 +332,12 @@ def encode_table(
     return matrix, encoder
 
 
-def _on_device(matrix: Any, encoded: NDArray[Any], weight: NDArray[np.float64] | None, recipe: Recipe) -> Rows:
-    """Return rows as tensors of the recipe's dtype, on its device."""
+def on_device(
+    matrix: Any, encoded: NDArray[Any], weight: NDArray[np.float64] | None, recipe: Recipe, *, weight_name: str = "sample_weight"
+) -> Rows:
+    """Return rows as tensors of the recipe's dtype, on its device. weight_name: of the weights in messages."""
     device = find_device(recipe.device)
     dtype = torch.float64 if recipe.dtype == "float64" else torch.float32
     x = to_tensor(matrix, device=device, dtype=dtype)
     y = to_tensor(encoded, device=device, dtype=torch.long if encoded.dtype.kind == "i" else dtype, what="y")
-    return Rows(x, y, None if weight is None else to_tensor(weight, device=device, dtype=dtype, what="sample_weight"))
+    return Rows(x, y, None if weight is None else to_tensor(weight, device=device, dtype=dtype, what=weight_name))

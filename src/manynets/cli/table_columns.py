@@ -8,8 +8,8 @@ from typing import Any
 from manynets.cli.recipe import flag_of
 from manynets.data.split import SplitBy
 from manynets.errors import OptionError
-from manynets.tables.splitting import columns_to_split_by
 from manynets.tables.table import look_alike, require
+from manynets.tables.target import columns_to_split_by
 
 
 def columns_named(words: Sequence[str], columns: Sequence[str]) -> list[str]:

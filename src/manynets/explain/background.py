@@ -63,7 +63,7 @@ def _dates(column: DateColumn, random: np.random.Generator) -> Any:
     seconds = random.integers(0, 86400, size=MADE)
     if column.form.order == "time":
         return [f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}" for second in seconds.tolist()]
-    spread = next((spread for part, spread, _ in column.parts if part == "year"), None)
+    spread = next((one.spread for one in column.parts if one.part == "year"), None)
     years = np.full(MADE, 2000) if spread is None else random.normal(spread.center, spread.scale, MADE).round()
     days = (years - 1970).astype("datetime64[Y]").astype("datetime64[D]") + random.integers(0, 365, size=MADE)
     return polars.Series((days.astype("datetime64[s]") + seconds).astype("datetime64[us]"))

@@ -256,7 +256,7 @@ def _date(graph: Graph, column: DateColumn, x: str, start: int) -> _Part:
         x = graph.node("StringConcat", ["1970-01-01T"], x)
     parts = _date_parts(graph, x)
     columns = []
-    for part, spread, fill in column.parts:
+    for part, fill, spread in column.parts:
         value = graph.node("Where", gone, fill, graph.cast(parts[part], np.float64))
         columns.append(graph.node("Div", graph.node("Sub", value, spread.center), spread.scale))
         if part in CYCLES:

@@ -166,7 +166,7 @@ def _column(column: Any) -> dict[str, Any]:
             | _pieces(column.pieces)
         )
     if isinstance(column, DateColumn):
-        parts = [{"part": part, "fill": fill} | _spread(spread) for part, spread, fill in column.parts]
+        parts = [{"part": part, "fill": fill} | _spread(spread) for part, fill, spread in column.parts]
         in_a_second = {"seconds": 1, "milliseconds": 1000}.get(column.form.order, 0)
         return state | {"order": column.form.order, "unit": in_a_second, "zone": column.form.zone, "parts": parts}
     if isinstance(column, TextColumn):

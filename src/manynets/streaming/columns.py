@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 HEAD = 10_000
 """Rows from which the width of the encoded table is judged."""
+ROW_BYTES = 32
+"""Of a row in memory, besides its columns."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,23 +58,22 @@ class Columns:
 def bytes_in_memory(files: BlockFiles, columns: Columns, *, embedding: PiecewiseLinear | None = None) -> int:
     """Return about how many bytes the encoded rows of all files would take, judged by the first rows. embedding: of the numeric columns."""
     features = [name for name in files.names if name not in {columns.target, columns.weight, columns.group, *columns.drop}]
+    if not features:
+        return files.rows * ROW_BYTES
     first = dataclasses.replace(files.blocks[0], rows=min(files.blocks[0].rows, HEAD))
-    head = files.read(first, features) if features else None
-    width = 0
-    if head is not None:
-        most = columns.encoding["max_levels"]
-        named: dict[str, Any] = {
-            name: [one for one in getattr(columns, name) if one in features] for name in ("categorical", "numeric")
-        }
-        schema = understand(head, **named)
-        used = [column.kind != "dropped" for column in schema]
-        width = fit_encoder(head, schema=schema, max_levels=most).width if any(used) else len(features)
-        bins = 0 if embedding is None else embedding.bins or MOST_BINS
-        width += bins * sum(column.kind == "numeric" for column in schema)
-        large = sum(column.kind == "categorical" and is_large(column.distinct, most) for column in schema)
-        if columns.category_means and large and columns.target in files.names:
-            width += large * _outputs(files.read(first, [columns.target])[columns.target]) * (1 + bins)
-    return files.rows * (8 * width + 32)
+    head, most = files.read(first, features), columns.encoding["max_levels"]
+    named: dict[str, Any] = {
+        name: [one for one in getattr(columns, name) if one in features] for name in ("categorical", "numeric")
+    }
+    schema = understand(head, **named)
+    used = [column.kind != "dropped" for column in schema]
+    width = fit_encoder(head, schema=schema, max_levels=most).width if any(used) else len(features)
+    bins = 0 if embedding is None else embedding.bins or MOST_BINS
+    width += bins * sum(column.kind == "numeric" for column in schema)
+    large = sum(column.kind == "categorical" and is_large(column.distinct, most) for column in schema)
+    if columns.category_means and large and columns.target in files.names:
+        width += large * _outputs(files.read(first, [columns.target])[columns.target]) * (1 + bins)
+    return files.rows * (8 * width + ROW_BYTES)
 
 
 def _outputs(target: polars.Series) -> int:

@@ -14,7 +14,6 @@ from contextlib import closing
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from manynets.errors import OptionError, check_count, one_of
 from manynets.model import Model
@@ -101,7 +100,8 @@ def train_stream_ensemble(
         keeper = checkpoints_of(data, checkpoint=checkpoint, resume=resume, allow_world_size=allow_world_size)
         outcomes = train_members(data.problem, members, callbacks=callbacks, keeper=keeper)
     if isinstance(task, Regression):
-        task = task.clamped_to(task.encode(_range(stream)))
+        facts = stream.description.facts[stream.table.target]
+        task = task.clamped_to(task.encode(np.array([facts.low, facts.high])))
         data = dataclasses.replace(data, problem=dataclasses.replace(data.problem, task=task))
     spec = members[0].spec
     assert isinstance(spec, MLP)
@@ -137,9 +137,3 @@ def _members(
         own = dataclasses.replace(recipe, batch_size=layout.batch_size, seed=seed + number)
         members.append(Member(number, spec, own, initial_weights(spec, task.outputs, variances, prior, own.seed, **columns)))
     return members
-
-
-def _range(stream: Stream) -> NDArray[np.float64]:
-    """Return the least and the largest target of the training rows (2,)."""
-    facts = stream.description.facts[stream.table.target]
-    return np.array([facts.low, facts.high])

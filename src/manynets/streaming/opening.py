@@ -13,18 +13,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from manynets.data.batches import Rows
 from manynets.data.stream.limit import Budget, memory_bytes
 from manynets.data.stream.parts import TEST, TRAIN, HashSplit
 from manynets.data.stream.rows import StreamedRows
 from manynets.data.stream.table import Description, RowsTable, blocks_of_part, describe
 from manynets.data.stream.windows import Encoded, Layout, WindowReader
-from manynets.data.tensors import to_tensor
 from manynets.display import bytes_text
 from manynets.distributed import current_ranks
 from manynets.errors import DataError, OptionError, warn_user
 from manynets.model import Model
-from manynets.prepare import TrainingData
+from manynets.prepare import TrainingData, on_device
 from manynets.spec import MLP, PiecewiseLinear, Recipe
 from manynets.steps import batch_rows
 from manynets.streaming.columns import Columns, bytes_in_memory
@@ -166,9 +164,11 @@ def open_stream(
     rows = _rows(table, found, encoder, means, task, recipe, budget, spec=spec, rank=rank, world_size=world_size)
     sampled = _labelled(table, found.sample, encoder, means_of=of_other_folds(means, found.words))
     held = _labelled(table, found.validation, encoder) if found.validation.height else None
-    problem = Problem(task, rows, None if held is None else _on_device(held, task, recipe), loss=loss)
+    validation_set = None if held is None else on_device(held.x, task.encode(held.y), held.weight, recipe, weight_name="weight")
+    problem = Problem(task, rows, validation_set, loss=loss)
     if loss is not None:
-        check_own_loss(loss, task, _on_device(sampled, task, recipe).target, rows.x.dtype)  # no window is in memory yet
+        rows_of_sample = on_device(sampled.x, task.encode(sampled.y), sampled.weight, recipe, weight_name="weight")
+        check_own_loss(loss, task, rows_of_sample.target, rows.x.dtype)  # no window is in memory yet
     bare = dataclasses.replace(found, sample=found.sample.clear(), words=found.words[:0], validation=found.validation.clear())
     return Stream(table, bare, schema, TrainingData(problem, encoder.width, None, None, encoder), sampled, held)
 
@@ -332,12 +332,3 @@ def _labelled(
     with table.naming_rows(encoder):
         x = encoder.transform(frame[list(table.features)], out=out, means_of=means_of)
     return Labelled(x, table.target_of(frame), table.weights_of(frame))
-
-
-def _on_device(rows: Labelled, task: Task, recipe: Recipe) -> Rows:
-    kind = getattr(torch, recipe.dtype)
-    where: dict[str, Any] = {"device": find_device(recipe.device)}
-    encoded = task.encode(rows.y)
-    y = to_tensor(encoded, dtype=torch.long if encoded.dtype.kind == "i" else kind, what="y", **where)
-    weight = None if rows.weight is None else to_tensor(rows.weight, dtype=kind, what="weight", **where)
-    return Rows(to_tensor(rows.x, dtype=kind, **where), y, weight)

@@ -62,22 +62,14 @@ class Blocks:
         """Yield frames of so many rows, each also with its cells as they are in the file; the last one has up to twice as many rows."""
         import polars
 
-        held: list[polars.DataFrame] = []
-        count = 0
+        rest = polars.DataFrame()
         for piece in self.written():
-            held.append(piece)
-            count += piece.height
-            if count >= 2 * size:
-                whole = polars.concat(held)
-                start = 0
-                while whole.height - start >= 2 * size:
-                    part = whole[start : start + size]
-                    yield self.typed(part), part
-                    start += size
-                held, count = [whole[start:]], whole.height - start
-        if count:
-            part = polars.concat(held)
-            yield self.typed(part), part
+            rest = polars.concat([rest, piece]) if rest.height else piece
+            while rest.height >= 2 * size:
+                part, rest = rest[:size], rest[size:]
+                yield self.typed(part), part
+        if rest.height:
+            yield self.typed(rest), rest
 
 
 def open_blocks(

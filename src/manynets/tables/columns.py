@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from manynets.display import listed, shortened
 from manynets.errors import DataError
 from manynets.tables.cells import counts_of, number_cells, part_codes, plain_label
-from manynets.tables.dates import CYCLES, PARTS, DateForm, PartName, date_cells, date_parts
+from manynets.tables.dates import CYCLES, PARTS, DateForm, DateOrder, PartName, date_cells, date_parts
 from manynets.tables.hashed import TextColumn
 from manynets.tables.labels import in_known_spelling
 from manynets.tables.means import LevelMeans, fit_means, is_large
@@ -323,6 +323,14 @@ def levels_of(counts: Mapping[str, int], *, max_levels: int, min_count: int) -> 
     return tuple(sorted(own)), tuple(sorted(set(counts) - set(own)))
 
 
+class DatePart(NamedTuple):
+    """A part of dates that varied at fit, with its median and spread."""
+
+    part: PartName
+    fill: float
+    spread: Spread
+
+
 @dataclass(frozen=True, kw_only=True)
 class DateColumn:
     """A date as numbers: the parts that varied at fit, scaled; of month, weekday and hour also sine and cosine.
@@ -331,16 +339,22 @@ class DateColumn:
 
     Attributes:
         name: of the column.
-        form: in which text and numbers are read.
-        parts: name, spread and median of each.
         gaps: whether dates were missing at fit.
+        order, zone: in which text and numbers are read, see `DateForm`.
+        parts: with columns of their own.
     """
 
     name: str
-    form: DateForm
-    parts: tuple[tuple[PartName, Spread, float], ...]
     gaps: bool
+    order: DateOrder
+    zone: str = ""
+    parts: tuple[DatePart, ...] = ()
     kind: Literal["date"] = field(default="date", init=False)
+
+    @property
+    def form(self) -> DateForm:
+        """How its cells are read."""
+        return DateForm(order=self.order, zone=self.zone)
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -357,7 +371,7 @@ class DateColumn:
         found = date_parts(date_cells(table, self.name, self.form))
         missing = np.isnan(found["year"])
         at = 0
-        for part, spread, fill in self.parts:
+        for part, fill, spread in self.parts:
             values = np.where(missing, fill, found[part])
             out[:, at] = _within_float32(table, self.name, values, spread)
             at += 1
@@ -375,11 +389,11 @@ def fit_date(table: Table, name: str, form: DateForm) -> DateColumn:
     parts = date_parts(moments)
     present = ~np.isnat(moments)
     varied = tuple(
-        (part, fit_spread(parts[part][present], "standard"), float(np.median(parts[part][present])))
+        DatePart(part, float(np.median(parts[part][present])), fit_spread(parts[part][present], "standard"))
         for part in PARTS
         if (part != "second" or form.order == "time") and np.unique(parts[part][present]).size > 1
     )
-    return DateColumn(name=name, form=form, parts=varied, gaps=bool(0 < present.sum() < present.size))
+    return DateColumn(name=name, gaps=bool(0 < present.sum() < present.size), order=form.order, zone=form.zone, parts=varied)
 
 
 ColumnEncoder = NumericColumn | CategoricalColumn | DateColumn | TextColumn

@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from manynets.display import listed
@@ -45,10 +44,11 @@ def decompressed(name: str, source: Path | bytes, ending: str) -> bytes:
     import gzip
     import lzma
 
-    functions: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
-    functions[".zst"] = functools.partial(_zstandard, name)
     try:
-        return functions[ending](source if isinstance(source, bytes) else source.read_bytes())
+        data = source if isinstance(source, bytes) else source.read_bytes()
+        if ending == ".zst":
+            return _zstandard(name, data)
+        return {".gz": gzip, ".bz2": bz2, ".xz": lzma}[ending].decompress(data)
     except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
         if isinstance(error, DataError):
             raise
@@ -86,7 +86,8 @@ def zipped_name(name: str, source: Path | bytes, endings: Sequence[str]) -> tupl
     Errors: DataError for no table, for several, and for an archive that is damaged.
     """
     with _opened(name, source) as archive:
-        return _chosen(name, [one for one in archive.namelist() if not _is_hidden(one)], endings)
+        files = [one for one in archive.namelist() if not _is_hidden(one)]
+    return _chosen(name, files, endings)
 
 
 def unzipped(name: str, source: Path | bytes, inner: str) -> bytes:
@@ -101,8 +102,6 @@ def _opened(name: str, source: Path | bytes) -> Iterator[zipfile.ZipFile]:
         with zipfile.ZipFile(source if isinstance(source, Path) else io.BytesIO(source)) as archive:
             yield archive
     except (OSError, EOFError, RuntimeError, ValueError, zlib.error, zipfile.BadZipFile) as error:
-        if isinstance(error, DataError):
-            raise
         encrypted = isinstance(error, RuntimeError) and "encrypted" in str(error)
         why = "it is encrypted; unpack it, and name the table in it" if encrypted else first_line(error)
         raise DataError(f"{name} cannot be read as a zip archive: {why}") from error

@@ -107,7 +107,7 @@ def find_form(counts: Mapping[str, int]) -> Meaning[DateForm] | None:
     if 2 * most <= total:
         return None
     best = [order for order in size if size[order] == most]
-    order, note = (best[0], "") if len(best) == 1 or best[0] == "ymd" else _day_or_month(read["dmy"], list(read["dmy"]))
+    order, note = (best[0], "") if len(best) == 1 or best[0] == "ymd" else _day_or_month(read["dmy"])
     moments = read[order]
     zone, more = one_clock([moment.offset for moment in moments.values()])
     words = tuple(text for text in labels if text not in moments)
@@ -128,9 +128,9 @@ def _read(text: str, order: DateOrder) -> Moment | None:
     return read_time(text) if order == "time" else read_moment(text, order)
 
 
-def _day_or_month(moments: Mapping[str, Moment], labels: Sequence[str]) -> tuple[DateOrder, str]:
+def _day_or_month(moments: Mapping[str, Moment]) -> tuple[DateOrder, str]:
     """Return the order of dates that both orders can read."""
-    if all("." in label.split(" ")[0] for label in labels):
+    if all("." in label.split(" ")[0] for label in moments):
         return "dmy", ""
     first, second = ({getattr(moment.when, part) for moment in moments.values()} for part in ("day", "month"))
     if len(first) == 1 < len(second):

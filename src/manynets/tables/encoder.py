@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Literal
 
@@ -269,7 +269,7 @@ class TableEncoder:
         known = () if self.positional else {*self.column_names, *(name for name, _ in self.dropped)}
         table = open_table(frame, known=known)
         if self.positional and table.array is None:
-            table = _by_place(table)
+            table = table.loaded(table.names).renamed({name: f"x{j}" for j, name in enumerate(table.names)})
         if not self.positional and table.array is not None:
             raise DataError(
                 f"X is an array, but the columns of the table that was trained on have names; give a frame with the columns"
@@ -297,14 +297,6 @@ class TableEncoder:
         return table
 
 
-def _by_place(table: Table) -> Table:
-    """Name the columns of a frame x0, x1, ... for an encoder that was fitted on an array."""
-    held = table.loaded(table.names)
-    assert held.frame is not None
-    names = tuple(f"x{j}" for j in range(len(table.names)))
-    return replace(held, names=names, frame=held.frame.rename(dict(zip(table.names, names, strict=True))))
-
-
 def understood_columns(encoder: TableEncoder) -> list[tuple[str, str, str, int]]:
     """Return name, kind, values in words, and inputs of the network of each column."""
     return [
@@ -323,5 +315,5 @@ def _values(column: ColumnEncoder) -> str:
     if isinstance(column, CategoricalColumn):
         return f"{counted(len(column.known), 'level')}: {listed(column.levels, MOST_LEVELS)}{gaps}"
     if isinstance(column, DateColumn):
-        return f"dates; {', '.join(part for part, _, _ in column.parts)}{gaps}"
+        return f"dates; {', '.join(one.part for one in column.parts)}{gaps}"
     return f"words{gaps}"

@@ -42,15 +42,14 @@ def footer_bytes(path: Path) -> bytes:
 
 def row_groups(path: Path) -> list[RowGroup]:
     """Return the row groups of a Parquet file in their order. Errors: DataError for a damaged footer."""
+    footer = footer_bytes(path)
     try:
-        found = _Reader(footer_bytes(path)).struct()
+        found = _Reader(footer).struct()
         groups = [RowGroup(int(group[ROWS]), int(group[SIZE])) for group in found[ROW_GROUPS]]
+        if any(group.rows < 0 for group in groups):
+            raise ValueError("less than no rows")
     except (IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError(f"{path} cannot be read as Parquet: its footer is damaged") from error
-    if any(group.rows < 0 for group in groups):
-        raise DataError(f"{path} cannot be read as Parquet: its footer is damaged")
     return groups
 
 

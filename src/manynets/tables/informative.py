@@ -188,30 +188,22 @@ def leak_of(table: Table, column: Column, truths: Sequence[Truth]) -> str:
     if table.rows < FEWEST_FOR_A_COPY or column.kind == "text" or not column.distinct:
         return ""
     values = numbers_of(table, column)
-    codes: Codes | None = None
-    if values is None:
-        codes = part_codes(table, column.name, column.part)[1]
-        groups = len(np.unique(codes))
-    else:
-        groups = int(np.unique(values).size)
-    return next((found for truth in truths if (found := _leak(values, codes, groups, truth))), "")
+    codes = _ranks(part_codes(table, column.name, column.part)[1] if values is None else values)
+    return next((found for truth in truths if (found := _leak(values, codes, truth))), "")
 
 
 def _ranks(values: NDArray[Any]) -> Codes:
     return np.unique(values, return_inverse=True)[1].reshape(-1)
 
 
-def _leak(values: NDArray[np.float64] | None, codes: Codes | None, groups: int, truth: Truth) -> str:
-    """Return how a column gives a target away: its numbers (N,), or where it has none its codes, which are in so many groups."""
-    classes, counts, scores, rows = truth.classes, truth.counts, truth.scores, len(truth.classes)
+def _leak(values: NDArray[np.float64] | None, codes: Codes, truth: Truth) -> str:
+    """Return how a column gives a target away. values: its numbers (N,), None for a column of labels; codes: the ranks of its values (N,)."""
+    classes, counts, scores, rows, groups = truth.classes, truth.counts, truth.scores, len(truth.classes), int(codes.max()) + 1
     if len(counts) < 2 or groups < 2:
         return ""
     if values is not None and truth.numbers is not None and np.array_equal(values, truth.numbers):
         return f"it is a copy of {truth.name}"
-    if codes is None and values is not None and (len(counts) <= MOST_CLASSES or 5 * groups <= rows):
-        codes = _ranks(values)
     if len(counts) <= MOST_CLASSES:
-        assert codes is not None
         if counts.min() < FEWEST_OF_A_CLASS:
             return ""
         pure = len(np.unique(codes * len(counts) + classes)) == groups  # each value has one class
@@ -221,10 +213,8 @@ def _leak(values: NDArray[np.float64] | None, codes: Codes | None, groups: int, 
         intervals = values is not None and int(np.count_nonzero(np.diff(by_value))) + 1 == len(counts)
         alone = pure and (intervals or 5 * groups <= rows)
     elif 5 * groups <= rows:
-        assert codes is not None
-        of_group = np.unique(codes, return_inverse=True)[1].reshape(-1)
-        means = np.bincount(of_group, weights=scores[:, 0]) / np.bincount(of_group)
-        alone = float(np.mean(np.square(scores[:, 0] - means[of_group]))) <= 1e-6 * float(np.var(scores))
+        means = np.bincount(codes, weights=scores[:, 0]) / np.bincount(codes)
+        alone = float(np.mean(np.square(scores[:, 0] - means[codes]))) <= 1e-6 * float(np.var(scores))
     else:
         alone = values is not None and truth.numbers is not None and _interpolates(values, truth.numbers)
     return f"it predicts {truth.name} perfectly alone" if alone and rows >= FEWEST_ALONE else ""

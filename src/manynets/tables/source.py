@@ -131,15 +131,15 @@ def in_utf8(source: Source, encoding: str | None) -> Source:
         name = _known(encoding)
         if name in ("utf-8", "utf-8-sig"):
             return source
-        return _recoded(source, source.read(), name)
+        return _recoded(source, name)
     head = source.read(HEAD_BYTES)
     for mark, name in _BOMS:
         if head.startswith(mark):
-            return _recoded(source, source.read(), name)
+            return _recoded(source, name)
     if b"\0" in head:
         zeros = [head[first::2].count(0) for first in (0, 1)]
         if min(zeros) * 10 < max(zeros) and max(zeros) * 3 > len(head) // 2:
-            return _recoded(source, source.read(), "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le")
+            return _recoded(source, "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le")
         at = head.index(0)
         raise DataError(
             f"{source.name}, line {_line(head, at)} is not text: byte 0x00 at offset {at}; if it is UTF-16, give encoding='utf-16'"
@@ -147,8 +147,7 @@ def in_utf8(source: Source, encoding: str | None) -> Source:
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < HEAD_BYTES)
     except UnicodeDecodeError:
-        data = source.read()
-        text, notes = decoded(source.name, data)
+        text, notes = decoded(source.name, source.read())
         return replace(source, content=text.encode(), notes=(*source.notes, *notes))
     return source
 
@@ -172,7 +171,8 @@ def _known(encoding: str) -> str:
     return name
 
 
-def _recoded(source: Source, data: bytes, name: str) -> Source:
+def _recoded(source: Source, name: str) -> Source:
+    data = source.read()
     try:
         text = data.decode(name)
     except UnicodeDecodeError as error:

@@ -10,11 +10,11 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from types import UnionType
-from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from manynets.errors import DataError
-from manynets.tables.columns import CategoricalColumn, ColumnEncoder, DateColumn, NumericColumn
-from manynets.tables.dates import DateForm, DateOrder, PartName, is_zone
+from manynets.tables.columns import CategoricalColumn, ColumnEncoder, DateColumn, DatePart, NumericColumn
+from manynets.tables.dates import is_zone
 from manynets.tables.hashed import MOST_HASHED, TextColumn
 from manynets.tables.means import LevelMeans
 from manynets.tables.piecewise import MOST_EDGES, Pieces
@@ -25,33 +25,15 @@ VERSION, USUAL_VERSION = 7, 6
 """Older versions are read too. A state is of version 7 where a reading is lenient, else of version 6."""
 _SINCE = {
     "NumericColumn.limits": 2, "NumericColumn.reading": 3, "NumericColumn.pieces": 4, "CategoricalColumn.part": 4,
-    "CategoricalColumn.means": 5, "_Dates.zone": 3, "Reading.digits": 4, "Reading.lenient": 7, "Spread.smooth": 4, "Spread.robust": 6,
+    "CategoricalColumn.means": 5, "DateColumn.zone": 3, "Reading.digits": 4, "Reading.lenient": 7, "Spread.smooth": 4, "Spread.robust": 6,
 }  # fmt: skip
 """The version that first had a field; columns of text are since 4."""
 Dropped = tuple[tuple[str, str], ...]
 
 
-class _DatePart(NamedTuple):
-    part: PartName
-    fill: float
-    spread: Spread
-
-
-class _Dates(NamedTuple):
-    """What a state has of a column of dates."""
-
-    name: str
-    gaps: bool
-    order: DateOrder
-    zone: str = ""
-    parts: tuple[_DatePart, ...] = ()
-
-
-_KINDS: dict[str, Any] = {"numeric": NumericColumn, "categorical": CategoricalColumn, "date": _Dates, "text": TextColumn}
-
-
+_KINDS: dict[str, Any] = {"numeric": NumericColumn, "categorical": CategoricalColumn, "date": DateColumn, "text": TextColumn}
 _TYPES: dict[Any, dict[str, Any]] = {
-    kind: get_type_hints(kind) for kind in (*_KINDS.values(), _DatePart, LevelMeans, Pieces, Reading, Spread)
+    kind: get_type_hints(kind) for kind in (*_KINDS.values(), DatePart, LevelMeans, Pieces, Reading, Spread)
 }
 """The types of all fields, found here so that no annotation is compiled while a file is read."""
 
@@ -76,9 +58,6 @@ def state_to_json(columns: Sequence[ColumnEncoder], dropped: Dropped, positional
 
 
 def _to_json(value: Any, version: int) -> Any:
-    if isinstance(value, DateColumn):
-        parts = tuple(_DatePart(part, fill, spread) for part, spread, fill in value.parts)
-        value = _Dates(value.name, value.gaps, value.form.order, value.form.zone, parts)
     if value == PLAIN:
         return None
     if dataclasses.is_dataclass(value) or hasattr(value, "_fields"):
@@ -111,11 +90,8 @@ def _column(state: Any, where: str, version: int) -> ColumnEncoder:
     kind = state.get("kind") if isinstance(state, Mapping) else None
     if not isinstance(kind, str) or kind not in _KINDS or (kind == "text" and version < 4):
         raise DataError(f"{where}.kind is {kind!r}, but must be one of numeric, categorical, date, text")
-    made: Any = _made(_KINDS[kind], {name: value for name, value in state.items() if name != "kind"}, where, version)
-    if not isinstance(made, _Dates):
-        return made
-    parts = tuple((part, spread, fill) for part, fill, spread in made.parts)
-    return DateColumn(name=made.name, gaps=made.gaps, form=DateForm(order=made.order, zone=made.zone), parts=parts)
+    made: ColumnEncoder = _made(_KINDS[kind], {name: value for name, value in state.items() if name != "kind"}, where, version)
+    return made
 
 
 # ------------------------------------------------------------------------------------------------------------- by their types
@@ -175,7 +151,7 @@ def _check_categorical(column: CategoricalColumn, where: str) -> None:
             )
 
 
-def _check_dates(column: _Dates, where: str) -> None:
+def _check_dates(column: DateColumn, where: str) -> None:
     _unique([one.part for one in column.parts], f"{where}: parts")
     if column.zone and not is_zone(column.zone):
         raise DataError(
@@ -214,7 +190,7 @@ def _check_spread(spread: Spread, where: str) -> None:
 
 
 _CHECKS: dict[Any, Any] = {
-    NumericColumn: _check_numeric, CategoricalColumn: _check_categorical, _Dates: _check_dates, TextColumn: _check_text,
+    NumericColumn: _check_numeric, CategoricalColumn: _check_categorical, DateColumn: _check_dates, TextColumn: _check_text,
     Reading: _check_reading, Pieces: _check_pieces, Spread: _check_spread,
 }  # fmt: skip
 

@@ -130,8 +130,8 @@ class Table:
         return {}
 
     @cached_property
-    def _types(self) -> dict[str, tuple[Any, Storage]]:
-        """The types of the columns that were asked for, and how they are stored."""
+    def _storage(self) -> dict[str, Storage]:
+        """How the columns that were asked for are stored."""
         return {}
 
     def _stored(self, name: str) -> nw.Series[Any]:
@@ -155,17 +155,15 @@ class Table:
 
     def storage(self, name: str) -> Storage:
         """Say how a column is stored."""
-        return "number" if self.array is not None else self._type(name)[1]
+        if self.array is not None:
+            return "number"
+        if name not in self._storage:
+            self._storage[name] = storage_of(self._stored(name))
+        return self._storage[name]
 
     def dtype(self, name: str) -> Any:
         """Return the type of a column of the frame or file, as narwhals has it."""
-        return self._type(name)[0]
-
-    def _type(self, name: str) -> tuple[Any, Storage]:
-        if name not in self._types:
-            series = self._stored(name)
-            self._types[name] = series.dtype, storage_of(series)
-        return self._types[name]
+        return self._stored(name).dtype
 
     def row(self, index: int) -> str:
         """Return how messages name a row."""

@@ -1,8 +1,8 @@
-"""Take the target, and the row weights, off a table."""
+"""The columns of a table that are no features: the target, the weights of the rows, and those by which rows are split."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,12 @@ from manynets.errors import DataError, warn_user
 from manynets.tables.cells import number_cells, plain_label, text_cells
 from manynets.tables.dates import DateForm
 from manynets.tables.frames import open_table
+from manynets.tables.kinds import plain_values
 from manynets.tables.labels import spelled_alike
 from manynets.tables.meaning import different, meaning_of
 from manynets.tables.missing import is_missing, missing_texts
 from manynets.tables.numerals import WHOLE, bad_number, points_in_doubt
-from manynets.tables.schema import refuse_a_mixture
+from manynets.tables.schema import refuse_a_mixture, understand
 from manynets.tables.table import Table, native_type, require
 from manynets.tables.written import PLAIN, Meaning, Reading, is_currency, read_number
 
@@ -189,13 +190,11 @@ def _target(table: Table, name: str) -> NDArray[Any]:
     storage = table.storage(name)
     if storage == "mixed":
         refuse_a_mixture(table, name)
-    if storage in ("number", "bool"):
+    if storage in ("number", "bool", "duration"):
         values = number_cells(table, name)
-        if storage == "bool":
-            return values.astype(bool)
-        return _whole(table.series(name)) if table.series(name).dtype.is_integer() else values
-    if storage == "duration":
-        return number_cells(table, name)
+        if table.dtype(name).is_integer():
+            return _whole(table.series(name))
+        return values.astype(bool) if storage == "bool" else values
     kind = native_type(table.series(name))
     if kind.startswith("complex"):
         raise DataError(f"target {name!r} is of type {kind}; targets must be real numbers or labels")
@@ -270,6 +269,28 @@ def _weights(table: Table, name: str) -> NDArray[np.float64]:
     if not weights.any():
         raise DataError(f"weight {name!r} is 0 in every row; at least one must be above 0")
     return weights
+
+
+def columns_to_split_by(table: Table, named: Mapping[str, str]) -> dict[str, NDArray[Any]]:
+    """Return the values (N,) of columns, as `understand` reads them. named: groups, times or stratify, each with the name of a column.
+
+    Errors: DataError for a name that is no column, and for times that are neither dates nor numbers.
+
+    >>> import polars
+    >>> from manynets.tables import open_table
+    >>> table = open_table(polars.DataFrame({"sold": ["2024-01-31", "2024-07-01"], "town": ["Bern", "Basel"]}))
+    >>> columns_to_split_by(table, {"times": "sold"})["times"].round(2).tolist()
+    [2024.08, 2024.5]
+    """
+    require(named.values(), table.names, what="column to split by")
+    values = {}
+    for what, name in named.items():
+        [column] = understand(table.select([name]), categorical=[name] if what == "groups" else [])
+        values[what] = plain_values(table, column)
+    times = values.get("times")
+    if times is not None and times.dtype.kind not in "biuf":
+        raise DataError(f"times is {named['times']!r}, but that column holds {times[0]!r}, and must hold dates or numbers")
+    return values
 
 
 def match_labels(labels: NDArray[Any], known: Sequence[Any] | NDArray[Any]) -> tuple[NDArray[Any], str]:

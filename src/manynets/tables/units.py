@@ -68,18 +68,17 @@ def folded(unit: str) -> str:
 
 # --------------------------------------------------------------------------------------------------------------- durations
 
-_SECONDS = {"y": 31557600.0, "mo": 2629800.0, "w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _NAMES = {
-    "y": ("y", "yr", "yrs", "year", "years"),
-    "mo": ("mo", "mos", "month", "months"),
-    "w": ("w", "wk", "week", "weeks"),
-    "d": ("d", "day", "days"),
-    "h": ("h", "hr", "hrs", "hour", "hours"),
-    "m": ("m", "min", "mins", "minute", "minutes"),
-    "s": ("s", "sec", "secs", "second", "seconds"),
-    "ms": ("ms", "millis", "milliseconds"),
+    31557600.0: ("y", "yr", "yrs", "year", "years"),
+    2629800.0: ("mo", "mos", "month", "months"),
+    604800.0: ("w", "wk", "week", "weeks"),
+    86400.0: ("d", "day", "days"),
+    3600.0: ("h", "hr", "hrs", "hour", "hours"),
+    60.0: ("m", "min", "mins", "minute", "minutes"),
+    1.0: ("s", "sec", "secs", "second", "seconds"),
+    0.001: ("ms", "millis", "milliseconds"),
 }
-_BY_NAME = {name: _SECONDS[unit] for unit, names in _NAMES.items() for name in names}
+_SECONDS = {name: seconds for seconds, names in _NAMES.items() for name in names}
 _CLOCK = r"(?P<csign>[+-])?(?P<hours>[0-9]{1,6}):(?P<minutes>[0-5][0-9])(?::(?P<seconds>[0-5][0-9](?:[.,][0-9]+)?))?"
 _DAYS = re.compile(rf"(?P<dsign>[+-])?(?P<days>[0-9]{{1,7}}) ?(?:days?|d),?(?: {_CLOCK})", re.ASCII | re.IGNORECASE)
 _LONG_CLOCK = re.compile(_CLOCK, re.ASCII)
@@ -132,8 +131,8 @@ def _named(text: str) -> float | None:
     size, start = 0.0, 0
     while start < len(rest):
         part = _PART.match(rest, start)
-        if part is None or part[2].lower() not in _BY_NAME:
+        if part is None or part[2].lower() not in _SECONDS:
             return None
-        size += _BY_NAME[part[2].lower()] * float(part[1].replace(",", "."))
+        size += _SECONDS[part[2].lower()] * float(part[1].replace(",", "."))
         start = part.end()
     return sign * size

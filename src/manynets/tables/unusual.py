@@ -94,10 +94,8 @@ def _numbers(column: Any) -> Any:
 
 
 def _middles(column: Any) -> Any:
-    ends = np.array(
-        [(math.nan, math.nan) if cell is None or cell != cell else (float(cell.left), float(cell.right)) for cell in column.array]
-    ).reshape(-1, 2)
-    low, high = np.where(np.isinf(ends[:, 0]), ends[:, 1], ends[:, 0]), np.where(np.isinf(ends[:, 1]), ends[:, 0], ends[:, 1])
+    left, right = (np.asarray(ends, dtype=np.float64) for ends in (column.array.left, column.array.right))
+    low, high = np.where(np.isinf(left), right, left), np.where(np.isinf(right), left, right)
     return low / 2 + high / 2
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Generic, Literal, NamedTuple, TypeVar, get_args
@@ -320,24 +320,20 @@ def find_reading(counts: Mapping[str, int], *, comma_first: bool = False) -> Mea
     if 2 * usual <= total:
         return None
     magnitudes = _has_magnitudes(cells)
-    unit = _common_unit(cells, counts, magnitudes)
-    if unit is None:
+    units = {text: own for text, cell in cells.items() if (own := _unit(cell, magnitudes)) is not None}
+    if not units:
         return None
-    fits = {
-        text: cell
-        for text, cell in cells.items()
-        if (own := _unit(cell, magnitudes)) is not None and (not own or conversion(own, unit) is not None)
-    }
-    decimal, thousands, note = _separators([cell.core for cell in fits.values()], comma_first)
+    unit = _common_unit(units, counts)
+    fits = {text: cells[text].core for text, own in units.items() if not own or conversion(own, unit) is not None}
+    decimal, thousands, note = _separators(list(fits.values()), comma_first)
     reading = Reading(decimal=decimal, thousands=thousands, unit=unit, magnitudes=magnitudes)
     grammar = _grammar(decimal, thousands)
-    numbers = {text for text, cell in fits.items() if grammar.fullmatch(cell.core)}
+    numbers = {text: units[text] for text, core in fits.items() if grammar.fullmatch(core)}
     if 2 * sum(counts[text] for text in numbers) <= total:
         return None
-    bare = sum(counts[text] for text in numbers if not _unit(cells[text], magnitudes)) if unit else 0
+    bare = sum(counts[text] for text, own in numbers.items() if not own) if unit else 0
     others: Counter[str] = Counter()
-    for text in numbers:
-        own = _unit(cells[text], magnitudes)
+    for text, own in numbers.items():
         if own and not same_unit(own, unit):
             others[own] += counts[text]
     notes = [
@@ -346,7 +342,7 @@ def find_reading(counts: Mapping[str, int], *, comma_first: bool = False) -> Mea
         f"{counted(others.total(), 'cell')} in {', '.join(map(repr, others))} {'are' if others.total() > 1 else 'is'} converted to {unit!r}"
         if others
         else "",
-        bounds_note({text: counts[text] for text in fits if text in numbers and cells[text].bound}),
+        bounds_note({text: counts[text] for text in numbers if cells[text].bound}),
     ]
     return Meaning(reading, tuple(text for text in counts if text not in numbers), "; ".join(text for text in notes if text))
 
@@ -383,18 +379,13 @@ def _has_magnitudes(cells: Mapping[str, _Cell]) -> bool:
     return len(powers) > 1 or (bool(powers) and currency)
 
 
-def _common_unit(cells: Mapping[str, _Cell], counts: Mapping[str, int], magnitudes: bool) -> str | None:
-    """Return the unit that most cells have, "" where most have none, or None where it is part of a code."""
+def _common_unit(units: Mapping[str, str], counts: Mapping[str, int]) -> str:
+    """Return the unit that most cells have, "" where most have none. units: of each text."""
     spelled: Counter[str] = Counter()
-    for text, cell in cells.items():
-        unit = _unit(cell, magnitudes)
-        if unit is not None:
-            spelled[unit] += counts[text]
     shared: Counter[str] = Counter()
-    for unit, count in spelled.items():
-        shared[folded(unit)] += count
-    if not shared:
-        return None
+    for text, unit in units.items():
+        spelled[unit] += counts[text]
+        shared[folded(unit)] += counts[text]
     bare = shared.pop("", 0)
     best, most = shared.most_common(1)[0] if shared else ("", 0)
     if most < bare:
@@ -402,9 +393,8 @@ def _common_unit(cells: Mapping[str, _Cell], counts: Mapping[str, int], magnitud
     return max((unit for unit in spelled if unit and folded(unit) == best), key=lambda unit: spelled[unit])
 
 
-def _separators(cores: Iterable[str], comma_first: bool) -> tuple[Decimal, Thousands, str]:
+def _separators(cores: Sequence[str], comma_first: bool) -> tuple[Decimal, Thousands, str]:
     """Return the decimal sign and that between thousands with which most cores are numbers, and a note where both could be."""
-    cores = list(cores)
     signs = {sign for core in cores for sign in core if not sign.isdigit()}
     choices = [
         (decimal, thousands)
