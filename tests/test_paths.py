@@ -77,10 +77,14 @@ def test_the_rows_of_a_file_are_those_of_its_frame(
 
 def test_several_targets_are_named_in_a_list(frame: polars.DataFrame, paths: dict[str, Path]) -> None:
     names = ["weight", "price"]
-    model = fitted(frame[FEATURES], frame[names].to_numpy())
+    model = mn.train(frame[[*FEATURES, *names]], target=names, spec=mn.MLP(hidden=(8,)), recipe=mn.Recipe(epochs=2), progress=False)
     new = frame.filter(polars.col("version") != "x")
     for path in paths.values():
-        assert model.evaluate(path, names) == model.evaluate(new[FEATURES], np.ascontiguousarray(new[names]))
+        wanted = [one["mae"] for one in model.evaluate(new[FEATURES], new[names].to_numpy())["per_target"]]
+        for given in (names, names[::-1]):
+            assert [one["mae"] for one in model.evaluate(path, given)["per_target"]] == pytest.approx(wanted)
+        with pytest.raises(mn.DataError, match="y has the columns price, but the model predicts weight, price"):
+            model.evaluate(path, ["price"])
 
 
 def test_what_a_file_is_not_for_is_told(frame: polars.DataFrame, paths: dict[str, Path]) -> None:

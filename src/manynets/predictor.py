@@ -164,7 +164,8 @@ class Predictor(abc.ABC):
             raise OptionError(f"X is the file {path!r}, so y and sample_weight must be names of its columns, such as y='price'")
         table = open_file(path, text=self.encoder.forms)
         weight = None if sample_weight is None else row_weights(table, sample_weight)
-        y = None if y is None else split_target(table, y)[1]
+        if y is not None:
+            y = in_order(split_target(table, y)[1], self.target_names, names=list(names))
         return table.as_frame().to_native(), y, weight
 
     def warn_of_array(self, x: Any) -> None:
