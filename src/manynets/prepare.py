@@ -315,7 +315,7 @@ def copies_held_out(data: TrainingData, splits: Sequence[Split]) -> tuple[int, i
 # ------------------------------------------------------------------------------------------------------- tables and devices
 
 
-class Encoded(NamedTuple):
+class EncodedTable(NamedTuple):
     """The encoded columns of a table (N, D), the encoder, and what `encoded_hashes` returns."""
 
     matrix: NDArray[Any]
@@ -331,7 +331,7 @@ def encode_table(
     encoder: TableEncoder | None = None,
     target: NDArray[Any] | None = None,
     **options: Any,
-) -> Encoded:
+) -> EncodedTable:
     """Return the encoded columns (N, D) of all rows of a table, and the encoder.
 
     Without an encoder one is fitted to `rows` (None: all), which then get the means of large categories without their own target; y,
@@ -346,7 +346,7 @@ def encode_table(
     hashes = encoded_hashes(matrix, encoder)
     if fits and target is not None:
         encoder.cross_fit(table, target, matrix, rows=rows)
-    return Encoded(matrix, encoder, hashes)
+    return EncodedTable(matrix, encoder, hashes)
 
 
 def _on_device(matrix: Any, encoded: NDArray[Any], weight: NDArray[np.float64] | None, recipe: Recipe) -> Rows:
