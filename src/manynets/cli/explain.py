@@ -100,8 +100,8 @@ def explain(
     model, few = found.model, taken(part, some)
     options: dict[str, Any] = {"metric": metric, "n_repeats": repeats, "sample_weight": few.weight, "group_alike": not separately}
     importance = permutation_importance(model, few.X, few.y, **options)
-    dependence = [partial_dependence(model, few.X, one, n_grid=12) for one in column or ()]
-    dependence += [partial_dependence(model, few.X, pair, n_grid=8)] if pair else []
+    dependence = [partial_dependence(model, few.X, one, n_grid=12, sample_weight=few.weight) for one in column or ()]
+    dependence += [partial_dependence(model, few.X, pair, n_grid=8, sample_weight=few.weight)] if pair else []
     added = contributions(model, taken_rows(whole, np.array(row)), background=few.X) if row else None
     _print_importance(console, importance, len(some), name)
     for one in dependence:
