@@ -143,12 +143,14 @@ def parts_by_seen(run: Any, part: Any) -> tuple[Any, Any]:
 
 
 def seen_rows_of(run: Any, part: Any) -> NDArray[np.bool_] | None:
-    """Return which rows (N,) of a part a run was trained or validated on, None where that is not known."""
+    """Return which rows (N,) of a part, encoded or not, a run was trained or validated on, None where that is not known."""
     seen = run.seen_rows
     if seen is None:
         return None
     if seen.dtype != np.uint64 or seen.ndim != 1:
         raise ModelFileError(f"{run.folder} is damaged: the hashes of its rows are not whole numbers; train again")
+    if isinstance(part.X, Table):
+        part = encoded_part(part, run.model.encoder)
     return np.isin(row_hashes(part.identity, run.model.task.encode(part.y)), seen)
 
 
