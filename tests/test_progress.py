@@ -44,7 +44,7 @@ def test_one_network(capsys: pytest.CaptureFixture[str]) -> None:
     line, model = shown(capsys, LABELS, validation=0.2)
     best = model.info["best"]
     assert line.startswith("epoch 12/12  validation accuracy ")
-    assert f"(best by loss {number_text(model.history['val_accuracy'][best])}, epoch {best + 1})" in line
+    assert f"({number_text(model.history['val_accuracy'][best])} at epoch {best + 1}, best by loss)" in line
     line, model = shown(capsys, PRICE)
     loss = model.history["loss"][-1]
     assert f"loss {number_text(loss)}  RMSE {number_text(loss**0.5)}  " in line
@@ -54,17 +54,17 @@ def test_one_network(capsys: pytest.CaptureFixture[str]) -> None:
 def test_best_goes_by_the_loss_where_the_metric_is_not_defined(watch: Any, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.warns(UserWarning, match=f"{watch} is not defined"):
         line, _ = shown(capsys, LABELS, validation=np.flatnonzero(LABELS == "no")[:20], recipe=mn.Recipe(epochs=2, watch=watch))
-    assert "(best by loss " in line
+    assert ", best by loss)" in line
 
 
 @pytest.mark.parametrize(
     ("y", "watch", "words"),
     [
-        (LABELS, "loss", "(best by loss "),
-        (LABELS, "log_loss", "(best by log loss "),
+        (LABELS, "loss", ", best by loss)"),
+        (LABELS, "log_loss", ", best by log loss)"),
         (LABELS, "accuracy", "(best 0."),
         (PRICE, "loss", "(best "),
-        (PRICE, "mae", "(best by MAE "),
+        (PRICE, "mae", ", best by MAE)"),
     ],
 )
 def test_best_says_what_it_goes_by(y: Any, watch: Any, words: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,7 +81,7 @@ def test_networks_on_folds_show_the_pooled_result_of_the_table(
         recipe = mn.Recipe(epochs=40, optimizer=mn.Adam(lr=0.05), stopping=stopping)
         line, model = shown(capsys, y, n_networks=4, validation="folds", recipe=recipe)
         assert "4 of 4 networks finished" in line
-        found = re.search(rf"validation {word} \S+ \(best(?: by loss)? (\S+), epochs? ", line)
+        found = re.search(rf"validation {word} \S+ \((?:best )?(\S*\d)(?:,| at) epochs? ", line)
         assert found is not None, line
         assert found[1] == number_text(out_of_fold(model, y)[name])
 
@@ -151,7 +151,7 @@ def test_the_words_about_ensembles_of_which_some_diverge(
 def test_other_engines_show_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     line, model = shown(capsys, LABELS, validation=0.2, engine="numpy")
     best = model.info["best"]
-    assert f"(best by loss {number_text(model.history['val_accuracy'][best])}, epoch {best + 1})" in line
+    assert f"({number_text(model.history['val_accuracy'][best])} at epoch {best + 1}, best by loss)" in line
     line, model = shown(capsys, PRICE, validation=0.2, engine="numpy")
     lowest = min(model.history["val_loss"])
     assert f"  validation RMSE {number_text(model.history['val_loss'][-1] ** 0.5)} (best {number_text(lowest**0.5)}, " in line

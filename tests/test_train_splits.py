@@ -75,6 +75,20 @@ def test_copies_count_once_and_without_weight_not_at_all() -> None:
         assert copies_held_out(data, splits) == (shared, total)
 
 
+def test_copies_of_a_row_of_a_large_category_are_found() -> None:
+    shop, half = np.arange(120) % 60, np.arange(120)  # the second 120 rows are those of the first
+    frame = polars.DataFrame({"shop": [f"s{code}" for code in shop] * 2, "size": [*half % 4, *half % 4]})
+    y = np.tile(shop % 7 + half % 11 / 11, 2)
+    own, held = (frame[:100], y[:100]), np.arange(100)
+    options: dict[str, Any] = {"category_means": True, "declared": {"categorical": ["shop"]}}
+    data = prepare(frame, y, RECIPE, **options)
+    assert copies_held_out(data, [Split(np.arange(100, 240), held)]) == (100, 100)
+    x = data.problem.rows.x.numpy()
+    assert (x[:120] != x[120:]).any()  # copies in other folds have other means
+    other = prepare(frame[60:], y[60:], RECIPE, validation=own, **options)
+    assert copies_held_out(other, [Split(None, None)]) == (100, 100)
+
+
 def test_folds_and_parts_of_the_rows() -> None:
     target = find_target(Y, None)
     for split in cv_splits(target, 3, groups=GROUPS):

@@ -17,7 +17,7 @@ import manynets.training.threads  # noqa: F401  # so that a forked child may pre
 from manynets.data.check import as_weights
 from manynets.data.tensors import to_tensor
 from manynets.display import History, short
-from manynets.errors import DataError, ModelFileError, OptionError, check_rows
+from manynets.errors import ModelFileError, OptionError, check_rows
 from manynets.intervals import Residuals
 from manynets.model_tools import ModelTools, with_fields
 from manynets.modelfile import StoredTensor, check_target, open_model_file, write_model_file
@@ -31,6 +31,7 @@ from manynets.spec import MLP, Recipe, to_json
 from manynets.spec.lessons import no_attribute
 from manynets.spec.metadata import check_device
 from manynets.spec.own import is_own
+from manynets.tables.rowgroups import in_blocks
 from manynets.tasks import Task
 from manynets.tasks.objectives import objective_for
 from manynets.training.module import whole_numbers
@@ -64,8 +65,9 @@ class Model(ModelTools):
     Models start on the CPU; `to` moves one to a GPU, on which it then predicts.
 
     Every method that takes X takes an array (N, D), or for a model with an encoder a frame (pandas, polars, pyarrow), whose columns are found
-    by name; `predict` and the like also take the path of a table. An array given to a model that was trained on a frame is taken as encoded
-    already, with a warning where it has as many columns as the frame; one that was trained on an array encodes it too.
+    by name, or the path of a table, whose columns are read as in training; y and sample_weight are then names of its columns. An array given
+    to a model that was trained on a frame is taken as encoded already, with a warning where it has as many columns as the frame; one that was
+    trained on an array encodes it too.
 
     >>> import manynets as mn
     >>> data = mn.datasets.load("moons", points=400, seed=0)
@@ -262,23 +264,18 @@ class Model(ModelTools):
         the model has the names of its targets. R2 is NaN for a single row. per_class, confusion and label_metrics (but accuracy and auc there) count
         rows, whatever sample_weight is.
 
-        x may also be the path of Parquet files or of an Arrow file, which are read block by block; y and sample_weight are then the names
-        of columns.
+        Where x is the path of Parquet files or of an Arrow file, and y the name of a column, they are read block by block.
         """
-        if isinstance(x, str | os.PathLike):
-            return self._evaluate_file(os.fspath(x), y, sample_weight)
+        encoder = self.encoder
+        named = isinstance(x, str | os.PathLike) and isinstance(y, str) and isinstance(sample_weight, str | None)
+        if named and encoder is not None and not encoder.positional and in_blocks(os.fspath(x)):
+            from manynets.data.stream.table import scored_file
+
+            found = scored_file(os.fspath(x), y, encoder, lambda frame: self.mean_logits(self.logits(frame)), weight=sample_weight)
+            return self.figures(found.scores, found.y, sample_weight=found.weight)
+        x, y, sample_weight = self.read_given(x, y, sample_weight)
         self.warn_of_array(x)
         return self.figures(self.mean_logits(self.logits(x)), y, sample_weight=sample_weight)
-
-    def _evaluate_file(self, path: str, target: Any, weight: Any) -> dict[str, Any]:
-        from manynets.data.stream.table import scored_file
-
-        if self.encoder is None or self.encoder.positional:
-            raise DataError(f"x is the file {path!r}, but the model was trained on arrays; give an array")
-        if not isinstance(target, str) or not isinstance(weight, str | None):
-            raise OptionError(f"x is the file {path!r}, so y and sample_weight must be names of its columns, such as y='price'")
-        found = scored_file(path, target, self.encoder, lambda frame: self.mean_logits(self.logits(frame)), weight=weight)
-        return self.figures(found.scores, found.y, sample_weight=found.weight)
 
     def figures(self, logits: Array, y: Any, *, sample_weight: Any = None) -> dict[str, Any]:
         """Return loss and metrics as `evaluate` does, of logits (N, O) that are there already."""

@@ -146,7 +146,7 @@ class ModelTools(Predictor):
             return hook("model_history")(self)
         if X is None or y is None:
             raise OptionError("only one of X and y was given; give both to see predictions, or none to see the training history")
-        return hook("model_predictions")(self, X, y)
+        return hook("model_predictions")(self, *self.read_given(X, y)[:2])
 
     # ---------------------------------------------------------------------------------------------------------------- export
 
@@ -186,6 +186,7 @@ class ModelTools(Predictor):
         """
         if self.spec is None and not isinstance(self.task, Regression):
             raise OptionError("the model is a module of your own, whose last layer is not known; divide its scores yourself")
+        X, y, sample_weight = self.read_given(X, y, sample_weight)
         logits, target = self.logits(X), self.task.encode(self.targets_in_order(y))
         check_rows(logits.shape[1], len(target))
         weight = as_weights(sample_weight, len(target))
@@ -221,6 +222,7 @@ class ModelTools(Predictor):
         """
         probability, positive = None, None
         if X is not None and isinstance(self.task, Binary):
+            X, y, sample_weight = self.read_given(X, y, sample_weight)
             probability, positive = self.probabilities(self.logits(X))[:, 1], self.task.encode(y)[:, 0] > 0.5
             check_rows(len(probability), len(positive))
         weight = None if positive is None else as_weights(sample_weight, len(positive))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from manynets.data.check import as_matrix, as_numpy, in_order, is_frame, target_names
 from manynets.display import listed
-from manynets.errors import DataError, warn_user
+from manynets.errors import DataError, OptionError, warn_user
 from manynets.intervals import Residuals, check_coverage, interval_of
 from manynets.spec import MLP, Recipe
 from manynets.tables.columns import CategoricalColumn
@@ -100,6 +100,7 @@ class Predictor(abc.ABC):
     def inputs_of(self, x: Any) -> Array | Tensor:
         """Return the inputs of the networks (N, in_features) for X (N, D): a frame, or an array that the model scales, is encoded; another array is checked."""
         encoder = self.encoder
+        x, _, _ = self.read_given(x)
         if encoder is None:
             return as_matrix(self.columns_in_order(x), columns=self.in_features)
         if is_frame(x):
@@ -122,8 +123,7 @@ class Predictor(abc.ABC):
 
     def encoded(self, x: Any) -> Any:
         """Return the inputs of a frame or file, and warn of categories not seen in training, once for each column; return an array as it is."""
-        if isinstance(x, str | os.PathLike):
-            x = self._rows_in(x)
+        x, _, _ = self.read_given(x)
         if self.encoder is None or self.encoder.positional:
             return x
         if not is_frame(x):
@@ -146,13 +146,27 @@ class Predictor(abc.ABC):
             )
         return matrix
 
-    def _rows_in(self, path: str | os.PathLike[str]) -> Any:
-        """Return the rows of a file, each column read as in training."""
-        from manynets.tables.files import read_table
+    def read_given(self, x: Any, y: Any = None, sample_weight: Any = None) -> tuple[Any, Any, Any]:
+        """Return X, y and sample_weight: read from a file where X is the path of a table, of which y and sample_weight then name columns.
 
+        The columns of X are read as in training, which `read_table` alone cannot know. y may be a list of the names of several targets.
+        """
+        if not isinstance(x, str | os.PathLike):
+            return x, y, sample_weight
+        from manynets.tables.files import open_file
+        from manynets.tables.target import row_weights, split_target
+
+        path = os.fspath(x)
         if self.encoder is None or self.encoder.positional:
-            raise DataError(f"X is the file {os.fspath(path)!r}, but the model was trained on an array; give an array")
-        return read_table(os.fspath(path), text=self.encoder.forms)
+            raise DataError(f"X is the file {path!r}, but the model was trained on an array; give an array")
+        names = y if isinstance(y, list | tuple) else [y]
+        if not all(isinstance(name, str | None) for name in (*names, sample_weight)):
+            raise OptionError(f"X is the file {path!r}, so y and sample_weight must be names of its columns, such as y='price'")
+        table = open_file(path, text=self.encoder.forms)
+        weight = None if sample_weight is None else row_weights(table, sample_weight)
+        if y is not None:
+            y = in_order(split_target(table, y)[1], self.target_names, names=list(names))
+        return table.as_frame().to_native(), y, weight
 
     def warn_of_array(self, x: Any) -> None:
         """Warn of an array that may be a table of numbers without the names of its columns, which are not encoded then."""
@@ -168,9 +182,6 @@ class Predictor(abc.ABC):
 
     def predict(self, x: Any) -> Array:
         """Return predictions for X (N, D): labels, or numbers in the target's own unit, (N,) or (N, O).
-
-        X may be the path of a table, here and in the other methods that predict: its columns are read as in training, which `read_table` alone
-        cannot know.
 
         Of a frame that holds categories not seen in training, a UserWarning names them, once for each column. Errors: DataError for rows of
         which no class can be told, as their numbers are too large for the networks.

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from manynets.data.batches import Rows
 from manynets.data.check import as_fold_rows, as_matrix, as_numpy, as_row_numbers, is_frame, rows_with_weight
-from manynets.data.duplicates import count_held_out, count_shared
+from manynets.data.duplicates import count_held_out, count_shared, encoded_hashes, row_hashes
 from manynets.data.split import AT_RANDOM, SplitBy, deal_rows, even_folds, split_rows
 from manynets.data.tensors import to_tensor, warn_of_lost_digits
 from manynets.display import short
@@ -59,6 +59,7 @@ class TrainingData:
 
     rows: None where all rows train. validation_rows: None without validation, or where the problem has a validation set of its own.
     encoder: turned the columns of a table into those of the problem; None for arrays that are taken as they are.
+    hashes: of the rows (N,), by which copies are found where rows that are the same may differ in the problem (`encoded_hashes`); else None.
     """
 
     problem: Problem
@@ -66,6 +67,7 @@ class TrainingData:
     rows: RowNumbers | None
     validation_rows: RowNumbers | None
     encoder: TableEncoder | None = None
+    hashes: NDArray[np.uint64] | None = None
 
 
 def prepare(
@@ -110,11 +112,11 @@ def prepare(
     fitted_rows = rows_with_weight(split.train if fitted_rows is None else fitted_rows, weight)
     if not isinstance(task, Task):
         target = standardised_by(target, y, fitted_rows, loss=recipe.loss)
-    matrix = given
+    matrix, hashes = given, None
     if as_table:
         options = column_options(given, embedding, scaling=scaling, category_means=category_means) if fits else {}
         options |= declared or {}
-        matrix, encoder = encode_table(given, y, rows=fitted_rows, encoder=encoder, target=target.encoded, **options)
+        matrix, encoder, hashes = encode_table(given, y, rows=fitted_rows, encoder=encoder, target=target.encoded, **options)
         matrix = as_matrix(matrix)
         if fits and not is_frame(given):
             warn_of_encoded(given, matrix, encoder)
@@ -128,7 +130,7 @@ def prepare(
     check_own_loss(loss, target.task, problem.rows.target, problem.rows.x.dtype)
     warn_of_lost_digits(matrix, problem.rows.x)
     warn_of_lost_digits(target.encoded, problem.rows.target, what="y")
-    return TrainingData(problem, matrix.shape[1], split.train, split.held_out, encoder)
+    return TrainingData(problem, matrix.shape[1], split.train, split.held_out, encoder, hashes)
 
 
 def with_metric(data: TrainingData, metric: Any) -> TrainingData:
@@ -289,7 +291,7 @@ def copies_held_out(data: TrainingData, splits: Sequence[Split]) -> tuple[int, i
     Where no split holds rows out, they are those of the validation set, if there is one. A row counts once, and one of weight 0 not at all.
     """
     problem = data.problem
-    x, y = problem.rows.x.cpu().numpy(), problem.rows.target.cpu().numpy()
+    x, y = problem.rows.x.cpu().numpy() if data.hashes is None else data.hashes, problem.rows.target.cpu().numpy()
     pairs = {id(split.held_out): split for split in splits if split.held_out is not None}.values()
     held = [Split(counted_rows(problem, split.train), counted_rows(problem, split.held_out)) for split in pairs]
     if held:
@@ -298,6 +300,8 @@ def copies_held_out(data: TrainingData, splits: Sequence[Split]) -> tuple[int, i
         return 0, 0
     own, trained = problem.validation, counted_rows(problem)
     other, other_y = own.x.cpu().numpy(), own.target.cpu().numpy()
+    if data.hashes is not None:
+        other = row_hashes(other.astype(np.float32))
     if own.weight is not None:
         weighted = own.weight.cpu().numpy() > 0
         other, other_y = other[weighted], other_y[weighted]
@@ -309,6 +313,14 @@ def copies_held_out(data: TrainingData, splits: Sequence[Split]) -> tuple[int, i
 # ------------------------------------------------------------------------------------------------------- tables and devices
 
 
+class EncodedTable(NamedTuple):
+    """The encoded columns of a table (N, D), the encoder, and what `encoded_hashes` returns."""
+
+    matrix: NDArray[Any]
+    encoder: TableEncoder
+    hashes: NDArray[np.uint64] | None
+
+
 def encode_table(
     table: Any,
     y: Any = None,
@@ -317,7 +329,7 @@ def encode_table(
     encoder: TableEncoder | None = None,
     target: NDArray[Any] | None = None,
     **options: Any,
-) -> tuple[NDArray[Any], TableEncoder]:
+) -> EncodedTable:
     """Return the encoded columns (N, D) of all rows of a table, and the encoder.
 
     Without an encoder one is fitted to `rows` (None: all), which then get the means of large categories without their own target; y,
@@ -327,9 +339,10 @@ def encode_table(
     if encoder is None:
         encoder = fit_encoder(table, rows=rows, y=y, target=target, **options)
     matrix = encoder.transform(table)
+    hashes = encoded_hashes(matrix, encoder)
     if fits and target is not None:
         encoder.cross_fit(table, target, matrix, rows=rows)
-    return matrix, encoder
+    return EncodedTable(matrix, encoder, hashes)
 
 
 def on_device(

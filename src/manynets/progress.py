@@ -97,7 +97,11 @@ class _Story:
         if not self._prefix(event):
             loss = number_text(float(np.mean(event.columns["loss"])))
             return f"{epoch}  {self._rows(event)} loss {loss}  {self._shown} {now}"
-        best = f" ({self._best} {self._results(self.at_best, sep=', ')})" if self.at_best else ""
+        best = ""
+        if self.at_best and self._decides:
+            best = f" ({self._results(self.at_best)}, best by {self._decides})"
+        elif self.at_best:
+            best = f" (best {self._results(self.at_best, sep=', ')})"
         return f"{epoch}  {self._rows(event)} {self._shown} {now}{best}"
 
     @property
@@ -115,14 +119,14 @@ class _Story:
         return "mean validation" if together else "validation"
 
     @property
-    def _best(self) -> str:
-        """Say what the best epoch goes by, where it is not the result that is shown."""
+    def _decides(self) -> str:
+        """Name what the best epoch goes by, where it is not the result that is shown; else empty."""
         watched = {recipe.watch for _, recipe in self.started.settings.values()} or {"loss"}
         shown = {"loss", "r2", "rmse", "metric"} if self.started.squared else {"metric", self.started.metric}
         if watched <= shown or len(watched) > 1:
-            return "best"
+            return ""
         name = watched.pop().removesuffix("()")
-        return f"best by {'loss' if f'val_{name}' in self.undefined else HEADINGS.get(name, name)}"
+        return "loss" if f"val_{name}" in self.undefined else HEADINGS.get(name, name)
 
     def _take(self, event: Evaluated) -> None:
         """Remember the results of each network: the last, and those of the entry whose weights it keeps."""

@@ -186,11 +186,12 @@ def _foreign_files(target: Path) -> list[str]:
     """Return the names of files that do not belong to a run, or a remark where the target is not a folder."""
     if target.is_symlink() or not target.is_dir():
         return ["it is not a folder"]
+    folders = {entry.name for entry in target.iterdir() if entry.is_dir()}
     names = sorted(entry.name for entry in target.iterdir())
     if names and not {MODEL, CONFIG} <= set(names):
         return names[:1]
     known = {MODEL, CONFIG, HISTORY, METRICS, SEEN, REPORT, *(f"{picture}.png" for picture in PICTURES)}
-    return [name for name in names if name not in known and _written_as(name) not in known]
+    return [name for name in names if name in folders or (name not in known and _written_as(name) not in known)]
 
 
 def _written_as(name: str) -> str | None:

@@ -7,8 +7,10 @@ import re
 from pathlib import Path
 
 import numpy as np
+import polars
 
-from tests.cli.conftest import Call
+import manynets as mn
+from tests.cli.conftest import SMALL, Call
 from tests.tolerances import assert_close
 
 
@@ -55,6 +57,21 @@ def test_what_a_run_goes_by(call: Call, table: Path) -> None:
     assert len(found["worst_rows"]) <= 2
     assert isinstance(found["worst_slices"], list)
     assert all(len(one["columns"]) == 1 for one in found["importance"]["columns"])
+
+
+def test_rows_count_by_their_weights_and_seen_ones_are_told_of(call: Call, table: Path) -> None:
+    assert call("train", table, "--target", "price", "--drop", "kind", "--weight", "id", *SMALL, "--out", "run").code == 0
+    frame = polars.read_csv(table).with_columns((polars.col("size") ** 4).alias("id"))
+    frame.write_csv("other.csv")
+    found = call("explain", "run", "other.csv", "--column", "colour", "--pair", "colour", "size", "--json").json["dependence"]
+    done = call("explain", "run", table, "--repeats", "1")
+    assert re.search(r"note: \d+ of the 120 rows of houses.csv are rows that the run was trained or validated on", done.out)
+    assert "trained or validated on" not in call("explain", "run", "--repeats", "1").out
+    model = mn.load("run")
+    for one, columns, n_grid in zip(found, (["colour"], ["colour", "size"]), (12, 8), strict=True):
+        wanted = mn.explain.partial_dependence(model, "other.csv", columns, n_grid=n_grid, sample_weight="id")
+        assert_close(np.array(one["mean"]), wanted.mean, "float32")
+    assert np.ptp(found[0]["mean"]) > 0
 
 
 def test_rows_are_numbered_as_in_the_file(call: Call, tmp_path: Path) -> None:

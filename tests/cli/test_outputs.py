@@ -39,6 +39,12 @@ def test_a_run_with_a_file_of_the_users_is_not_replaced(call: Call, run: Path, t
     assert (done.code, (run / "mine.png").read_text(encoding="utf-8")) == (2, "mine")
     assert "it holds what does not belong to a run: mine.png" in done.err
     (run / "mine.png").unlink()
+    (run / "history.png").unlink(missing_ok=True)
+    (run / "history.png").mkdir()  # the user's, whatever its name
+    done = call(*words)
+    assert (done.code, (run / "history.png").is_dir()) == (2, True)
+    assert "it holds what does not belong to a run: history.png" in done.err
+    (run / "history.png").rmdir()
     assert call("plot", "run").code == 0
     assert call(*words).code == 0
 

@@ -142,6 +142,9 @@ def test_compare_says_where_rows_are_weighted_differently(call: Call, table: Pat
     """One run weights other data, too, by its column; the other has no weights."""
     for name, more in (("plain", ()), ("weighted", ("--weight", "id"))):
         assert call("train", table, "--target", "price", *SMALL, *more, "--out", name).code == 0
+        assert call("report", name).code == 0
+        page = Path(name, "report.html").read_text(encoding="utf-8")
+        assert ("Weights of the rows" in page) == bool(more)
     on_test = call("compare", "weighted", "plain", "--json").json["differences"]["to"]["plain"]
     assert on_test["rmse"]["low"] < on_test["rmse"]["high"]
     done = call("compare", "weighted", "plain", "--data", table, "--json")

@@ -84,6 +84,17 @@ def test_identical_rows_are_reported(call: Call, tmp_path: Path) -> None:
     assert "validation rows are identical to a row that is trained on" in done.out
 
 
+@pytest.mark.parametrize("how", [("--hidden", "4", "--epochs", "1", "--category-means"), ("--preset", "fast", "--n-networks", "2")])
+def test_rows_of_a_large_category_are_known_again(call: Call, how: tuple[str, ...], tmp_path: Path) -> None:
+    rows = [f"s{i % 60},{i},{i % 60 % 7 + i / 300}\n" for i in range(300)]
+    (tmp_path / "shops.csv").write_text("shop,size,sold\n" + "".join(rows), encoding="utf-8")
+    (tmp_path / "test.csv").write_text("shop,size,sold\n" + "".join(rows[:90]) + "new,7,1\n", encoding="utf-8")
+    done = call("train", "shops.csv", "--target", "sold", "--test", "test.csv", *how, "--out", "run")
+    assert "90 of 91 test rows are identical to a row that is trained on" in done.out
+    found = call("evaluate", "run", "test.csv", "--json").json
+    assert (found["rows"], found["seen_rows"]) == (1, 90)
+
+
 def test_sweep(call: Call, visits: Path) -> None:
     done = call(
         "sweep", "visits.csv", "--target", "cost", "--group", "patient", "--cv", "3", "--grid", "lr=0.01,0.1", *SMALL[:-2], "-q"

@@ -54,6 +54,7 @@ def test_rows_that_cannot_be_scored_are_named_and_may_be_left_out(call: Call, ru
     done = call("evaluate", run, "new.csv", "--drop-missing-target", "--drop-unseen-classes", "--json")
     assert done.json["rows"] == done.json["seen"]["rows"] == 7  # training had all of them
     assert "note: 2 of 9 rows left out, of classes that training did not have: 'huge'" in done.err
+    assert "note: 1 of 10 rows left out, as they have no target" in done.err
     for more in ((), ("new.csv", "--memory-limit", "1GB")):
         assert "that are read at once; leave them out" in call("evaluate", run, *more, "--drop-unseen-classes").err
     Path("none.csv").write_text(f"{lines[0]}\n{lines[4]}\n")

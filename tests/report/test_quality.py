@@ -22,8 +22,8 @@ from sklearn.metrics import (
 from manynets.cli.report import console_for, print_metrics
 from manynets.display import number_text
 from manynets.model import Model
-from manynets.report.parts import ReportInput, ReportTable
-from manynets.report.quality import metrics_section
+from manynets.report.parts import LabelledRows, ReportInput, ReportTable, between
+from manynets.report.quality import metric_intervals, metrics_section
 from tests.cli.conftest import Call, call  # noqa: F401  # fixtures
 from tests.export.tables import fitted, target, wide_table
 from tests.report.test_report import read, written
@@ -195,3 +195,15 @@ def test_page_and_terminal_agree_when_the_loss_says_nothing_new(
         assert ("loss" in [*table.names, *(line[0] for line in table.rows)]) == shown
     print_metrics(console_for(), metrics)
     assert ("loss" in capsys.readouterr().out) == shown
+
+
+def test_a_class_that_is_never_predicted_has_no_interval_without_width() -> None:
+    frame = wide_table()
+    y = np.where(target(frame) > 160, "dear", "cheap")
+    model = fitted(frame, y).with_threshold(0.999999)
+    names, known = ["precision", "recall", "f1"], []
+    for weight in (None, np.ones(len(frame))):
+        given = ReportInput(model=model, title="", part="test", X=frame, y=y, weight=weight, metrics={}, target="price", repeat="")
+        known.append(metric_intervals(LabelledRows.of(given), names))
+    own = model.evaluate(frame, y)["per_class"][1]["intervals"]
+    assert known == [{name: between(*own[name]) for name in names[1:]}, {}]

@@ -90,6 +90,20 @@ def test_a_sampler_that_has_tried_all_ends_the_search() -> None:
     assert "stop" not in vars(found.study_)  # it is as Optuna has it again
 
 
+def test_a_search_that_fails_leaves_the_study_as_optuna_has_it() -> None:
+    seen: list[Any] = []
+
+    class Refusing(optuna.samplers.RandomSampler):  # type: ignore[misc,name-defined]
+        def sample_relative(self, study: Any, trial: Any, search_space: Any) -> Any:
+            seen.append(study)
+            assert "stop" in vars(study)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search(2).set_params(sampler=Refusing()).fit(X, Y)
+    assert "stop" not in vars(seen[0])
+
+
 def test_a_halved_batch_prunes_what_is_left_behind() -> None:
     found = search(8, strategy="halving", factor=2).fit(X, Y)
     states = [trial.state.name for trial in found.study_.trials]

@@ -57,7 +57,7 @@ def test_rows_that_are_trained_on_do_not_see_their_own_target() -> None:
     y = Y.copy()
     y[5] = 1e6
     rows = np.arange(1000)
-    matrix, encoder = encode_table(FRAME, y, rows=rows, target=y, **OPTIONS)
+    matrix, encoder, _ = encode_table(FRAME, y, rows=rows, target=y, **OPTIONS)
     at = encoder.feature_names.index("shop, mean of the target")
     same = np.flatnonzero(CODES[:1000] == CODES[5])
     assert abs(matrix[5, at]) < abs(matrix[same, at]).max()  # other rows of the level see it, unless they are in its fold

@@ -153,7 +153,7 @@ FILES: list[tuple[str, str | bytes, dict[str, list[Any]], list[str]]] = [
     ("a name twice", "a,a\n1,2\n3,4\n", {"a": [1, 3], "a_2": [2, 4]}, ["'a' is called 'a_2'"]),
     ("a name of two lines", '"a\nb",c\n1,2\n3,4\n', {"a\nb": [1, 3], "c": [2, 4]}, []),
     ("blanks around names", " a , b\n1,2\n3,4\n", TWO, []),
-    ("numbers as names", "3,1\n1,2\n3,4\n", {"3": [1, 3], "1": [2, 4]}, ["if the file has no header, give header=False"]),
+    ("numbers as names", "3,1\n1,2\n3,4\n", {"3": [1, 3], "1": [2, 4]}, ["mn.tables.read_table(path, header=False) reads it"]),
     ("rising numbers as names", "0,1\n1,2\n3,4\n", {"0": [1, 3], "1": [2, 4]}, []),
     ("the header again", "a,b\n1,2\na,b\n3,4\n", TWO, ["header is repeated in 1 row, left out"]),
     # quotes

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from manynets import datasets
 from manynets.cli import defaults
@@ -16,6 +17,7 @@ from manynets.cli.fingerprint import fingerprint_of, fingerprint_of_arrays, unch
 from manynets.cli.origin import NAMED_ONLY, STANDARD_INPUT, kind_of, name_of, open_data, stem_of, with_notes, without_other_sheet
 from manynets.cli.table_columns import columns_named, leak_notes, refuse_target, split_by
 from manynets.data.check import rows_with_weight
+from manynets.data.duplicates import encoded_hashes
 from manynets.data.split import SplitBy
 from manynets.display import counted, listed
 from manynets.errors import DataError, ModelFileError, missing_file, one_of
@@ -33,17 +35,26 @@ _NEEDED = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Part:
-    """Rows: X an array or a table (`manynets.tables.Table`), y, weights (N,) or None, and how they are split (None: at random)."""
+    """Rows: X an array or a table (`manynets.tables.Table`), y, weights (N,) or None, and how they are split (None: at random).
+
+    hashes: of the rows of X (N,), once it is encoded, where rows that are the same may differ in it (`duplicates.encoded_hashes`).
+    """
 
     X: Any
     y: Any
     weight: Any = None
     by: SplitBy | None = None
+    hashes: NDArray[np.uint64] | None = None
 
     @property
     def rows(self) -> int:
         """The number of rows."""
         return len(self.y)
+
+    @property
+    def identity(self) -> Any:
+        """What the rows that are the same have in common: those of X, or their hashes."""
+        return self.X if self.hashes is None else self.hashes
 
     @property
     def split_columns(self) -> dict[str, Any]:
@@ -185,6 +196,8 @@ def _table_part(table: Any, origin: Mapping[str, Any]) -> tuple[Part, tuple[str,
         )
     )
     refuse_text_targets(targets, y)
+    if len(y) < table.rows:
+        notes += (f"{table.rows - len(y):,} of {counted(table.rows, 'row')} left out, as they have no target",)
     return Part(X=X, y=y, weight=weight), notes
 
 
@@ -242,7 +255,8 @@ def test_part(
     if origin.get("weight") is not None and origin["weight"] not in table.names:
         notes.append(f"{path} has no weight column {origin['weight']!r}: its rows have equal weights")
         origin = {**origin, "weight": None}
-    part, _ = _table_part(table, origin)
+    part, more = _table_part(table, origin)
+    notes += more
     if classes is not None and origin.get("drop_unseen_classes"):
         part, left_out = of_seen_classes(part, classes)
         notes += left_out
@@ -292,7 +306,14 @@ def _split(whole: Part, origin: Mapping[str, Any], task: Any, fraction: float) -
 def taken(part: Part, rows: Any) -> Part:
     """Return these rows of a part; a table is not copied."""
     weight, by = (None if part.weight is None else part.weight[rows]), (None if part.by is None else part.by.take(rows))
-    return Part(X=taken_rows(part.X, rows), y=part.y[rows], weight=weight, by=by)
+    hashes = None if part.hashes is None else part.hashes[rows]
+    return Part(X=taken_rows(part.X, rows), y=part.y[rows], weight=weight, by=by, hashes=hashes)
+
+
+def encoded_part(part: Part, encoder: Any) -> Part:
+    """Return the rows of a table as an encoder transforms them."""
+    matrix = encoder.transform(part.X)
+    return dataclasses.replace(part, X=matrix, hashes=encoded_hashes(matrix, encoder))
 
 
 def joined(first: Part, second: Part) -> Part:

@@ -81,7 +81,7 @@ def explain(
     import numpy as np
 
     from manynets.cli.data import taken, taken_rows
-    from manynets.cli.new_data import evaluation_rows
+    from manynets.cli.new_data import evaluation_rows, seen_rows_of
     from manynets.explain import contributions, partial_dependence, permutation_importance
     from manynets.explain.blocks import some_rows
 
@@ -98,10 +98,14 @@ def explain(
         raise OptionError(f"--row is {beyond[0]}, but {of} has the rows 0 to {len(whole) - 1}")
     some = some_rows(part.rows, rows)
     model, few = found.model, taken(part, some)
+    known = None if data is None else seen_rows_of(found, few)
+    if known is not None and known.any():
+        words = f"{known.sum():,} of the {len(some):,} rows of {name} are rows that the run was trained or validated on"
+        note(console, f"{words}: on new rows it may rely on its columns less")
     options: dict[str, Any] = {"metric": metric, "n_repeats": repeats, "sample_weight": few.weight, "group_alike": not separately}
     importance = permutation_importance(model, few.X, few.y, **options)
-    dependence = [partial_dependence(model, few.X, one, n_grid=12) for one in column or ()]
-    dependence += [partial_dependence(model, few.X, pair, n_grid=8)] if pair else []
+    dependence = [partial_dependence(model, few.X, one, n_grid=12, sample_weight=few.weight) for one in column or ()]
+    dependence += [partial_dependence(model, few.X, pair, n_grid=8, sample_weight=few.weight)] if pair else []
     added = contributions(model, taken_rows(whole, np.array(row)), background=few.X) if row else None
     _print_importance(console, importance, len(some), name)
     for one in dependence:

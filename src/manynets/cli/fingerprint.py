@@ -70,12 +70,14 @@ def _digest(file: Path) -> bytes:
 
 
 def row_hashes(X: Any, target: Any) -> NDArray[np.uint64]:
-    """Return a hash (N,) of each row of the network's inputs (N, D) and its encoded target (N,) or (N, O).
+    """Return a hash (N,) of each row of the network's inputs (N, D), or of hashes of these (N,), and its encoded target (N,) or (N, O).
 
     >>> bool((row_hashes(np.eye(2), [0, 1]) == row_hashes(np.eye(2), [0, 0])).tolist() == [True, False])
     True
     """
-    return duplicates.row_hashes(np.asarray(X, dtype=np.float32), np.asarray(target, dtype=np.float64))
+    return duplicates.row_hashes(
+        X if X.dtype == np.uint64 else np.asarray(X, dtype=np.float32), np.asarray(target, dtype=np.float64)
+    )
 
 
 def hashes_of_parts(task: Any, parts: Iterable[Any]) -> NDArray[np.uint64] | None:
@@ -83,4 +85,4 @@ def hashes_of_parts(task: Any, parts: Iterable[Any]) -> NDArray[np.uint64] | Non
     present = [part for part in parts if part is not None]
     if sum(part.rows for part in present) > MOST_ROWS:
         return None
-    return np.unique(np.concatenate([row_hashes(part.X, task.encode(part.y)) for part in present]))
+    return np.unique(np.concatenate([row_hashes(part.identity, task.encode(part.y)) for part in present]))

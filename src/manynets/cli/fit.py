@@ -19,7 +19,7 @@ from manynets import runs
 from manynets.cli import checkpoints, defaults
 from manynets.cli.baselines import baselines_of
 from manynets.cli.bounded import metrics_of, metrics_of_scores
-from manynets.cli.data import DataSource, Part, load_source, taken, with_weight
+from manynets.cli.data import DataSource, Part, encoded_part, load_source, taken, with_weight
 from manynets.cli.diverged import refuse_untrained
 from manynets.cli.fingerprint import hashes_of_parts
 from manynets.cli.origin import origin_of, stem_of
@@ -275,17 +275,14 @@ def encode_source(source: DataSource, options: Options, console: Any) -> DataSou
             embedding = network_of(options).embedding
             own = {"embedding": embedding if isinstance(embedding, PiecewiseLinear) else None}
         own["target"] = task.encode(train.y)
-        matrix, encoder = encode_table(train.X, **{**own, **encoding(source, options)})
-        train = dataclasses.replace(train, X=matrix)
+        matrix, encoder, hashes = encode_table(train.X, **{**own, **encoding(source, options)})
+        train = dataclasses.replace(train, X=matrix, hashes=hashes)
         for text in () if test is None else encoder.check(test.X):
             note(console, f"test rows: {text}")
-        validation, test = (
-            None if part is None else dataclasses.replace(part, X=encode_table(part.X, encoder=encoder)[0])
-            for part in (validation, test)
-        )
+        validation, test = (None if part is None else encoded_part(part, encoder) for part in (validation, test))
     if test is not None:
         targets = {"target": task.encode(train.y), "other_target": task.encode(test.y)}
-        if shared := count_shared(train.X, test.X, **targets):
+        if shared := count_shared(train.identity, test.identity, **targets):
             note(console, f"{shared:,} of {test.rows:,} test rows are identical to a row that is trained on, target included")
     parts: dict[str, Any] = {"train": train, "validation": validation, "test": test}
     return dataclasses.replace(source, **parts, task=task, encoder=encoder, share=share, networks=networks)

@@ -117,6 +117,8 @@ def _data(run: SavedRun) -> dict[str, str]:
         facts[f"File {name}"] = f"{size}SHA-256 {found['sha256']}"
     if run.config.get("target_unit"):
         facts["Unit of the target"] = str(run.config["target_unit"])
+    if data.get("weight"):
+        facts["Weights of the rows"] = str(data["weight"])
     return facts
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manynets.cli.data import Part, load_source, of_seen_classes, read_arrays, taken, test_part
+from manynets.cli.data import Part, encoded_part, load_source, of_seen_classes, read_arrays, taken, test_part
 from manynets.cli.fingerprint import row_hashes, same_data
 from manynets.cli.origin import from_standard_input, kind_of, name_of, text_options_of, with_notes, without_other_sheet
 from manynets.cli.saved_runs import ALONE
@@ -131,7 +131,7 @@ def evaluation_rows(
     if not isinstance(part.X, Table):
         raise _no_table(encoder)
     notes = (*notes, *encoder.check(part.X))
-    return (dataclasses.replace(part, X=encoder.transform(part.X)) if encode else part), name, notes
+    return (encoded_part(part, encoder) if encode else part), name, notes
 
 
 def parts_by_seen(run: Any, part: Any) -> tuple[Any, Any]:
@@ -143,13 +143,15 @@ def parts_by_seen(run: Any, part: Any) -> tuple[Any, Any]:
 
 
 def seen_rows_of(run: Any, part: Any) -> NDArray[np.bool_] | None:
-    """Return which rows (N,) of a part a run was trained or validated on, None where that is not known."""
+    """Return which rows (N,) of a part, encoded or not, a run was trained or validated on, None where that is not known."""
     seen = run.seen_rows
     if seen is None:
         return None
     if seen.dtype != np.uint64 or seen.ndim != 1:
         raise ModelFileError(f"{run.folder} is damaged: the hashes of its rows are not whole numbers; train again")
-    return np.isin(row_hashes(part.X, run.model.task.encode(part.y)), seen)
+    if isinstance(part.X, Table):
+        part = encoded_part(part, run.model.encoder)
+    return np.isin(row_hashes(part.identity, run.model.task.encode(part.y)), seen)
 
 
 def _table_encoder(model: Any) -> Any:

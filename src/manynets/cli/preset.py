@@ -154,7 +154,7 @@ def train_preset(source: DataSource, preset: Any, options: Options, *, begin: Ma
     )
     more: dict[str, Any] = {"progress": False if options["quiet"] else "auto", **begin}
     return train_ensemble(
-        dataclasses.replace(prepared, encoder=source.encoder),
+        dataclasses.replace(prepared, encoder=source.encoder, hashes=train.hashes),
         n_networks=source.networks,
         preset=preset,
         metric=options["metric"],

@@ -26,8 +26,10 @@ def in_flags(text: str) -> str:
     ('--lr-final is 2, but must be a number in [0, 1]', 'Dataset.X is None')
     >>> in_flags("if new rows will be later than these, split by time: times=frame['sold on']")
     'if new rows will be later than these, split by time: --time-column "sold on"'
-    >>> in_flags("if blanks are between the columns, give delimiter=' '")
-    'if blanks are between the columns, give --delimiter " "'
+    >>> in_flags("if blanks are between the columns, mn.tables.read_table(path, delimiter=' ') reads them")
+    'if blanks are between the columns, give --delimiter " " to read them'
+    >>> in_flags("if the file has no header, mn.tables.read_table(path, header=False) reads it")
+    'if the file has no header, give --no-header to read it'
     >>> in_flags("times is missing in 2 of 60 rows")
     '--time-column is missing in 2 of 60 rows'
     >>> in_flags("time_limit is 5.0, but 2 processes train together; leave it out")
@@ -52,6 +54,7 @@ def in_flags(text: str) -> str:
     line = re.sub(rf"\b(use|give|with) ({_NAMES})=(\d[\d.e-]*\b)", lambda found: f"{found[1]} {flag_of(found[2])} {found[3]}", line)
     line = re.sub(rf"\b(leave out|give) ({_NAMES})\b(?!=)", lambda found: f"{found[1]} {flag_of(found[2])}", line)
     line = re.sub(r"\b([Dd])eclare (?:it|them|the column) (numeric or )?(categorical|numeric)( before fitting)?", _declared, line)
+    line = line.replace("header=False", "--no-header")
     line = re.sub(r"\bmn\.tables\.read_table\(path, (--.*?)\) reads", r"give \1 to read", line)
     line = re.sub(r"\b(drop|groups|times)=(?:frame)?\[(?:'([^']*)'|\"([^\"]*)\")\]", _of_column, line)
     line = re.sub(r"^(groups|times) is ", lambda found: f"{_COLUMN_OPTIONS[found[1]]} is ", line)
@@ -60,7 +63,7 @@ def in_flags(text: str) -> str:
     line = line.replace("a smaller learning rate or clip_norm=1.0", "a smaller --lr or --clip-norm 1")
     line = line.replace("or give the right delimiter", "or give the right --delimiter")
     line = line.replace("with drop_missing_target", "with --drop-missing-target")
-    return line.replace(": header=False is", ": --no-header is").replace(": sheet is for", ": --sheet is for")
+    return line.replace(": sheet is for", ": --sheet is for")
 
 
 def _of_column(found: re.Match[str]) -> str:

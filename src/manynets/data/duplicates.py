@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manynets.errors import LeakWarning, warn_user
+from manynets.tables.columns import has_means
+
+if TYPE_CHECKING:
+    from manynets.tables import TableEncoder
 
 _AT_ONCE = 1 << 15  # words, which stay in the cache
 
@@ -38,6 +42,14 @@ def row_hashes(*columns: NDArray[Any] | None) -> NDArray[np.uint64]:
         hashes[rows] = words.sum(axis=1)
     hashes ^= hashes >> np.uint64(31)
     return hashes * factors[0]
+
+
+def encoded_hashes(matrix: NDArray[Any], encoder: TableEncoder) -> NDArray[np.uint64] | None:
+    """Return hashes (N,) of rows as an encoder transforms them, where it gives the rows that it is fitted to other means; else None.
+
+    Those are the rows of a table with large categories. The others are the same where their encoded columns are.
+    """
+    return row_hashes(matrix) if has_means(encoder.columns) else None
 
 
 def _words(part: NDArray[Any]) -> NDArray[np.uint32]:

@@ -177,7 +177,7 @@ def _standardised(e: Any, data: FitData, task: Task) -> Task:
 def _encoded(e: Any, data: FitData, task: Task) -> NDArray[Any]:
     """Return the encoded columns; the encoder is fitted to the training rows, if there is none yet."""
     if e.encoder_ is not None:
-        x, _ = encode_table(data.x, encoder=e.encoder_)
+        x = encode_table(data.x, encoder=e.encoder_).matrix
     else:
         embedding = e.embedding if isinstance(e.embedding, PiecewiseLinear) else None
         key = ("encoded", None if data.train is None else data.train.tobytes(), embedding, e.scaling, e.category_means)
@@ -185,7 +185,7 @@ def _encoded(e: Any, data: FitData, task: Task) -> NDArray[Any]:
             options = column_options(data.x, embedding, scaling=e.scaling, category_means=e.category_means)
             options["target_names"] = data.targets
             data.known[key] = encode_table(data.x, data.y, rows=data.train, target=task.encode(data.y), **options)
-        x, e.encoder_ = data.known[key]
+        x, e.encoder_, _ = data.known[key]
     data.rows = data.add_rows(x)
     return x
 
@@ -218,7 +218,7 @@ def _read_validation(e: Any, X_val: Any, y_val: Any) -> tuple[Any, ...]:
     x = inputs.validation_rows(lambda rows: inputs.read_rows(e, rows, reset=False), X_val)
     y = e._read_target(y_val, x, first=False, incremental=True)
     x = x if is_frame(x) else inputs.dense(x)
-    return x if e.encoder_ is None else encode_table(x, encoder=e.encoder_)[0], y
+    return x if e.encoder_ is None else encode_table(x, encoder=e.encoder_).matrix, y
 
 
 def _merge_copies(data: FitData, task: Task) -> None:

@@ -49,7 +49,8 @@ def model_of(model: Any) -> Model:
 
 
 def source_rows(model: Model, X: Any) -> SourceRows:
-    """Return the rows of X (N, D) or a frame, encoded, as `Model.predict` reads them."""
+    """Return the rows of X (N, D), a frame or the path of a table, encoded, as `Model.predict` reads them."""
+    X, _, _ = model.read_given(X)
     encoder, table = model.encoder, is_frame(X) or isinstance(X, Table)
     if encoder is None:
         matrix = np.asarray(model.inputs_of(X))

@@ -204,6 +204,7 @@ def partial_dependence(
     check_count(n_rows, what="n_rows", least=0)
     check_seed(seed)
     model = model_of(model)
+    X, _, sample_weight = model.read_given(X, sample_weight=sample_weight)
     rows = source_rows(model, X)
     weight = as_weights(sample_weight, len(rows.matrix))
     grids, encoded = zip(*(_grid(model, X, rows, name, n_grid) for name in names), strict=True)

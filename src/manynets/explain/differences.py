@@ -93,9 +93,13 @@ def paired_differences(first: Any, second: Any, X: Any, y: Any, *, sample_weight
     kinds = [model.task.name for model in models]
     if kinds[0] != kinds[1]:
         raise OptionError(f"the models are for different tasks, {' and '.join(kinds)}; give two for the same target")
-    logits = [model.mean_logits(model.encoded_logits(source_rows(model, X).matrix)) for model in models]
-    weight = as_weights(sample_weight, len(logits[0]))
-    influences = [influences_of(model, scores, y, weight) for model, scores in zip(models, logits, strict=True)]
+    given = [model.read_given(X, y, sample_weight) for model in models]
+    logits = [
+        model.mean_logits(model.encoded_logits(source_rows(model, x).matrix))
+        for model, (x, _, _) in zip(models, given, strict=True)
+    ]
+    weight = as_weights(given[0][2], len(logits[0]))
+    influences = [influences_of(model, scores, y, weight) for model, scores, (_, y, _) in zip(models, logits, given, strict=True)]
     return differences_between(models, influences, weight)
 
 

@@ -136,6 +136,7 @@ def permutation_importance(
     check_count(n_repeats, what="n_repeats")
     check_seed(seed)
     model = model_of(model)
+    X, y, sample_weight = model.read_given(X, y, sample_weight)
     rows = source_rows(model, X)
     target = encoded_target(model, y, rows=len(rows.matrix))
     weight = as_weights(sample_weight, len(target))

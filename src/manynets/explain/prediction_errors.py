@@ -78,6 +78,7 @@ def worst_rows(model: Model, X: Any, y: Any, *, most: int = 10) -> list[WorstRow
     """
     check_count(most, what="most")
     model = model_of(model)
+    X, y, _ = model.read_given(X, y)
     logits = model.encoded_logits(source_rows(model, X).matrix)
     worst, losses, sure = worst_first(model, logits, y, most=most)
     truth, predicted = np.asarray(model.targets_in_order(y))[worst], model.predicted(logits[:, worst])
@@ -125,6 +126,7 @@ def residuals(model: Model, X: Any, y: Any) -> list[MeanError]:
         raise DataError(
             f"errors by group are of a model that predicts numbers, but this one predicts classes ({task.name}); for these use worst_slices"
         )
+    X, y, _ = model.read_given(X, y)
     logits = model.encoded_logits(source_rows(model, X).matrix)
     predicted = np.asarray(model.predicted(logits), dtype=np.float64).reshape(logits.shape[1], -1)
     error = task.own_unit(encoded_target(model, y, rows=len(predicted))).reshape(predicted.shape) - predicted

@@ -92,6 +92,7 @@ def worst_slices(model: Model, X: Any, y: Any, *, most: int = 10) -> list[Slice]
     """
     check_count(most, what="most")
     model = model_of(model)
+    X, y, _ = model.read_given(X, y)
     losses = row_losses(model, model.encoded_logits(source_rows(model, X).matrix), y)
     found: list[Slice] = []
     for name, group, chosen in groups_of(model, X):

@@ -67,7 +67,7 @@ def rows_to_check(model: Model, X: Any = None) -> list[Any]:
 
     The latter hold missing, unseen and out-of-range values.
     """
-    parts = [] if X is None else [_first(X)]
+    parts = [] if X is None else [_first(model.read_given(X)[0])]
     random = np.random.default_rng(0)
     encoder = model.encoder
     if encoder is None:

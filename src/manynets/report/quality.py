@@ -67,12 +67,17 @@ def _of_shares(found: Mapping[str, Any], rows: int) -> dict[str, Sequence[float]
     if "accuracy" not in found:
         return {}
     classes = found.get("per_class", ())
-    own = classes[1]["intervals"] if len(classes) == 2 and classes[1]["count"] and classes[1]["predicted"] else {}
+    own = dict(classes[1]["intervals"]) if len(classes) == 2 and classes[1]["count"] else {}
+    if own and not classes[1]["predicted"]:
+        del own["precision"]
     return {"accuracy": wilson_interval(found["accuracy"] * rows, rows), **own}
 
 
 def metric_intervals(rows: LabelledRows, names: Sequence[str]) -> dict[str, str]:
-    """Return 95% intervals in words: of shares of rows by Wilson's formula, of other metrics from resampled rows, unless there are many classes."""
+    """Return 95% intervals in words: of shares of rows by Wilson's formula, of other metrics from resampled rows, unless there are many classes.
+
+    Where all resamples agree, as on a recall of 0, they say nothing about chance: there is no interval.
+    """
     model, out = rows.model, {}
     logits = model.mean_logits(rows.logits)
     found = model.task.evaluate(logits, rows.target, loss=model.recipe.loss, weight=rows.weight)
@@ -97,5 +102,6 @@ def metric_intervals(rows: LabelledRows, names: Sequence[str]) -> dict[str, str]
                 found[name] + (limit - found[name]) * math.sqrt(size / len(rows))
                 for limit in np.quantile(values[name], [0.025, 0.975])
             )
-            out[name] = between(float(low), float(high))
+            if low < high:
+                out[name] = between(float(low), float(high))
     return out

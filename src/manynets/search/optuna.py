@@ -74,18 +74,20 @@ def run_study(evaluation: Evaluation) -> Any:
     left = search.n_iter - len(known)
     exhausted: list[bool] = []
     study.stop = lambda: exhausted.append(True)  # called by samplers that have tried all; Optuna's own is for study.optimize alone
-    while left > 0 and not exhausted:
-        trials = [study.ask(spaces) for _ in range(min(left, search.batch))]
-        left -= len(trials)
-        candidates = [parameters(trial.params) for trial in trials]
-        if search.strategy == "halving":
-            _halve_batch(evaluation, study, trials, candidates)
-            continue
-        first = len(evaluation.candidates)
-        scores, _ = evaluation.evaluate(candidates)
-        for k, trial in enumerate(trials):
-            _report(evaluation, study, trial, first + k, float(scores[k]))
-    del study.stop
+    try:
+        while left > 0 and not exhausted:
+            trials = [study.ask(spaces) for _ in range(min(left, search.batch))]
+            left -= len(trials)
+            candidates = [parameters(trial.params) for trial in trials]
+            if search.strategy == "halving":
+                _halve_batch(evaluation, study, trials, candidates)
+                continue
+            first = len(evaluation.candidates)
+            scores, _ = evaluation.evaluate(candidates)
+            for k, trial in enumerate(trials):
+                _report(evaluation, study, trial, first + k, float(scores[k]))
+    finally:
+        del study.stop
     return study
 
 

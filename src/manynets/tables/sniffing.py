@@ -69,7 +69,7 @@ def read_head(source: Source, *, delimiter: str | None, header: bool) -> Head:
     if separator and chosen is None and not _is_delimiter(separator):
         raise DataError(
             f"{source.name}, line 1 gives {separator!r} as the delimiter, which must be a single ASCII character; correct the line, or"
-            " give the right --delimiter"
+            " give the right delimiter"
         )
     chosen = chosen or separator or _find_delimiter(source.name, lines)
     names, header_lines, rows = _first_rows(source.name, lines, chosen, header)
@@ -85,10 +85,13 @@ def read_head(source: Source, *, delimiter: str | None, header: bool) -> Head:
     named, notes = unique_names(names)
     refuse_patterns(named)
     if delimiter is None and (count := _words_in_a_line(names, complete)):
-        notes += (f"each line is one cell of {count} words: if blanks are between the columns, give delimiter=' '",)
+        notes += (
+            f"each line is one cell of {count} words: if blanks are between the columns, mn.tables.read_table(path, delimiter=' ') reads them",
+        )
     if _looks_like_data(names, complete):
         shown = listed(map(repr, names), 4)
-        notes += (f"the names of the columns look like values ({shown}): if the file has no header, give header=False",)
+        how = "if the file has no header, mn.tables.read_table(path, header=False) reads it"
+        notes += (f"the names of the columns look like values ({shown}): {how}",)
     return Head(delimiter=chosen, names=named, header_lines=header_lines, rows=complete, unclean=unclean, notes=notes)
 
 

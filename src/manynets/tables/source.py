@@ -142,7 +142,8 @@ def in_utf8(source: Source, encoding: str | None) -> Source:
             return _recoded(source, "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le")
         at = head.index(0)
         raise DataError(
-            f"{source.name}, line {_line(head, at)} is not text: byte 0x00 at offset {at}; if it is UTF-16, give encoding='utf-16'"
+            f"{source.name}, line {_line(head, at)} is not text: byte 0x00 at offset {at}; if it is UTF-16,"
+            " mn.tables.read_table(path, encoding='utf-16') reads it"
         )
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < HEAD_BYTES)
@@ -200,8 +201,8 @@ def decoded(name: str, data: bytes) -> tuple[str, tuple[str, ...]]:
     except UnicodeDecodeError as error:
         raise not_in(name, _line(data, first), first, data[first], "utf-8") from error
     note = (
-        f"it is not UTF-8 (byte 0x{data[first]:02x} at offset {first}) and is read as cp1252; if that is wrong, give its encoding, such as"
-        " encoding='cp1251' for Cyrillic text"
+        f"it is not UTF-8 (byte 0x{data[first]:02x} at offset {first}) and is read as cp1252; if that is wrong,"
+        " mn.tables.read_table(path, encoding='cp1251') reads Cyrillic text"
     )
     return text, (note,)
 
@@ -209,8 +210,8 @@ def decoded(name: str, data: bytes) -> tuple[str, tuple[str, ...]]:
 def not_in(name: str, line: int, offset: int, byte: int, encoding: str) -> DataError:
     """Return the error for a byte that is not in an encoding."""
     return DataError(
-        f"{name}, line {line} is not {encoding}: byte 0x{byte:02x} at offset {offset}; give its encoding, such as encoding='latin-1',"
-        " or cp1251 for Cyrillic and shift_jis for Japanese text"
+        f"{name}, line {line} is not {encoding}: byte 0x{byte:02x} at offset {offset};"
+        " mn.tables.read_table(path, encoding='latin-1') reads Western text, 'cp1251' is for Cyrillic and 'shift_jis' for Japanese"
     )
 
 

@@ -60,7 +60,6 @@ def split_target(
     """
     table = open_table(frame)
     targets = _names(table, target)
-    require([] if weight is None else [weight], table.names, what="weight")
     require(drop, table.names, what="column to drop")
     table = _with_targets(table, targets, drop_missing_target)
     if not table.rows:
@@ -69,7 +68,7 @@ def split_target(
             " another target, or fill it in"
         )
     ys = [_target(table, name) for name in targets]
-    weights = None if weight is None else _weights(table, weight)
+    weights = None if weight is None else row_weights(table, weight)
     excluded = {*targets, *drop, *([] if weight is None else [weight])}
     features = [name for name in table.names if name not in excluded]
     if not features:
@@ -259,7 +258,9 @@ def _whole(series: Any) -> NDArray[Any]:
     return np.asarray(series.cast(nw.Int64).to_numpy(), dtype=np.int64)
 
 
-def _weights(table: Table, name: str) -> NDArray[np.float64]:
+def row_weights(table: Table, name: str) -> NDArray[np.float64]:
+    """Return the weights (N,) in a column. Errors: those of `split_target`."""
+    require([name], table.names, what="weight")
     text = table.storage(name) in ("text", "mixed")
     found = _numbers_in(table, name, text_cells(table, name)) if text else None
     weights = number_cells(table, name, PLAIN if found is None else found.form)

@@ -102,13 +102,13 @@ def train_tabular(
     fitting = {} if encoder is not None else encoder_options(len(target) if rows is None else len(rows), X.shape[1])
     if not isinstance(task, Task):
         target = standardised_by(target, y, rows)
-    matrix, encoder = encode_table(X, y, rows=rows, encoder=encoder, target=target.encoded, **fitting, **(declared or {}))
+    matrix, encoder, hashes = encode_table(X, y, rows=rows, encoder=encoder, target=target.encoded, **fitting, **(declared or {}))
     if own is not None:
         validation = (validation_matrix(own[0], encoder, columns=encoder.width, of_frame=is_frame(X)), *own[1:])
     data = prepare(
         matrix, y, base, task=target.task, validation=validation, sample_weight=sample_weight, class_weight=class_weight, by=by
     )
-    data = dataclasses.replace(data, encoder=encoder)
+    data = dataclasses.replace(data, encoder=encoder, hashes=hashes)
     return train_ensemble(data, by=by, seed=seed, device=device, began=began, clock=clock, **options)
 
 
