@@ -17,6 +17,7 @@ from manynets.errors import OptionError, check_count
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from manynets.cli.data import Part
     from manynets.explain import Contributions, Dependence, Importance
     from manynets.runs import SavedRun
 
@@ -81,7 +82,7 @@ def explain(
     import numpy as np
 
     from manynets.cli.data import taken, taken_rows
-    from manynets.cli.new_data import evaluation_rows, seen_rows_of
+    from manynets.cli.new_data import evaluation_rows
     from manynets.explain import contributions, partial_dependence, permutation_importance
     from manynets.explain.blocks import some_rows
 
@@ -98,10 +99,7 @@ def explain(
         raise OptionError(f"--row is {beyond[0]}, but {of} has the rows 0 to {len(whole) - 1}")
     some = some_rows(part.rows, rows)
     model, few = found.model, taken(part, some)
-    known = None if data is None else seen_rows_of(found, few)
-    if known is not None and known.any():
-        words = f"{known.sum():,} of the {len(some):,} rows of {name} are rows that the run was trained or validated on"
-        note(console, f"{words}: on new rows it may rely on its columns less")
+    note(console, *([] if data is None else _notes_of_seen(found, few, name)))
     options: dict[str, Any] = {"metric": metric, "n_repeats": repeats, "sample_weight": few.weight, "group_alike": not separately}
     importance = permutation_importance(model, few.X, few.y, **options)
     dependence = [partial_dependence(model, few.X, one, n_grid=12, sample_weight=few.weight) for one in column or ()]
@@ -129,6 +127,17 @@ def _check_columns(model: Any, single: Sequence[str], pair: Sequence[str]) -> No
     require(pair, known, what="--pair")
     if len(set(pair)) < len(pair):
         raise OptionError(f"--pair names {pair[0]!r} twice; give two different columns")
+
+
+def _notes_of_seen(run: SavedRun, part: Part, name: str) -> list[str]:
+    """Return a note on the rows that the run was trained or validated on, if there are any."""
+    from manynets.cli.new_data import seen_rows_of
+
+    seen = seen_rows_of(run, part)
+    if seen is None or not seen.any():
+        return []
+    some = f"{seen.sum():,} of the {part.rows:,} rows of {name} are rows that the run was trained or validated on"
+    return [f"{some}; on new rows its columns may matter less"]
 
 
 def _whole(run: SavedRun, data: str | None, X: Any, name: str) -> tuple[Any, str]:
