@@ -126,6 +126,21 @@ def test_numbers_are_rounded_and_outputs_are_named(tmp_path: Path) -> None:
     server.end()
 
 
+def test_the_form_waits_for_the_model(server: tuple[Server, Any]) -> None:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page()
+        held: list[Any] = []
+        page.route("**/v1/models", lambda route: held.append(route))
+        page.goto(f"http://127.0.0.1:{server[0].port}/")
+        button = page.get_by_role("button", name="Predict")
+        assert button.is_disabled()
+        held.pop().continue_()
+        button.click()
+        page.locator("#answer strong").wait_for()
+        browser.close()
+
+
 def test_the_form_shows_what_is_wrong(server: tuple[Server, Any]) -> None:
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)

@@ -21,9 +21,11 @@ function field(column, index) {
 }
 
 async function choose() {
+  byId("predict").disabled = true;
   about = await ask(`/v1/models/${encodeURIComponent(byId("model").value)}`);
   byId("about").textContent = `${about.task}, version ${about.version}`;
   byId("columns").replaceChildren(...about.columns.map(field));
+  byId("predict").disabled = false;
 }
 
 async function start() {
