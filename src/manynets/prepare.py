@@ -59,7 +59,7 @@ class TrainingData:
 
     rows: None where all rows train. validation_rows: None without validation, or where the problem has a validation set of its own.
     encoder: turned the columns of a table into those of the problem; None for arrays that are taken as they are.
-    hashes: of the rows (N,), by which copies are found where rows that are the same may differ in the problem (`encoded_hashes`); else None.
+    hashes: of the rows (N,), to find copies where identical rows may be encoded differently (`encoded_hashes`); else None.
     """
 
     problem: Problem

@@ -37,7 +37,7 @@ _NEEDED = {
 class Part:
     """Rows: X an array or a table (`manynets.tables.Table`), y, weights (N,) or None, and how they are split (None: at random).
 
-    hashes: of the rows of X (N,), once it is encoded, where rows that are the same may differ in it (`duplicates.encoded_hashes`).
+    hashes: of the encoded rows (N,), where identical rows may be encoded differently (`duplicates.encoded_hashes`); else None.
     """
 
     X: Any
@@ -53,7 +53,7 @@ class Part:
 
     @property
     def identity(self) -> Any:
-        """What the rows that are the same have in common: those of X, or their hashes."""
+        """What identical rows share: the rows of X themselves, or their hashes."""
         return self.X if self.hashes is None else self.hashes
 
     @property

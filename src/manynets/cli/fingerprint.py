@@ -70,7 +70,7 @@ def _digest(file: Path) -> bytes:
 
 
 def row_hashes(X: Any, target: Any) -> NDArray[np.uint64]:
-    """Return a hash (N,) of each row of the network's inputs (N, D), or of hashes of these (N,), and its encoded target (N,) or (N, O).
+    """Return a hash (N,) of each row and its encoded target, (N,) or (N, O). X: the network's inputs (N, D), or hashes of them (N,).
 
     >>> bool((row_hashes(np.eye(2), [0, 1]) == row_hashes(np.eye(2), [0, 0])).tolist() == [True, False])
     True

@@ -45,9 +45,9 @@ def row_hashes(*columns: NDArray[Any] | None) -> NDArray[np.uint64]:
 
 
 def encoded_hashes(matrix: NDArray[Any], encoder: TableEncoder) -> NDArray[np.uint64] | None:
-    """Return hashes (N,) of rows as an encoder transforms them, where it gives the rows that it is fitted to other means; else None.
+    """Return hashes (N,) of rows as the encoder transforms new ones, or None if its columns alone tell whether rows are identical.
 
-    Those are the rows of a table with large categories. The others are the same where their encoded columns are.
+    They do not in a table with large categories: each row that the encoder is fitted to gets means that leave out its own target.
     """
     return row_hashes(matrix) if has_means(encoder.columns) else None
 

@@ -176,7 +176,7 @@ def time_folds(times: NDArray[np.float64], folds: int) -> list[tuple[Rows, Rows]
 
 
 def _starts(times: NDArray[np.float64], wanted: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the times before which about as many rows are as wanted (n,): at most n, and none where all rows have one time."""
+    """Return up to n times, each preceded by about the wanted number of rows (n,); none if all rows have the same time."""
     ordered = np.sort(times)
     cuts = np.flatnonzero(np.diff(ordered) > 0) + 1
     return np.unique(ordered[cuts[np.argmin(np.abs(cuts[:, None] - wanted), axis=0)]]) if len(cuts) else np.empty(0)
