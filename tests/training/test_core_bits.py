@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,48 @@ def test_one_thread_as_two() -> None:
         **{name: getattr(RICH, name) * 4 for name in ("l1", "l2", "clip", "smoothing")},
     )  # fmt: skip
     assert_same(run(case, threads=2), run(case))
+
+
+SHARED = Case(
+    hidden=(300, 200), columns=270, rows=300, batch=100, counts=(300, 210, 300), outputs=3, loss="softmax", weights="own",
+    rates=(0.1, 0.3, 0.2), activation="gelu",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+@pytest.mark.parametrize(
+    "case",
+    [
+        dataclasses.replace(SHARED, dtype=np.float32, optimizers=(spec.SGD(lr=0.1),) * 3),
+        dataclasses.replace(SHARED, batch_norm=True, l2=(0.0, 0.1, 0.0), clip=(0.5, None, None)),
+    ],
+    ids=["plain SGD", "Adam"],
+)
+def test_one_thread_as_several_that_share_a_network(case: Case, threads: int) -> None:
+    """Those that find no network left take columns of the layers of others."""
+    alone = run(case, only=[1])
+    np.testing.assert_array_equal(run(case, only=[1], threads=threads).flat, alone.flat)
+    assert_same(run(case, threads=threads), run(case))
+
+
+def test_one_thread_as_several_that_share_an_evaluation() -> None:
+    case = dataclasses.replace(SHARED, hidden=(900, 450), batch_norm=True)
+    assert_same(run(case, threads=3, evaluate=True), run(case, evaluate=True))
+
+
+@pytest.mark.skipif(core.usable_threads() < 2, reason="there is one processor")
+@pytest.mark.parametrize("evaluate", [False, True])
+def test_a_large_network_is_shared(evaluate: bool) -> None:
+    """Unless the processors are busy: then it goes on alone for a while."""
+    case = dataclasses.replace(SHARED, hidden=(900, 900), rows=2000, counts=(2000,), optimizers=SHARED.optimizers[:1])
+    for _ in range(40):
+        all_threads, this_thread = time.process_time(), time.thread_time()
+        run(case, threads=2, evaluate=evaluate)
+        this_thread = time.thread_time() - this_thread
+        if time.process_time() - all_threads - this_thread > 0.1 * this_thread:
+            return
+        time.sleep(0.25)
+    raise AssertionError("no other thread helped")
 
 
 def test_inactive_networks_stay() -> None:

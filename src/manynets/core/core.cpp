@@ -1,12 +1,13 @@
 // The compiled training core: it trains K feed-forward networks of one shape on the CPU, n steps in one call.
 //
-// A step reads "gather, forward, loss, backward, update, log" (`Network::step`). All steps of a network in a call run on one thread;
-// threads take one network after another. The numbers do not depend on the number of threads, on K, or on how steps are divided among
-// calls. Everything between the layers is stored in one block of memory per thread and call. Denormal numbers count as zero.
+// A step reads "gather, forward, loss, backward, update, log" (`Network::step`). Threads take one network after another; one that finds
+// none left helps with those that are still trained, by taking columns of their layers (`Phase`). The numbers do not depend on the number
+// of threads, on K, or on how steps are divided among calls. Everything between the layers is stored in one block of memory per thread
+// and call. Denormal numbers count as zero.
 //
 // Notation: b rows in a batch, D columns, H units, O outputs; shapes as in (b, H). T is float or double. A matrix has a stride, the
 // distance between its rows. That of scratch matrices is of whole vectors; what lies between the last column and the stride is never
-// used, but may be read, as may be a vector beyond the end.
+// used, but may be read, even while another thread writes it, as may be a vector beyond the end.
 //
 // One build holds the kernels (`Network` and what it needs) several times, compiled for different instruction sets: everything in them
 // has internal linkage, and they use no template or inline function of the standard library, so that the linker cannot take code for a
@@ -89,11 +90,31 @@ struct Job {
   int64_t scores_stride;
 };
 
-// What one copy of the kernels offers. run: train (or evaluate) the networks from number *taken on, of which other threads take some, and
-// return whether there was memory for it.
+// A piece of a step of one network, in parts that do not depend on each other and that threads share: see `take_part`.
+struct Phase {
+  uint64_t ticket;     // its number, and which parts nobody has taken
+  int64_t unfinished;  // parts
+  void (*call)(const void* work, int64_t part);  // do a part
+  const void* work;
+  char apart[96];  // from the next in memory, so that threads do not wait for the same line of the cache
+};
+
+// What the threads of a call share.
+struct Crew {
+  int64_t taken;          // networks that a thread has begun with
+  int64_t busy, members;  // threads that may still take networks; those that have memory for them
+  Phase* phases;          // of each member, or NULL where a step is too short to be shared
+  int64_t size;           // how many there may be
+  int64_t stalled;        // microseconds for which one waited for another that got no processor, if any: they share no more then
+  double (*now)();        // seconds
+  void (*rest)();         // sleep for a while
+};
+
+// What one copy of the kernels offers. run: train (or evaluate) networks that no other thread of the crew has taken, help the others,
+// and return whether there was memory for it.
 struct Kernels {
   const char* name;
-  bool (*run)(const Job* job, bool training, int64_t* taken);
+  bool (*run)(const Job* job, bool training, Crew* crew);
 };
 
 namespace {
@@ -590,25 +611,92 @@ INLINE uint64_t mix64(uint64_t word) {  // the finalizer of SplitMix64: Steele e
   return word ^ (word >> 31);
 }
 
-// Multiply each unit of a, and of slope unless it is NULL, by 0 if it is dropped and by 1 / (1 - p) if not. words: scratch of
-// rows * ceil(units / 8).
+// Multiply units `from` to `to` of a, and of slope unless it is NULL, by 0 if they are dropped and by 1 / (1 - p) if not. words: scratch
+// of rows * ceil(units / 8).
 template <class T>
-void drop(uint64_t key, int64_t step, double p, int64_t rows, int64_t units, uint64_t* words, T* a, T* slope, int64_t stride) {
+void drop(uint64_t key, int64_t step, double p, int64_t rows, int64_t units, int64_t from, int64_t to, uint64_t* words, T* a, T* slope,
+          int64_t stride) {
   const uint64_t word = mix64(key + static_cast<uint64_t>(step + 1) * GOLDEN);
   const double draw = static_cast<double>(mix64(~word + GOLDEN) >> 11) * 0x1p-53;
   const int64_t at = static_cast<int64_t>(256 * p + draw), level = at < 255 ? at : 255;  // 256 p, rounded down or up at random
-  const int64_t per_row = (units + 7) / 8;
-  INDEPENDENT
-  for (int64_t i = 0; i < rows * per_row; i++) words[i] = mix64(word + GOLDEN * static_cast<uint64_t>(i + 1));
+  const int64_t per_row = (units + 7) / 8, first = from / 8, end = (to + 7) / 8;
+  const bool whole = end - first == per_row;
+  const int64_t lines = whole ? 1 : rows, length = whole ? rows * per_row : end - first;
+  for (int64_t r = 0; r < lines; r++) {
+    INDEPENDENT
+    for (int64_t i = r * per_row + first; i < r * per_row + first + length; i++) {
+      words[i] = mix64(word + GOLDEN * static_cast<uint64_t>(i + 1));
+    }
+  }
   const T factor = T(1 / (1 - p));
   for (int64_t r = 0; r < rows; r++) {
     const uint8_t* bytes = reinterpret_cast<const uint8_t*>(words + r * per_row);
     INDEPENDENT
-    for (int64_t j = 0; j < units; j++) {
+    for (int64_t j = from; j < to; j++) {
       const T kept = bytes[j] >= level ? factor : T(0);
       a[r * stride + j] *= kept;
       if (slope) slope[r * stride + j] *= kept;
     }
+  }
+}
+
+// --- sharing the work on one network ----------------------------------------------------------------------------------------------
+
+constexpr int64_t PARTS_PER_THREAD = 2;  // of a phase
+constexpr int64_t TURNS = 20000;         // of waiting, some 0.3 ms, before a thread sleeps
+constexpr double SHARED = 4e5;           // multiplications in a phase that is shared, some 10 us
+constexpr double COST_OF_UPDATE = 8;     // of a parameter, in multiplications
+constexpr double PATIENCE = 2e-4;        // seconds for which others may work longer on a phase than its owner
+
+// Do a part that nobody has taken; return whether there was one. A ticket holds the number of the phase, and from which to which part
+// nobody has taken them, in 32, 16 and 16 bits. The owner takes the last of them, others the first, so that in each phase a thread meets
+// the columns that are in its cache. What is read of the next phase is not used, as the ticket is another then.
+bool take_part(Phase& phase, bool own) {
+  uint64_t ticket = __atomic_load_n(&phase.ticket, __ATOMIC_ACQUIRE);
+  for (;;) {
+    const int64_t first = ticket >> 16 & 0xffff, end = ticket & 0xffff;
+    if (first == end) return false;
+    const auto call = __atomic_load_n(&phase.call, __ATOMIC_RELAXED);
+    const void* work = __atomic_load_n(&phase.work, __ATOMIC_RELAXED);
+    const uint64_t rest = own ? ticket - 1 : ticket + (1 << 16);
+    if (!__atomic_compare_exchange_n(&phase.ticket, &ticket, rest, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) continue;
+    call(work, own ? end - 1 : first);
+    __atomic_fetch_sub(&phase.unfinished, 1, __ATOMIC_RELEASE);
+    return true;
+  }
+}
+
+// Wait for a moment, or sleep once there were many of them.
+INLINE void wait(const Crew& crew, int64_t* turns) {
+  if (++*turns > TURNS) return crew.rest();
+#if defined(__x86_64__) || defined(_M_X64)
+  _mm_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+// Do all parts of a phase, with the help of other threads.
+void share_parts(Crew& crew, Phase& phase, int64_t parts, void (*call)(const void*, int64_t), const void* work) {
+  __atomic_store_n(&phase.unfinished, parts, __ATOMIC_RELAXED);
+  __atomic_store_n(&phase.call, call, __ATOMIC_RELAXED);
+  __atomic_store_n(&phase.work, work, __ATOMIC_RELAXED);
+  __atomic_store_n(&phase.ticket, ((phase.ticket >> 32) + 1) << 32 | static_cast<uint64_t>(parts), __ATOMIC_RELEASE);
+  const double began = crew.now();
+  while (take_part(phase, true)) continue;
+  const double worked = crew.now();
+  for (int64_t turns = 0; __atomic_load_n(&phase.unfinished, __ATOMIC_ACQUIRE) > 0;) wait(crew, &turns);
+  const double waited = crew.now() - worked;
+  if (waited > worked - began + PATIENCE) __atomic_store_n(&crew.stalled, static_cast<int64_t>(1e6 * waited), __ATOMIC_RELAXED);
+}
+
+// Take parts of other threads' networks until these are trained.
+void help(Crew& crew) {
+  for (int64_t turns = 0; __atomic_load_n(&crew.busy, __ATOMIC_ACQUIRE) > 0 && !__atomic_load_n(&crew.stalled, __ATOMIC_RELAXED);) {
+    for (int64_t i = 0; i < crew.size; i++) {
+      while (take_part(crew.phases[i], false)) turns = 0;
+    }
+    wait(crew, &turns);
   }
 }
 
@@ -646,7 +734,8 @@ struct Layer {
 template <class T>
 class Network {
  public:
-  Network(const Job& of, bool for_training, Arena& arena) : job(of), training(for_training), layers(job.layers) {
+  Network(const Job& of, bool for_training, Arena& arena, Crew& threads, Phase* shared)
+      : job(of), training(for_training), layers(job.layers), crew(threads), phase(shared) {
     layer = arena.take<Layer<T>>(layers);
     measures = job.loss <= LOGISTIC ? 1 : job.widths[layers];
     lay_out(arena);
@@ -661,10 +750,7 @@ class Network {
 
   // Judge all rows, or write the scores of a part of them.
   void evaluate(int64_t network, int64_t part) {
-    if (network != k) {
-      open(network);
-      load_weights();
-    }
+    if (network != k) open(network);
     const int64_t end = job.first + job.count;
     for (int64_t start = job.first + part * EVALUATED; start < end; start += EVALUATED) {
       gather(start, end < start + EVALUATED ? end : start + EVALUATED);
@@ -678,6 +764,9 @@ class Network {
   const Job& job;
   const bool training;
   const int64_t layers;
+  Crew& crew;
+  Phase* const phase;  // or NULL where it is alone
+  bool stale;          // whether the weights are not yet in the forms that the products need
   Layer<T>* layer;
   int64_t measures, score_stride, x_stride;
   T *values, *grads, *state[2];                    // (P), followed by zeros up to whole vectors
@@ -741,6 +830,7 @@ class Network {
   // Begin with a network.
   void open(int64_t network) {
     k = network;
+    stale = true;
     order = job.order ? job.order + job.which[k] * job.order_stride : nullptr;
     rows_to_visit = job.counts[job.which[k]];
     copy_state(false);
@@ -763,6 +853,32 @@ class Network {
     }
   }
 
+  // Call work(from, to) for parts of n columns or numbers, of whole vectors, that threads share if there is enough to multiply.
+  template <class F>
+  INLINE void divide(int64_t n, double multiplications, F work) {
+    constexpr int64_t PANEL = 4 * LANES<T>;
+    if (!phase || multiplications < SHARED || __atomic_load_n(&crew.stalled, __ATOMIC_RELAXED)) return work(0, n);
+    struct Parts {
+      const F& work;
+      int64_t n, each;
+    };
+    const int64_t most = PARTS_PER_THREAD * job.threads, panels = (n + PANEL - 1) / PANEL;
+    const Parts parts = {work, n, (panels + most - 1) / most * PANEL};
+    const auto call = [](const void* of, int64_t part) {
+      const Parts& p = *static_cast<const Parts*>(of);
+      const int64_t from = part * p.each;
+      p.work(from, from + p.each < p.n ? from + p.each : p.n);
+    };
+    share_parts(crew, *phase, (n + parts.each - 1) / parts.each, call, &parts);
+  }
+
+  // Call f(place, n) for the numbers of columns `from` to `to`, row by row, or at once where these are all columns.
+  template <class F>
+  INLINE void in_rows(const Layer<T>& y, int64_t from, int64_t to, F f) {
+    if (to - from == y.out) return f(0, rows * y.out_stride);
+    for (int64_t r = 0; r < rows; r++) f(r * y.out_stride + from, to - from);
+  }
+
   void step(int64_t s) {
     double* log = job.log + (s * job.networks + k) * (3 + measures);
     for (int64_t i = 0; i < 3 + measures; i++) log[i] = 0;
@@ -771,7 +887,7 @@ class Network {
     const bool last = in_epoch == job.steps_per_epoch - 1;
     order = job.order + epoch * job.epoch_stride + job.which[k] * job.order_stride;
     gather(start, last ? rows_to_visit : start + job.batch_size);
-    load_weights();
+    stale = true;
     forward(job.step + s);
     loss(log);
     if (is_plain_sgd(s)) {
@@ -820,15 +936,13 @@ class Network {
 
   // --- forward ---
 
-  // Bring the weights into the forms that the products need. The first matrix W is multiplied by the learned factors of the columns:
-  // (x s) W = x (s W). It is slower where compilers inline it.
-  __attribute__((noinline)) void load_weights() {
-    for (int64_t l = layer[0].out_stride > 1; l < layers; l++) {
-      transpose(layer[l].out, layer[l].in, layer[l].weight, layer[l].ahead, layer[l].out_stride);
-    }
-    const int64_t n = layer[0].out;
-    for (int64_t j = 0; job.input_scale && j < layer[0].in; j++) {
-      for (int64_t i = j * n; i < (j + 1) * n; i++) layer[0].ahead[i] = layer[0].weight[i] * scale[j];
+  // Bring the weights of units `from` to `to` into the form that the products need. The first matrix W is multiplied by the learned
+  // factors of the columns: (x s) W = x (s W). It is slower where compilers inline it.
+  __attribute__((noinline)) void load_weights(int64_t l, int64_t from, int64_t to) {
+    const Layer<T>& y = layer[l];
+    if (l > 0 || y.out_stride == 1) transpose(to - from, y.in, y.weight + from * y.in, y.ahead + from, y.out_stride);
+    for (int64_t j = 0; l == 0 && job.input_scale && j < y.in; j++) {
+      for (int64_t i = j * y.out + from; i < j * y.out + to; i++) y.ahead[i] = y.weight[i] * scale[j];
     }
   }
 
@@ -844,64 +958,73 @@ class Network {
 
   // Write the scores (b, O) of the batch to the last layer's `a`. step: of the whole training, for the dropout masks.
   void forward(int64_t step) {
-    drop_units(0, step, x, nullptr, x_stride);
-    const T* h = x;
+    drop_units(0, step, x, nullptr, x_stride, 0, layer[0].in);
     for (int64_t l = 0; l < layers; l++) {
-      Layer<T>& y = layer[l];
-      if (l == 0 && job.sums) {  // which are there
-      } else if (y.out_stride > 1) {
-        product<T>(rows, y.out, y.in, h, y.in_stride, 1, y.ahead, l ? y.out_stride : y.out, y.bias, y.a, y.out_stride, false);
-      } else {
-        product_with_vector(rows, y.in, h, y.in_stride, y.ahead, job.bias ? y.bias[0] : T(0), y.a);
-      }
-      if (l == layers - 1) break;
-      if (job.batch_norm) normalize(y);
-      activate(job.activation, rows * y.out_stride, y.a, y.slope);
-      drop_units(l + 1, step, y.a, y.slope, y.out_stride);
-      h = y.a;
+      divide(layer[l].out, work_of(l), [=](int64_t from, int64_t to) { forward(l, step, from, to); });
     }
+    stale = false;
   }
 
-  // Drop units of the input of layer l, whose slope is that of the activation below.
-  void drop_units(int64_t l, int64_t step, T* a, T* slope, int64_t stride) {
+  // Return the multiplications of a layer.
+  double work_of(int64_t l) const { return static_cast<double>(rows) * static_cast<double>(layer[l].in * layer[l].out); }
+
+  // Compute units `from` to `to` of layer l.
+  void forward(int64_t l, int64_t step, int64_t from, int64_t to) {
+    Layer<T>& y = layer[l];
+    const T *h = l ? layer[l - 1].a : x, *bias = job.bias ? y.bias + from : nullptr;
+    if (stale) load_weights(l, from, to);
+    if (l == 0 && job.sums) {  // which are there
+    } else if (y.out_stride > 1) {
+      product<T>(rows, to - from, y.in, h, y.in_stride, 1, y.ahead + from, l ? y.out_stride : y.out, bias, y.a + from, y.out_stride, false);
+    } else {
+      product_with_vector(rows, y.in, h, y.in_stride, y.ahead, bias ? *bias : T(0), y.a);
+    }
+    if (l == layers - 1) return;
+    if (job.batch_norm) normalize(y, from, to);
+    in_rows(y, from, to, [&](int64_t at, int64_t n) { activate(job.activation, n, y.a + at, y.slope ? y.slope + at : nullptr); });
+    drop_units(l + 1, step, y.a, y.slope, y.out_stride, from, to);
+  }
+
+  // Drop units `from` to `to` of the input of layer l, whose slope is that of the activation below.
+  void drop_units(int64_t l, int64_t step, T* a, T* slope, int64_t stride, int64_t from, int64_t to) {
     const double p = training ? job.dropout[k * layers + l] : 0;
-    if (p > 0) drop(job.keys[k * layers + l], step, p, rows, job.widths[l], words, a, slope, stride);
+    if (p > 0) drop(job.keys[k * layers + l], step, p, rows, job.widths[l], from, to, words, a, slope, stride);
   }
 
-  // out[j] = the sum over rows of term(r, place of row r and column j)
+  // out[j] = the sum over rows of term(r, place of row r and column j), for columns `from` to `to`
   template <class F>
-  INLINE void sum_rows(const Layer<T>& y, T* out, F term) {
-    for (int64_t j = 0; j < y.out; j++) out[j] = 0;
+  INLINE void sum_rows(const Layer<T>& y, int64_t from, int64_t to, T* out, F term) {
+    for (int64_t j = from; j < to; j++) out[j] = 0;
     for (int64_t r = 0; r < rows; r++) {
       INDEPENDENT
-      for (int64_t j = 0; j < y.out; j++) out[j] += term(r, r * y.out_stride + j);
+      for (int64_t j = from; j < to; j++) out[j] += term(r, r * y.out_stride + j);
     }
   }
 
-  // Batch norm: y = gain (z - mean) / sqrt(var + eps) + shift, in place.
-  void normalize(Layer<T>& y) {
+  // Batch norm: y = gain (z - mean) / sqrt(var + eps) + shift, in place, for columns `from` to `to`.
+  void normalize(Layer<T>& y, int64_t from, int64_t to) {
     const T eps = T(BATCH_NORM_EPS), momentum = T(BATCH_NORM_MOMENTUM);
     T *z = y.a, *normal = y.normal, *inverse = y.inverse, *mean = training ? y.mean : y.running_mean;
     T* var = training ? y.var : y.running_var;
     if (training) {
-      sum_rows(y, mean, [=](int64_t r, int64_t i) { return weight[r] * z[i]; });
-      for (int64_t j = 0; j < y.out; j++) mean[j] /= T(divisor);
-      sum_rows(y, var, [=](int64_t r, int64_t i) {
+      sum_rows(y, from, to, mean, [=](int64_t r, int64_t i) { return weight[r] * z[i]; });
+      for (int64_t j = from; j < to; j++) mean[j] /= T(divisor);
+      sum_rows(y, from, to, var, [=](int64_t r, int64_t i) {
         const T centred = z[i] - mean[i - r * y.out_stride];
         return weight[r] * (centred * centred);
       });
-      for (int64_t j = 0; j < y.out; j++) {
+      for (int64_t j = from; j < to; j++) {
         y.running_mean[j] += momentum * (mean[j] - y.running_mean[j]);
         y.running_var[j] += momentum * (var[j] / T(unbiased) - y.running_var[j]);
         var[j] /= T(divisor);
       }
     }
-    for (int64_t j = 0; j < y.out; j++) inverse[j] = 1 / square_root(var[j] + eps);
+    for (int64_t j = from; j < to; j++) inverse[j] = 1 / square_root(var[j] + eps);
     const T *gain = y.gain, *shift = y.shift;
     for (int64_t r = 0; r < rows; r++) {
       const int64_t row = r * y.out_stride;
       INDEPENDENT
-      for (int64_t j = 0; j < y.out; j++) {
+      for (int64_t j = from; j < to; j++) {
         normal[row + j] = (z[row + j] - mean[j]) * inverse[j];
         z[row + j] = normal[row + j] * gain[j] + shift[j];
       }
@@ -996,41 +1119,51 @@ class Network {
 
   // --- backward ---
 
-  // Write the gradient to `to`, or add it. With z = h W^T + bias and d the derivative by z:
-  //   dh = d W,   dW = d^T h,   dbias = sum of the rows of d
-  void backward(T* to, bool add) {
-    const T one = 1;
+  // Write the gradient to `grad`, or add it.
+  void backward(T* grad, bool add) {
     for (int64_t l = layers - 1; l >= 0; l--) {
-      Layer<T>& y = layer[l];
-      const T *h = l ? layer[l - 1].a : x, *d = y.a;
-      T* d_weight = to + (y.weight - values);
-      if (l) product<T>(rows, y.in, y.out, d, y.out_stride, 1, y.weight, y.in, nullptr, d_input, y.in_stride, false);
-      if (l == 0 && y.out > 1) {
-        product<T>(y.in, y.out, rows, h, 1, y.in_stride, d, y.out_stride, nullptr, d_weight, y.out, true, add);
-      } else {
-        product<T>(y.out, y.in, rows, d, 1, y.out_stride, h, y.in_stride, nullptr, d_weight, y.in, true, add);
-      }
-      if (job.bias) product<T>(1, y.out, rows, &one, 0, 0, d, y.out_stride, nullptr, to + (y.bias - values), y.out, true, add);
-      if (l == 0) break;
-      T *__restrict below = layer[l - 1].a, *__restrict slope = layer[l - 1].slope, *__restrict dh = d_input;
-      for (int64_t i = 0; i < rows * y.in_stride; i++) below[i] = dh[i] * slope[i];
-      if (job.batch_norm) normalize_back(layer[l - 1]);
+      const int64_t columns = l ? layer[l].in : layer[l].out;
+      divide(columns, 2 * work_of(l), [=](int64_t from, int64_t to) { backward(l, grad, add, from, to); });
     }
     if (job.input_scale) scale_inputs_back();
   }
 
+  // The same for columns `from` to `to` of the weights of layer l as they are stored: inputs, or units of the first layer.
+  // With z = h W^T + bias and d the derivative by z:
+  //   dh = d W,   dW = d^T h,   dbias = sum of the rows of d
+  void backward(int64_t l, T* grad, bool add, int64_t from, int64_t to) {
+    Layer<T>& y = layer[l];
+    const T *h = l ? layer[l - 1].a + from : x, *d = y.a, one = 1;
+    T* d_weight = grad + (y.weight - values);
+    if (l) product<T>(rows, to - from, y.out, d, y.out_stride, 1, y.weight + from, y.in, nullptr, d_input + from, y.in_stride, false);
+    if (l) {
+      product<T>(y.out, to - from, rows, d, 1, y.out_stride, h, y.in_stride, nullptr, d_weight + from, y.in, true, add);
+    } else {
+      product<T>(y.in, to - from, rows, h, 1, y.in_stride, d + from, y.out_stride, nullptr, d_weight + from, y.out, true, add);
+    }
+    if (job.bias && from == 0) {
+      product<T>(1, y.out, rows, &one, 0, 0, d, y.out_stride, nullptr, grad + (y.bias - values), y.out, true, add);
+    }
+    if (l == 0) return;
+    in_rows(layer[l - 1], from, to, [&](int64_t at, int64_t n) {
+      T *__restrict below = layer[l - 1].a + at, *__restrict slope = layer[l - 1].slope + at, *__restrict dh = d_input + at;
+      for (int64_t i = 0; i < n; i++) below[i] = dh[i] * slope[i];
+    });
+    if (job.batch_norm) normalize_back(layer[l - 1], from, to);
+  }
+
   // Turn d, the derivative by y of batch norm, into that by z: gain inverse (d - w (sum(d) + n sum(d n)) / W), where n is the
   // normalized z, w are the weights of the rows and W is their sum.
-  void normalize_back(Layer<T>& y) {
+  void normalize_back(Layer<T>& y, int64_t from, int64_t to) {
     T *d = y.a, *gain_grad = grad(y.gain), *shift_grad = grad(y.shift), *inverse = y.inverse;
     const T *normal = y.normal, *gain = y.gain, over = T(1 / divisor);
-    sum_rows(y, shift_grad, [=](int64_t, int64_t i) { return d[i]; });
-    sum_rows(y, gain_grad, [=](int64_t, int64_t i) { return d[i] * normal[i]; });
+    sum_rows(y, from, to, shift_grad, [=](int64_t, int64_t i) { return d[i]; });
+    sum_rows(y, from, to, gain_grad, [=](int64_t, int64_t i) { return d[i] * normal[i]; });
     for (int64_t r = 0; r < rows; r++) {
       const int64_t row = r * y.out_stride;
       const T w = weight[r] * over;
       INDEPENDENT
-      for (int64_t j = 0; j < y.out; j++) {
+      for (int64_t j = from; j < to; j++) {
         const T through = d[row + j] - w * (shift_grad[j] + normal[row + j] * gain_grad[j]);
         d[row + j] = through * (gain[j] * inverse[j]);
       }
@@ -1072,7 +1205,10 @@ class Network {
       const double* hyper = job.hyper + 4 * (p * job.networks + k);
       const double* coefficients = job.coefficients + 3 * (s * job.parts + p) * job.networks + k;
       const int64_t end = p == job.parts - 1 ? n : job.part_ends[p];
-      optimize(start, end - start, hyper, T(coefficients[0]), coefficients[job.networks], coefficients[2 * job.networks]);
+      const double root = coefficients[job.networks], more = coefficients[2 * job.networks];
+      divide(end - start, COST_OF_UPDATE * static_cast<double>(end - start), [=](int64_t from, int64_t to) {
+        optimize(start + from, to - from, hyper, T(coefficients[0]), root, more);
+      });
     }
   }
 
@@ -1144,9 +1280,9 @@ class Network {
 constexpr size_t PAGE = 4096, MANY_PAGES = 1 << 22;
 
 template <class T>
-bool run_as(const Job& job, bool training, int64_t* taken) {
+bool run_as(const Job& job, bool training, Crew& crew) {
   Arena count = {nullptr};
-  const Network<T> counted(job, training, count);
+  const Network<T> counted(job, training, count, crew, nullptr);
   void* block = calloc(1, count.size + Arena::LINE);
   if (!block) return false;
 #if defined(__linux__)
@@ -1154,18 +1290,22 @@ bool run_as(const Job& job, bool training, int64_t* taken) {
   if (count.size > MANY_PAGES) madvise(page, count.size - PAGE, MADV_HUGEPAGE);  // the system then hands out fewer, larger ones
 #endif
   Arena arena = {static_cast<char*>(block) + (Arena::LINE - reinterpret_cast<uintptr_t>(block) % Arena::LINE) % Arena::LINE};
-  Network<T> network(job, training, arena);
+  Phase* phase = crew.phases ? &crew.phases[__atomic_fetch_add(&crew.members, 1, __ATOMIC_RELAXED)] : nullptr;
+  Network<T> network(job, training, arena, crew, phase);
   const int64_t parts = parts_of(job);
-  for (int64_t task; (task = __atomic_fetch_add(taken, 1, __ATOMIC_RELAXED)) < job.networks * parts;) {
+  __atomic_fetch_add(&crew.busy, 1, __ATOMIC_SEQ_CST);
+  for (int64_t task; (task = __atomic_fetch_add(&crew.taken, 1, __ATOMIC_SEQ_CST)) < job.networks * parts;) {
     const int64_t k = task / parts;
     if (job.active[k]) training ? network.train(k) : network.evaluate(k, task % parts);
   }
+  __atomic_fetch_sub(&crew.busy, 1, __ATOMIC_SEQ_CST);
   free(block);
+  if (phase) help(crew);
   return true;
 }
 
-bool run(const Job* job, bool training, int64_t* taken) {
-  return (job->type == 4 ? run_as<float> : run_as<double>)(*job, training, taken);
+bool run(const Job* job, bool training, Crew* crew) {
+  return (job->type == 4 ? run_as<float> : run_as<double>)(*job, training, *crew);
 }
 
 }  // namespace
@@ -1183,6 +1323,7 @@ const Kernels MANYNETS_KERNELS = {SET.name, run};
 #endif
 
 #include <atomic>
+#include <chrono>
 #include <thread>
 #include <vector>
 
@@ -1201,6 +1342,9 @@ namespace {
 constexpr int64_t VERSION = 10;
 constexpr double FLOPS_PER_SECOND = 2e10, SECONDS_PER_STEP = 1e-6, SECONDS_PER_DRAW = 4e-9;  // rough, to estimate how long a job takes
 constexpr double SECONDS_PER_THREAD = 1e-4;  // for which one more thread pays
+constexpr double SHARED_STEP = 6e7;          // operations in a step that threads share, some 0.5 ms
+constexpr double ALONE = 20e-6;              // seconds for which no step is shared by microseconds for which a thread got no processor
+constexpr std::chrono::microseconds REST{50};
 
 // Return the fastest kernels that processor and system can run.
 const Kernels& find_kernels() {
@@ -1286,6 +1430,11 @@ void on_threads(int64_t most, int64_t tasks, double seconds, F work) {
   for (std::thread& other : others) other.join();
 }
 
+std::atomic<double> busy_until{0};  // when this process may share steps again
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+void rest() { std::this_thread::sleep_for(REST); }
+
 // The words of numpy.random.Philox(key=[key, 0]), in halves. Source: Salmon et al. 2011, with ten rounds on four words. Several blocks are
 // computed at a time, because a processor works on them at once.
 struct Philox {
@@ -1337,19 +1486,24 @@ EXPORT int64_t manynets_narrow_mkl() { return NARROW_MKL; }
 // Train (1) or evaluate (0) the networks of a job; return whether there was memory for it. If not even one thread has any, nothing
 // was changed.
 EXPORT int64_t manynets_run(const Job* job, int64_t training) {
-  int64_t networks = 0, taken = 0;
+  int64_t networks = 0;
   for (int64_t k = 0; k < job->networks; k++) networks += job->active[k] != 0;
-  const double rows = static_cast<double>(training ? job->count * job->batch_size : job->count);
-  const double steps = training ? static_cast<double>(job->count) : rows / EVALUATED;
+  const double steps = static_cast<double>(training ? job->count : (job->count + EVALUATED - 1) / EVALUATED);
+  const double rows = static_cast<double>(training ? job->batch_size : EVALUATED);
   const double flops = (training ? 6 : 1) * rows * static_cast<double>(job->parameters);  // a forward pass alone is faster than the rough rate
-  const double seconds = flops / FLOPS_PER_SECOND + steps * SECONDS_PER_STEP;
+  const double seconds = steps * (flops / FLOPS_PER_SECOND + SECONDS_PER_STEP);
+  const bool shared = job->threads > 1 && flops >= SHARED_STEP && !job->scores && now() >= busy_until;
+  std::vector<Phase> phases(shared ? static_cast<size_t>(job->threads) : 0);
+  Crew crew = {0, 0, 0, shared ? phases.data() : nullptr, job->threads, 0, &now, &rest};
   std::atomic<bool> has_memory{false};  // of any thread, which takes the networks of those that have none
-  on_threads(job->threads, networks * parts_of(*job), seconds * static_cast<double>(networks), [&]() noexcept {
+  const int64_t tasks = shared ? job->threads : networks * parts_of(*job);
+  on_threads(job->threads, tasks, seconds * static_cast<double>(networks), [&]() noexcept {
     const uint64_t mode = get_mode();
     set_mode(mode | FLUSH);
-    if (KERNELS.run(job, training, &taken)) has_memory = true;
+    if (KERNELS.run(job, training, &crew)) has_memory = true;
     set_mode(mode);
   });
+  if (crew.stalled > 0) busy_until = now() + ALONE * static_cast<double>(crew.stalled);
   return has_memory;
 }
 
