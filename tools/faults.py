@@ -185,6 +185,7 @@ FAULTS = (
     Fault("tables", _COLUMNS, "len(self.levels) + bool(self.rare) if", "len(self.levels) if"),
     Fault("tables", _COLUMNS, "2.0 * math.pi * values / CYCLES[part]", "math.pi * values / CYCLES[part]"),
     Fault("tables", _COLUMNS, "low / 2 + high / 2 if low < high else low", "low"),
+    Fault("tables", _COLUMNS, "(values == least) > values.size", "(values == least) >= values.size"),
     Fault("tables", _COLUMNS, "if counts[label] >= min_count]", "if counts[label] > min_count]"),
     Fault("tables", _COLUMNS, "(-counts[label], label)", "(counts[label], label)"),
     Fault("tables", "tables/scaling.py", "middle, three - quarter", "middle, three - middle"),

@@ -18,10 +18,9 @@ import torch
 from sklearn.preprocessing import FunctionTransformer
 
 from manynets.errors import DataError
-from manynets.tables import TableEncoder, fit_encoder, plain, read_table, split_target, understand
+from manynets.tables import TableEncoder, fit_encoder, read_table, split_target, understand
 from manynets.tables.columns import NumericColumn
 from manynets.tables.written import PLAIN
-from tests.tolerances import assert_close
 
 MIXED = {
     "size": [1.0, None, 3.0, 8.0],
@@ -416,31 +415,3 @@ def test_levels_that_look_like_numbers_are_read_as_written(tmp_path: Path) -> No
     assert encoder.transform(new)[:, :3].tolist() == [[0, 1, 0], [0, 0, 1]]
     whole = fit_encoder(polars.DataFrame({"code": [1, 2, 3], "q": [0.5, 1, 2]}), categorical=["code"])
     assert whole.forms == {"q": PLAIN}
-
-
-def test_plain_numbers_are_encoded_together_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    random = np.random.default_rng(0)
-    rows = 4500
-    frame = polars.DataFrame(
-        {
-            "a": random.normal(size=rows).astype(np.float32),
-            "b": random.integers(-5, 900, rows),
-            "c": polars.Series(random.exponential(size=rows)).set(polars.Series(np.arange(rows) == 4321), None),
-            "d": random.choice(["x", "y"], rows),
-            "e": random.normal(size=rows) * 1e5,
-        }
-    )
-    later = frame.with_columns(e=frame["e"] * 7, a=polars.when(polars.int_range(rows) == 2100).then(None).otherwise(frame["a"]))
-    encoder = fit_encoder(frame)
-    together = [encoder.transform(one) for one in (frame, later)]
-    monkeypatch.setattr(plain.PlainNumbers, "fill_in", lambda *args: set())
-    for one, found in zip((frame, later), together, strict=True):
-        assert_close(found, encoder.transform(one), "bits")
-    monkeypatch.undo()
-    space = np.full((rows, encoder.width), 7.0, dtype=np.float32)
-    assert encoder.transform(frame, out=space) is space
-    assert_close(space, together[0], "bits")
-    with pytest.raises(DataError, match=r"column 'e' holds 1 infinite value, the first in row 3000"):
-        encoder.transform(
-            frame.with_columns(e=polars.when(polars.int_range(rows) == 3000).then(float("inf")).otherwise(frame["e"]))
-        )

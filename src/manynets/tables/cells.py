@@ -90,7 +90,7 @@ def _numbers(table: Table, name: str, reading: Reading) -> NDArray[np.float64]:
         if storage == "bool" or table.dtype(name) == nw.Decimal:
             series = series.cast(nw.Float64)
         # whole numbers with gaps as well: PyArrow does not cast them beyond 2^53
-        return np.asarray(series.to_numpy(), dtype=np.float64)
+        return np.ascontiguousarray(series.to_numpy(), dtype=np.float64)
     if storage == "empty":
         return np.full(table.rows, math.nan)
     if storage == "duration":

@@ -116,19 +116,33 @@ def fit_numeric(
     bins: of its piecewise-linear columns, at most; 0 for none. target: what a tree finds their edges by, see `fit_pieces`.
     """
     values = number_cells(table, name, reading)
-    present = values[~np.isnan(values)]
-    gaps = 0 < present.size < values.size
+    missing = np.isnan(values)
+    gaps = bool(missing.any())
+    present = values[~missing] if gaps else values
     if not present.size:
         return NumericColumn(name=name, spread=Spread(), fill=None, gaps=False, reading=reading)
     spread = fit_spread(present, scaling)
-    _within_float32(table, name, np.where(np.isnan(values), present[0], values) if gaps else values, spread)
-    middle = [(present.size - 1) // 2, present.size // 2]
-    low, high = (float(value) for value in np.partition(present, middle)[middle])
-    fill = low / 2 + high / 2 if low < high else low
-    limits = None if spread.knots or scaling == "none" else limits_of(present)
-    filled = np.where(np.isnan(values), fill, values) if gaps else values
+    ends = np.array([present.min(), present.max()])
+    with np.errstate(divide="ignore"):
+        reach = np.abs(apply_spread(ends, spread)).max()
+    if not reach <= FLOAT32_MAX:  # all others lie between
+        _within_float32(table, name, np.where(missing, present[0], values), spread)
+    fill = _median(present, float(ends[0]))
+    limits = None if spread.knots or scaling == "none" else limits_of(ends)
+    filled = np.where(missing, fill, values) if gaps else values
     pieces = fit_pieces(filled, bins, target) if bins else None
     return NumericColumn(name=name, spread=spread, fill=fill, gaps=gaps, limits=limits, reading=reading, pieces=pieces)
+
+
+def _median(values: NDArray[np.float64], least: float) -> float:
+    """Return the median of values (N,). least: of them, which the median often is: of counts, or of the pixels of a picture."""
+    if 2 * np.count_nonzero(values == least) > values.size and (
+        least != 0.0 or not np.signbit(values).any()
+    ):  # -0.0 is equal to 0.0
+        return least
+    middle = [(values.size - 1) // 2, values.size // 2]
+    low, high = (float(value) for value in np.partition(values, middle)[middle])
+    return low / 2 + high / 2 if low < high else low
 
 
 def scaling_of(columns: Sequence[ColumnEncoder]) -> Scaling:

@@ -197,7 +197,8 @@ def _duplicates(table: Table) -> int:
     import narwhals as nw
 
     if table.array is not None:
-        return table.rows - len(np.unique(np.stack([table.numbers(name) for name in table.names], axis=1), axis=0))
+        rows = table.array if table.taken is None else table.array[table.taken]
+        return table.rows - len(np.unique(rows, axis=0))
     frame = table.as_frame()
     objects = [series for series in frame.iter_columns() if storage_of(series) in ("mixed", "other")]  # which may have no hash
     texts = [nw.new_series(one.name, [*map(repr, one.to_list())], nw.String, backend=one.implementation) for one in objects]

@@ -69,7 +69,7 @@ class PlainNumbers:
 
     def __init__(self, table: Table, columns: Sequence[ColumnEncoder], blocks: Sequence[Block]) -> None:
         chosen = []
-        if table.frame is not None and table.taken is None and table.frame.implementation.is_polars():
+        if table.frame is not None and table.taken is None and not table.frame.implementation.is_pyarrow():
             chosen = [pair for pair in zip(columns, blocks, strict=False) if _is_plain(table, pair[0])]
         numeric = [column for column, _ in chosen if isinstance(column, NumericColumn)]
         self.names = [column.name for column in numeric]
@@ -122,6 +122,8 @@ def _lines(columns: Sequence[NumericColumn]) -> NDArray[np.float64]:
 def _is_plain(table: Table, column: ColumnEncoder) -> bool:
     if not isinstance(column, NumericColumn) or not _is_scaled(column):
         return False
+    if 0.0 in (column.limits or ()) and not table.series(column.name).implementation.is_polars():
+        return False  # clipped together with others, -0.0 becomes 0.0
     dtype: Any = table.series(column.name).dtype
     return bool(dtype.is_float() or dtype.is_integer())
 

@@ -60,9 +60,10 @@ def fit_spread(values: Values, scaling: Scaling) -> Spread:
         quarter, middle, three = (float(q) for q in np.quantile(unit, [0.25, 0.5, 0.75]))
         center, scale = middle, three - quarter
         if scale == 0.0:
-            scale = _deviation(unit) if scaling == "robust" else float(unit.max() - unit.min()) / 2.0
+            scale = _deviation(unit, unit.mean()) if scaling == "robust" else float(unit.max() - unit.min()) / 2.0
     else:
-        center, scale = float(unit.mean()), _deviation(unit)
+        center = float(unit.mean())
+        scale = _deviation(unit, center)
     return Spread(center=center * size, scale=scale * size, smooth=scaling == "smooth", robust=scaling == "robust")
 
 
@@ -74,10 +75,14 @@ def is_constant(low: float, high: float) -> bool:
     return high / size - low / size < 8.0 * float(np.finfo(np.float64).eps)
 
 
-def _deviation(unit: Values) -> float:
-    away = unit - unit.mean()
-    most = float(np.abs(away).max())
-    return most * float(np.sqrt(np.mean(np.square(away / most)))) if most > 0.0 else 0.0
+def _deviation(unit: Values, mean: float) -> float:
+    """Return the standard deviation of the values, which are overwritten."""
+    unit -= mean
+    most = max(float(unit.max()), -float(unit.min()))
+    if not most > 0.0:
+        return 0.0
+    unit /= most
+    return most * float(np.sqrt(np.square(unit, out=unit).mean()))
 
 
 def _quantiles(values: Values) -> Spread:

@@ -180,7 +180,8 @@ def refuse_a_mixture(table: Table, name: str) -> None:
 
 def _number_column(table: Table, name: str, declared: Kind | None, reading: Reading, remark: str = "") -> Column:
     values = number_cells(table, name, reading)
-    present = values[~np.isnan(values)]
+    absent = np.isnan(values)
+    present = values[~absent]
     exact = _exact_integers(table, name)
     distinct = int(np.unique(present if exact is None else exact).size)
     missing = table.rows - present.size
@@ -188,7 +189,7 @@ def _number_column(table: Table, name: str, declared: Kind | None, reading: Read
     if not present.size:
         note = LEFT_OUT if declared == "dropped" else EMPTY
         return Column(name=name, kind=declared or "numeric", missing=missing, distinct=distinct, note=note)
-    example = plain_label(table.series(name)[int(np.argmin(np.isnan(values)))] if table.array is None else present[0])
+    example = plain_label(table.series(name)[int(np.argmin(absent))] if table.array is None else present[0])
     seen: dict[str, Any] = {"name": name, "missing": missing, "distinct": distinct, "example": example}
     described = "; ".join(text for text in ("" if reading.strict == PLAIN else str(reading), remark) if text)
     note = LEFT_OUT if declared == "dropped" else described

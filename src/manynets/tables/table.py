@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _SURROGATE = re.compile("[\ud800-\udfff]")
 MOST_UNKNOWN = 10
 """So many names that are no columns are listed in an error."""
+TOGETHER, MOST_CELLS, AT_ONCE = 16, 1 << 22, 512
+"""Columns of an array are gathered by so many, and at most so many cells; and of so many rows at a time."""
 Storage = Literal["number", "bool", "text", "category", "mixed", "date", "time", "duration", "other", "empty"]
 """How a column is stored: "mixed" is a pandas column of Python objects, "empty" one without any value, whatever its type."""
 
@@ -125,6 +127,11 @@ class Table:
         return {name: place for place, name in enumerate(self.names)}
 
     @cached_property
+    def _neighbours(self) -> dict[int, NDArray[Any]]:
+        """The columns of the array next to the one that was last asked for."""
+        return {}
+
+    @cached_property
     def _columns(self) -> dict[str, nw.Series[Any]]:
         """The columns of the frame that were asked for."""
         return {}
@@ -149,9 +156,26 @@ class Table:
 
     def numbers(self, name: str) -> NDArray[Any]:
         """Return a column of the array."""
+        together = max(1, min(TOGETHER, MOST_CELLS // max(1, self.rows)))
+        block, at = divmod(self._places[name], together)
+        found = self._neighbours.get(block)
+        if found is None:
+            found = self._gathered(slice(block * together, (block + 1) * together))
+            self._neighbours.clear()
+            self._neighbours[block] = found
+        return found[at]
+
+    def _gathered(self, columns: slice) -> NDArray[Any]:
+        """Return columns of the array, one after the other (D, N): of so few rows at a time that they stay in the cache."""
         assert self.array is not None
-        values = self.array[:, self._places[name]]
-        return values if self.taken is None else values[self.taken]
+        part = self.array[:, columns]
+        if self.taken is None and part.flags.f_contiguous:
+            return part.T
+        out = np.empty((part.shape[1], self.rows), dtype=part.dtype)
+        for start in range(0, self.rows, AT_ONCE):
+            rows = slice(start, start + AT_ONCE)
+            out[:, rows] = part[rows if self.taken is None else self.taken[rows]].T
+        return out
 
     def storage(self, name: str) -> Storage:
         """Say how a column is stored."""
@@ -175,6 +199,8 @@ def storage_of(series: nw.Series[Any]) -> Storage:
     import narwhals as nw
 
     dtype = series.dtype
+    if dtype.is_numeric() and len(series) and not is_missing_value(series[0]):
+        return "number"
     if series.null_count() == len(series):
         return "empty"
     if dtype.is_float() and is_missing_value(series[0]) and (series.is_null() | series.is_nan()).all():
