@@ -95,6 +95,15 @@ def test_rows_of_a_large_category_are_known_again(call: Call, how: tuple[str, ..
     assert (found["rows"], found["seen_rows"]) == (1, 90)
 
 
+@pytest.mark.parametrize("how", [("--n-networks", "3"), ("--validation", "0.25")])
+def test_copies_of_rows_of_a_large_category_are_counted(call: Call, how: tuple[str, ...], tmp_path: Path) -> None:
+    rows = [f"s{i % 60},{i % 60},{i % 60 % 7 + 0.5}\n" for i in range(300)]
+    (tmp_path / "shops.csv").write_text("shop,size,sold\n" + "".join(rows), encoding="utf-8")
+    line = ("train", "shops.csv", "--target", "sold", "--preset", "plain", "--hidden", "4", "--epochs", "1", *how)
+    told = [re.findall("[0-9]+ of [0-9]+ validation rows are identical", call(*line, *more).out) for more in ((), ("--category-means",))]
+    assert told[0] == told[1] != []
+
+
 def test_sweep(call: Call, visits: Path) -> None:
     done = call(
         "sweep", "visits.csv", "--target", "cost", "--group", "patient", "--cv", "3", "--grid", "lr=0.01,0.1", *SMALL[:-2], "-q"
