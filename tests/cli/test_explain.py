@@ -145,6 +145,7 @@ def test_several_targets_years_and_labels(call: Call, tmp_path: Path) -> None:
             r"label +correct +count +recall +precision +F1 +AUC +accuracy *\n.*\n +lift +\d+ .*\n +garden +\d+ ", printed
         )
     metrics = json.loads((tmp_path / "labels" / "metrics.json").read_text())
+    assert [one["name"] for one in metrics["test"]["label_metrics"]] == ["lift", "garden"]
     del metrics["test"]["label_metrics"]  # as runs of older versions
     (tmp_path / "labels" / "metrics.json").write_text(json.dumps(metrics))
     assert re.search(r"label +accuracy *\n.*\n +lift +[01]\.\d+ *\n +garden +[01]\.\d+", call("show", "labels").out)
