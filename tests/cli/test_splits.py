@@ -57,6 +57,15 @@ def test_the_latest_rows_are_tested_on(visits: Path) -> None:
     assert {column.name: column.kind for column in source.schema}["day"] == "date"
 
 
+def test_it_is_said_why_the_column_of_the_groups_is_left_out(visits: Path) -> None:
+    notes = [
+        {column.name: column.note for column in source_of(visits, group="patient", **more).schema}
+        for more in ({"drop": ["ward"]}, {"drop": ["patient"]})
+    ]
+    assert notes[0] == {"patient": "names the groups, and new rows have new ones", "ward": "left out as asked", "day": "", "x": ""}
+    assert notes[1]["patient"] == "left out as asked"
+
+
 def test_stratified_by_a_column(visits: Path) -> None:
     source = source_of(visits, stratify="ward")
     assert np.bincount(source.test.by.strata).tolist() == [20, 20, 20]

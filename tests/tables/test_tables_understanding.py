@@ -330,3 +330,9 @@ def test_labels_are_numbered_as_they_first_occur(rows: int) -> None:  # so that 
     labels, codes = factorise(open_table(polars.DataFrame({"town": towns})), "town")
     assert labels == list(dict.fromkeys(towns))
     assert [labels[code] for code in codes] == towns
+
+
+@pytest.mark.parametrize("values", [["", ""], [None, None], [math.nan] * 2, [datetime.date(2024, 1, 5), None], ["a", "b"], [[1], [2, 3]]])
+def test_a_column_that_is_dropped_has_one_note(values: list[Any]) -> None:
+    column = understand(polars.DataFrame({"a": polars.Series(values), "b": [1.5, 2.5]}), drop=["a"])[0]
+    assert (column.kind, column.note) == ("dropped", "left out as asked")
