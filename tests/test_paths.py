@@ -82,12 +82,12 @@ def test_labels_of_a_file_are_spelled_as_in_training(ending: str, frame: polars.
     path = tmp_path / f"new{ending}"
     new.write_csv(path) if ending == ".csv" else new.write_parquet(path)
     for call in (model.evaluate, lambda *given: mn.explain.worst_rows(model, *given)):
-        with pytest.warns(UserWarning, match=r"a point was taken off the end of 2 labels: 'no.', 'yes.'"):
+        with pytest.warns(UserWarning, match=r"a point was taken off the end of 2 labels: 'no\.', 'yes\.'"):
             found = call(path, "kind")
         wanted = call(frame[FEATURES], frame["kind"].to_numpy())
         assert json.dumps(found, default=vars) == json.dumps(wanted, default=vars)
     new.with_columns(kind=polars.lit("maybe.")).write_parquet(tmp_path / "odd.parquet")
-    with pytest.raises(mn.DataError, match="60 rows of 60 have labels that training did not have: 'maybe.'"):
+    with pytest.raises(mn.DataError, match=r"60 rows of 60 have labels that training did not have: 'maybe\.'"):
         model.evaluate(tmp_path / "odd.parquet", "kind")
 
 

@@ -93,8 +93,8 @@ def prepare(
     """Check X and y, split the rows, encode a table, and move the data to the recipe's device.
 
     The arguments are those of `manynets.train`, and X may be an `EncodedTable`; embedding: the network's; declared: its drop, categorical and
-    numeric, or other options of `manynets.tables.fit_encoder`. fitted_rows: those that an encoder is fitted to, None for the rows that are trained on. target_rows: those by
-    which a regression target is standardised, None for fitted_rows. loss: a function.
+    numeric, or other options of `manynets.tables.fit_encoder`. fitted_rows: those that an encoder is fitted to, None for the rows that are
+    trained on. target_rows: those by which a regression target is standardised, None for fitted_rows. loss: a function.
     Raises DataError for data that cannot be used and OptionError for options that do not fit them.
     """
     hashes = None

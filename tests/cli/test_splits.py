@@ -109,7 +109,9 @@ def test_copies_of_rows_of_a_large_category_are_counted(call: Call, how: tuple[s
     rows = [f"s{i % 60},{i % 60},{i % 60 % 7 + 0.5}\n" for i in range(300)]
     (tmp_path / "shops.csv").write_text("shop,size,sold\n" + "".join(rows), encoding="utf-8")
     line = ("train", "shops.csv", "--target", "sold", "--preset", "plain", "--hidden", "4", "--epochs", "1", *how)
-    told = [re.findall("[0-9]+ of [0-9]+ validation rows are identical", call(*line, *more).out) for more in ((), ("--category-means",))]
+    told = [
+        re.findall("[0-9]+ of [0-9]+ validation rows are identical", call(*line, *more).out) for more in ((), ("--category-means",))
+    ]
     assert told[0] == told[1] != []
 
 

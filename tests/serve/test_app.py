@@ -328,20 +328,6 @@ def test_a_request_is_answered_by_the_model_it_was_read_for(classifier: tuple[Pa
     assert first.loaded.version != second.loaded.version
 
 
-@pytest.mark.parametrize(
-    ("path", "hint"),
-    [
-        ("/v1/models/houses:predict/", "leave out the slash at its end"),
-        ("/v1/models/", "leave out the slash at its end"),
-        ("/v2", "GET /openapi.json lists the paths"),
-    ],
-)
-def test_a_path_with_nothing_at_it(client: TestClient, path: str, hint: str) -> None:
-    for answer in (client.get(path, follow_redirects=False), client.post(path, json=[row()], follow_redirects=False)):
-        assert (answer.status_code, answer.json()) == (404, {"error": {"message": f"there is nothing at {path!r}; {hint}"}})
-    assert client.get("/openapi.json").status_code == 200
-
-
 def test_who_is_answered(classifier: tuple[Path, Model]) -> None:
     models = {"houses": str(classifier[0])}
     with client_of(ServeSettings(models=models)) as client:

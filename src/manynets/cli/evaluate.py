@@ -74,14 +74,14 @@ def evaluate(
     )
     if streamed is not None:
         metrics, name = streamed
-        named = {name: metrics}
+        named, shown = {name: metrics}, name
     else:
         part, name, notes = evaluation_rows(found, data, header=header, sheet=sheet, target=target, drop=drop)
         note(console, *notes)
         new, seen = (part, None) if data is None else parts_by_seen(found, part)
         model = with_threshold(found.model, threshold, names=names)
         metrics = metrics_of(model, part if new is None else new)
-        named = {name: metrics}
+        named, shown = {name: metrics}, name if seen is None or new is None else "new"
         if data is not None and found.seen_rows is not None:
             more["seen_rows"] = 0 if seen is None else seen.rows
         if seen is not None:
@@ -95,7 +95,7 @@ def evaluate(
             named[f"{name}: seen in training"] = more["seen"]
     print_metrics(console, named)
     weighted = "weight" in found.config.get("data", {})
-    print_details(console, metrics, names=names or found.saved.target_names, part=name, weighted=weighted)
+    print_details(console, metrics, names=names or found.saved.target_names, part=shown, weighted=weighted)
     if json_line:
         print_json({"run_dir": str(found.folder), "data": name, **metrics, **more})
 

@@ -296,7 +296,7 @@ def _column_in_text(table: Table, name: str, cells: Any, present: Any, declared:
         count = int(present.str.contains(NUMBER).sum())
         if declared == "numeric" or (count and not present.str.contains(ZERO_IN_FRONT).any()):
             return _number_column(table, name, declared, _declared(PLAIN, declared)), ""
-        return None, f"codes: {count} numbers, some with a zero in front" if count else ""
+        return None, f"codes: {count:,} numbers, some with a zero in front" if count else ""
     comma_first = name in table.commas
     if declared is None and meaning_of(text_counts(head), comma_first=comma_first) is None:
         return None, _mixture(text_counts(head))
@@ -365,7 +365,7 @@ def _mixture(counts: Counter[str]) -> str:
     if not (signs["."] and signs[","] and signs.total() > MOSTLY_NUMBERS * counts.total()):
         return ""
     return (
-        f"numbers with a decimal comma ({signs[',']} cells) and with a point ({signs['.']} cells); write them alike to have them read as"
+        f"numbers with a decimal comma ({signs[',']:,} cells) and with a point ({signs['.']:,} cells); write them alike to have them read as"
         " numbers"
     )
 
@@ -376,7 +376,7 @@ def _why_dropped(table: Table, name: str, distinct: int, present: int) -> str:
     if distinct == present:
         return "an id: text, all values different"
     if distinct > 0.9 * present or distinct > 0.5 * table.rows:
-        return f"near-unique text: {distinct} different values in {present} rows"
+        return f"near-unique text: {distinct:,} different values in {present:,} rows"
     if named_as_id(name) and distinct > 0.5 * present:
-        return f"an id by its name: {distinct} different values in {present} rows"
+        return f"an id by its name: {distinct:,} different values in {present:,} rows"
     return ""
