@@ -33,6 +33,9 @@ def test_explain_shows_each_target_by_its_name(call: Call, run: Path) -> None:
     for text in ("Mean prediction of each target over a\n", *of_pair, "Adds to y", "Adds to z"):
         assert text in done.out
     assert "probability" not in done.out
+    lines = [line.rstrip() for line in done.out.splitlines()]
+    head = next(number for number, line in enumerate(lines) if line.endswith("Adds to z"))
+    assert len(lines[head]) == len(lines[head + 2])  # numbers end below their name
     found = call("explain", "run", "--row", "2", "--json").json["contributions"]
     assert found["outputs"] == ["y", "z"]
 

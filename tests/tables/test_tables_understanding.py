@@ -346,3 +346,5 @@ def test_counts_in_notes_have_separators() -> None:
     notes = [column.note for column in understand(frame)]
     assert "codes: 1,200 numbers, some with a zero in front" in notes[0]
     assert "near-unique text: 1,150 different values in 1,200 rows" in notes[1]
+    with pytest.raises(DataError, match="target 'y' is missing in 1,200 of 2,400 rows"):
+        split_target(polars.DataFrame({"a": [0.5] * 2400, "y": [1.0, None] * 1200}), "y")

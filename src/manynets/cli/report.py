@@ -19,7 +19,7 @@ MOST_COLUMNS = 60
 """So many columns of a table are listed; of more, the first and the last."""
 SHARES = ("correct", "count", "recall", "precision", "F1")
 _NUMERIC = {
-    "missing", "distinct", "inputs", "outputs", "parameters", "correct", "rows", "count", "features", "test rows", "recall", "Lost", "Adds",
+    "missing", "distinct", "inputs", "outputs", "parameters", "correct", "rows", "count", "features", "test rows", "recall", "Lost",
     *HEADINGS.values(),
 }  # fmt: skip
 _MAYBE_EMPTY = ("read as", "explains", "note")
@@ -58,7 +58,7 @@ def print_table(console: Console, names: Sequence[str], rows: Sequence[Sequence[
         box=box.SIMPLE_HEAD, title=heading, title_justify="left", title_style="bold", pad_edge=False, show_header=any(names)
     )
     for i, name in enumerate(names):
-        right = name in _NUMERIC or all(isinstance(row[i], int | float) for row in rows)
+        right = name in _NUMERIC or name.startswith("Adds") or all(isinstance(row[i], int | float) for row in rows)
         table.add_column(name, justify="right" if right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell_text(value)) for value in row))
