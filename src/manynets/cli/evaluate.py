@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, Sheet, Target, Threshold, argument, option
 from manynets.cli.bounded import metrics_of
-from manynets.cli.origin import kind_of
+from manynets.cli.origin import kind_of, with_notes
 from manynets.cli.report import console_for, note, print_details, print_json, print_metrics
 from manynets.cli.saved_runs import open_run
 from manynets.errors import OptionError
@@ -69,14 +69,14 @@ def evaluate(
     more: dict[str, Any] = {}
     drop = {"drop_missing_target": drop_missing_target, "drop_unseen_classes": drop_unseen_classes}
     _check_drop(found, data, drop, in_parts=memory_limit is not None)
-    streamed = metrics_of_files(
-        found, data, target=target, memory_limit=memory_limit, threshold=threshold, header=header, sheet=sheet
-    )
+    how: dict[str, Any] = {"target": target, "header": header, "sheet": sheet}
+    streamed, remarks = with_notes(lambda: metrics_of_files(found, data, memory_limit=memory_limit, threshold=threshold, **how))
+    note(console, *remarks)
     if streamed is not None:
         metrics, name = streamed
         named, shown = {name: metrics}, name
     else:
-        part, name, notes = evaluation_rows(found, data, header=header, sheet=sheet, target=target, drop=drop)
+        part, name, notes = evaluation_rows(found, data, drop=drop, **how)
         note(console, *notes)
         new, seen = (part, None) if data is None else parts_by_seen(found, part)
         model = with_threshold(found.model, threshold, names=names)
