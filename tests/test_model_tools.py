@@ -69,10 +69,11 @@ def test_summary_says_what_a_prediction_costs(capsys: pytest.CaptureFixture[str]
     assert "96 for each row" in text  # 3 networks of 3 x 8 + 8 x 1 weights
     assert f"{3 * 41 * 4} bytes of weights" in text
     assert re.search(r"hidden0 +3 +8 +32 +24 +relu", text)
-    spec = mn.MLP(hidden=(8,), embedding=mn.Periodic(), batch_norm=True, dropout=0.5)
+    spec = mn.MLP(hidden=(8,), embedding=mn.Periodic(), batch_norm=True, dropout=0.184742)
     model = mn.train(X, LABELS, spec, QUICK, progress=False)
     assert sum(row[3] for row in model.layer_rows()) == model.parameters
     assert [row[0] for row in model.layer_rows()][-2:] == ["hidden0", "output"]
+    assert model.layer_rows()[-2][-1].endswith("dropout 0.185")
     own = mn.train(
         X, LABELS, torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1)), QUICK, progress=False
     )

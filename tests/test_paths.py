@@ -75,6 +75,22 @@ def test_the_rows_of_a_file_are_those_of_its_frame(
     assert json.dumps(found, default=vars) == json.dumps(wanted, default=vars)
 
 
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_labels_of_a_file_are_spelled_as_in_training(ending: str, frame: polars.DataFrame, tmp_path: Path) -> None:
+    model = fitted(frame[FEATURES], frame["kind"].to_numpy())
+    new = frame.with_columns(kind=polars.col("kind") + ".")  # as in the test file of "adult"
+    path = tmp_path / f"new{ending}"
+    new.write_csv(path) if ending == ".csv" else new.write_parquet(path)
+    for call in (model.evaluate, lambda *given: mn.explain.worst_rows(model, *given)):
+        with pytest.warns(UserWarning, match=r"a point was taken off the end of 2 labels: 'no\.', 'yes\.'"):
+            found = call(path, "kind")
+        wanted = call(frame[FEATURES], frame["kind"].to_numpy())
+        assert json.dumps(found, default=vars) == json.dumps(wanted, default=vars)
+    new.with_columns(kind=polars.lit("maybe.")).write_parquet(tmp_path / "odd.parquet")
+    with pytest.raises(mn.DataError, match=r"60 rows of 60 have labels that training did not have: 'maybe\.'"):
+        model.evaluate(tmp_path / "odd.parquet", "kind")
+
+
 def test_several_targets_are_named_in_a_list(frame: polars.DataFrame, paths: dict[str, Path]) -> None:
     names = ["weight", "price"]
     model = mn.train(frame[[*FEATURES, *names]], target=names, spec=mn.MLP(hidden=(8,)), recipe=mn.Recipe(epochs=2), progress=False)

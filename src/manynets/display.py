@@ -159,8 +159,8 @@ def is_finite(value: object) -> bool:
 def mean_texts(mean: float, spread: float) -> tuple[str, str]:
     """Return a mean and its standard deviation with the same decimals: those of `number_text` for the larger of the two.
 
-    >>> mean_texts(0.013, 0.000697), mean_texts(9.935e-05, 0.0003798), mean_texts(20231.6, 12.3)
-    (('0.0130', '0.0007'), ('0.000099', '0.000380'), ('20,232', '12'))
+    >>> mean_texts(0.013, 0.000697), mean_texts(9.935e-05, 0.0003798), mean_texts(20231.6, 12.3), mean_texts(-1e-5, 0.0015)
+    (('0.0130', '0.0007'), ('0.000099', '0.000380'), ('20,232', '12'), ('0.0000', '0.0015'))
     """
     larger = max(abs(mean), abs(spread))
     if not math.isfinite(larger) or larger >= 1e15 or 0 < larger < 1e-6:
@@ -169,7 +169,7 @@ def mean_texts(mean: float, spread: float) -> tuple[str, str]:
         decimals = 2 - math.floor(math.log10(larger))
     else:
         decimals = len(number_text(larger).partition(".")[2])
-    return f"{mean:,.{decimals}f}", f"{spread:,.{decimals}f}"
+    return f"{round(mean, decimals) + 0.0:,.{decimals}f}", f"{spread:,.{decimals}f}"  # not -0.0
 
 
 def bytes_text(count: float) -> str:

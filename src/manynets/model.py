@@ -254,11 +254,12 @@ class Model(ModelTools):
     def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, Any]:
         """Return loss and metrics on X (N, D) and y: accuracy, precision, recall, f1, log_loss, auc, per_class and confusion (up to 1,000
         classes); or r2, rmse and mae. Of several labels a row, accuracy is the share of rows in which all of them are right, precision, recall and f1
-        are the mean over the labels, per_label has the accuracy of each and label_metrics all metrics of each.
+        are the mean over the labels, per_label has the accuracy of each and label_metrics all metrics of each, and its name if the model has it.
 
         precision, recall and f1 are those of the second of two classes, and of more the mean over the classes; auc is for two. Of several
         targets r2 is the mean of each one's, and rmse and mae are over all numbers as they are, so that large ones count most; per_target has
-        r2, rmse and mae of each. Weights of rows count in all of these but the counts, recall, precision and F1 of each class or label and confusion.
+        r2, rmse and mae of each, and its name likewise. Weights of rows count in all of these but the counts, recall, precision and F1 of each
+        class or label and confusion.
         The loss is in the unit of y (that of a function of your own is not there, as the model has its name only); several networks are judged by
         their mean prediction. The columns of a frame y are found by name where
         the model has the names of its targets. R2 is NaN for a single row. per_class, confusion and label_metrics (but accuracy and auc there) count
@@ -272,7 +273,7 @@ class Model(ModelTools):
             from manynets.data.stream.table import scored_file
 
             found = scored_file(os.fspath(x), y, encoder, lambda frame: self.mean_logits(self.logits(frame)), weight=sample_weight)
-            return self.figures(found.scores, found.y, sample_weight=found.weight)
+            return self.figures(found.scores, self.labels_as_trained(found.y), sample_weight=found.weight)
         x, y, sample_weight = self.read_given(x, y, sample_weight)
         self.warn_of_array(x)
         return self.figures(self.mean_logits(self.logits(x)), y, sample_weight=sample_weight)
@@ -284,7 +285,7 @@ class Model(ModelTools):
         weight = as_weights(sample_weight, len(target))
         figures = {} if is_own(self.recipe.loss) else {"loss": self._loss(logits, target, weight)}
         exact = logits.astype(np.float64) if self.task.name == "regression" else logits  # of classes, only the order matters
-        return figures | self.task.evaluate(exact, target, loss=self.recipe.loss, weight=weight)
+        return figures | self.with_names(self.task.evaluate(exact, target, loss=self.recipe.loss, weight=weight))
 
     def _loss(self, logits: Array, target: Array, weight: Array | None) -> float:
         """Return the mean loss of logits (N, O)."""

@@ -150,6 +150,7 @@ class Predictor(abc.ABC):
         """Return X, y and sample_weight: read from a file where X is the path of a table, of which y and sample_weight then name columns.
 
         The columns of X are read as in training, which `read_table` alone cannot know. y may be a list of the names of several targets.
+        Labels are spelled as in training, with a warning of what was changed (`manynets.tables.match_labels`).
         """
         if not isinstance(x, str | os.PathLike):
             return x, y, sample_weight
@@ -165,8 +166,27 @@ class Predictor(abc.ABC):
         table = open_file(path, text=self.encoder.forms)
         weight = None if sample_weight is None else row_weights(table, sample_weight)
         if y is not None:
-            y = in_order(split_target(table, y)[1], self.target_names, names=list(names))
+            y = self.labels_as_trained(in_order(split_target(table, y)[1], self.target_names, names=list(names)))
         return table.as_frame().to_native(), y, weight
+
+    def with_names(self, metrics: dict[str, Any]) -> dict[str, Any]:
+        """Return metrics whose entries of each target or label have its name beside its number, where the model has names."""
+        for group, number in (("per_target", "target"), ("label_metrics", "label")):
+            if group in metrics and self.target_names:
+                entries = metrics[group]
+                metrics[group] = [{number: one[number], "name": self.target_names[one[number]], **one} for one in entries]
+        return metrics
+
+    def labels_as_trained(self, y: Array) -> Array:
+        """Return the target (N,) of a file with its labels, if it has such, as training had them; warn of what was changed."""
+        if not hasattr(self.task, "classes") or y.ndim > 1:
+            return y
+        from manynets.tables.target import match_labels
+
+        y, note = match_labels(y, self.task.classes)
+        if note:
+            warn_user(note)
+        return y
 
     def warn_of_array(self, x: Any) -> None:
         """Warn of an array that may be a table of numbers without the names of its columns, which are not encoded then."""

@@ -39,7 +39,7 @@ from manynets.training.torch_settings import find_device
 from manynets.training.trial import Problem
 
 __all__ = [
-    "Split", "SplitBy", "TrainingData", "copies_held_out", "counted_rows", "cv_splits", "encode_table", "holdout",
+    "EncodedTable", "Split", "SplitBy", "TrainingData", "copies_held_out", "counted_rows", "cv_splits", "encode_table", "holdout",
     "network_splits", "on_device", "prepare", "split_by", "validation_split", "with_metric",
 ]  # fmt: skip
 
@@ -92,11 +92,14 @@ def prepare(
 ) -> TrainingData:
     """Check X and y, split the rows, encode a table, and move the data to the recipe's device.
 
-    The arguments are those of `manynets.train`; embedding: the network's; declared: its drop, categorical and numeric, or other options of
-    `manynets.tables.fit_encoder`. fitted_rows: those that an encoder is fitted to, None for the rows that are trained on. target_rows: those by
-    which a regression target is standardised, None for fitted_rows. loss: a function.
+    The arguments are those of `manynets.train`, and X may be an `EncodedTable`; embedding: the network's; declared: its drop, categorical and
+    numeric, or other options of `manynets.tables.fit_encoder`. fitted_rows: those that an encoder is fitted to, None for the rows that are
+    trained on. target_rows: those by which a regression target is standardised, None for fitted_rows. loss: a function.
     Raises DataError for data that cannot be used and OptionError for options that do not fit them.
     """
+    hashes = None
+    if isinstance(X, EncodedTable):
+        X, encoder, hashes = X
     fits = needs_encoder(X, encoder, embedding, scaling=scaling)
     as_table = fits or is_frame(X) or (encoder is not None and encoder.positional)
     given: Any = (X if is_frame(X) else as_numpy(X)) if as_table else encoded_array(X, encoder)
@@ -112,7 +115,7 @@ def prepare(
     fitted_rows = rows_with_weight(split.train if fitted_rows is None else fitted_rows, weight)
     if not isinstance(task, Task):
         target = standardised_by(target, y, fitted_rows, loss=recipe.loss)
-    matrix, hashes = given, None
+    matrix = given
     if as_table:
         options = column_options(given, embedding, scaling=scaling, category_means=category_means) if fits else {}
         options |= declared or {}

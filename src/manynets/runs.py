@@ -69,8 +69,8 @@ _CLASS = {
     "class": object, "correct": int, "count": int, "accuracy": _NUMBER, "?predicted": int, "?precision": _NUMBER, "?f1": _NUMBER,
     "?intervals": {str: [float]},
 }  # fmt: skip
-_LABEL = {"label": int, "count": int, "correct": int, "predicted": int, "intervals": {str: [float]}, str: _NUMBER}
-_TARGET = {"target": int, "r2": _NUMBER, "rmse": _NUMBER, "mae": _NUMBER}
+_LABEL = {"label": int, "?name": str, "count": int, "correct": int, "predicted": int, "intervals": {str: [float]}, str: _NUMBER}
+_TARGET = {"target": int, "?name": str, "r2": _NUMBER, "rmse": _NUMBER, "mae": _NUMBER}
 _PART = {
     "?per_class": [_CLASS], "?per_label": ([_NUMBER], {str: _NUMBER}), "?per_target": [_TARGET],
     "?label_metrics": [_LABEL], "?classes": int, "?labels": int, "?targets": int,

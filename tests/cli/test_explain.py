@@ -83,7 +83,7 @@ def test_rows_are_numbered_as_in_the_file(call: Call, tmp_path: Path) -> None:
     worst = [one["row"] for one in done.json["worst_rows"]]
     assert worst
     assert set(worst) < {7, 33, 90}
-    assert "numbered as in t.csv, from 0" in " ".join(done.err.split())
+    assert "Test rows with the largest errors, numbered as in t.csv, from 0" in " ".join(done.err.split())
     assert "Row 8 of t.csv: prediction" in done.err
     assert call("report", "run").code == 0
     html = (tmp_path / "run" / "report.html").read_text()
@@ -97,6 +97,8 @@ def test_no_row_is_wrong(call: Call, tmp_path: Path) -> None:
     printed = call("explain", "run", "clear.csv", "--worst", "1").out
     assert "Rows of clear.csv that are predicted wrong: none" in printed
     assert "Row   True" not in printed
+    (tmp_path / "one.csv").write_text("a,y\n3,low\n")
+    assert "1 row of one.csv)" in call("explain", "run", "one.csv").out
 
 
 def test_on_other_rows_and_for_a_model_file(call: Call, table: Path) -> None:
@@ -106,6 +108,8 @@ def test_on_other_rows_and_for_a_model_file(call: Call, table: Path) -> None:
     assert "50 rows of houses.csv" in done.out
     alone = call("explain", "run/model.safetensors", table, "--target", "kind", "--quiet")
     assert (alone.code, alone.out) == (0, "")
+    assert "±" in done.out
+    assert "±" not in call("explain", "run", "--repeats", "1").out  # one value has no spread
 
 
 def test_mistakes(call: Call, table: Path) -> None:
@@ -145,6 +149,7 @@ def test_several_targets_years_and_labels(call: Call, tmp_path: Path) -> None:
             r"label +correct +count +recall +precision +F1 +AUC +accuracy *\n.*\n +lift +\d+ .*\n +garden +\d+ ", printed
         )
     metrics = json.loads((tmp_path / "labels" / "metrics.json").read_text())
+    assert [one["name"] for one in metrics["test"]["label_metrics"]] == ["lift", "garden"]
     del metrics["test"]["label_metrics"]  # as runs of older versions
     (tmp_path / "labels" / "metrics.json").write_text(json.dumps(metrics))
     assert re.search(r"label +accuracy *\n.*\n +lift +[01]\.\d+ *\n +garden +[01]\.\d+", call("show", "labels").out)
@@ -168,7 +173,7 @@ def test_of_many_columns_the_most_important_are_listed(call: Call, tmp_path: Pat
     np.savez(tmp_path / "wide.npz", X=X, y=(X[:, 7] > 0).astype(int))
     small = ("--preset", "plain", "--hidden", "2", "--epochs", "1", "--quiet", "--out", "run")
     assert call("train", tmp_path / "wide.npz", *small).code == 0
-    done = call("explain", "run", "--repeats", "1")
+    done = call("explain", "run", "--repeats", "2")
     assert done.code == 0, done.err
     assert done.out.count(" ± ") == 50
     assert "... and 20 more columns that matter less, which --json has" in done.out

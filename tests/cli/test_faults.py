@@ -257,6 +257,7 @@ def test_rows_of_the_training_are_scored_apart(call: Call, run: Path, table: Pat
     assert found.json["seen"]["rows"] == found.json["seen_rows"] >= 96  # test rows may equal training rows
     assert "rows that the run was trained or validated on" in found.err
     assert "houses.csv: seen in training" in found.err
+    assert "By class on the new rows" in found.err
     changed_rows = [line.replace("red", "green").replace("blue", "red") for line in lines[1:]]
     Path("new.csv").write_text(
         "\n".join([lines[0], *(row.replace(row.split(",")[0], "99", 1) for row in changed_rows)]), encoding="utf-8"

@@ -57,6 +57,15 @@ def test_the_latest_rows_are_tested_on(visits: Path) -> None:
     assert {column.name: column.kind for column in source.schema}["day"] == "date"
 
 
+def test_it_is_said_why_the_column_of_the_groups_is_left_out(visits: Path) -> None:
+    notes = [
+        {column.name: column.note for column in source_of(visits, group="patient", **more).schema}
+        for more in ({"drop": ["ward"]}, {"drop": ["patient"]})
+    ]
+    assert notes[0] == {"patient": "names the groups, and new rows have new ones", "ward": "left out as asked", "day": "", "x": ""}
+    assert notes[1]["patient"] == "left out as asked"
+
+
 def test_stratified_by_a_column(visits: Path) -> None:
     source = source_of(visits, stratify="ward")
     assert np.bincount(source.test.by.strata).tolist() == [20, 20, 20]
@@ -93,6 +102,17 @@ def test_rows_of_a_large_category_are_known_again(call: Call, how: tuple[str, ..
     assert "90 of 91 test rows are identical to a row that is trained on" in done.out
     found = call("evaluate", "run", "test.csv", "--json").json
     assert (found["rows"], found["seen_rows"]) == (1, 90)
+
+
+@pytest.mark.parametrize("how", [("--n-networks", "3"), ("--validation", "0.25")])
+def test_copies_of_rows_of_a_large_category_are_counted(call: Call, how: tuple[str, ...], tmp_path: Path) -> None:
+    rows = [f"s{i % 60},{i % 60},{i % 60 % 7 + 0.5}\n" for i in range(300)]
+    (tmp_path / "shops.csv").write_text("shop,size,sold\n" + "".join(rows), encoding="utf-8")
+    line = ("train", "shops.csv", "--target", "sold", "--preset", "plain", "--hidden", "4", "--epochs", "1", *how)
+    told = [
+        re.findall("[0-9]+ of [0-9]+ validation rows are identical", call(*line, *more).out) for more in ((), ("--category-means",))
+    ]
+    assert told[0] == told[1] != []
 
 
 def test_sweep(call: Call, visits: Path) -> None:

@@ -47,6 +47,12 @@ def test_a_larger_table_is_streamed_and_the_run_says_so(rows: Path, call: Call) 
     assert other.code == 0, other.err
     assert other.json["rows"] == ROWS
     assert other.json["accuracy"] > 0.9
+    polars.read_parquet(rows / "*.parquet").with_columns(polars.col("bought") + ".").write_parquet(
+        "points.parquet", row_group_size=500
+    )
+    points = call("evaluate", "run", "points.parquet", "--memory-limit", "1MB", "--json")
+    assert points.json["accuracy"] == other.json["accuracy"]
+    assert "note: a point was taken off the end of 2 labels: 'no.', 'yes.'" in points.err
     strict = call("evaluate", "run", "--threshold", "0.99", "--json").json
     assert strict["accuracy"] < again.json["accuracy"]
     headed = call("evaluate", "run", "--no-header")

@@ -33,6 +33,9 @@ def test_explain_shows_each_target_by_its_name(call: Call, run: Path) -> None:
     for text in ("Mean prediction of each target over a\n", *of_pair, "Adds to y", "Adds to z"):
         assert text in done.out
     assert "probability" not in done.out
+    lines = [line.rstrip() for line in done.out.splitlines()]
+    head = next(number for number, line in enumerate(lines) if line.endswith("Adds to z"))
+    assert len(lines[head]) == len(lines[head + 2])  # numbers end below their name
     found = call("explain", "run", "--row", "2", "--json").json["contributions"]
     assert found["outputs"] == ["y", "z"]
 
@@ -58,7 +61,9 @@ def test_predictions_are_named_and_the_targets_are_no_unknown_columns(call: Call
 
 def test_each_target_has_metrics_of_its_own(call: Call, run: Path) -> None:
     found = json.loads((run / "metrics.json").read_text())["test"]["per_target"]
-    assert [list(values) for values in found] == [["target", "r2", "rmse", "mae"]] * 2
+    assert [list(values) for values in found] == [["target", "name", "r2", "rmse", "mae"]] * 2
+    assert [(values["target"], values["name"]) for values in found] == [(0, "y"), (1, "z")]
+    assert call("evaluate", "run", "--json").json["per_target"] == found
     for command in ("show", "evaluate"):
         printed = call(command, "run").out
         for name, values in zip("yz", found, strict=True):

@@ -95,7 +95,7 @@ def test_the_page_and_its_headers() -> None:
     assert page.headers["x-frame-options"] == "DENY"
     for name in ("main.js", "style.css", "icon.svg"):
         assert client.get(f"/{name}").status_code == 200
-    for path in ("/setup.py", "/page/main.js", "/..%2fsetup.py", "/%2e%2e/app.py"):
+    for path in ("/setup.py", "/page/main.js", "/main.js/", "/..%2fsetup.py", "/%2e%2e/app.py"):
         assert client.get(path).status_code == 404
     about = client.get("/about").json()
     assert {"MLP", "Recipe", "Adam", "Cosine"} <= set(about["options"]["kinds"])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import polars
 import pytest
 from sklearn.metrics import (
     accuracy_score,
@@ -19,6 +20,7 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 
+import manynets as mn
 from manynets.cli.report import console_for, print_metrics
 from manynets.display import number_text
 from manynets.model import Model
@@ -207,3 +209,20 @@ def test_a_class_that_is_never_predicted_has_no_interval_without_width() -> None
         known.append(metric_intervals(LabelledRows.of(given), names))
     own = model.evaluate(frame, y)["per_class"][1]["intervals"]
     assert known == [{name: between(*own[name]) for name in names[1:]}, {}]
+
+
+def test_what_is_not_shown_is_said(tmp_path: Path) -> None:
+    rows, random = np.arange(240), np.random.default_rng(0)
+    kinds = [f"{'ABCDE'[row % 5]}-{number}" for row, number in zip(rows, random.permutation(240), strict=True)]
+    frame = polars.DataFrame(
+        {"size": random.normal(size=240), "code": kinds, "town": ["Bern"] * 120 + ["Chur"] * 118 + ["Genf", "Wil"]}
+    )
+    y = rows % 5 + frame["size"].to_numpy()
+    with pytest.warns(UserWarning, match="column 'code' is used, though it looks like an id"):
+        model = mn.train(frame, y, mn.MLP(hidden=(2,)), mn.Recipe(epochs=1), progress=False)
+    text, reader = written(model, frame, y, tmp_path)
+    assert "Left out, as words and parts of codes have no order: code." in text
+    levels = [line[2] for line in reader.tables["Columns as understood"][2:]]
+    assert levels == ["5 levels of the first character: A, B, C, D, E", "4 levels: Bern, Chur; 2 rare"]
+    settings = reader.tables["All settings of the network and the recipe"][1:]
+    assert {name: words for name, _, words in settings if not words} == {}

@@ -217,7 +217,7 @@ def test_several_targets(tmp_path: Path) -> None:
     model = fitted(frame, named)
     page, reader = written(model, frame, named, tmp_path)
     assert {"Absolute errors of a, in CHF", "Absolute errors of b"} <= set(reader.tables)
-    each = [map(number_text, [*values.values()][1:]) for values in model.evaluate(frame, named)["per_target"]]
+    each = [map(number_text, [*values.values()][2:]) for values in model.evaluate(frame, named)["per_target"]]
     expected = [["a, in CHF", *each[0]], ["b", *each[1]]]
     assert reader.tables["Metrics by target on the test rows"] == [["Target", "R2", "RMSE", "MAE"], *expected]
     assert "Mean prediction of a, in CHF over " in page

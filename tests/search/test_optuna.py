@@ -64,6 +64,9 @@ def test_a_storage_is_gone_on_with(tmp_path: Path) -> None:
     again = search(8, **kwargs).fit(X, Y)
     assert len(again.study_.trials) == 8
     assert again.best_params_ == second.best_params_
+    fewer = search(3, **kwargs).fit(X, Y)  # than there are, which all count
+    assert fewer.cv_results_["params"] == second.cv_results_["params"]
+    assert fewer.best_score_ == second.best_score_ == fewer.study_.best_value
     with pytest.raises(ValueError, match="trials of 2 folds"):
         search(9, **kwargs).set_params(cv=3).fit(X, Y)
 

@@ -39,7 +39,7 @@ TOGETHER = 20
 """Requests that are sent before the first answer is read."""
 BROKEN = 0.05
 CLIENTS = 2
-FINE = {200, 307, 400, 401, 403, 404, 405, 408, 411, 413, 415, 421, 422, 503}  # 307: a path with a slash at its end
+FINE = {200, 400, 401, 403, 404, 405, 408, 411, 413, 415, 421, 422, 503}
 SECRETS = (b"Traceback", str(Path(mn.__file__).parent).encode())
 
 

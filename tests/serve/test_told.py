@@ -152,3 +152,17 @@ def test_a_server_of_several_workers_says_so_once_they_answer(saved: Path, monke
             main(["serve", str(saved), *options])
         assert ended.value.code == 0
     assert order == ["waits for 2", "runs", "says so", "runs"]
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("/v1/models/m:predict/", "leave out the slash at its end"),
+        ("/v1/models/", "leave out the slash at its end"),
+        ("/v2", "GET /openapi.json lists the paths"),
+    ],
+)
+def test_a_path_with_nothing_at_it(client: TestClient, path: str, hint: str) -> None:
+    for answer in (client.get(path, follow_redirects=False), client.post(path, json=[ROW], follow_redirects=False)):
+        assert (answer.status_code, answer.json()) == (404, {"error": {"message": f"there is nothing at {path!r}; {hint}"}})
+    assert client.get("/openapi.json").status_code == 200

@@ -98,6 +98,8 @@ def test_whole_rows_are_compared() -> None:
     some = frame.with_columns(row=polars.Series([None if i < 20 else i // 20 for i in range(40)]))
     assert inspect_table(some, "row").duplicates == 15
     assert inspect_table(np.array([[1.0], [2.0], [1.0]])).duplicates == 1
+    many = inspect_table(polars.DataFrame({"a": [1.5, 2.5] * 600}))
+    assert any("1,198 of 1,200 rows are the same as an earlier one" in text for text in many.suggestions)
     objects = polars.DataFrame({"a": [1, 1, 1], "b": [[1, 2], [1, 2], [3]]})
     assert inspect_table(objects).duplicates == inspect_table(objects.to_pandas(), drop=["b"]).duplicates == 1
 

@@ -330,3 +330,21 @@ def test_labels_are_numbered_as_they_first_occur(rows: int) -> None:  # so that 
     labels, codes = factorise(open_table(polars.DataFrame({"town": towns})), "town")
     assert labels == list(dict.fromkeys(towns))
     assert [labels[code] for code in codes] == towns
+
+
+@pytest.mark.parametrize(
+    "values", [["", ""], [None, None], [math.nan] * 2, [datetime.date(2024, 1, 5), None], ["a", "b"], [[1], [2, 3]]]
+)
+def test_a_column_that_is_dropped_has_one_note(values: list[Any]) -> None:
+    column = understand(polars.DataFrame({"a": polars.Series(values), "b": [1.5, 2.5]}), drop=["a"])[0]
+    assert (column.kind, column.note) == ("dropped", "left out as asked")
+
+
+def test_counts_in_notes_have_separators() -> None:
+    code = [f"{row % 7:03}{row}" for row in range(1200)]
+    frame = polars.DataFrame({"code": code, "name": [f"n{row // 2 * 2 if row < 100 else row}" for row in range(1200)]})
+    notes = [column.note for column in understand(frame)]
+    assert "codes: 1,200 numbers, some with a zero in front" in notes[0]
+    assert "near-unique text: 1,150 different values in 1,200 rows" in notes[1]
+    with pytest.raises(DataError, match="target 'y' is missing in 1,200 of 2,400 rows"):
+        split_target(polars.DataFrame({"a": [0.5] * 2400, "y": [1.0, None] * 1200}), "y")

@@ -31,6 +31,8 @@ _NEEDED = {
     "table": ("path", "seed", "target", "task", "test_fraction"),
 }  # fmt: skip
 """The fields of an origin without which its data cannot be read."""
+GROUPS = "names the groups, and new rows have new ones"
+"""The note of the column of --group."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -210,8 +212,8 @@ def _table(origin: Mapping[str, Any]) -> DataSource:
     notes += more
     refuse_target(origin, table.names)
     named: Any = {name: columns_named(origin.get(name, []), whole.X.names) for name in ("drop", "categorical", "numeric")}
-    if origin.get("group") is not None:
-        named["drop"] = [*named["drop"], origin["group"]]  # new rows have new groups
+    of_groups = [] if origin.get("group") in (None, *named["drop"]) else [origin["group"]]
+    named["drop"] += of_groups
     try:
         task = _task(whole.y, origin["task"], origin.get("positive"))
     except DataError as error:
@@ -221,6 +223,7 @@ def _table(origin: Mapping[str, Any]) -> DataSource:
     notes += more
     targets = columns_named(origin["target"], table.names)
     schema = understand(whole.X, **named, y=whole.y, target_names=targets, rows=rows)
+    schema = tuple(dataclasses.replace(one, note=GROUPS) if one.name in of_groups else one for one in schema)
     notes += leak_notes(schema)
     fingerprint = {name_of(path): fingerprint_of(path, whole.X.shape, content)}
     if origin.get("test") is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, Sheet, Target, Threshold, argument, option
 from manynets.cli.bounded import metrics_of
-from manynets.cli.origin import kind_of
+from manynets.cli.origin import kind_of, with_notes
 from manynets.cli.report import console_for, note, print_details, print_json, print_metrics
 from manynets.cli.saved_runs import open_run
 from manynets.errors import OptionError
@@ -69,19 +69,19 @@ def evaluate(
     more: dict[str, Any] = {}
     drop = {"drop_missing_target": drop_missing_target, "drop_unseen_classes": drop_unseen_classes}
     _check_drop(found, data, drop, in_parts=memory_limit is not None)
-    streamed = metrics_of_files(
-        found, data, target=target, memory_limit=memory_limit, threshold=threshold, header=header, sheet=sheet
-    )
+    how: dict[str, Any] = {"target": target, "header": header, "sheet": sheet}
+    streamed, remarks = with_notes(lambda: metrics_of_files(found, data, memory_limit=memory_limit, threshold=threshold, **how))
+    note(console, *remarks)
     if streamed is not None:
         metrics, name = streamed
-        named = {name: metrics}
+        named, shown = {name: metrics}, name
     else:
-        part, name, notes = evaluation_rows(found, data, header=header, sheet=sheet, target=target, drop=drop)
+        part, name, notes = evaluation_rows(found, data, drop=drop, **how)
         note(console, *notes)
         new, seen = (part, None) if data is None else parts_by_seen(found, part)
         model = with_threshold(found.model, threshold, names=names)
         metrics = metrics_of(model, part if new is None else new)
-        named = {name: metrics}
+        named, shown = {name: metrics}, name if seen is None or new is None else "new"
         if data is not None and found.seen_rows is not None:
             more["seen_rows"] = 0 if seen is None else seen.rows
         if seen is not None:
@@ -95,7 +95,7 @@ def evaluate(
             named[f"{name}: seen in training"] = more["seen"]
     print_metrics(console, named)
     weighted = "weight" in found.config.get("data", {})
-    print_details(console, metrics, names=names or found.saved.target_names, part=name, weighted=weighted)
+    print_details(console, metrics, names=names or found.saved.target_names, part=shown, weighted=weighted)
     if json_line:
         print_json({"run_dir": str(found.folder), "data": name, **metrics, **more})
 

@@ -8,10 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, Sheet, Target, argument, option
-from manynets.cli.origin import name_of
+from manynets.cli.origin import kind_of, name_of
 from manynets.cli.report import console_for, note, print_json, print_table
 from manynets.cli.saved_runs import open_run
-from manynets.display import cell_text, counted, labels_text, mean_texts, number_text
+from manynets.display import cell_text, labels_text, mean_texts, number_text
 from manynets.errors import OptionError, check_count
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ def explain(
     part, name, notes = evaluation_rows(found, data, header=header, sheet=sheet, target=target, encode=False)
     note(console, *notes)
     whole, of = _whole(found, data, part.X, name)
+    what = f"{name} rows" if data is None or kind_of(data) == "named" else f"rows of {name}"
     if row and (beyond := [number for number in row if not 0 <= number < len(whole)]):
         raise OptionError(f"--row is {beyond[0]}, but {of} has the rows 0 to {len(whole) - 1}")
     some = some_rows(part.rows, rows)
@@ -105,12 +106,12 @@ def explain(
     dependence = [partial_dependence(model, few.X, one, n_grid=12, sample_weight=few.weight) for one in column or ()]
     dependence += [partial_dependence(model, few.X, pair, n_grid=8, sample_weight=few.weight)] if pair else []
     added = contributions(model, taken_rows(whole, np.array(row)), background=few.X) if row else None
-    _print_importance(console, importance, len(some), name)
+    _print_importance(console, importance, len(some), what)
     for one in dependence:
         (_print_dependence if len(one.columns) == 1 else _print_pair)(console, one)
     if added is not None:
         _print_contributions(console, added, row or [], of)
-    largest = {} if worst is None else _largest_errors(console, model, part.X, np.asarray(part.y), most=worst, name=name, of=of)
+    largest = {} if worst is None else _largest_errors(console, model, part, most=worst, what=what, of="" if of == name else of)
     if json_line:
         result = {"run_dir": str(found.folder), "data": name, "rows": len(some), "importance": importance.to_json()}
         result["dependence"] = [one.to_json() for one in dependence]
@@ -149,17 +150,17 @@ def _whole(run: SavedRun, data: str | None, X: Any, name: str) -> tuple[Any, str
     return X.whole(), name_of(run.config["data"]["path"]) if data is None else name
 
 
-def _print_importance(console: Console, importance: Importance, rows: int, name: str) -> None:
+def _print_importance(console: Console, importance: Importance, rows: int, what: str) -> None:
     ranked = importance.ranked()
     most = max(max(mean for _, mean, _ in ranked), 0.0)
     shown = []
     for column, mean, std in ranked[:MOST_COLUMNS]:
         lost, spread = mean_texts(mean, std)
-        shown.append((column, lost, f"± {spread}", "█" * round(WIDTH * max(mean, 0.0) / most) if most else ""))
+        spread = f"± {spread}" if importance.values.shape[1] > 1 else ""
+        shown.append((column, lost, spread, "█" * round(WIDTH * max(mean, 0.0) / most) if most else ""))
     metric = importance.heading
-    title = (
-        f"Importance: {metric} lost without the column ({metric} {number_text(importance.score)}, {counted(rows, 'row')} of {name})"
-    )
+    these = f"{rows:,} {what if rows > 1 else what.replace('rows', 'row', 1)}"
+    title = f"Importance: {metric} lost without the column ({metric} {number_text(importance.score)}, {these})"
     print_table(console, ["Column", "Lost", "", ""], shown, title=title)
     if len(ranked) > MOST_COLUMNS:
         console.print(f"... and {len(ranked) - MOST_COLUMNS:,} more columns that matter less, which --json has")
@@ -169,7 +170,7 @@ def _print_dependence(console: Console, found: Dependence) -> None:
     found = found.gathered()
     means, names = found.by_output(), found.outputs[1:] if found.two_classes else found.outputs
     values = found.texts()[0]
-    shown = [(value, *map(number_text, line[-len(names) :])) for value, line in zip(values, means.tolist(), strict=True)]
+    shown = [(value, *line[-len(names) :]) for value, line in zip(values, means.tolist(), strict=True)]
     heads, title = [found.what.capitalize()], f"Mean {found.what}"
     if len(names) > 1:
         title += f" of each {found.output_kind}"
@@ -187,7 +188,7 @@ def _print_pair(console: Console, found: Dependence) -> None:
     for output in [found.shown] if found.probabilities else range(min(len(found.outputs), MOST_TARGETS)):
         means = found.by_output()[..., output]
         lines = (means.T if turned else means).tolist()
-        shown = [(value, *map(number_text, line[:ACROSS])) for value, line in zip(down, lines, strict=True)]
+        shown = [(value, *line[:ACROSS]) for value, line in zip(down, lines, strict=True)]
         print_table(console, [" \\ ".join(names), *across[:ACROSS]], shown, title=found.title(output))
     if len(across) > ACROSS:
         note(console, f"{ACROSS} of the {len(across)} values of {names[1]} are shown; --json has all")
@@ -201,12 +202,15 @@ def _note_targets(console: Console, count: int) -> None:
         note(console, f"{MOST_TARGETS} of the {count} targets are shown; --json has all")
 
 
-def _largest_errors(console: Console, model: Any, X: Any, y: Any, *, most: int, name: str, of: str) -> dict[str, Any]:
-    """Print the groups and rows with the largest errors; return them as JSON types. of: what the rows are numbered in."""
+def _largest_errors(console: Console, model: Any, part: Part, *, most: int, what: str, of: str) -> dict[str, Any]:
+    """Print the groups and rows with the largest errors; return them as JSON types. what: these rows; of: what they are numbered in, "" if that."""
+    import numpy as np
+
     from manynets.explain import worst_rows, worst_slices
     from manynets.explain.slices import several_numbers
     from manynets.tasks import Multilabel, Regression
 
+    X, y = part.X, np.asarray(part.y)
     rows, slices = worst_rows(model, X, y, most=most), worst_slices(model, X, y)
     groups = [
         (
@@ -214,34 +218,39 @@ def _largest_errors(console: Console, model: Any, X: Any, y: Any, *, most: int, 
             one.group,
             one.rows,
             f"{number_text(one.loss)} ({number_text(one.low)} to {number_text(one.high)})",
-            number_text(one.other_loss),
+            one.other_loss,
         )
         for one in slices
     ]
-    title = f"Groups of {name} with larger errors than the others, by more than chance"
+    title = f"Groups of {what} with larger errors than the others, by more than chance"
     heads = ["Column", "Group", "Rows", "Mean error, 95% interval", "Of the others"]
     if groups:
         print_table(console, heads, groups, title=title)
     else:
         console.print(f"{title}: none")
     sure = any(one.probability is not None for one in rows)
-    shown: Callable[[Any], str] = cell_text if isinstance(model.task, Regression) else _text
+    shown: Callable[[Any], Any] = _number if isinstance(model.task, Regression) else _text
     if isinstance(model.task, Multilabel) and model.target_names:
         shown = partial(labels_text, names=model.target_names)
     texts = [
-        (one.row, shown(one.truth), shown(one.predicted), number_text(one.loss if one.probability is None else one.probability))
-        for one in rows
+        (one.row, shown(one.truth), shown(one.predicted), one.loss if one.probability is None else one.probability) for one in rows
     ]
-    what = "most confidently wrong" if sure else "with the largest errors"
-    title = f"Rows of {name} {what}" + ("" if of == name else f", numbered as in {of}, from 0")
+    these = f"{what[0].upper()}{what[1:]}"
+    title = f"{these} {'most confidently wrong' if sure else 'with the largest errors'}" + (
+        f", numbered as in {of}, from 0" if of else ""
+    )
     if texts:
         print_table(console, ["Row", "True", "Predicted", "Probability" if sure else "Error"], texts, title=title)
     else:
-        console.print(f"Rows of {name} that are predicted wrong: none")
+        console.print(f"{these} that are predicted wrong: none")
     if several_numbers(model.task):
         note(console, "errors are the mean over the targets, each in its standard deviations")
     found: dict[str, Any] = {"worst_rows": rows, "worst_slices": slices}
     return {kind: [dataclasses.asdict(one) for one in ones] for kind, ones in found.items()}
+
+
+def _number(value: Any) -> Any:
+    return value if isinstance(value, float) else cell_text(value)  # of several targets
 
 
 def _text(value: Any) -> str:

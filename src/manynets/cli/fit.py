@@ -44,7 +44,7 @@ from manynets.datasets import with_shifts
 from manynets.display import counted
 from manynets.engines import ENGINES
 from manynets.errors import OptionError, check_count, one_of
-from manynets.prepare import cv_splits, encode_table, holdout
+from manynets.prepare import EncodedTable, cv_splits, encode_table, holdout
 from manynets.spec import PiecewiseLinear, Recipe
 from manynets.steps import batch_rows
 from manynets.tabular import PRESETS, encoder_options, tabular_network
@@ -303,7 +303,7 @@ def _train(source: DataSource, options: Options, begin: Begin, console: Any) -> 
     print_layers(console, spec, task, train.X.shape[1], networks=networks)
     console.print(f"{describe(spec, recipe, networks)} · {rows:,} {what}")
     return manynets.train(
-        X,
+        X if source.encoder is None else EncodedTable(X, source.encoder, train.hashes),
         y,
         spec,
         recipe,

@@ -19,7 +19,7 @@ MOST_COLUMNS = 60
 """So many columns of a table are listed; of more, the first and the last."""
 SHARES = ("correct", "count", "recall", "precision", "F1")
 _NUMERIC = {
-    "missing", "distinct", "inputs", "outputs", "parameters", "correct", "rows", "count", "features", "test rows", "recall",
+    "missing", "distinct", "inputs", "outputs", "parameters", "correct", "rows", "count", "features", "test rows", "recall", "Lost",
     *HEADINGS.values(),
 }  # fmt: skip
 _MAYBE_EMPTY = ("read as", "explains", "note")
@@ -58,7 +58,7 @@ def print_table(console: Console, names: Sequence[str], rows: Sequence[Sequence[
         box=box.SIMPLE_HEAD, title=heading, title_justify="left", title_style="bold", pad_edge=False, show_header=any(names)
     )
     for i, name in enumerate(names):
-        right = name in _NUMERIC or all(isinstance(row[i], int | float) for row in rows)
+        right = name in _NUMERIC or name.startswith("Adds") or all(isinstance(row[i], int | float) for row in rows)
         table.add_column(name, justify="right" if right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell_text(value)) for value in row))
@@ -73,13 +73,15 @@ def describe(spec: MLP | None, recipe: Recipe, networks: int = 1, *, linear: int
     >>> from manynets.spec import MLP, Recipe
     >>> describe(MLP(), Recipe(epochs=3, batch_size=128))
     '256-256 relu · adamw lr 0.001 · batch 128 · 3 epochs · seed 0'
+    >>> describe(MLP(hidden=(4,), dropout=0.184742), Recipe(epochs=3))
+    '4 relu · dropout 0.185 · adamw lr 0.001 · 3 epochs · seed 0'
     """
     words = [networks_text(networks, linear)] if networks > 1 or linear else []
     if spec is not None and linear < networks:
         words.append(layers_text(spec.hidden, spec.activation))
         words += ["batch norm"] if spec.batch_norm else []
         if any(spec.dropouts):
-            words.append("dropout " + ", ".join(f"{rate:g}" for rate in sorted(set(spec.dropouts))))
+            words.append("dropout " + ", ".join(f"{rate:.3g}" for rate in sorted(set(spec.dropouts))))
     words.append(f"{type(recipe.optimizer).__name__.removeprefix('Sklearn').lower()} lr {recipe.lr:g}")
     schedule = {"OneCycle": "one-cycle", "StepDecay": "step", "ReduceOnPlateau": "plateau", "PiecewiseConstant": "piecewise"}
     name = type(recipe.schedule).__name__.removeprefix("Sklearn")

@@ -141,6 +141,6 @@ def layer_rows(spec: MLP, in_features: int, outputs: int) -> list[LayerRow]:
         then = []
         if name != "output":
             then = ["batch norm"] * spec.batch_norm + [spec.activation]
-            then += [f"dropout {spec.dropouts[i]:g}"] if spec.dropouts[i] else []
+            then += [f"dropout {spec.dropouts[i]:.3g}"] if spec.dropouts[i] else []
         rows.append(LayerRow(name, d_in, d_out, sizes[name], d_in * d_out, ", ".join(then)))
     return rows

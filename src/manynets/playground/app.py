@@ -50,7 +50,9 @@ def create_playground(files: Files, *, port: int, token: str = "", target: str =
         for session in list(sessions.values()):
             session.close()
 
-    app = FastAPI(title="manynets playground", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="manynets playground", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
+    )
     folder = resources.files("manynets.playground").joinpath("page")
     of_page = {f"/{file.name}": file for file in folder.iterdir() if file.name.rpartition(".")[2] in KINDS}
     add_files(app, {"/": folder.joinpath("index.html")} | of_page)

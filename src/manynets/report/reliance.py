@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from manynets.display import listed, mean_texts
 from manynets.errors import DataError
 from manynets.explain import Dependence, partial_dependence, permutation_importance
 from manynets.report import charts
@@ -30,7 +31,7 @@ def reliance_sections(given: ReportInput, rows: LabelledRows) -> Iterator[Sectio
         yield Section(title, f"Importance cannot be computed: {error}.")
         return
     ranked = found.ranked()
-    lines = [[name, f"{mean:.4f}", f"{std:.4f}"] for name, mean, std in ranked]
+    lines = [[name, *mean_texts(mean, std)] for name, mean, std in ranked]
     table = ReportTable(
         "Importance of each column", ["Column", charts.loss_title(found), "± standard deviation"], lines, folded=len(lines) > MANY
     )
@@ -68,6 +69,11 @@ def reliance_sections(given: ReportInput, rows: LabelledRows) -> Iterator[Sectio
     words += " The last picture has the two most important ones together." if pairs else ""
     empty = [name for name, curve in curves.items() if curve is None]
     words += f" Left out, with fewer than two values in these rows: {', '.join(empty)}." if empty else ""
+    words += (
+        f" Left out, as words and parts of codes have no order: {listed(name for name in names if name in no_order)}."
+        if no_order
+        else ""
+    )
     yield Section("How the prediction follows a column", words, figures + pairs)
 
 

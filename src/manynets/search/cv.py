@@ -58,8 +58,9 @@ class MLPSearchCV(BaseSearchCV):
         max_iter), "n_samples", or any parameter that is a whole number. With halving, best_* are those of the last round.
     random_state: for drawn candidates and subsampled rows.
     sampler: an Optuna sampler, which suggests n_iter trials in batches of `batch` (extra: optuna). storage, study_name,
-        load_if_exists: of the study; the trials that are in it count towards n_iter, and their scores are in cv_results_. With
-        strategy="halving" each batch is halved, and the trials that drop out are reported as pruned.
+        load_if_exists: of the study; the trials that are in it count towards n_iter, and the scores of all of them are in
+        cv_results_. With strategy="halving" each batch is halved, and the trials that drop out are reported as pruned. A sampler with a seed draws
+        from its beginning each time: give another seed, or none, to go on with a study.
     progress: "auto" shows a live display (with n_jobs it advances when a group is finished), False nothing. memory_limit: bytes, or such
         as "2GB"; networks that would take more are trained in parts.
 

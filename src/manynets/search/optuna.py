@@ -57,7 +57,7 @@ def run_study(evaluation: Evaluation) -> Any:
     if study.directions != [optuna.study.StudyDirection.MAXIMIZE]:
         raise OptionError("the study does not maximize one score, as a search does; give another study_name")
     known = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished() and STORED in trial.user_attrs]
-    for trial in known[: search.n_iter]:
+    for trial in known:
         stored = trial.user_attrs[STORED]
         if len(stored["out"]) != len(evaluation.splits):
             raise OptionError(

@@ -54,7 +54,7 @@ def create_app(settings: ServeSettings) -> Any:
         for batcher in batchers.values():
             batcher.close()
 
-    app = FastAPI(title="manynets", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(title="manynets", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
     _add_pages(app, served, metrics)
     _add_models(app, served)
     _add_errors(app)
@@ -134,8 +134,13 @@ def _add_models(app: FastAPI, served: dict[str, ServedModel]) -> None:
 
 def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
-    async def known(_: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse({"error": {"message": str(error.detail)}}, status_code=error.status_code, headers=error.headers)
+    async def known(request: Request, error: HTTPException) -> JSONResponse:
+        message = str(error.detail)
+        if error.status_code == 404:
+            path = request.url.path
+            hint = "leave out the slash at its end" if path.endswith("/") else "GET /openapi.json lists the paths"
+            message = f"there is nothing at {path[:64]!r}; {hint}"
+        return JSONResponse({"error": {"message": message}}, status_code=error.status_code, headers=error.headers)
 
     @app.exception_handler(Exception)
     async def unknown(_: Request, error: Exception) -> JSONResponse:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
+from manynets.spec.metadata import metadata_of
 from manynets.spec.network import MLP
 from manynets.spec.options import option_of
 from manynets.spec.recipe import Recipe
@@ -36,7 +37,7 @@ def _fields(value: Any) -> Iterator[tuple[str, Any, str]]:
     for field in dataclasses.fields(value):
         item, option = getattr(value, field.name), option_of(type(value).__name__, field.name)
         name = field.name if option is None else option.name
-        words = "" if option is None else option.metadata.help.rstrip(":")
+        words = (metadata_of(field) if option is None else option.metadata).help.rstrip(":")
         if dataclasses.is_dataclass(item):
             yield name, type(item).__name__, words
             yield from _fields(item)

@@ -18,6 +18,7 @@ from manynets.tables.frames import open_table
 from manynets.tables.kinds import Forms, forms_of
 from manynets.tables.means import other_folds, targets_of
 from manynets.tables.names import other_spelling, spellings_in_files
+from manynets.tables.parts import described
 from manynets.tables.plain import PlainArray, PlainNumbers
 from manynets.tables.remarks import Remarks
 from manynets.tables.state import state_from_json, state_to_json
@@ -313,7 +314,8 @@ def _values(column: ColumnEncoder) -> str:
         unit = f" {column.reading.unit}" if column.reading.unit else ""
         return f"median {value_text(column.fill)}{unit}{gaps}"
     if isinstance(column, CategoricalColumn):
-        return f"{counted(len(column.known), 'level')}: {listed(column.levels, MOST_LEVELS)}{gaps}"
+        of, rare = f" of {described(column.part)}" if column.part else "", f"; {len(column.rare):,} rare" if column.rare else ""
+        return f"{counted(len(column.known), 'level')}{of}: {listed(column.levels, MOST_LEVELS)}{rare}{gaps}"
     if isinstance(column, DateColumn):
         return f"dates; {', '.join(one.part for one in column.parts)}{gaps}"
     return f"words{gaps}"

@@ -15,7 +15,7 @@ from manynets.tables.kinds import Column, numbers_of
 from manynets.tables.meaning import meaning_of
 from manynets.tables.missing import is_missing
 from manynets.tables.names import named_as_row_number
-from manynets.tables.parts import PARTS_OF_CODES, CodePart, digits_of, merged
+from manynets.tables.parts import PARTS_OF_CODES, CodePart, described, digits_of, merged
 from manynets.tables.table import Table
 from manynets.tables.written import Reading
 
@@ -124,7 +124,7 @@ def _uses(table: Table, column: Column, scores: NDArray[np.float64]) -> Iterator
     for part in PARTS_OF_CODES:
         parts, of_part = merged(labels, codes, part)
         if 2 * len(parts) <= table.rows or not part:
-            yield _Use(association(of_part, scores), "categorical", None, part, _described(part))
+            yield _Use(association(of_part, scores), "categorical", None, part, described(part))
 
 
 def _numbers_with_words(labels: Sequence[str]) -> bool:
@@ -135,17 +135,6 @@ def _numbers_with_words(labels: Sequence[str]) -> bool:
     """
     meaning = meaning_of(dict.fromkeys((label for label in labels if not is_missing(label)), 1))
     return meaning is not None and bool(meaning.words)
-
-
-def _described(part: CodePart) -> str:
-    """Name a part in a message.
-
-    >>> _described("first 2"), _described("length"), _described("")
-    ('the first 2 characters', 'its length', 'its value')
-    """
-    if part[-1:].isdigit():
-        return f"the {part} characters" if part[-1] > "1" else f"the {part.split()[0]} character"
-    return f"its {part or 'value'}"
 
 
 def explained_share(table: Table, column: Column, scores: NDArray[np.float64]) -> float | None:

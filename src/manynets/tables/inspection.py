@@ -226,7 +226,7 @@ def _suggestions(
         yield from _of_target(target)
     if duplicates:
         yield (
-            f"{duplicates} of {rows} rows are the same as an earlier one: unless that is how the data come, remove them, as they may be"
+            f"{duplicates:,} of {rows:,} rows are the same as an earlier one: unless that is how the data come, remove them, as they may be"
             " on both sides of a split"
         )
     dates = [one.column.name for one in columns if holds_dates(one.column)]

@@ -20,6 +20,17 @@ _WORDS = re.compile(r"[^\W_]+")
 _DIGITS = re.compile(r"[0-9]{1,15}(?![0-9])")
 
 
+def described(part: CodePart) -> str:
+    """Return the words for a part.
+
+    >>> described("first 2"), described("length"), described("")
+    ('the first 2 characters', 'its length', 'its value')
+    """
+    if part[-1:].isdigit():
+        return f"the {part} characters" if part[-1] > "1" else f"the {part.split()[0]} character"
+    return f"its {part or 'value'}"
+
+
 def cut(labels: Sequence[str], part: CodePart) -> list[str]:
     """Return this part of each label.
 

@@ -91,6 +91,7 @@ def understand(
                 raise OptionError(f"column {name!r} is declared {overrides[name]} and {kind}; choose one")
             overrides[name] = kind  # type: ignore[assignment]
     columns = [_column(table, name, overrides.get(name)) for name in table.names]
+    columns = [replace(column, note=LEFT_OUT) if overrides.get(column.name) == "dropped" else column for column in columns]
     if y is not None:
         columns = _with_target(table, columns, plain_target(y), target_names, rows, overrides)
     if all(column.kind == "dropped" for column in columns):
@@ -187,12 +188,10 @@ def _number_column(table: Table, name: str, declared: Kind | None, reading: Read
     missing = table.rows - present.size
     kind: Kind = declared or ("categorical" if table.storage(name) == "bool" else "numeric")
     if not present.size:
-        note = LEFT_OUT if declared == "dropped" else EMPTY
-        return Column(name=name, kind=declared or "numeric", missing=missing, distinct=distinct, note=note)
+        return Column(name=name, kind=declared or "numeric", missing=missing, distinct=distinct, note=EMPTY)
     example = plain_label(table.series(name)[int(np.argmin(absent))] if table.array is None else present[0])
     seen: dict[str, Any] = {"name": name, "missing": missing, "distinct": distinct, "example": example}
-    described = "; ".join(text for text in ("" if reading.strict == PLAIN else str(reading), remark) if text)
-    note = LEFT_OUT if declared == "dropped" else described
+    note = "; ".join(text for text in ("" if reading.strict == PLAIN else str(reading), remark) if text)
     if declared is None and kind == "numeric" and distinct > 1:
         if exact is not None and np.abs(present).max() > 2**53 and np.unique(present).size < distinct:
             why = _why_dropped(table, name, distinct, present.size)
@@ -260,7 +259,7 @@ def _date_column(table: Table, name: str, declared: Kind | None, form: DateForm,
     described = "; ".join(text for text in (str(form), remark) if text)
     if not form.as_written:
         described = f"numbers read as dates, {described}; declare it numeric if it is a number"
-    note = LEFT_OUT if declared == "dropped" else described if present.size else EMPTY
+    note = described if present.size else EMPTY
     example = str(present[0]).removesuffix("T00:00:00") if present.size else ""
     example = example.removeprefix("1970-01-01T") if form.order == "time" else example
     kind: Kind = declared or ("date" if present.size else "numeric")
@@ -284,7 +283,7 @@ def _text_column(table: Table, name: str, declared: Kind | None) -> Column:
     distinct, example = present.n_unique(), shortened(str(present[0]))
     seen: dict[str, Any] = {"name": name, "missing": missing, "distinct": distinct, "example": example}
     if declared is not None:
-        return Column(kind=declared, note=LEFT_OUT if declared == "dropped" else note, **seen)
+        return Column(kind=declared, note=note, **seen)
     why = "" if table.storage(name) == "category" else _why_dropped(table, name, distinct, len(present))
     if why and not note and holds_words(present):
         return Column(kind="text", note="text: its words are counted; declare it categorical or drop it if it is an id", **seen)
@@ -298,7 +297,7 @@ def _column_in_text(table: Table, name: str, cells: Any, present: Any, declared:
         count = int(present.str.contains(NUMBER).sum())
         if declared == "numeric" or (count and not present.str.contains(ZERO_IN_FRONT).any()):
             return _number_column(table, name, declared, _declared(PLAIN, declared)), ""
-        return None, f"codes: {count} numbers, some with a zero in front" if count else ""
+        return None, f"codes: {count:,} numbers, some with a zero in front" if count else ""
     comma_first = name in table.commas
     if declared is None and meaning_of(text_counts(head), comma_first=comma_first) is None:
         return None, _mixture(text_counts(head))
@@ -367,7 +366,7 @@ def _mixture(counts: Counter[str]) -> str:
     if not (signs["."] and signs[","] and signs.total() > MOSTLY_NUMBERS * counts.total()):
         return ""
     return (
-        f"numbers with a decimal comma ({signs[',']} cells) and with a point ({signs['.']} cells); write them alike to have them read as"
+        f"numbers with a decimal comma ({signs[',']:,} cells) and with a point ({signs['.']:,} cells); write them alike to have them read as"
         " numbers"
     )
 
@@ -378,7 +377,7 @@ def _why_dropped(table: Table, name: str, distinct: int, present: int) -> str:
     if distinct == present:
         return "an id: text, all values different"
     if distinct > 0.9 * present or distinct > 0.5 * table.rows:
-        return f"near-unique text: {distinct} different values in {present} rows"
+        return f"near-unique text: {distinct:,} different values in {present:,} rows"
     if named_as_id(name) and distinct > 0.5 * present:
-        return f"an id by its name: {distinct} different values in {present} rows"
+        return f"an id by its name: {distinct:,} different values in {present:,} rows"
     return ""

@@ -139,7 +139,7 @@ def _with_targets(table: Table, targets: Sequence[str], drop_missing_target: boo
         rows = np.flatnonzero(missing)
         what = "target" if len(targets) == 1 else "one of the targets"
         raise DataError(
-            f"{what} {', '.join(map(repr, targets))} is missing in {rows.size} of {table.rows} rows (counted from 0): {listed(rows, 10)};"
+            f"{what} {', '.join(map(repr, targets))} is missing in {rows.size:,} of {table.rows:,} rows (counted from 0): {listed(rows, 10)};"
             " fill them, or leave them out with drop_missing_target"
         )
     return table.take(np.flatnonzero(~missing))
