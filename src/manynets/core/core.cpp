@@ -1322,6 +1322,7 @@ const Kernels MANYNETS_KERNELS = {SET.name, run};
 #include <sched.h>
 #endif
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <thread>
@@ -1343,7 +1344,8 @@ constexpr int64_t VERSION = 10;
 constexpr double FLOPS_PER_SECOND = 2e10, SECONDS_PER_STEP = 1e-6, SECONDS_PER_DRAW = 4e-9;  // rough, to estimate how long a job takes
 constexpr double SECONDS_PER_THREAD = 1e-4;  // for which one more thread pays
 constexpr double SHARED_STEP = 6e7;          // operations in a step that threads share, some 0.5 ms
-constexpr double ALONE = 20e-6;              // seconds for which no step is shared by microseconds for which a thread got no processor
+constexpr int64_t SHARED_UNITS = 128;        // of the widest layer for each thread that shares a network
+constexpr double ALONE = 20e-6;              // seconds for which no step is shared, by microseconds of waiting for a thread without processor
 constexpr std::chrono::microseconds REST{50};
 
 // Return the fastest kernels that processor and system can run.
@@ -1488,15 +1490,16 @@ EXPORT int64_t manynets_narrow_mkl() { return NARROW_MKL; }
 EXPORT int64_t manynets_run(const Job* job, int64_t training) {
   int64_t networks = 0;
   for (int64_t k = 0; k < job->networks; k++) networks += job->active[k] != 0;
-  const double steps = static_cast<double>(training ? job->count : (job->count + EVALUATED - 1) / EVALUATED);
-  const double rows = static_cast<double>(training ? job->batch_size : EVALUATED);
+  const double rows = static_cast<double>(training ? job->count * job->batch_size : job->count);
+  const double steps = training ? static_cast<double>(job->count) : rows / EVALUATED;
   const double flops = (training ? 6 : 1) * rows * static_cast<double>(job->parameters);  // a forward pass alone is faster than the rough rate
-  const double seconds = steps * (flops / FLOPS_PER_SECOND + SECONDS_PER_STEP);
-  const bool shared = job->threads > 1 && flops >= SHARED_STEP && !job->scores && now() >= busy_until;
+  const double seconds = flops / FLOPS_PER_SECOND + steps * SECONDS_PER_STEP;
+  const int64_t widest = *std::max_element(job->widths + 1, job->widths + job->layers + 1);
+  const bool shared = job->threads > 1 && flops >= SHARED_STEP * steps && !job->scores && now() >= busy_until;
+  const int64_t tasks = networks * (shared ? std::max(widest / SHARED_UNITS, int64_t{1}) : parts_of(*job));
   std::vector<Phase> phases(shared ? static_cast<size_t>(job->threads) : 0);
   Crew crew = {0, 0, 0, shared ? phases.data() : nullptr, job->threads, 0, &now, &rest};
   std::atomic<bool> has_memory{false};  // of any thread, which takes the networks of those that have none
-  const int64_t tasks = shared ? job->threads : networks * parts_of(*job);
   on_threads(job->threads, tasks, seconds * static_cast<double>(networks), [&]() noexcept {
     const uint64_t mode = get_mode();
     set_mode(mode | FLUSH);

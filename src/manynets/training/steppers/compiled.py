@@ -30,7 +30,7 @@ LOSSES = ("squared_error", "half_squared_error", "absolute_error", "huber", "qua
 
 
 class Compiled(Stepper):
-    """K networks, each of which the core trains by itself; threads share the networks."""
+    """K networks, each of which the core trains by itself; threads share the networks, and the layers of large ones."""
 
     name = "compiled"
 
