@@ -17,7 +17,7 @@ __all__ = [
     "Job", "Pointers", "description", "evaluate", "has_wide_vectors", "load", "mkl_is_narrow", "permutations", "train", "usable_threads",
 ]  # fmt: skip
 
-VERSION = 10  # as in core.cpp
+VERSION = 11  # as in core.cpp
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -84,7 +84,11 @@ class Job(ctypes.Structure):
         ("log", _pointer),
         ("scores", _pointer),
         ("scores_stride", _number),
+        ("blocks", _pointer),
+        ("block_size", _number),
     )
+    memory: NDArray[np.uint8] | None = None
+    """The blocks of the threads, which the next call with this job uses again."""
 
 
 @functools.cache
@@ -97,7 +101,9 @@ def _open() -> ctypes.CDLL | None:
         library.manynets_isa.restype = ctypes.c_char_p
         library.manynets_narrow_mkl.restype = _number
         library.manynets_run.argtypes = [ctypes.POINTER(Job), _number]
-        library.manynets_run.restype = _number
+        library.manynets_run.restype = None
+        library.manynets_block_size.argtypes = [ctypes.POINTER(Job), _number]
+        library.manynets_block_size.restype = _number
         library.manynets_permutations.argtypes = [_pointer, _number, _number, _pointer, _number, _number]
         library.manynets_permutations.restype = None
     except (OSError, AttributeError):  # there is none, or one of another version or platform
@@ -119,14 +125,27 @@ def _loaded() -> ctypes.CDLL:
 
 def train(job: Job) -> None:
     """Make the steps of a job, in place. Without enough memory for its buffers it is a MemoryError, and nothing is changed."""
-    if not _loaded().manynets_run(ctypes.byref(job), 1):
-        raise MemoryError("there is too little memory for the buffers of a training step; use smaller batches or layers")
+    _run(job, 1, "there is too little memory for the buffers of a training step; use smaller batches or layers")
 
 
 def evaluate(job: Job) -> None:
     """Add to one line of the log per network its sums over `count` rows of its order, or write their scores. It may be a MemoryError."""
-    if not _loaded().manynets_run(ctypes.byref(job), 0):
-        raise MemoryError("there is too little memory for the buffers of an evaluation; use smaller layers")
+    _run(job, 0, "there is too little memory for the buffers of an evaluation; use smaller layers")
+
+
+def _run(job: Job, training: int, too_little: str) -> None:
+    library = _loaded()
+    size = library.manynets_block_size(ctypes.byref(job), training)
+    while job.memory is None or job.memory.size != size * job.threads:
+        try:
+            job.memory = np.zeros(size * job.threads, dtype=np.uint8)
+        except MemoryError:
+            if job.threads == 1:
+                raise MemoryError(too_little) from None
+            job.threads //= 2
+            continue
+        job.blocks, job.block_size = job.memory.ctypes.data, size
+    library.manynets_run(ctypes.byref(job), training)
 
 
 def permutations(keys: NDArray[np.uint64], rows: int, out: NDArray[np.int64], *, threads: int = 1) -> None:

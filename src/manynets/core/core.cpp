@@ -2,8 +2,8 @@
 //
 // A step reads "gather, forward, loss, backward, update, log" (`Network::step`). Threads take one network after another; one that finds
 // none left helps with those that are still trained, by taking columns of their layers (`Phase`). The numbers do not depend on the number
-// of threads, on K, or on how steps are divided among calls. Everything between the layers is stored in one block of memory per thread
-// and call. Denormal numbers count as zero.
+// of threads, on K, or on how steps are divided among calls. Everything between the layers is stored in one block of memory per thread,
+// which belongs to the caller. Denormal numbers count as zero.
 //
 // Notation: b rows in a batch, D columns, H units, O outputs; shapes as in (b, H). T is float or double. A matrix has a stride, the
 // distance between its rows. That of scratch matrices is of whole vectors; what lies between the last column and the stride is never
@@ -15,12 +15,8 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 
 #include <utility>
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
 #if defined(__x86_64__) || defined(_M_X64)
 #include <cpuid.h>
 #include <xmmintrin.h>
@@ -88,6 +84,9 @@ struct Job {
   double* log;  // (n, K, 3 + M): sums over the batch of loss, weight, penalty, hits; an evaluation adds to (K, 3 + M)
   void* scores;           // T (K, stride): of an evaluation that only writes the scores (rows, O) of each network, else NULL
   int64_t scores_stride;
+  // memory for each thread, with zeros at first: see `manynets_block_size`
+  char* blocks;
+  int64_t block_size;
 };
 
 // A piece of a step of one network, in parts that do not depend on each other and that threads share: see `take_part`.
@@ -102,19 +101,20 @@ struct Phase {
 // What the threads of a call share.
 struct Crew {
   int64_t taken;          // networks that a thread has begun with
-  int64_t busy, members;  // threads that may still take networks; those that have memory for them
-  Phase* phases;          // of each member, or NULL where a step is too short to be shared
+  int64_t busy, members;  // threads that may still take networks; all that have begun
+  Phase* phases;          // of each thread, or NULL where a step is too short to be shared
   int64_t size;           // how many there may be
   int64_t stalled;        // microseconds for which one waited for another that got no processor, if any: they share no more then
   double (*now)();        // seconds
   void (*rest)();         // sleep for a while
 };
 
-// What one copy of the kernels offers. run: train (or evaluate) networks that no other thread of the crew has taken, help the others,
-// and return whether there was memory for it.
+// What one copy of the kernels offers. run: train (or evaluate) networks that no other thread of the crew has taken, and help the others.
+// block_size: bytes that each thread needs.
 struct Kernels {
   const char* name;
-  bool (*run)(const Job* job, bool training, Crew* crew);
+  void (*run)(const Job* job, bool training, Crew* crew);
+  int64_t (*block_size)(const Job* job, bool training);
 };
 
 namespace {
@@ -1277,21 +1277,20 @@ class Network {
 
 // --- what this copy of the kernels offers -----------------------------------------------------------------------------------------
 
-constexpr size_t PAGE = 4096, MANY_PAGES = 1 << 22;
+template <class T>
+int64_t size_as(const Job& job, bool training) {
+  Arena arena = {nullptr};
+  Crew crew = {};
+  const Network<T> counted(job, training, arena, crew, nullptr);
+  return static_cast<int64_t>(arena.size + Arena::LINE);
+}
 
 template <class T>
-bool run_as(const Job& job, bool training, Crew& crew) {
-  Arena count = {nullptr};
-  const Network<T> counted(job, training, count, crew, nullptr);
-  void* block = calloc(1, count.size + Arena::LINE);
-  if (!block) return false;
-#if defined(__linux__)
-  char* const page = static_cast<char*>(block) + (PAGE - reinterpret_cast<uintptr_t>(block) % PAGE);
-  if (count.size > MANY_PAGES) madvise(page, count.size - PAGE, MADV_HUGEPAGE);  // the system then hands out fewer, larger ones
-#endif
-  Arena arena = {static_cast<char*>(block) + (Arena::LINE - reinterpret_cast<uintptr_t>(block) % Arena::LINE) % Arena::LINE};
-  Phase* phase = crew.phases ? &crew.phases[__atomic_fetch_add(&crew.members, 1, __ATOMIC_RELAXED)] : nullptr;
-  Network<T> network(job, training, arena, crew, phase);
+void run_as(const Job& job, bool training, Crew& crew) {
+  const int64_t number = __atomic_fetch_add(&crew.members, 1, __ATOMIC_RELAXED);
+  char* const block = job.blocks + number * job.block_size;
+  Arena arena = {block + (Arena::LINE - reinterpret_cast<uintptr_t>(block) % Arena::LINE) % Arena::LINE};
+  Network<T> network(job, training, arena, crew, crew.phases ? crew.phases + number : nullptr);
   const int64_t parts = parts_of(job);
   __atomic_fetch_add(&crew.busy, 1, __ATOMIC_SEQ_CST);
   for (int64_t task; (task = __atomic_fetch_add(&crew.taken, 1, __ATOMIC_SEQ_CST)) < job.networks * parts;) {
@@ -1299,19 +1298,17 @@ bool run_as(const Job& job, bool training, Crew& crew) {
     if (job.active[k]) training ? network.train(k) : network.evaluate(k, task % parts);
   }
   __atomic_fetch_sub(&crew.busy, 1, __ATOMIC_SEQ_CST);
-  free(block);
-  if (phase) help(crew);
-  return true;
+  if (crew.phases) help(crew);
 }
 
-bool run(const Job* job, bool training, Crew* crew) {
-  return (job->type == 4 ? run_as<float> : run_as<double>)(*job, training, *crew);
-}
+int64_t block_size(const Job* job, bool training) { return (job->type == 4 ? size_as<float> : size_as<double>)(*job, training); }
+
+void run(const Job* job, bool training, Crew* crew) { (job->type == 4 ? run_as<float> : run_as<double>)(*job, training, *crew); }
 
 }  // namespace
 
 extern const Kernels MANYNETS_KERNELS;
-const Kernels MANYNETS_KERNELS = {SET.name, run};
+const Kernels MANYNETS_KERNELS = {SET.name, run, block_size};
 
 // --- the driver -------------------------------------------------------------------------------------------------------------------
 
@@ -1340,7 +1337,7 @@ extern const Kernels manynets_avx2, manynets_avx512;
 
 namespace {
 
-constexpr int64_t VERSION = 10;
+constexpr int64_t VERSION = 11;
 constexpr double FLOPS_PER_SECOND = 2e10, SECONDS_PER_STEP = 1e-6, SECONDS_PER_DRAW = 4e-9;  // rough, to estimate how long a job takes
 constexpr double SECONDS_PER_THREAD = 1e-4;  // for which one more thread pays
 constexpr double SHARED_STEP = 6e7;          // operations in a step that threads share, some 0.5 ms
@@ -1485,9 +1482,12 @@ EXPORT int64_t manynets_abi() { return static_cast<int64_t>(sizeof(Job)) * 1000 
 EXPORT const char* manynets_isa() { return KERNELS.name; }
 EXPORT int64_t manynets_narrow_mkl() { return NARROW_MKL; }
 
-// Train (1) or evaluate (0) the networks of a job; return whether there was memory for it. If not even one thread has any, nothing
-// was changed.
-EXPORT int64_t manynets_run(const Job* job, int64_t training) {
+// Return how many bytes each thread of a job that trains (1) or evaluates (0) needs. Jobs of the same networks and batches, and only those,
+// may use the same blocks.
+EXPORT int64_t manynets_block_size(const Job* job, int64_t training) { return KERNELS.block_size(job, training); }
+
+// Train (1) or evaluate (0) the networks of a job.
+EXPORT void manynets_run(const Job* job, int64_t training) {
   int64_t networks = 0;
   for (int64_t k = 0; k < job->networks; k++) networks += job->active[k] != 0;
   const double rows = static_cast<double>(training ? job->count * job->batch_size : job->count);
@@ -1499,15 +1499,13 @@ EXPORT int64_t manynets_run(const Job* job, int64_t training) {
   const int64_t tasks = networks * (shared ? std::max(widest / SHARED_UNITS, int64_t{1}) : parts_of(*job));
   std::vector<Phase> phases(shared ? static_cast<size_t>(job->threads) : 0);
   Crew crew = {0, 0, 0, shared ? phases.data() : nullptr, job->threads, 0, &now, &rest};
-  std::atomic<bool> has_memory{false};  // of any thread, which takes the networks of those that have none
   on_threads(job->threads, tasks, seconds * static_cast<double>(networks), [&]() noexcept {
     const uint64_t mode = get_mode();
     set_mode(mode | FLUSH);
-    if (KERNELS.run(job, training, &crew)) has_memory = true;
+    KERNELS.run(job, training, &crew);
     set_mode(mode);
   });
   if (crew.stalled > 0) busy_until = now() + ALONE * static_cast<double>(crew.stalled);
-  return has_memory;
 }
 
 // out[i * stride + r] = the r-th row of the order that belongs to keys[i]
