@@ -178,6 +178,9 @@ FAULTS = (
     Fault("core", _SCORES, "scores_stride=out.stride(0)", "scores_stride=rows * shape.out_features"),
     Fault("core", _CORE, "k * job.scores_stride + start * outputs", "k * job.count * outputs + start * outputs"),
     Fault("core", _CORE, "(job.count + EVALUATED - 1) / EVALUATED : 1", "job.count / EVALUATED : 1"),
+    Fault("core", _CORE, "y.out_stride, from, to);\n  }", "y.out_stride, 0, to);\n  }"),
+    Fault("core", _CORE, "(n + parts.each - 1) / parts.each", "n / parts.each"),
+    Fault("core", _CORE, "own ? end - 1 : first);", "own ? end - 1 : end - 1);"),
     # --------------------------------------------------------------------------------------------------------------- tables
     Fault("tables", _COLUMNS, "np.where(missing, self.fill, values)", "np.where(missing, 0.0, values)"),
     Fault("tables", _COLUMNS, "out[:, 1] = missing", "out[:, 1] = ~missing"),
