@@ -104,7 +104,7 @@ struct Crew {
   int64_t busy, members;  // threads that may still take networks; all that have begun
   Phase* phases;          // of each thread, or NULL where a step is too short to be shared
   int64_t size;           // how many there may be
-  int64_t stalled;        // microseconds for which one waited for another that got no processor, if any: they share no more then
+  int64_t stalled;        // microseconds that a thread waited for one without a processor, or 0; if it did, they share no more
   double (*now)();        // seconds
   void (*rest)();         // sleep for a while
 };
@@ -1135,8 +1135,8 @@ class Network {
     Layer<T>& y = layer[l];
     const T *h = l ? layer[l - 1].a + from : x, *d = y.a, one = 1;
     T* d_weight = grad + (y.weight - values);
-    if (l) product<T>(rows, to - from, y.out, d, y.out_stride, 1, y.weight + from, y.in, nullptr, d_input + from, y.in_stride, false);
     if (l) {
+      product<T>(rows, to - from, y.out, d, y.out_stride, 1, y.weight + from, y.in, nullptr, d_input + from, y.in_stride, false);
       product<T>(y.out, to - from, rows, d, 1, y.out_stride, h, y.in_stride, nullptr, d_weight + from, y.in, true, add);
     } else {
       product<T>(y.in, to - from, rows, h, 1, y.in_stride, d + from, y.out_stride, nullptr, d_weight + from, y.out, true, add);
@@ -1342,7 +1342,7 @@ constexpr double FLOPS_PER_SECOND = 2e10, SECONDS_PER_STEP = 1e-6, SECONDS_PER_D
 constexpr double SECONDS_PER_THREAD = 1e-4;  // for which one more thread pays
 constexpr double SHARED_STEP = 6e7;          // operations in a step that threads share, some 0.5 ms
 constexpr int64_t SHARED_UNITS = 128;        // of the widest layer for each thread that shares a network
-constexpr double ALONE = 20e-6;              // seconds for which no step is shared, by microseconds of waiting for a thread without processor
+constexpr double ALONE = 20e-6;              // seconds without sharing for each microsecond that a thread was waited for
 constexpr std::chrono::microseconds REST{50};
 
 // Return the fastest kernels that processor and system can run.

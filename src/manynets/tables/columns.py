@@ -136,9 +136,8 @@ def fit_numeric(
 
 def _median(values: NDArray[np.float64], least: float) -> float:
     """Return the median of values (N,). least: of them, which the median often is: of counts, or of the pixels of a picture."""
-    if 2 * np.count_nonzero(values == least) > values.size and (
-        least != 0.0 or not np.signbit(values).any()
-    ):  # -0.0 is equal to 0.0
+    one_zero = least != 0.0 or not np.signbit(values).any()  # -0.0 is equal to 0.0
+    if one_zero and 2 * np.count_nonzero(values == least) > values.size:
         return least
     middle = [(values.size - 1) // 2, values.size // 2]
     low, high = (float(value) for value in np.partition(values, middle)[middle])
