@@ -1,17 +1,17 @@
 // The compiled training core: it trains K feed-forward networks of one shape on the CPU, n steps in one call.
 //
-// A step reads "gather, forward, loss, backward, update, log" (`Network::step`). Threads take one network after another; one that finds
-// none left helps with those that are still trained, by taking columns of their layers (`Phase`). The numbers do not depend on the number
-// of threads, on K, or on how steps are divided among calls. Everything between the layers is stored in one block of memory per thread,
+// A step reads "gather, forward, loss, backward, update, log" (`Network::step`). Each thread trains one network after another; when none
+// is left, it helps with those still in training by taking columns of their layers (`Phase`). The results do not depend on the number of
+// threads, on K, or on how the steps are divided among calls. What passes between the layers is kept in one block of memory per thread,
 // which belongs to the caller. Denormal numbers count as zero.
 //
-// Notation: b rows in a batch, D columns, H units, O outputs; shapes as in (b, H). T is float or double. A matrix has a stride, the
-// distance between its rows. That of scratch matrices is of whole vectors; what lies between the last column and the stride is never
-// used, but may be read, even while another thread writes it, as may be a vector beyond the end.
+// Notation: b rows in a batch, D columns, H units, O outputs; shapes as in (b, H). T is float or double. The stride of a matrix is the
+// distance between its rows; scratch matrices have a stride of whole vectors. The padding after the last column, and one vector beyond
+// the end, may be read, even while another thread writes there, but what is read is never used.
 //
-// One build holds the kernels (`Network` and what it needs) several times, compiled for different instruction sets: everything in them
-// has internal linkage, and they use no template or inline function of the standard library, so that the linker cannot take code for a
-// new processor where an old one runs it. The driver at the end is compiled once and chooses. See hatch_build.py.
+// A build contains several copies of the kernels (`Network` and what it uses), each compiled for a different instruction set. Everything
+// in them has internal linkage, and they use no template or inline function of the standard library; otherwise the linker could merge
+// code for a new processor into what an old one runs. The driver at the end is compiled once and picks a copy. See hatch_build.py.
 
 #include <stddef.h>
 #include <stdint.h>
@@ -22,8 +22,8 @@
 #include <xmmintrin.h>
 #endif
 
-#ifndef MANYNETS_KERNELS                // another name for each further copy of the kernels
-#define MANYNETS_KERNELS manynets_base  // the copy that is compiled together with the driver
+#ifndef MANYNETS_KERNELS                // a different name for each further copy of the kernels
+#define MANYNETS_KERNELS manynets_base  // the copy compiled together with the driver
 #define MANYNETS_DRIVER
 #endif
 
@@ -45,22 +45,22 @@ struct Job {
   const double* unit;  // (K, O): factors of the reported loss, or NULL for 1
   // the rows
   const void* x;          // T (N, D)
-  int64_t sums;           // 0, or the numbers between networks where x holds the sums of the first layer, T (K, N, H), to evaluate
-  const void* terms;      // T (K, L, H): what is exchanged in these sums, or NULL
+  int64_t sums;           // 0; or, to evaluate, x holds the sums of the first layer, T (K, N, H), this many numbers per network
+  const void* terms;      // T (K, L, H): terms that are exchanged in these sums, or NULL
   int64_t terms_stride;   // numbers between networks
-  const int64_t *old_terms, *new_terms;  // (N): the term of each row; (n): what takes its place in each row that is visited
-  const void* target;     // int64 (N) class codes for softmax, else T (N, O); NULL where only scores are asked for
-  const int64_t* order;   // (E, U, stride): row numbers in the order in which they are visited in each epoch; NULL for that of the rows
-  int64_t order_stride, epoch_stride;  // numbers from one order, and from one epoch, to the next
-  const int64_t* counts;  // (U): how many there are
+  const int64_t *old_terms, *new_terms;  // (N): the term in each row; (n): its replacement in each row visited
+  const void* target;     // int64 (N) class codes for softmax, else T (N, O); NULL if only scores are wanted
+  const int64_t* order;   // (E, U, stride): the order in which each epoch visits the rows; NULL for 0, 1, 2, ...
+  int64_t order_stride, epoch_stride;  // distance from one order, and from one epoch, to the next
+  const int64_t* counts;  // (U): the rows in each order
   const int64_t* which;   // (K): the order of each network
-  const void* weights;    // T (U, N) or (1, N): weights of rows, or NULL
-  int64_t weight_stride;  // N, or 0 if all orders share one line
+  const void* weights;    // T (U, N) or (1, N): row weights, or NULL
+  int64_t weight_stride;  // N, or 0 if all orders share one row
   // the steps
-  int64_t batch_size, steps_per_epoch;  // the last step of an epoch takes all rows to the end
-  int64_t first, count;                 // the step of the first epoch to begin with, and the steps to make; or, to evaluate, rows
-  int64_t step;                         // steps made before in the whole training, for dropout
-  const uint8_t* active;                // (K): 0 for networks to be skipped
+  int64_t batch_size, steps_per_epoch;  // the last step of an epoch takes all rows that are left
+  int64_t first, count;                 // the step of the epoch to start at, and how many to make; to evaluate: rows
+  int64_t step;                         // steps made so far in the whole training, for dropout
+  const uint8_t* active;                // (K): 0 for a network to skip
   // the state
   void* flat;               // T (K, P): weight matrices (the first transposed), biases, gain and shift of batch norm, input scale
   int64_t parameters;       // P
@@ -70,8 +70,8 @@ struct Job {
   // the update
   int64_t optimizer;             // see `Optimizer`
   int64_t nesterov, lr_in_velocity;
-  int64_t parts;                 // G: runs of parameters with coefficients of their own
-  const int64_t* part_ends;      // (G): where in the P parameters each of them ends
+  int64_t parts;                 // G: ranges of parameters with coefficients of their own
+  const int64_t* part_ends;      // (G): where each of them ends within the P parameters
   const double* hyper;           // (G, K, 4): momentum, beta1 or alpha; beta2 or the momentum of RMSprop; eps; weight_decay
   const double* coefficients;    // (n, G, 3, K): see `Network::optimize`
   const double *l1, *l2, *clip;  // (K)
@@ -82,35 +82,35 @@ struct Job {
   const double* dropout;  // (K, L): probabilities
   // out
   double* log;  // (n, K, 3 + M): sums over the batch of loss, weight, penalty, hits; an evaluation adds to (K, 3 + M)
-  void* scores;           // T (K, stride): of an evaluation that only writes the scores (rows, O) of each network, else NULL
+  void* scores;           // T (K, stride): if not NULL, an evaluation only writes the scores (rows, O) of each network here
   int64_t scores_stride;
-  // memory for each thread, with zeros at first: see `manynets_block_size`
+  // memory for each thread, initially zero: see `manynets_block_size`
   char* blocks;
   int64_t block_size;
 };
 
-// A piece of a step of one network, in parts that do not depend on each other and that threads share: see `take_part`.
+// A phase of a step of one network, in independent parts that threads share: see `take_part`.
 struct Phase {
-  uint64_t ticket;     // its number, and which parts nobody has taken
+  uint64_t ticket;     // its number, and which parts are not yet taken
   int64_t unfinished;  // parts
   void (*call)(const void* work, int64_t part);  // do a part
   const void* work;
-  char apart[96];  // from the next in memory, so that threads do not wait for the same line of the cache
+  char apart[96];  // keeps phases in different cache lines
 };
 
 // What the threads of a call share.
 struct Crew {
-  int64_t taken;          // networks that a thread has begun with
-  int64_t busy, members;  // threads that may still take networks; all that have begun
-  Phase* phases;          // of each thread, or NULL where a step is too short to be shared
-  int64_t size;           // how many there may be
-  int64_t stalled;        // microseconds that a thread waited for one without a processor, or 0; if it did, they share no more
+  int64_t taken;          // networks that a thread has taken
+  int64_t busy, members;  // threads that may still take networks; threads that have started
+  Phase* phases;          // one for each thread, or NULL if a step is too short to be shared
+  int64_t size;           // of `phases`
+  int64_t stalled;        // microseconds spent waiting for a thread that had no processor; sharing ends when it is above 0
   double (*now)();        // seconds
   void (*rest)();         // sleep for a while
 };
 
-// What one copy of the kernels offers. run: train (or evaluate) networks that no other thread of the crew has taken, and help the others.
-// block_size: bytes that each thread needs.
+// What one copy of the kernels offers. run: train (or evaluate) networks that no other thread of the crew has taken, then help the others.
+// block_size: the bytes that each thread needs.
 struct Kernels {
   const char* name;
   void (*run)(const Job* job, bool training, Crew* crew);
@@ -128,11 +128,11 @@ constexpr double BATCH_NORM_MOMENTUM = 0.1;
 constexpr double CLIP_EPS = 1e-6;
 constexpr int64_t EVALUATED = 128;  // rows that are evaluated at a time
 
-// Return into how many parts the rows of a network are divided among threads.
+// Return the number of parts into which the rows of a network are divided, for threads to share.
 int64_t parts_of(const Job& job) { return job.scores ? (job.count + EVALUATED - 1) / EVALUATED : 1; }
 
 // --- vector types and math --------------------------------------------------------------------------------------------------------
-// Loops over numbers are left to the compiler to vectorize; only matrix products name vectors.
+// The compiler vectorizes loops over numbers; only matrix products use vector types.
 
 struct Set {
   const char* name;
@@ -150,7 +150,7 @@ constexpr Set SET = {"portable", 16, 16};
 
 #define INLINE inline __attribute__((always_inline))
 #if defined(__clang__)
-#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")  // no iteration of the loop reads what another writes
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")  // no iteration of the loop reads what another one writes
 #define UNROLL _Pragma("unroll")
 #define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
@@ -174,7 +174,7 @@ INLINE int64_t padded(int64_t n) {
   return (n + LANES<T> - 1) / LANES<T> * LANES<T>;
 }
 
-// The same for a matrix, but no stride at which many rows fall into the same places of a cache.
+// The same, but avoid strides at which many rows of a matrix compete for the same cache sets.
 template <class T>
 INLINE int64_t spread(int64_t n) {
   constexpr int64_t APART = 1024;  // bytes
@@ -192,7 +192,7 @@ INLINE void store(T* to, typename Vector<T>::type v) {
   *reinterpret_cast<typename Vector<T>::anywhere*>(to) = v;
 }
 
-// Copy n numbers by whole vectors, of which the last may overlap the one before.
+// Copy n numbers in whole vectors; the last may overlap the one before.
 template <class T>
 INLINE void copy(int64_t n, const T* from, T* to) {
   if (n < LANES<T>) {
@@ -217,7 +217,7 @@ template <>
 struct Real<float> {
   using Bits = int32_t;
   static constexpr int MANTISSA = 23, BIAS = 127, EXP_TERMS = 7, LOG_TERMS = 8;
-  static constexpr float LOWEST = -87.3f, HIGHEST = 89.0f;              // where exp is 0 and infinite
+  static constexpr float LOWEST = -87.3f, HIGHEST = 89.0f;              // where exp becomes 0 and infinite
   static constexpr float ROUND = 12582912.0f;                            // 1.5 * 2^23: adding it rounds to an integer
   static constexpr float LN2_HIGH = 0.693359375f, LN2_LOW = -2.12194440e-4f;
   static constexpr float TAIL[] = {0.1888212818f,   0.151974101f,     0.09678439073f,    0.04663167772f,  0.01509882397f,
@@ -255,7 +255,7 @@ INLINE double absolute(double x) { return __builtin_fabs(x); }
 
 INLINE double square(double x) { return x * x; }
 
-// The sum of term(i) for all i < n, as partial sums that a processor adds up at once.
+// The sum of term(i) for all i < n, in partial sums that vectorize.
 template <class T, class F>
 INLINE T sum_of(int64_t n, F term) {
   constexpr int PARTS = 32;
@@ -643,14 +643,14 @@ void drop(uint64_t key, int64_t step, double p, int64_t rows, int64_t units, int
 // --- sharing the work on one network ----------------------------------------------------------------------------------------------
 
 constexpr int64_t PARTS_PER_THREAD = 2;  // of a phase
-constexpr int64_t TURNS = 20000;         // of waiting, some 0.3 ms, before a thread sleeps
-constexpr double SHARED = 4e5;           // multiplications in a phase that is shared, some 10 us
+constexpr int64_t TURNS = 20000;         // of waiting before a thread sleeps, about 0.3 ms
+constexpr double SHARED = 4e5;           // least multiplications in a phase that is shared, about 10 us
 constexpr double COST_OF_UPDATE = 8;     // of a parameter, in multiplications
-constexpr double PATIENCE = 2e-4;        // seconds for which others may work longer on a phase than its owner
+constexpr double PATIENCE = 2e-4;        // seconds that helpers may take longer over a phase than its owner
 
-// Do a part that nobody has taken; return whether there was one. A ticket holds the number of the phase, and from which to which part
-// nobody has taken them, in 32, 16 and 16 bits. The owner takes the last of them, others the first, so that in each phase a thread meets
-// the columns that are in its cache. What is read of the next phase is not used, as the ticket is another then.
+// Do a part that is not yet taken; return whether there was one. A ticket holds the number of the phase, the first part not yet taken,
+// and the end of these parts, in 32, 16 and 16 bits. The owner takes parts from the end and helpers from the front, so that in each phase
+// a thread meets the columns that are in its cache. If `call` and `work` were those of the next phase, the ticket no longer matches.
 bool take_part(Phase& phase, bool own) {
   uint64_t ticket = __atomic_load_n(&phase.ticket, __ATOMIC_ACQUIRE);
   for (;;) {
@@ -666,7 +666,7 @@ bool take_part(Phase& phase, bool own) {
   }
 }
 
-// Wait for a moment, or sleep once there were many of them.
+// Wait for a moment; after many turns, sleep instead.
 INLINE void wait(const Crew& crew, int64_t* turns) {
   if (++*turns > TURNS) return crew.rest();
 #if defined(__x86_64__) || defined(_M_X64)
@@ -676,7 +676,7 @@ INLINE void wait(const Crew& crew, int64_t* turns) {
 #endif
 }
 
-// Do all parts of a phase, with the help of other threads.
+// Do all parts of a phase, together with the threads that help.
 void share_parts(Crew& crew, Phase& phase, int64_t parts, void (*call)(const void*, int64_t), const void* work) {
   __atomic_store_n(&phase.unfinished, parts, __ATOMIC_RELAXED);
   __atomic_store_n(&phase.call, call, __ATOMIC_RELAXED);
@@ -690,7 +690,7 @@ void share_parts(Crew& crew, Phase& phase, int64_t parts, void (*call)(const voi
   if (waited > worked - began + PATIENCE) __atomic_store_n(&crew.stalled, static_cast<int64_t>(1e6 * waited), __ATOMIC_RELAXED);
 }
 
-// Take parts of other threads' networks until these are trained.
+// Do parts of the networks of other threads until these have finished.
 void help(Crew& crew) {
   for (int64_t turns = 0; __atomic_load_n(&crew.busy, __ATOMIC_ACQUIRE) > 0 && !__atomic_load_n(&crew.stalled, __ATOMIC_RELAXED);) {
     for (int64_t i = 0; i < crew.size; i++) {
@@ -702,7 +702,7 @@ void help(Crew& crew) {
 
 // --- networks ---------------------------------------------------------------------------------------------------------------------
 
-// Hands out parts of a block of memory. Without a block it only counts.
+// Hands out parts of a block of memory. Without a block it only adds up their sizes.
 struct Arena {
   char* base;
   size_t size = 0;
@@ -712,7 +712,7 @@ struct Arena {
   template <class U>
   U* take(int64_t n) {
     U* part = base ? reinterpret_cast<U*>(base + size) : nullptr;
-    size += (static_cast<size_t>(n) * sizeof(U) + 2 * LINE - 1) / LINE * LINE;  // at least a vector more
+    size += (static_cast<size_t>(n) * sizeof(U) + 2 * LINE - 1) / LINE * LINE;  // with room for a vector more
     return part;
   }
 };
@@ -723,8 +723,8 @@ struct Layer {
   T *weight, *bias;               // (out, in), of the first layer (in, out); (out)
   T *gain, *shift;                // (out), of batch norm
   T *running_mean, *running_var;  // (out), in the job
-  T* ahead;                       // (in, out): the matrix as the forward pass needs it
-  T* a;       // (b, out_stride): output before the activation, then after it and dropout, then the derivative by the former
+  T* ahead;                       // (in, out): the matrix in the form that the forward pass needs
+  T* a;       // (b, out_stride): the output before the activation, then after it and dropout, then the gradient with respect to the former
   T* slope;   // (b, out_stride): derivative of the activation, dropout included; NULL if not training
   T* normal;  // (b, out_stride): normalized by batch norm
   T *mean, *var, *inverse;  // (out): of this batch, for batch norm
@@ -748,7 +748,7 @@ class Network {
     copy_state(true);
   }
 
-  // Judge all rows, or write the scores of a part of them.
+  // Evaluate all rows, or write the scores of one part of them.
   void evaluate(int64_t network, int64_t part) {
     if (network != k) open(network);
     const int64_t end = job.first + job.count;
@@ -765,17 +765,17 @@ class Network {
   const bool training;
   const int64_t layers;
   Crew& crew;
-  Phase* const phase;  // or NULL where it is alone
-  bool stale;          // whether the weights are not yet in the forms that the products need
+  Phase* const phase;  // or NULL if no thread helps
+  bool stale;          // whether `ahead` is older than the weights
   Layer<T>* layer;
   int64_t measures, score_stride, x_stride;
   T *values, *grads, *state[2];                    // (P), followed by zeros up to whole vectors
-  T* scale;                                        // (D), the factors of the input columns
-  T *x, *target, *weight, *share, *losses;  // (b, D), (b, O), (b), (b), (b, O)
-  T* d_input;                               // (b, D) of a layer above the first: the derivative by its input
-  int64_t* codes;                           // (b)
-  uint64_t* words;                          // scratch for dropout
-  int64_t k = -1, rows_to_visit, rows;             // network; rows in its epoch and in the batch
+  T* scale;                                        // (D): the learned factors of the input columns
+  T *x, *target, *weight, *share, *losses;         // (b, D), (b, O), (b), (b), (b, O)
+  T* d_input;                                      // (b, D) of a layer above the first: the gradient with respect to its input
+  int64_t* codes;                                  // (b)
+  uint64_t* words;                                 // scratch for dropout
+  int64_t k = -1, rows_to_visit, rows;             // the network; rows in its epoch and in the batch
   const int64_t* order;
   double weight_sum, divisor, unbiased;  // of the batch; the divisor is 1 if all weights are 0
 
@@ -810,7 +810,7 @@ class Network {
     d_input = training ? arena.take<T>(b * spread<T>(widest)) : nullptr;
   }
 
-  // Where the parameters of each layer are in `values`: see manynets/nn/population.py.
+  // Set where the parameters of each layer are in `values`: see manynets/nn/population.py.
   void place_parameters() {
     T* at = values;
     const auto next = [&](int64_t n) { return (at += n) - n; };
@@ -824,10 +824,10 @@ class Network {
     if (!layer[0].ahead) layer[0].ahead = layer[0].weight;
   }
 
-  // Where the gradient by a parameter is.
+  // Return where the gradient of a parameter is.
   T* grad(const T* parameter) const { return grads + (parameter - values); }
 
-  // Begin with a network.
+  // Load a network.
   void open(int64_t network) {
     k = network;
     stale = true;
@@ -853,7 +853,7 @@ class Network {
     }
   }
 
-  // Call work(from, to) for parts of n columns or numbers, of whole vectors, that threads share if there is enough to multiply.
+  // Call work(from, to) for parts of n columns or numbers, in whole vectors, which threads share if there is enough to multiply.
   template <class F>
   INLINE void divide(int64_t n, double multiplications, F work) {
     constexpr int64_t PANEL = 4 * LANES<T>;
@@ -872,7 +872,7 @@ class Network {
     share_parts(crew, *phase, (n + parts.each - 1) / parts.each, call, &parts);
   }
 
-  // Call f(place, n) for the numbers of columns `from` to `to`, row by row, or at once where these are all columns.
+  // Call f(place, n) for the numbers in columns `from` to `to`: row by row, or once if these are all columns.
   template <class F>
   INLINE void in_rows(const Layer<T>& y, int64_t from, int64_t to, F f) {
     if (to - from == y.out) return f(0, rows * y.out_stride);
@@ -937,7 +937,7 @@ class Network {
   // --- forward ---
 
   // Bring the weights of units `from` to `to` into the form that the products need. The first matrix W is multiplied by the learned
-  // factors of the columns: (x s) W = x (s W). It is slower where compilers inline it.
+  // factors of the columns: (x s) W = x (s W). Inlining would make it slower.
   __attribute__((noinline)) void load_weights(int64_t l, int64_t from, int64_t to) {
     const Layer<T>& y = layer[l];
     if (l > 0 || y.out_stride == 1) transpose(to - from, y.in, y.weight + from * y.in, y.ahead + from, y.out_stride);
@@ -946,7 +946,7 @@ class Network {
     }
   }
 
-  // Turn the gradient G by s W into that by W, which is s G, and write that by s: the sum over units of G W.
+  // Turn the gradient G of s W into that of W, which is s G, and write that of s: the sum of G W over the units.
   void scale_inputs_back() {
     const int64_t n = layer[0].out;
     T *w = layer[0].weight, *g = grad(layer[0].weight);
@@ -956,7 +956,7 @@ class Network {
     }
   }
 
-  // Write the scores (b, O) of the batch to the last layer's `a`. step: of the whole training, for the dropout masks.
+  // Write the scores (b, O) of the batch to the last layer's `a`. step: counted over the whole training, for the dropout masks.
   void forward(int64_t step) {
     drop_units(0, step, x, nullptr, x_stride, 0, layer[0].in);
     for (int64_t l = 0; l < layers; l++) {
@@ -965,7 +965,7 @@ class Network {
     stale = false;
   }
 
-  // Return the multiplications of a layer.
+  // Return the number of multiplications in a layer.
   double work_of(int64_t l) const { return static_cast<double>(rows) * static_cast<double>(layer[l].in * layer[l].out); }
 
   // Compute units `from` to `to` of layer l.
@@ -973,7 +973,7 @@ class Network {
     Layer<T>& y = layer[l];
     const T *h = l ? layer[l - 1].a : x, *bias = job.bias ? y.bias + from : nullptr;
     if (stale) load_weights(l, from, to);
-    if (l == 0 && job.sums) {  // which are there
+    if (l == 0 && job.sums) {  // the sums are there already
     } else if (y.out_stride > 1) {
       product<T>(rows, to - from, y.in, h, y.in_stride, 1, y.ahead + from, l ? y.out_stride : y.out, bias, y.a + from, y.out_stride, false);
     } else {
@@ -985,7 +985,7 @@ class Network {
     drop_units(l + 1, step, y.a, y.slope, y.out_stride, from, to);
   }
 
-  // Drop units `from` to `to` of the input of layer l, whose slope is that of the activation below.
+  // Apply dropout to units `from` to `to` of the input of layer l, and to the slope of the activation below.
   void drop_units(int64_t l, int64_t step, T* a, T* slope, int64_t stride, int64_t from, int64_t to) {
     const double p = training ? job.dropout[k * layers + l] : 0;
     if (p > 0) drop(job.keys[k * layers + l], step, p, rows, job.widths[l], from, to, words, a, slope, stride);
@@ -1031,7 +1031,7 @@ class Network {
     }
   }
 
-  // Copy the scores of the batch, whose first row is number `start`.
+  // Write out the scores of the batch, whose first row is number `start`.
   void write_scores(int64_t start) {
     const int64_t outputs = job.widths[layers];
     T* to = static_cast<T*>(job.scores) + k * job.scores_stride + start * outputs;
@@ -1042,7 +1042,7 @@ class Network {
 
   // --- loss ---
 
-  // Replace the scores by the derivative of the batch's mean loss; add loss, weights and hits to the log.
+  // Replace the scores by the gradient of the batch's mean loss; add loss, weights and hits to the log.
   void loss(double* log) {
     Layer<T>& top = layer[layers - 1];
     const int64_t outputs = top.out;
@@ -1054,7 +1054,7 @@ class Network {
     outputs == 1 ? add_losses(top.a, log, 1, 1) : add_losses(top.a, log, outputs, score_stride);
   }
 
-  // Add the mean loss of each row (or the total) to the log, and turn the derivatives into those of the batch's mean.
+  // Add the mean (or total) loss of each row to the log, and turn the derivatives into those of the batch's mean loss.
   INLINE void add_losses(T* z, double* log, int64_t outputs, int64_t stride) {
     const double mean = job.total ? 1 : 1 / static_cast<double>(outputs);
     const double* unit = job.unit ? job.unit + k * outputs : nullptr;
@@ -1070,7 +1070,7 @@ class Network {
     }
   }
 
-  // Add whether all labels are right (weighted), or the squared error of each output.
+  // Add the weight of the rows whose labels are all right, or the squared error of each output.
   INLINE void hits(const T* scores, double* out, int64_t outputs, int64_t stride) {
     if (job.loss == LOGISTIC) {
       out[0] += sum_of<double>(rows, [=](int64_t r) {
@@ -1089,14 +1089,14 @@ class Network {
     }
   }
 
-  // Cross-entropy -sum_c t_c log softmax(z)_c, whose derivative is softmax(z) - t. The scores are first taken below the largest.
+  // Cross-entropy -sum_c t_c log softmax(z)_c, whose gradient is softmax(z) - t. The largest score is subtracted first.
   void softmax_loss(T* z, double* log) {
     const int64_t classes = job.widths[layers];
     const T smoothing = training ? T(job.smoothing[k]) : T(0), level = smoothing / T(classes);
     for (int64_t r = 0; r < rows; r++) {
       T *row = z + r * score_stride, top = row[0], all = 0;
       const int64_t code = codes[r];
-      bool right = true;  // the first of the largest counts
+      bool right = true;  // the first of equal scores counts
       for (int64_t c = 0; c < classes; c++) {
         top = row[c] > top ? row[c] : top;
         right &= c < code ? row[code] > row[c] : row[code] >= row[c];
@@ -1119,7 +1119,7 @@ class Network {
 
   // --- backward ---
 
-  // Write the gradient to `grad`, or add it.
+  // Write the gradient to `grad`, or add it there.
   void backward(T* grad, bool add) {
     for (int64_t l = layers - 1; l >= 0; l--) {
       const int64_t columns = l ? layer[l].in : layer[l].out;
@@ -1128,8 +1128,8 @@ class Network {
     if (job.input_scale) scale_inputs_back();
   }
 
-  // The same for columns `from` to `to` of the weights of layer l as they are stored: inputs, or units of the first layer.
-  // With z = h W^T + bias and d the derivative by z:
+  // The same for columns `from` to `to` of the weights of layer l as stored: its inputs, or the units of the first layer.
+  // With z = h W^T + bias and d the gradient with respect to z:
   //   dh = d W,   dW = d^T h,   dbias = sum of the rows of d
   void backward(int64_t l, T* grad, bool add, int64_t from, int64_t to) {
     Layer<T>& y = layer[l];
@@ -1152,8 +1152,8 @@ class Network {
     if (job.batch_norm) normalize_back(layer[l - 1], from, to);
   }
 
-  // Turn d, the derivative by y of batch norm, into that by z: gain inverse (d - w (sum(d) + n sum(d n)) / W), where n is the
-  // normalized z, w are the weights of the rows and W is their sum.
+  // Turn d, the gradient with respect to the output of batch norm, into that with respect to its input z:
+  //   gain inverse (d - w (sum(d) + n sum(d n)) / W),   n: the normalized z, w: the weights of the rows, W: their sum
   void normalize_back(Layer<T>& y, int64_t from, int64_t to) {
     T *d = y.a, *gain_grad = grad(y.gain), *shift_grad = grad(y.shift), *inverse = y.inverse;
     const T *normal = y.normal, *gain = y.gain, over = T(1 / divisor);
@@ -1172,7 +1172,7 @@ class Network {
 
   // --- update ---
 
-  // Return whether step s is w - rate g and nothing else: it is then made on the way back, which saves writing and reading g.
+  // Return whether step s is just w - rate g: it is then made during the backward pass, which saves writing and reading g.
   bool is_plain_sgd(int64_t s) const {
     const double* rates = job.coefficients + 3 * s * job.parts * job.networks + k;
     bool plain = job.optimizer == SGD && !job.batch_norm && !job.input_scale;
@@ -1184,7 +1184,7 @@ class Network {
     return plain;
   }
 
-  // Make the step: g += l2 w + l1 sign(w) for weight matrices; |g| <= clip; the optimizer. See manynets/optim/update.py.
+  // Update the parameters: g += l2 w + l1 sign(w) for weight matrices; clip |g|; apply the optimizer. See manynets/optim/update.py.
   void update(int64_t s, double* log) {
     const Layer<T>& top = layer[layers - 1];
     const int64_t n = padded<T>(job.parameters), matrices = top.weight - values + top.in * top.out;
@@ -1212,13 +1212,13 @@ class Network {
     }
   }
 
-  // Change n parameters, from number `start` on. rate, root and more: the coefficients of the step.
+  // Update n parameters, from number `start` on. rate, root and more: the coefficients of the step.
   void optimize(int64_t start, int64_t n, const double* hyper, T rate, double root, double more) {
     T *__restrict w = values + start, *__restrict g = grads + start;
     T *__restrict u = state[0] ? state[0] + start : nullptr, *__restrict v = state[1] ? state[1] + start : nullptr;
     const T pull = T(hyper[3]);
     for (int64_t i = 0; hyper[3] != 0 && job.optimizer != ADAMW && job.optimizer != LION && i < n; i++) g[i] += pull * w[i];
-    const T eps = T(hyper[2]), decay = T(hyper[0]), gain = T(1 - hyper[0]);  // of the first moment, or of RMSprop's squares
+    const T eps = T(hyper[2]), decay = T(hyper[0]), gain = T(1 - hyper[0]);  // for the first moment, or for RMSprop's squares
     const T decay2 = T(hyper[1]), gain2 = T(1 - hyper[1]);
     switch (job.optimizer) {
       case SGD: {
@@ -1338,14 +1338,14 @@ extern const Kernels manynets_avx2, manynets_avx512;
 namespace {
 
 constexpr int64_t VERSION = 11;
-constexpr double FLOPS_PER_SECOND = 2e10, SECONDS_PER_STEP = 1e-6, SECONDS_PER_DRAW = 4e-9;  // rough, to estimate how long a job takes
-constexpr double SECONDS_PER_THREAD = 1e-4;  // for which one more thread pays
-constexpr double SHARED_STEP = 6e7;          // operations in a step that threads share, some 0.5 ms
-constexpr int64_t SHARED_UNITS = 128;        // of the widest layer for each thread that shares a network
-constexpr double ALONE = 20e-6;              // seconds without sharing for each microsecond that a thread was waited for
+constexpr double FLOPS_PER_SECOND = 2e10, SECONDS_PER_STEP = 1e-6, SECONDS_PER_DRAW = 4e-9;  // rough figures, to estimate how long a job takes
+constexpr double SECONDS_PER_THREAD = 1e-4;  // of work that make another thread worth starting
+constexpr double SHARED_STEP = 6e7;          // least operations in a step that threads share, about 0.5 ms
+constexpr int64_t SHARED_UNITS = 128;        // of the widest layer, for each thread that shares a network
+constexpr double ALONE = 20e-6;              // seconds without sharing, for each microsecond spent waiting for a thread
 constexpr std::chrono::microseconds REST{50};
 
-// Return the fastest kernels that processor and system can run.
+// Return the fastest kernels that the processor and the system can run.
 const Kernels& find_kernels() {
 #ifdef MANYNETS_ALL_SETS
   constexpr unsigned AVX2 = bit_AVX2 | bit_BMI2, AVX512 = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
@@ -1361,9 +1361,9 @@ const Kernels& find_kernels() {
   return manynets_base;
 }
 
-const Kernels& KERNELS = find_kernels();  // once, as a virtual machine takes microseconds to answer cpuid
+const Kernels& KERNELS = find_kernels();  // once, as cpuid takes microseconds on a virtual machine
 
-// Return whether MKL, by which torch multiplies, uses only half of the width of this processor's vectors: on AMD's from Zen 5 on it does.
+// Return whether MKL, which torch multiplies with, uses only half the width of this processor's vectors: it does on AMD's from Zen 5 on.
 bool mkl_is_narrow() {
 #ifdef MANYNETS_ALL_SETS
   constexpr unsigned AUTHENTIC_AMD = 0x68747541, ZEN5 = 0x1a;  // the first four letters; the family
@@ -1377,7 +1377,7 @@ bool mkl_is_narrow() {
 
 const bool NARROW_MKL = mkl_is_narrow();
 
-// How this thread computes: a register of the processor, in which the bits FLUSH make denormal numbers count as zero.
+// The floating-point mode of this thread: a register in which the bits FLUSH make denormal numbers count as zero.
 #if defined(__x86_64__) || defined(_M_X64)
 constexpr uint64_t FLUSH = 0x8040;
 uint64_t get_mode() { return _mm_getcsr(); }
@@ -1396,8 +1396,8 @@ uint64_t get_mode() { return 0; }
 void set_mode(uint64_t) {}
 #endif
 
-// Move a new thread away from the processor of this one. After this thread has slept, Linux places new threads on its processor for a while,
-// where they wait for each other while other processors are idle.
+// Move a new thread away from the processor of this one. For a while after this thread has slept, Linux places new threads on its
+// processor, where they take turns while other processors are idle.
 #ifdef __linux__
 void move_away(std::thread& other) {
   cpu_set_t allowed, rest;
@@ -1406,14 +1406,14 @@ void move_away(std::thread& other) {
   CPU_CLR(sched_getcpu(), &rest);
   if (CPU_COUNT(&rest) == 0) return;
   pthread_setaffinity_np(other.native_handle(), sizeof rest, &rest);
-  pthread_setaffinity_np(other.native_handle(), sizeof allowed, &allowed);  // it stays there, but may be moved
+  pthread_setaffinity_np(other.native_handle(), sizeof allowed, &allowed);  // it stays where it is, but may be moved again
 }
 #else
 void move_away(std::thread&) {}
 #endif
 
-// Call work() on this thread and on others: at most `most` in all, no more than there are tasks, and no more than pay for work that
-// takes so many seconds on one thread. There is no pool: nothing idles, and a forked child is safe.
+// Call work() on this thread and on others: at most `most` in all, no more than there are tasks, and no more than is worthwhile for work
+// that takes so many seconds on one thread. There is no pool, so nothing idles, and a forked child is safe.
 template <class F>
 void on_threads(int64_t most, int64_t tasks, double seconds, F work) {
   const int64_t useful = static_cast<int64_t>(seconds / SECONDS_PER_THREAD);
@@ -1429,13 +1429,13 @@ void on_threads(int64_t most, int64_t tasks, double seconds, F work) {
   for (std::thread& other : others) other.join();
 }
 
-std::atomic<double> busy_until{0};  // when this process may share steps again
+std::atomic<double> busy_until{0};  // until when this process shares no steps
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 void rest() { std::this_thread::sleep_for(REST); }
 
 // The words of numpy.random.Philox(key=[key, 0]), in halves. Source: Salmon et al. 2011, with ten rounds on four words. Several blocks are
-// computed at a time, because a processor works on them at once.
+// computed at a time, because a processor can overlap them.
 struct Philox {
   uint64_t key, counter = 0;
   static constexpr int BLOCKS = 8, HALVES = 8 * BLOCKS;
@@ -1457,16 +1457,16 @@ struct Philox {
   }
 };
 
-// Write numpy.random.Generator(Philox(key=[key, 0])).permutation(rows): a Fisher-Yates shuffle from the end, whose places are words masked
-// by the smallest 2^n - 1 that holds the last row. A word beyond the last row is passed over: the row is swapped with itself, which costs
-// less than a branch that nobody can predict.
+// Write numpy.random.Generator(Philox(key=[key, 0])).permutation(rows): a Fisher-Yates shuffle from the end, which masks each random word
+// by the smallest 2^n - 1 that covers the last row. A word beyond the last row counts as rejected: the row is swapped with itself, which
+// costs less than a branch that cannot be predicted.
 void permute(uint64_t key, int64_t rows, int64_t* out) {
   Philox random = {key};
   int used = Philox::HALVES;
   for (int64_t i = 0; i < rows; i++) out[i] = i;
   for (int64_t i = rows - 1; i > 0;) {
     const int64_t mask = static_cast<int64_t>(~uint64_t(0) >> __builtin_clzll(static_cast<uint64_t>(i)));
-    while (i > mask / 2) {  // where another mask begins
+    while (i > mask / 2) {  // until the next mask
       if (used == Philox::HALVES) random.fill(), used = 0;
       const int64_t word = random.halves[used++] & mask, fits = word <= i, j = fits ? word : i, swapped = out[j];
       out[j] = out[i];
@@ -1482,8 +1482,8 @@ EXPORT int64_t manynets_abi() { return static_cast<int64_t>(sizeof(Job)) * 1000 
 EXPORT const char* manynets_isa() { return KERNELS.name; }
 EXPORT int64_t manynets_narrow_mkl() { return NARROW_MKL; }
 
-// Return how many bytes each thread of a job that trains (1) or evaluates (0) needs. Jobs of the same networks and batches, and only those,
-// may use the same blocks.
+// Return how many bytes each thread needs for a job that trains (1) or evaluates (0). Only jobs with the same networks and batches may share
+// blocks.
 EXPORT int64_t manynets_block_size(const Job* job, int64_t training) { return KERNELS.block_size(job, training); }
 
 // Train (1) or evaluate (0) the networks of a job.
@@ -1492,7 +1492,7 @@ EXPORT void manynets_run(const Job* job, int64_t training) {
   for (int64_t k = 0; k < job->networks; k++) networks += job->active[k] != 0;
   const double rows = static_cast<double>(training ? job->count * job->batch_size : job->count);
   const double steps = training ? static_cast<double>(job->count) : rows / EVALUATED;
-  const double flops = (training ? 6 : 1) * rows * static_cast<double>(job->parameters);  // a forward pass alone is faster than the rough rate
+  const double flops = (training ? 6 : 1) * rows * static_cast<double>(job->parameters);  // a forward pass by itself runs faster than that
   const double seconds = flops / FLOPS_PER_SECOND + steps * SECONDS_PER_STEP;
   const int64_t widest = *std::max_element(job->widths + 1, job->widths + job->layers + 1);
   const bool shared = job->threads > 1 && flops >= SHARED_STEP * steps && !job->scores && now() >= busy_until;
