@@ -66,6 +66,19 @@ def test_every_activation(activation: Activation, dtype: Any, tmp_path: Path) ->
     assert to_onnx(model, tmp_path / "m.onnx", X=x).largest < 1e-5
 
 
+def test_older_releases_of_onnxruntime_run_the_graph(tmp_path: Path) -> None:
+    """Up to 1.21 they merge nodes under their names, and up to 1.30 z * sigmoid(z) into a node that float64 lacks."""
+    x = np.random.default_rng(0).normal(size=(64, 3))
+    recipe = mn.Recipe(epochs=1, dtype="float64")
+    model = mn.train(x, x[:, 0], mn.MLP(hidden=(6,), activation="silu"), recipe, progress=False)
+    to_onnx(model, tmp_path / "m.onnx", X=x)
+    nodes = onnx.load(tmp_path / "m.onnx").graph.node
+    names = [node.name for node in nodes]
+    assert all(names)
+    assert len(set(names)) == len(names)
+    assert "Sigmoid" not in {node.op_type for node in nodes}
+
+
 @pytest.mark.parametrize("n_networks", [1, 3])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("task", ["regression", "several", "binary", "multiclass", "multilabel"])

@@ -64,13 +64,13 @@ class Graph:
         """Add a node, and return the name of its first output.
 
         inputs: values by their names, and constants: numbers and arrays, texts as lists. attributes: of the operator; `name`: that of the
-        node, which errors show.
+        node, which errors show, by default that of its first output.
         """
         from onnx import helper
 
         values = [one if isinstance(one, str) else self._constant(one) for one in inputs]
         names = [self._name() for _ in range(outputs)]
-        self._nodes.append(helper.make_node(operator, values, names, domain=domain, **attributes))
+        self._nodes.append(helper.make_node(operator, values, names, domain=domain, **{"name": names[0], **attributes}))
         return names[0]
 
     def output(self, value: str, name: str, kind: Any, shape: list[int | None]) -> None:
@@ -79,7 +79,7 @@ class Graph:
 
         if any(one.name == name for one in self._inputs):
             raise OptionError(f"a column is called {name!r}, as is an output of the ONNX graph; {RENAME}")
-        self._nodes.append(helper.make_node("Identity", [value], [name]))
+        self._nodes.append(helper.make_node("Identity", [value], [name], name=name))
         sizes = ["N" if size is None else size for size in shape]
         self._outputs.append(helper.make_tensor_value_info(name, _type(kind), sizes))
 

@@ -67,9 +67,12 @@ def scores(graph: Graph, model: Model, x: str) -> str:
         weight, bias = (np.stack(values) if model.size > 1 else values[0] for values in (weights, biases))
         h = graph.node("Add", graph.node("MatMul", h, weight), bias)
         if i < len(model.spec.hidden):
-            whole = dtype == np.float32 or model.spec.activation in IN_FLOAT64
-            h = ACTIVATIONS[model.spec.activation](graph, h if whole else graph.cast(h, np.float32))
-            h = h if whole else graph.cast(h, dtype)
+            activation, wide = model.spec.activation, dtype == np.float64
+            if wide and activation in IN_FLOAT64:
+                h = IN_FLOAT64[activation](graph, h)
+            else:
+                h = ACTIVATIONS[activation](graph, graph.cast(h, np.float32) if wide else h)
+                h = graph.cast(h, dtype) if wide else h
     return h
 
 
@@ -92,7 +95,16 @@ ACTIVATIONS: dict[Activation, Callable[[Graph, str], str]] = {
     "hard_swish": _node("HardSwish"),
 }
 
-IN_FLOAT64: tuple[Activation, ...] = ("identity", "relu", "silu", "tanh", "sigmoid")
+
+def _silu_in_float64(graph: Graph, z: str) -> str:
+    """z / (1 + exp(-z)): up to version 1.30, onnxruntime makes one node of z * sigmoid(z), which it has in float32 only."""
+    return graph.node("Div", z, graph.node("Add", graph.node("Exp", graph.node("Neg", z)), np.array(1.0)))
+
+
+IN_FLOAT64: dict[Activation, Callable[[Graph, str], str]] = {
+    **{name: ACTIVATIONS[name] for name in ("identity", "relu", "tanh", "sigmoid")},
+    "silu": _silu_in_float64,
+}
 """The activations that onnxruntime computes in float64; it has the others in float32 only."""
 
 

@@ -138,11 +138,13 @@ def as_array(y: Any, *, what: str = "y") -> Values:
     >>> as_array(["a", float("nan")]).tolist()
     ['a', nan]
     """
+    if str(getattr(y, "dtype", "")) in ("Int128", "UInt128"):  # which NumPy lacks; polars 1 panics where it is asked for them
+        y = y.to_list()
     try:
         array = np.asarray(y)
     except ValueError as error:
         raise DataError(f"{what} must be one value for each row, or as many for each: {error}") from error
-    except Exception:  # of a series whose type NumPy lacks, such as polars' Int128
+    except Exception:  # of a series of another type that NumPy lacks, such as pyarrow's unions
         listed = getattr(y, "to_list", None) or getattr(y, "to_pylist", None)
         if listed is None:
             raise
