@@ -169,7 +169,7 @@ def this_process() -> Owner:
 
 
 def _machine() -> str:
-    """Return what two processes have in common if they see each other's numbers: host, boot and, in containers, name space."""
+    """Return what processes that see each other's ids have in common: host, boot and, in containers, the name space."""
     parts = [socket.gethostname()]
     with contextlib.suppress(OSError):
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
@@ -226,7 +226,7 @@ _thread: list[threading.Thread] = []
 
 
 def _beating(one: Claim) -> None:
-    """Have a claim touched from now on."""
+    """Keep touching the folder of a claim from now on."""
     _held[one.lock] = one
     if not _thread or not _thread[0].is_alive():
         _thread[:] = [threading.Thread(target=_beat, name="manynets-claims", daemon=True)]

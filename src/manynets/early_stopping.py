@@ -47,7 +47,7 @@ class Patience:
         self.slows, self.has_plateau = bool((self.stop_factor < 1).any()), any(p is not None for p in plateaus)
 
     def values(self, columns: Mapping[str, Host], metric: str) -> Host:
-        """Return what each recipe watches (..., K), of history columns (..., K): of validation where there is any."""
+        """Return the value that each recipe watches (..., K), from history columns (..., K): on the validation rows if there are any."""
         prefix = "val_" if "val_loss" in columns else ""
         if self.metric and prefix + self.metric in columns:
             named = columns[prefix + self.metric]
@@ -87,16 +87,16 @@ class Patience:
 
     @property
     def exhausted(self) -> NDArray[np.bool_]:
-        """Whose patience is at its end."""
+        """A mask (K,) of the networks whose patience has run out."""
         return self.bad >= self.patience
 
     def evaluations_left(self, alive: NDArray[np.bool_]) -> float:
-        """Return after how many evaluations, at the earliest, one of these networks stops or gets another learning rate; inf for never."""
+        """Return the smallest number of evaluations after which one of these networks may stop or change its learning rate; inf for never."""
         left = np.minimum(self.patience - self.bad, self.plateau_patience - self.plateau_bad + 1)
         return float(left[alive].min())
 
     def take(self, index: NDArray[np.int64]) -> None:
-        """Go on with these networks only."""
+        """Keep only these networks."""
         for name, value in vars(self).items():
             if isinstance(value, np.ndarray):
                 setattr(self, name, value[index])

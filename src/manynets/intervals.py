@@ -160,7 +160,7 @@ class Residuals:
 
 
 def standardised(task: Regression, logits: Array, loss: str | None) -> Array:
-    """Return what the networks predict, (K, N, O) in float64, in the unit of the encoded target."""
+    """Return the predictions of the networks (K, N, O), float64, in the unit of the encoded target."""
     scores = logits.astype(np.float64)
     return np.exp(scores) if loss == "poisson" else task.clamped(scores)
 
@@ -298,7 +298,7 @@ def _from_quantiles(task: Regression, residuals: Sequence[Residuals], mean: Arra
 
 
 def nearest_levels(quantiles: Sequence[float], coverage: float) -> tuple[int, int]:
-    """Return which of the quantiles are nearest to the levels of the lower and the upper limit.
+    """Return the indices of the quantiles nearest to the levels of the lower and the upper limit.
 
     >>> nearest_levels((0.05, 0.5, 0.95), 0.8)
     (0, 2)

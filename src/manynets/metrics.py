@@ -163,7 +163,7 @@ def counts_above(positive: Array, scores: Array, *, weight: Array | None = None)
 
 
 def points_along(along: Array, *, most: int) -> NDArray[np.int64]:
-    """Return which points of a curve to draw, at most so many: evenly spaced along it, with its ends. along: increasing, (P,).
+    """Return the indices of at most so many points of a curve to draw: evenly spaced along it, with both ends. along: increasing, (P,).
 
     >>> points_along(np.array([0.0, 0.1, 0.2, 0.3, 1.0]), most=3).tolist()
     [0, 4]

@@ -119,19 +119,19 @@ class Model(ModelTools):
             raise no_attribute("Model", name, owner="'Model' object")
 
     def _ready(self) -> None:
-        """Make what predicts with the networks where they are."""
+        """Prepare prediction on the device that the networks are on."""
         if self._population is not None:
             self._chunk, self._scorer = self.rows_at_once, self._population.scorer()
 
     @property
     def rows_at_once(self) -> int:
-        """How many rows are computed together where the networks are."""
+        """How many rows are predicted at a time, which depends on the device."""
         if self._population is None:
             return MODULE_ROWS
         return max(FEWEST_AT_ONCE, ROWS_AT_ONCE[self.device.type] // (self._population.shape.widest * self.size))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle, copy: by what the model is made of, once (views of one tensor would be written each with the whole of it).
+        """Return what the model is made of, for pickle and copy: each tensor once, as every view of it would be written with the whole of it.
 
         The copy is on the CPU, so that it can be loaded where there is no GPU.
         """
@@ -146,8 +146,8 @@ class Model(ModelTools):
     def to(self, device: str | torch.device) -> Model:
         """Move the networks to "cpu", "cuda", "cuda:N" or "auto" (CUDA if there is one); return this model.
 
-        It predicts there, a part of X after the other, and returns arrays as before. `members`, files, pickles and copies do not depend
-        on the device. A device that is not there is an OptionError.
+        Prediction then runs there, in chunks of X, and returns arrays as before. `members`, files, pickles and copies do not depend on the
+        device. A device that does not exist is an OptionError.
 
         >>> import manynets as mn
         >>> model = mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, recipe=mn.Recipe(epochs=1), progress=False)
@@ -166,7 +166,7 @@ class Model(ModelTools):
 
     @property
     def population(self) -> Population | None:
-        """The networks where they are, None for a module of your own."""
+        """The networks on their device; None for a module of your own."""
         return self._population
 
     @property
@@ -176,7 +176,7 @@ class Model(ModelTools):
 
     @property
     def device(self) -> torch.device:
-        """Where the networks are."""
+        """The device that the networks are on."""
         if self._population is not None:
             return self._population.flat.device
         assert self.module is not None
@@ -252,20 +252,20 @@ class Model(ModelTools):
         return (out.unsqueeze(-1) if out.ndim == 1 else out).unsqueeze(0).numpy()
 
     def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, Any]:
-        """Return loss and metrics on X (N, D) and y: accuracy, precision, recall, f1, log_loss, auc, per_class and confusion (up to 1,000
-        classes); or r2, rmse and mae. Of several labels a row, accuracy is the share of rows in which all of them are right, precision, recall and f1
-        are the mean over the labels, per_label has the accuracy of each and label_metrics all metrics of each, and its name if the model has it.
+        """Return loss and metrics on X (N, D) and y, by name; several networks are judged by their mean prediction.
 
-        precision, recall and f1 are those of the second of two classes, and of more the mean over the classes; auc is for two. Of several
-        targets r2 is the mean of each one's, and rmse and mae are over all numbers as they are, so that large ones count most; per_target has
-        r2, rmse and mae of each, and its name likewise. Weights of rows count in all of these but the counts, recall, precision and F1 of each
-        class or label and confusion.
-        The loss is in the unit of y (that of a function of your own is not there, as the model has its name only); several networks are judged by
-        their mean prediction. The columns of a frame y are found by name where
-        the model has the names of its targets. R2 is NaN for a single row. per_class, confusion and label_metrics (but accuracy and auc there) count
-        rows, whatever sample_weight is.
+        Classes: accuracy, precision, recall, f1, log_loss, auc (two classes), per_class and confusion (up to 1,000 classes). precision, recall and
+            f1 are those of the second of two classes, and the mean over the classes if there are more.
+        Several labels a row: accuracy is the share of rows whose labels are all right; precision, recall and f1 are means over the labels. per_label
+            has the accuracy of each label, label_metrics all its metrics, and its name if the model has it.
+        Numbers: r2 (NaN for a single row), rmse and mae. For several targets, r2 is the mean over them, while rmse and mae are over all numbers as
+            they are, so large ones count most; per_target has the three of each target, and its name if the model has it.
 
-        Where x is the path of Parquet files or of an Arrow file, and y the name of a column, they are read block by block.
+        The loss is in the unit of y; there is none for a loss function of your own, of which the model only has the name. sample_weight counts in
+        everything except confusion, per_class, and the counts, precision, recall and f1 in label_metrics, which count rows. If the model has
+        the names of its targets, the columns of a frame y are found by name.
+
+        If x is the path of Parquet files or of an Arrow file, and y the name of a column, the rows are read block by block.
         """
         encoder = self.encoder
         named = isinstance(x, str | os.PathLike) and isinstance(y, str) and isinstance(sample_weight, str | None)
@@ -279,7 +279,7 @@ class Model(ModelTools):
         return self.figures(self.mean_logits(self.logits(x)), y, sample_weight=sample_weight)
 
     def figures(self, logits: Array, y: Any, *, sample_weight: Any = None) -> dict[str, Any]:
-        """Return loss and metrics as `evaluate` does, of logits (N, O) that are there already."""
+        """Return what `evaluate` returns, from logits (N, O) that were computed before."""
         target = self.task.encode(self.targets_in_order(y))
         check_rows(len(logits), len(target))
         weight = as_weights(sample_weight, len(target))
@@ -298,10 +298,10 @@ class Model(ModelTools):
         return float(np.average(np.concatenate(losses), weights=weight))
 
     def with_members(self, members: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Model:
-        """Return a model like this one whose networks have other parameters, by name: of one network, or a list of those of several.
+        """Return a copy of this model with other parameters: those of one network by name, or a list of these for several networks.
 
-        They may be arrays or tensors of torch, such as `Evaluated.parameters[0]`, or the state_dict of a torch module. History and info stay as they
-        are. OptionError for parameters that do not fit.
+        They may be arrays or torch tensors, such as `Evaluated.parameters[0]`, or the state_dict of a torch module. History and info stay the
+        same. Parameters that do not fit are an OptionError.
 
         >>> import manynets as mn
         >>> model = mn.train([[0.0], [1.0]] * 8, [0, 1] * 8, mn.MLP(hidden=(4,)), recipe=mn.Recipe(epochs=1), progress=False)
@@ -333,9 +333,9 @@ class Model(ModelTools):
         return with_fields(self, module=module, residuals=None)
 
     def network(self, k: int = 0) -> nn.Module:
-        """Return network k as a plain torch module (on the CPU, float32), for use without manynets; a module of your own itself.
+        """Return network k as a plain torch module (on the CPU, float32) that works without manynets; a module of your own is returned itself.
 
-        It reads the columns as the model encodes and scales them: `model.inputs_of(X)`.
+        Its inputs are the columns as the model encodes and scales them: `model.inputs_of(X)`.
         """
         if self.spec is None:
             assert self.module is not None
@@ -347,7 +347,7 @@ class Model(ModelTools):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to one file, all or nothing: safetensors with a JSON header, no pickle. `load` reads it.
 
-        A file that exists is replaced, once the new one is whole and on the disk.
+        An existing file is replaced once the new one is complete and on the disk.
 
         Raises OptionError for a path that cannot be a file's and for `info` that JSON cannot hold, OSError when the disk refuses.
         """
@@ -402,7 +402,7 @@ def load(path: str | os.PathLike[str], *, module: nn.Module | None = None) -> Mo
 
 
 def model_of(saved: SavedModel, *, module: nn.Module | None = None) -> Model:
-    """Return the model of a file whose header was read; `module` as for `load`."""
+    """Return the model in a file whose header has been read. module: as for `load`."""
     with saved.opened() as stored:
         return _model_of(saved, stored, module)
 

@@ -93,11 +93,11 @@ class ModelTools(Predictor):
 
     @property
     def layer_names(self) -> tuple[str, ...]:
-        """The names of what `layer_rows` has of each layer."""
+        """The headings of `layer_rows`."""
         return PART_NAMES if self.spec is None else LAYER_NAMES
 
     def layer_rows(self) -> list[tuple[Any, ...]]:
-        """Return the layers as `summary` prints them; of a module of your own its parts with parameters."""
+        """Return the layers as `summary` prints them; for a module of your own, its parts that have parameters."""
         if self.spec is None:
             parts = self.module.named_children()
             return [(name, sum(p.numel() for p in part.parameters()), type(part).__name__) for name, part in parts]
@@ -132,12 +132,12 @@ class ModelTools(Predictor):
         return rows
 
     def _frozen_text(self) -> str:
-        """Return how many more parameters a user's module has, which were not trained."""
+        """Return how many parameters of a user's module were not trained."""
         frozen = 0 if self.spec is not None else sum(p.numel() for p in self.module.parameters()) - self.parameters
         return f" and {frozen:,} that were not trained" if frozen else ""
 
     def plot(self, X: Any = None, y: Any = None) -> Any:
-        """Return a figure: of the training history, or with X and y of how the model predicts these rows.
+        """Return a figure of the training history or, with X and y, of how the model predicts these rows.
 
         The second is a confusion matrix for classes, and predicted against true values for numbers. A notebook shows the figure,
         `manynets.plots.save(figure, "model.png")` writes it.
@@ -306,7 +306,7 @@ def with_fields(model: Tools, **changed: Any) -> Tools:
 
 
 def task_text(task: Task) -> str:
-    """Return what a model for this task is called.
+    """Return the name for a model of this task.
 
     >>> from manynets.tasks import Multiclass
     >>> task_text(Multiclass(("a", "b", "c")))

@@ -61,10 +61,10 @@ def model_of(spec: MLP | nn.Module, recipe: Recipe, data: TrainingData, outcomes
 
 
 def joined(models: Iterable[Model]) -> Model:
-    """Return one model of the networks of several, such as those of `train_many`, to predict with all of them at once and to save them in one file.
+    """Combine models, such as those of `train_many`, into one that predicts with all their networks at once and is saved in one file.
 
-    They must have the same network, task and columns; recipes may differ, and that of the first is kept. `predict` is by their mean, and
-    `predict_each` has the predictions of each. OptionError for models that differ.
+    They must have the same network, task and columns; recipes may differ, and that of the first is kept. `predict` returns the mean of the
+    networks, `predict_each` the predictions of each. Models that differ are an OptionError.
 
     >>> import manynets as mn
     >>> data = mn.datasets.load("moons", points=200, seed=0)
@@ -127,7 +127,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def record_of(outcomes: Sequence[Any], system: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a Model tells of its training. outcomes: each an Outcome, or a Result of a search. system: as from `system_on`."""
+    """Return the record of a training for `Model.info`. outcomes: each an Outcome, or a Result of a search. system: from `system_on`."""
     first = outcomes[0]
     return {
         "engine": "torch",
@@ -141,16 +141,16 @@ def record_of(outcomes: Sequence[Any], system: Mapping[str, Any]) -> dict[str, A
 
 
 def with_target_names(model: Model, names: Sequence[str]) -> Model:
-    """Return the model; one of several targets has their names, where there are as many."""
+    """Return the model, with the names of its targets if it has several and there is a name for each."""
     if len(names) == model.task.targets > 1:
         model.info["targets"] = list(names)
     return model
 
 
 def with_residuals(model: Model, data: TrainingData, members: Sequence[Member], *, limit: Deadline | None = None) -> Model:
-    """Return the model; one of numbers has the residuals of the rows that its networks validated on, for `Model.predict_interval`.
+    """Return the model; if it predicts numbers, with the residuals of its validation rows, for `Model.predict_interval`.
 
-    limit: where these are many, only some of them are predicted, in no order, until it is over.
+    limit: the validation rows are predicted in random order until it is over, at least some of them.
     """
     task, problem = model.task, data.problem
     if not isinstance(task, Regression):
@@ -183,7 +183,7 @@ def with_residuals(model: Model, data: TrainingData, members: Sequence[Member], 
 def _predicted_until(
     limit: Deadline, model: Model, x: Tensor, numbers: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Return which of these rows of x (N, D) were predicted before the limit was over, at least some, and their scores (K, n, O)."""
+    """Return the numbers of the rows of x (N, D) that were predicted before the limit was over, at least some, and their scores (K, n, O)."""
     order, parts = np.random.default_rng(0).permutation(len(numbers)), []
     assert model.population is not None
     scorer = model.population.scorer()
@@ -200,9 +200,9 @@ def _predicted_until(
 
 
 def _mean_history(histories: Sequence[Mapping[str, list[float]]]) -> dict[str, list[float]]:
-    """Return the history of networks that predict together: the steps of the one that trained longest, and the mean of all else.
+    """Return the history of networks that predict together: the steps of the one that trained longest, and the means of everything else.
 
-    Of several networks, each mean `name` has the standard deviation `name_std` beside it. The history of a network that was stopped
+    For several networks, each mean `name` has the standard deviation `name_std` beside it. The history of a network that was stopped
     before its first step has no columns.
     """
     histories = [history for history in histories if history] or [{}]
@@ -214,20 +214,20 @@ def _mean_history(histories: Sequence[Mapping[str, list[float]]]) -> dict[str, l
 
 
 def _spread(curves: Sequence[list[float]]) -> list[float]:
-    """Return the standard deviation of curves that are continued as for `mean_curve`."""
+    """Return the standard deviation of curves, which are extended as for `mean_curve`."""
     curves = _continued(curves)
     with np.errstate(invalid="ignore", over="ignore"):  # of a network that diverged
         return np.std(curves, axis=0).tolist() if curves else []
 
 
 def _continued(curves: Sequence[list[float]]) -> list[list[float]]:
-    """Return the curves that are not empty, all as long as the longest: an end is continued with the last value."""
+    """Return the curves that are not empty, each extended with its last value to the length of the longest."""
     longest = max(map(len, curves), default=0)
     return [curve + curve[-1:] * (longest - len(curve)) for curve in curves if curve]
 
 
 def mean_curve(curves: Sequence[list[float]]) -> list[float]:
-    """Return the mean of curves; those that end early are continued with their last value, empty ones are left out.
+    """Return the mean of curves; those that end early are extended with their last value, empty ones are left out.
 
     >>> mean_curve([[4.0, 2.0], [2.0, 1.0, 0.0], []])
     [3.0, 1.5, 1.0]
@@ -250,8 +250,8 @@ def versions(*, linear: bool = False) -> dict[str, str]:
 
 
 def system_of(data: TrainingData) -> dict[str, Any]:
-    """Return what the bits of a result depend on besides data, spec and recipe: versions, core, threads, device, and processes that share
-    the batches, if there are several."""
+    """Return what the bits of a result depend on besides data, spec and recipe: versions, core, threads, device, and the number of processes
+    if several share the batches."""
     system, ranks = system_on(data.problem.rows.x.device), current_ranks()
     return system | {"world_size": ranks.size} if ranks.size > 1 else system
 

@@ -195,7 +195,7 @@ def _foreign_files(target: Path) -> list[str]:
 
 
 def _written_as(name: str) -> str | None:
-    """Return the name of the file that a temporary one of a killed process was to become, None for another file."""
+    """Return the name that a temporary file of a killed process was going to get; None for any other file."""
     found = re.fullmatch(r"\.(.+)\.[a-z0-9_]{8}\.tmp", name)
     return None if found is None else found[1]
 
@@ -245,7 +245,7 @@ def write_run(
 
 
 def _sync(folder: Path) -> None:
-    """Have the files of a folder on the disk."""
+    """Flush the files of a folder to the disk."""
     for entry in folder.iterdir():
         if entry.is_file():
             with entry.open("r+b" if os.name == "nt" else "rb") as file:  # Windows wants it open for writing
@@ -292,7 +292,7 @@ def leftovers(target: Path, kind: str) -> list[Path]:
 
 
 def remove_leftovers(target: Path) -> None:
-    """Remove what a process that was killed while it wrote the file or run folder `target` left beside it.
+    """Remove what was left beside the file or run folder `target` by a process that was killed while writing it.
 
     If it was killed between the two renames of `_replace`, the former run gets its name again. For a name that is claimed only.
     """
@@ -393,7 +393,7 @@ def _is_replaced(path: Path) -> bool:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells a folder from all others that exist; None where there is none."""
+    """Return what identifies a folder among all that exist; None if it does not exist."""
     try:
         status = path.stat()
     except OSError:

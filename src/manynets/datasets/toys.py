@@ -175,7 +175,7 @@ def held_out_points(points: int) -> int:
 
 
 def _on_square(reach: float, target: Callable[[Coordinates], NDArray[Any]]) -> Draw:
-    """Return what draws points evenly on the square [-reach, reach]^2."""
+    """Return a function that draws points uniformly on the square [-reach, reach]^2."""
 
     def draw(random: np.random.Generator, rows: int) -> tuple[Coordinates, NDArray[Any]]:
         x = random.uniform(-reach, reach, (rows, 2))

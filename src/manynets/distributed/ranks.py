@@ -61,7 +61,7 @@ class Ranks:
         return ranks
 
     def part(self, rows: int) -> slice:
-        """Return which of the rows of a batch are this process's: as many as any other's, or one more or less."""
+        """Return the slice of a batch's rows that is this process's: as many as any other's, give or take one."""
         return slice(rows * self.rank // self.size, rows * (self.rank + 1) // self.size)
 
     # --------------------------------------------------------------------------------------------------- sums and messages

@@ -102,7 +102,7 @@ class Watch:
         self._seen = {}
 
     def blame(self, error: BaseException) -> RankError:
-        """Return which process failed, after a message or sum ended with this error."""
+        """Return an error that names the process that failed, after a message or sum ended with this error."""
         end = time.monotonic() + SEARCH
         self.rested()
         while time.monotonic() < end:

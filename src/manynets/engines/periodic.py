@@ -12,7 +12,7 @@ from manynets.spec import MLP, Periodic
 
 
 def embedded(spec: MLP, w: Mapping[str, Any], x: Any, xp: Any = np) -> Any:
-    """Return what the first layer reads of x (n, D): with a periodic embedding x and its outputs, (n, D + F m). xp: NumPy, or JAX's."""
+    """Return the input of the first layer for x (n, D): with a periodic embedding, x and its outputs (n, D + F m). xp: NumPy, or JAX's."""
     if not isinstance(spec.embedding, Periodic):
         return x
     cosines = xp.cos(_angles(spec.embedding, w, x))  # (n, F, k)

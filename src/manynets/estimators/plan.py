@@ -122,7 +122,7 @@ def plan_fit(
     y_val: Any = None,
     rows_of: RowsOf = own_problem,
 ) -> FitPlan:
-    """Return what an estimator trains on data that were read."""
+    """Return the plan of a fit to data that were read."""
     random = settings.random_of(e)
     if fresh:
         e.t_, e._no_improvement_count = 0, 0
@@ -282,7 +282,7 @@ def _prior(data: FitData, task: Task, loss: str | None, dtype: DType) -> NDArray
 
 
 def _orders(e: Any, random: np.random.RandomState) -> tuple[Shuffles, int]:
-    """Return what a network draws while it trains: the orders of its rows, as scikit-learn draws them, and the seed of the rest."""
+    """Return the random draws of a network in training: the orders of its rows, drawn as scikit-learn does, and the seed of the rest."""
     return Shuffles(random), (int(random.randint(2**31 - 1)) + e.t_) % (2**31)
 
 

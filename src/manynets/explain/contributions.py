@@ -87,11 +87,11 @@ class Contributions:
 
 
 def contributions(model: Model, X: Any, *, background: Any = None, n_orders: int = 32, seed: int = 0) -> Contributions:
-    """Return what each column adds to the predictions of rows X (N, D), or a frame: numbers in the unit of the target, or probabilities.
+    """Return how much each column adds to the predictions for rows X (N, D), or a frame: numbers in the unit of the target, or probabilities.
 
     background: rows that stand for "not known", as `Model.predict` takes them; None: rows made from the quantiles and levels in the encoder (a
-    model file holds no training rows), or, of a model that was trained on an array, zeros. n_orders: orders of the columns that are tried, each
-    with its reverse; the cost is about 2 n_orders times the number of columns, in predictions a row.
+    model file holds no training rows), or, of a model that was trained on an array, zeros. n_orders: how many random orders of the columns
+    are tried, each with its reverse; the cost is about 2 n_orders times the number of columns, in predictions per row.
 
     Errors: DataError for rows that do not fit, OptionError for n_orders below 1.
 

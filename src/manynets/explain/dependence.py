@@ -77,7 +77,7 @@ class Dependence:
 
     @property
     def what(self) -> str:
-        """What is predicted, in a word."""
+        """A word for what is predicted."""
         return "probability" if self.probabilities else "prediction"
 
     @property
@@ -105,7 +105,7 @@ class Dependence:
         ]
 
     def title(self, output: int) -> str:
-        """Return what a picture of an output shows, such as "Mean probability of yes over age and sex"."""
+        """Return the title of a picture of an output, such as "Mean probability of yes over age and sex"."""
         of = "prediction" if self.outputs == ("prediction",) else f"{self.what} of {self.outputs[output]}"
         return f"Mean {of} over {' and '.join(self.columns)}"
 
@@ -183,9 +183,10 @@ def partial_dependence(
 ) -> Dependence:
     """Return the mean prediction of rows X (N, D), or a frame, over the values of one column or of two.
 
-    Numbers get `n_grid` values evenly from the 5% to the 95% quantile, whole ones if the column holds no others (all values, where there are
-    fewer; as many of all, where both quantiles are one frequent value), dates as many quantiles, categories all levels, and None where cells are empty. n_rows: how many
-    single rows are kept beside the mean. Predictions are in the unit of the target, or probabilities.
+    The grid of a numeric column has `n_grid` values evenly spaced from its 5% to its 95% quantile, rounded if the column holds whole numbers
+    only; or all its values, if there are fewer; or `n_grid` of these, if both quantiles are the same frequent value. Dates get `n_grid`
+    quantiles, categories all levels, and None if some cells are empty. n_rows: how many single rows are kept beside the mean. Predictions are in
+    the unit of the target, or probabilities.
 
     Errors: OptionError for an unknown column and for more than two.
 

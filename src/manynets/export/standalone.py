@@ -338,7 +338,7 @@ def probabilities(model, scores):
 
 
 def standardised(model, scores):
-    """Return what the networks predict (K, N, O), in the unit of the encoded target; several quantiles of a target in order."""
+    """Return the predictions of the networks (K, N, O) in the unit of the encoded target; quantiles of a target are in order."""
     y = scores.astype(np.float64)
     if model["poisson"]:
         return np.exp(y)

@@ -99,7 +99,7 @@ def training_rows(data: TrainingData) -> NDArray[np.int64]:
 
 
 def make_experiment(setup: PlaygroundSetup, files: Files) -> Experiment:
-    """Return what the setup describes. Errors: OptionError and DataError for what cannot be used."""
+    """Return the problem that the setup describes. Errors: OptionError and DataError for what cannot be used."""
     with caught_warnings() as caught:
         source = _source(setup, files)
         data = prepare(

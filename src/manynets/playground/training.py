@@ -216,7 +216,7 @@ class LiveTraining:
         return population_of(self.groups[group].shape, flat[at], statistics[at])
 
     def located(self, number: int) -> tuple[int, int]:
-        """Return which group a network is in, and its position there."""
+        """Return the group of a network, and its position there."""
         return next((i, group.positions[number]) for i, group in enumerate(self.groups) if number in group.positions)
 
     def wait(self, done: Callable[[Sample], bool], timeout: float = 60.0) -> bool:

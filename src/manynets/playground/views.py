@@ -187,7 +187,7 @@ def _judged(experiment: Experiment, scores: Array, target: Array) -> dict[str, A
 
 
 def data_message(training: LiveTraining, plane: Plane, *, more: Mapping[str, Any]) -> bytes:
-    """Return what the page needs once for each training: points, classes, names, inputs."""
+    """Return what the page needs once per training: points, classes, names, inputs."""
     experiment = training.experiment
     problem, rows = experiment.data.problem, _point_rows(experiment)
     target = experiment.truth(problem.rows.target.numpy()[rows])

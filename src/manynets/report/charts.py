@@ -78,7 +78,7 @@ def moment_axis(moments: Sequence[str]) -> Any:
 
 
 def moment_tooltip(moments: Sequence[str]) -> Any:
-    """Return what is shown of moments under the pointer; times of day have no date."""
+    """Return the format of moments under the pointer; times of day have no date."""
     return require_report().Tooltip("value:T", **({"format": TIME} if are_times(moments) else {}))
 
 
@@ -123,7 +123,7 @@ def history_chart(history: Mapping[str, Sequence[float]], best: Sequence[float],
 
 
 def loss_title(importance: Importance) -> str:
-    """Return what a shuffled column costs, such as "Accuracy lost"."""
+    """Return the heading for the loss by shuffling a column, such as "Accuracy lost"."""
     return f"{importance.heading[:1].upper()}{importance.heading[1:]} lost"
 
 

@@ -47,7 +47,7 @@ def slices_section(given: ReportInput, rows: LabelledRows) -> Section:
 
 
 def _loss_name(task: Task) -> str:
-    """Return what `row_losses` are."""
+    """Return a description of `row_losses`."""
     if several_numbers(task):
         return "error in standard deviations"
     return "absolute error" if isinstance(task, Regression) else "share wrong"

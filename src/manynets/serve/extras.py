@@ -31,7 +31,7 @@ class Extras:
 
 
 def extras_of(query: bytes) -> Extras:
-    """Return what a query string asks for. Errors: BadRequest for unknown names and values.
+    """Return the options of a query string. Errors: BadRequest for unknown names and values.
 
     >>> extras_of(b"interval=0.9&contributions=true")
     Extras(interval=0.9, contributions=True)

@@ -192,7 +192,7 @@ def _from_csv(body: bytes, most: int, names: Iterable[str]) -> dict[str, list[An
 
 
 def _delimiter(header: str, names: set[str]) -> str:
-    """Return what separates the names of a header: the comma, semicolon or tab that gives the most names of the model's columns.
+    """Return the delimiter of a header: the comma, semicolon or tab that splits it into the most names of the model's columns.
 
     Of two that give as many, it is the first that the header has.
     """

@@ -55,7 +55,7 @@ def _column(column: Any) -> dict[str, Any]:
 
 
 def description_of(loaded: Loaded, name: str) -> dict[str, Any]:
-    """Return what GET /v1/models/NAME answers."""
+    """Return the answer to GET /v1/models/NAME."""
     model = loaded.model
     classes = getattr(model.task, "classes", None)
     return {

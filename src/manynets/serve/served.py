@@ -59,7 +59,7 @@ class Loaded:
 
 
 def array_columns(model: Model) -> tuple[str, ...]:
-    """Return what the columns of an array for a model are called."""
+    """Return the names of the columns of an array for a model."""
     return model.column_names if model.encoder is None else tuple(f"x{j}" for j in range(model.encoder.array_width))
 
 

@@ -116,7 +116,7 @@ def of_ensemble(columns: Columns, rows: int, features: int) -> tuple[Columns, Pi
 def too_large(
     files: BlockFiles, columns: Columns, limit: int | str, *, what: str = "memory_limit", ensemble: bool = False
 ) -> str | None:
-    """Return why a table is streamed, None for one that fits the limit. ensemble: whether it has the columns of the default ensemble.
+    """Return the reason for streaming a table, None if it fits the limit. ensemble: whether it has the columns of the default ensemble.
 
     Errors: OptionError for a limit that is none; `what` names it.
     """

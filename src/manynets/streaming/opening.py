@@ -115,7 +115,7 @@ class Stream:
         return {"rows": len(found.y), **model.figures(found.scores, found.y, sample_weight=found.weight)}
 
     def close(self) -> None:
-        """End the thread that reads."""
+        """Stop the reading thread."""
         self.rows.reader.close()
 
 
@@ -174,7 +174,7 @@ def open_stream(
 
 
 def _validation_share(wanted: float | None, most: int, rows: int) -> float:
-    """Return the share of the rows to validate on, of which at most so many fit."""
+    """Return the share of the rows to validate on, of which at most `most` fit."""
     if wanted is None:
         return min(VALIDATION, most / rows)
     if wanted * rows > most:
@@ -227,7 +227,7 @@ def _refuse_written_numbers(found: Description, target: str) -> None:
 def _encoder(
     table: RowsTable, found: Description, columns: Columns, target: NDArray[Any], y: NDArray[Any], embedding: PiecewiseLinear | None
 ) -> tuple[tuple[Column, ...], TableEncoder]:
-    """Return what each column is, and the encoder: of the sample, with all that is known exactly."""
+    """Return the kinds of the columns and the encoder, from the sample and from what is known exactly."""
     sample = found.sample[list(table.features)]
     schema = understand(sample, categorical=list(columns.categorical), numeric=list(columns.numeric), y=y)
     declared = {*columns.categorical, *columns.numeric}
@@ -312,7 +312,7 @@ def _spread(task: Task, found: Description, target: str, sample: NDArray[Any], r
 
 
 def _identity(table: RowsTable, encoder: TableEncoder, layout: Layout) -> dict[str, Any]:
-    """Return what decides about the rows that networks see, as JSON."""
+    """Return as JSON what determines the rows that the networks see."""
     split = table.split
     return {
         "files": table.files.fingerprint,

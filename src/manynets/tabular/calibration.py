@@ -41,11 +41,11 @@ class Calibrator:
     prior: float | Array = 0.0
 
     def scores(self, scores: Array) -> Array:
-        """Return what scores (N, O) become."""
+        """Return the calibrated scores (N, O)."""
         return np.asarray(scores / self.temperature + self.share * self.prior)
 
     def networks(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
-        """Return the networks with these scores: the change is made to their output layers."""
+        """Return networks that give the calibrated scores, which takes a change of their output layers."""
         return [dataclasses.replace(outcome, parameters=self._parameters(outcome.parameters)) for outcome in outcomes]
 
     def _parameters(self, parameters: dict[str, Array]) -> dict[str, Array]:

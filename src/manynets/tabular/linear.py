@@ -69,7 +69,7 @@ def linear_models(
 def better_linear_models(
     data: TrainingData, members: Sequence[Member], outcomes: Sequence[Outcome], *, late: Callable[[], bool] = lambda: False
 ) -> list[tuple[Array, Array]]:
-    """Return what `linear_models` does for more rows, where the first of them is far better than the first network on rows new to both."""
+    """Return `linear_models` for more rows, if the first of them is far better than the first network on rows new to both; else None."""
     rows, task, held_out = data.problem.rows, data.problem.task, members[0].validation_rows
     count = len(rows) if data.rows is None else len(data.rows)
     width = int(_plain(data).sum())
@@ -99,7 +99,7 @@ def linear_networks(models: Sequence[tuple[Array, Array]], outcomes: Sequence[Ou
 
 
 def _plain(data: TrainingData) -> Array:
-    """Return which columns are neither piecewise-linear nor of text (D,)."""
+    """Return a mask (D,) of the columns that are neither piecewise-linear nor text."""
     assert data.encoder is not None
     return ~(data.encoder.piecewise | data.encoder.hashed)
 

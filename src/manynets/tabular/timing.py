@@ -27,7 +27,7 @@ TIMING = 0.1  # of the time left that timing takes at most, unless two steps tak
 def within(
     problem: Problem, members: Sequence[Member], limit: Deadline, *, fewest: int = FEWEST_STEPS
 ) -> tuple[Problem, list[Member], Deadline]:
-    """Return the networks with as many steps as fit until the limit, of those that they were to make, and a deadline for their training.
+    """Return the networks with as many of their steps as fit into the limit, and a deadline for their training.
 
     A few steps and evaluations are made to time them. Where steps have to be left out, so are evaluations and rows to validate on, which may be
     those of the problem, until they take a quarter of the time. The deadline shortens the training again where the machine becomes slower, but it
@@ -64,7 +64,7 @@ def paces(problem: Problem, members: Sequence[Member], limit: Deadline) -> tuple
 
 
 def _timed(problem: Problem, members: Sequence[Member], steps: int, every: int, clock: Callable[[], float]) -> tuple[float, float]:
-    """Return the seconds of a step and of an evaluation. What comes with the first ones is not timed."""
+    """Return the seconds of a step and of an evaluation. The first of each, which take longer, are not timed."""
     advanced, evaluated = 0.0, [0.0]
     seconds: list[tuple[float, float]] = []
 
@@ -82,14 +82,14 @@ def _timed(problem: Problem, members: Sequence[Member], steps: int, every: int, 
 
 
 def _validated(problem: Problem, members: Sequence[Member]) -> int:
-    """Return on how many rows a network validates, at most; 1 where it has none."""
+    """Return the largest number of rows that a network validates on; 1 if none has any."""
     if problem.validation is not None:
         return len(problem.validation)
     return max(1 if member.validation_rows is None else len(member.validation_rows) for member in members)
 
 
 def _validated_on(problem: Problem, members: Sequence[Member], rows: int) -> tuple[Problem, list[Member]]:
-    """Return the problem and the networks with so many rows to validate on, at most, evenly spread over those that there are."""
+    """Return the problem and the networks with at most so many of their validation rows, evenly spread."""
     own = problem.validation
     if own is not None and len(own) > rows:
         some = torch.from_numpy(spread_rows(np.arange(len(own)), rows)).to(own.x.device)

@@ -234,7 +234,7 @@ def _splits(data: TrainingData, n_networks: int, seed: int, by: SplitBy | None) 
 
 
 def _settings(data: TrainingData, preset: Preset, split: Split) -> tuple[Setting, ...]:
-    """Return in which settings networks are trained; split: of the first network."""
+    """Return the settings in which networks are trained. split: that of the first network."""
     rows = data.problem.rows
     total = len(rows) if rows.weight is None else int(rows.weight.count_nonzero())
     assert data.encoder is not None
