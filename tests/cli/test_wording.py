@@ -64,6 +64,15 @@ def test_a_warning_points_at_the_users_line() -> None:
     assert direct[0].filename == __file__
 
 
+def test_numbers_written_as_texts_are_aligned_as_the_caller_says(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [("no", "few", "0.5000"), ("also no", "many", "12.0000")]
+    print_table(console_for(), ["Adds up", "count", "Lost"], rows, numbers=["Lost"])
+    *_, first, second, _ = (line.rstrip() for line in capsys.readouterr().out.splitlines())
+    assert first.index("no") == second.index("also no")
+    assert first.index("few") == second.index("many")
+    assert len(first) == len(second)
+
+
 def test_a_heading_in_brackets_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(console_for(), ["[bold]", "size [m]"], [("[a]", 1)], title="[red]rooms")
     shown = capsys.readouterr().out

@@ -161,7 +161,7 @@ def _print_importance(console: Console, importance: Importance, rows: int, what:
     metric = importance.heading
     these = f"{rows:,} {what if rows > 1 else what.replace('rows', 'row', 1)}"
     title = f"Importance: {metric} lost without the column ({metric} {number_text(importance.score)}, {these})"
-    print_table(console, ["Column", "Lost", "", ""], shown, title=title)
+    print_table(console, ["Column", "Lost", "", ""], shown, title=title, numbers=["Lost"])
     if len(ranked) > MOST_COLUMNS:
         console.print(f"... and {len(ranked) - MOST_COLUMNS:,} more columns that matter less, which --json has")
 
@@ -177,7 +177,7 @@ def _print_dependence(console: Console, found: Dependence) -> None:
         heads = list(names)
     elif found.outputs != ("prediction",):
         title += f" of {names[0]}"
-    print_table(console, [found.columns[0], *heads], shown, title=f"{title} over {found.columns[0]}")
+    print_table(console, [found.columns[0], *heads], shown, title=f"{title} over {found.columns[0]}", numbers=())
 
 
 def _print_pair(console: Console, found: Dependence) -> None:
@@ -189,7 +189,7 @@ def _print_pair(console: Console, found: Dependence) -> None:
         means = found.by_output()[..., output]
         lines = (means.T if turned else means).tolist()
         shown = [(value, *line[:ACROSS]) for value, line in zip(down, lines, strict=True)]
-        print_table(console, [" \\ ".join(names), *across[:ACROSS]], shown, title=found.title(output))
+        print_table(console, [" \\ ".join(names), *across[:ACROSS]], shown, title=found.title(output), numbers=())
     if len(across) > ACROSS:
         note(console, f"{ACROSS} of the {len(across)} values of {names[1]} are shown; --json has all")
     if not found.probabilities:
@@ -275,6 +275,6 @@ def _print_contributions(console: Console, found: Contributions, rows: list[int]
             *((found.columns[j], *(f"{'+' if one >= 0 else ''}{number_text(one)}" for one in values[j].tolist())) for j in order),
             ("= " + what, *map(number_text, prediction.tolist())),
         ]
-        print_table(console, ["Column", *heads], shown, title=f"Row {row} of {name}: {what}{of}")
+        print_table(console, ["Column", *heads], shown, title=f"Row {row} of {name}: {what}{of}", numbers=heads)
     if not found.probabilities:
         _note_targets(console, len(found.outputs))
