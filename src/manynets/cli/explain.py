@@ -132,13 +132,12 @@ def _check_columns(model: Any, single: Sequence[str], pair: Sequence[str]) -> No
 
 def _notes_of_seen(run: SavedRun, part: Part, name: str) -> list[str]:
     """Return a note on the rows that the run was trained or validated on, if there are any."""
-    from manynets.cli.new_data import seen_rows_of
+    from manynets.cli.new_data import seen_rows_of, seen_words
 
     seen = seen_rows_of(run, part)
     if seen is None or not seen.any():
         return []
-    some = f"{seen.sum():,} of the {part.rows:,} rows of {name} are rows that the run was trained or validated on"
-    return [f"{some}; on new rows its columns may matter less"]
+    return [f"{seen_words(int(seen.sum()), part.rows, name)}; on new rows its columns may matter less"]
 
 
 def _whole(run: SavedRun, data: str | None, X: Any, name: str) -> tuple[Any, str]:
