@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from manynets.cli.wording import in_flags
 from manynets.display import COUNTS, HEADINGS, cell_text, counted, layers_text, networks_text, number_text, repeats_loss
-from manynets.spec import EPOCHS, MLP, Recipe
+from manynets.spec import EPOCHS, MLP, SCHEDULES, Recipe
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -91,9 +91,8 @@ def describe(spec: MLP | None, recipe: Recipe, networks: int = 1, *, linear: int
         if any(spec.dropouts):
             words.append("dropout " + ", ".join(f"{rate:.3g}" for rate in sorted(set(spec.dropouts))))
     words.append(f"{type(recipe.optimizer).__name__.removeprefix('Sklearn').lower()} lr {recipe.lr:g}")
-    schedule = {"OneCycle": "one-cycle", "StepDecay": "step", "ReduceOnPlateau": "plateau", "PiecewiseConstant": "piecewise"}
-    name = type(recipe.schedule).__name__.removeprefix("Sklearn")
-    words += [] if name == "Constant" else [schedule.get(name, name.lower())]
+    schedule = next(name for name, kind in SCHEDULES.items() if isinstance(recipe.schedule, kind))
+    words += [] if schedule == "constant" else [schedule]
     words += [f"loss {recipe.loss}"] if recipe.loss else []
     words += [f"batch {recipe.batch_size}"] if recipe.batch_size else []
     words.append(counted(recipe.iterations, "step") if recipe.iterations else counted(recipe.epochs or EPOCHS, "epoch"))
