@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html.parser
+import io
 import json
 import re
 import shutil
@@ -12,10 +13,7 @@ from typing import Any
 import numpy as np
 import polars
 import pytest
-from sklearn.metrics import (
-    average_precision_score,
-    roc_auc_score,
-)
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 import manynets as mn
 from manynets.model import Model
@@ -332,7 +330,7 @@ def test_names_and_values_stay_text(tmp_path: Path) -> None:
     assert text.count("<script") == 3
 
 
-def test_the_command(call: Call, table: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_the_command(call: Call, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     options = ("--preset", "plain", "--epochs", "2", "--quiet", "--out", "run")
     assert call("train", table, "--target", "price", "--drop", "id,kind", *options).code == 0
     assert call("report", "run").out.endswith("report.html\n")
@@ -342,6 +340,9 @@ def test_the_command(call: Call, table: Path, tmp_path: Path) -> None:  # noqa: 
     done = call("report", "run", table, "-o", "new.html")
     assert done.code == 0
     assert re.search(r"1\d\d of the 120 rows of houses.csv are rows that the run was trained or validated on", done.out)
+    with monkeypatch.context() as piped:
+        piped.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(table.read_bytes())))  # which can be read once
+        assert call("report", "run", "-", "-o", "piped.html").code == 0
     pages = [(tmp_path / name).read_text(encoding="utf-8") for name in ("run/report.html", "new.html")]
     assert ["whose metrics say nothing about new rows" in page for page in pages] == [False, True]
     assert ["compared with a trivial prediction" in page for page in pages] == [True, False]

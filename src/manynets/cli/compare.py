@@ -170,24 +170,22 @@ def _compared(first: Tested, one: Tested) -> Compared:
 
     from manynets.explain.differences import FEWEST_ROWS, differences_between, influences_of
 
+    none = f"no differences of {one.name} from {first.name}"
     for what, words in (("y", "targets"), ("weight", "weights")):  # of which the latter may be None
         if not np.array_equal(getattr(first.part, what), getattr(one.part, what)):
-            why = f"they read other {words} in these rows"
-            return Compared(one.name, 0, remark=f"no differences of {one.name} from {first.name}: {why}")
+            return Compared(one.name, 0, remark=f"{none}: they read other {words} in these rows")
     unknown = " and ".join(run.name for run in (first, one) if run.seen is None)
     seen = np.any([run.seen for run in (first, one) if run.seen is not None] or [np.zeros(one.part.rows, dtype=bool)], axis=0)
     new, rows = np.flatnonzero(~seen), int((~seen).sum())
     left_out = f"{first.name} or {one.name} was trained or validated on {one.part.rows - rows:,} of these {one.part.rows:,} rows"
     if rows < FEWEST_ROWS:
         why = left_out if rows < one.part.rows else f"there are {rows} rows"
-        return Compared(
-            one.name, rows, remark=f"no differences of {one.name} from {first.name}: {why}; give more rows, with --data"
-        )
+        return Compared(one.name, rows, remark=f"{none}: {why}; give more rows, with --data")
     weight = None if first.part.weight is None else first.part.weight[new]
     try:
         influences = [influences_of(run.run.model, run.scores[new], run.part.y[new], weight) for run in (first, one)]
     except DataError as error:
-        return Compared(one.name, rows, remark=f"no differences of {one.name} from {first.name}: {error}")
+        return Compared(one.name, rows, remark=f"{none}: {error}")
     remarks = [f"{left_out}, which do not count in the differences"] if rows < one.part.rows else []
     remarks += [f"whether {unknown} was trained on some of these rows is not known"] if unknown else []
     found = differences_between((first.run.model, one.run.model), influences, weight)

@@ -15,7 +15,7 @@ from manynets import datasets
 from manynets.cli import defaults
 from manynets.cli.fingerprint import fingerprint_of, fingerprint_of_arrays, unchanged
 from manynets.cli.origin import NAMED_ONLY, STANDARD_INPUT, kind_of, name_of, open_data, stem_of, with_notes, without_other_sheet
-from manynets.cli.table_columns import columns_named, leak_notes, refuse_target, split_by
+from manynets.cli.table_columns import columns_named, leak_notes, possible_names, refuse_target, split_by
 from manynets.data.check import rows_with_weight
 from manynets.data.duplicates import encoded_hashes
 from manynets.data.split import SplitBy
@@ -87,7 +87,6 @@ class DataSource:
     validation: Part | None = None
     class_names: tuple[str, ...] | None = None
     image_shape: tuple[int, int] | None = None
-    feature_names: tuple[str, ...] | None = None
     task: Any = None
     schema: Sequence[Any] | None = None
     unit: str | None = None
@@ -125,7 +124,6 @@ def _named(origin: Mapping[str, Any]) -> DataSource:
         validation=None if data.X_validation is None else Part(X=data.X_validation, y=data.y_validation),
         class_names=data.class_names,
         image_shape=data.image_shape,
-        feature_names=data.feature_names,
         task=origin["task"] or data.task,
         scaling=False,
         fingerprint={data.name: fingerprint_of_arrays(contiguous, data.X.shape)},
@@ -206,8 +204,7 @@ def _table_part(table: Any, origin: Mapping[str, Any]) -> tuple[Part, tuple[str,
 def _table(origin: Mapping[str, Any]) -> DataSource:
     path = origin["path"]
     content = _piped(path)
-    declared = [name for word in origin.get("categorical", []) for name in (word, *(part.strip() for part in word.split(",")))]
-    table, notes = open_data(path, origin, text=declared, content=content)
+    table, notes = open_data(path, origin, text=possible_names(origin.get("categorical", [])), content=content)
     whole, more = _table_part(table, origin)
     notes += more
     refuse_target(origin, table.names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from manynets.cli.arguments import Header, JsonLine, Quiet, RunFolder, Sheet, Target, Threshold, argument, option
@@ -59,7 +59,7 @@ def evaluate(
     Rows of other data that the run was trained or validated on are recognised and scored separately; the JSON has the metrics of the new
     rows, and those of the others under "seen".
     """
-    from manynets.cli.new_data import evaluation_rows, parts_by_seen
+    from manynets.cli.new_data import evaluation_rows, parts_by_seen, seen_words
     from manynets.cli.streamed_rows import metrics_of_files
     from manynets.cli.thresholds import with_threshold
 
@@ -67,7 +67,8 @@ def evaluate(
     found = open_run(run)
     names = found.config.get("class_names")
     more: dict[str, Any] = {}
-    drop = {"drop_missing_target": drop_missing_target, "drop_unseen_classes": drop_unseen_classes}
+    flags = {"drop_missing_target": drop_missing_target, "drop_unseen_classes": drop_unseen_classes}
+    drop = [name for name, given in flags.items() if given]
     _check_drop(found, data, drop, in_parts=memory_limit is not None)
     how: dict[str, Any] = {"target": target, "header": header, "sheet": sheet}
     streamed, remarks = with_notes(lambda: metrics_of_files(found, data, memory_limit=memory_limit, threshold=threshold, **how))
@@ -85,11 +86,8 @@ def evaluate(
         if data is not None and found.seen_rows is not None:
             more["seen_rows"] = 0 if seen is None else seen.rows
         if seen is not None:
-            words = f"{seen.rows:,} of the {part.rows:,} rows of {name} are rows that the run was trained or validated on"
-            note(
-                console,
-                f"{words}: its metrics on them say nothing about new rows" + ("" if new is None else ", so they are scored apart"),
-            )
+            apart = "" if new is None else ", so they are scored apart"
+            note(console, f"{seen_words(seen.rows, part.rows, name)}: its metrics on them say nothing about new rows{apart}")
             more["seen"] = metrics_of(model, seen)
             named = {} if new is None else {f"{name}: new rows": metrics}
             named[f"{name}: seen in training"] = more["seen"]
@@ -100,13 +98,13 @@ def evaluate(
         print_json({"run_dir": str(found.folder), "data": name, **metrics, **more})
 
 
-def _check_drop(run: SavedRun, data: str | None, drop: Mapping[str, bool], *, in_parts: bool) -> None:
+def _check_drop(run: SavedRun, data: str | None, drop: Sequence[str], *, in_parts: bool) -> None:
     """Raise OptionError where rows of these data cannot be left out. drop: as for `evaluation_rows`; in_parts: how the data are read."""
-    if any(drop.values()) and (data is None or in_parts):
+    if drop and (data is None or in_parts):
         raise OptionError(
             "--drop-missing-target and --drop-unseen-classes are for other data that are read at once; leave them out"
         )
-    if drop["drop_missing_target"] and data is not None and kind_of(data) != "table":
+    if "drop_missing_target" in drop and data is not None and kind_of(data) != "table":
         raise OptionError(f"--drop-missing-target is for a table, and {data} is none; leave it out")
-    if drop["drop_unseen_classes"] and run.saved.task.name not in ("binary", "multiclass"):
+    if "drop_unseen_classes" in drop and run.saved.task.name not in ("binary", "multiclass"):
         raise OptionError(f"--drop-unseen-classes is for classes, but the task of the run is {run.saved.task.name}; leave it out")

@@ -132,13 +132,12 @@ def _check_columns(model: Any, single: Sequence[str], pair: Sequence[str]) -> No
 
 def _notes_of_seen(run: SavedRun, part: Part, name: str) -> list[str]:
     """Return a note on the rows that the run was trained or validated on, if there are any."""
-    from manynets.cli.new_data import seen_rows_of
+    from manynets.cli.new_data import seen_rows_of, seen_words
 
     seen = seen_rows_of(run, part)
     if seen is None or not seen.any():
         return []
-    some = f"{seen.sum():,} of the {part.rows:,} rows of {name} are rows that the run was trained or validated on"
-    return [f"{some}; on new rows its columns may matter less"]
+    return [f"{seen_words(int(seen.sum()), part.rows, name)}; on new rows its columns may matter less"]
 
 
 def _whole(run: SavedRun, data: str | None, X: Any, name: str) -> tuple[Any, str]:
@@ -161,7 +160,7 @@ def _print_importance(console: Console, importance: Importance, rows: int, what:
     metric = importance.heading
     these = f"{rows:,} {what if rows > 1 else what.replace('rows', 'row', 1)}"
     title = f"Importance: {metric} lost without the column ({metric} {number_text(importance.score)}, {these})"
-    print_table(console, ["Column", "Lost", "", ""], shown, title=title)
+    print_table(console, ["Column", "Lost", "", ""], shown, title=title, numbers=["Lost"])
     if len(ranked) > MOST_COLUMNS:
         console.print(f"... and {len(ranked) - MOST_COLUMNS:,} more columns that matter less, which --json has")
 
@@ -177,7 +176,7 @@ def _print_dependence(console: Console, found: Dependence) -> None:
         heads = list(names)
     elif found.outputs != ("prediction",):
         title += f" of {names[0]}"
-    print_table(console, [found.columns[0], *heads], shown, title=f"{title} over {found.columns[0]}")
+    print_table(console, [found.columns[0], *heads], shown, title=f"{title} over {found.columns[0]}", numbers=())
 
 
 def _print_pair(console: Console, found: Dependence) -> None:
@@ -189,7 +188,7 @@ def _print_pair(console: Console, found: Dependence) -> None:
         means = found.by_output()[..., output]
         lines = (means.T if turned else means).tolist()
         shown = [(value, *line[:ACROSS]) for value, line in zip(down, lines, strict=True)]
-        print_table(console, [" \\ ".join(names), *across[:ACROSS]], shown, title=found.title(output))
+        print_table(console, [" \\ ".join(names), *across[:ACROSS]], shown, title=found.title(output), numbers=())
     if len(across) > ACROSS:
         note(console, f"{ACROSS} of the {len(across)} values of {names[1]} are shown; --json has all")
     if not found.probabilities:
@@ -275,6 +274,6 @@ def _print_contributions(console: Console, found: Contributions, rows: list[int]
             *((found.columns[j], *(f"{'+' if one >= 0 else ''}{number_text(one)}" for one in values[j].tolist())) for j in order),
             ("= " + what, *map(number_text, prediction.tolist())),
         ]
-        print_table(console, ["Column", *heads], shown, title=f"Row {row} of {name}: {what}{of}")
+        print_table(console, ["Column", *heads], shown, title=f"Row {row} of {name}: {what}{of}", numbers=heads)
     if not found.probabilities:
         _note_targets(console, len(found.outputs))

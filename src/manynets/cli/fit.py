@@ -180,7 +180,7 @@ def _fit(options: Options, origin: dict[str, Any], folder: Any, begin: Begin, co
             unit=source.unit,
         )
         pictures = pictures_of_training(about)
-    note(console, *dict.fromkeys(" ".join(str(entry.message).split()) for entry in caught))
+    note(console, *dict.fromkeys(str(entry.message) for entry in caught))
 
     names = None if model.task.name == "regression" else source.class_names
     known: dict[str, Any] = {"data": dict(origin), "fingerprint": dict(source.fingerprint), "class_names": names}

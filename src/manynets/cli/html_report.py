@@ -70,7 +70,7 @@ def write_report_of(
     test rows, or where there were none of the validation rows.
     after_training: whether the notes on these rows have been printed already.
     """
-    from manynets.cli.new_data import evaluation_rows, parts_by_seen
+    from manynets.cli.new_data import evaluation_rows, parts_by_seen, seen_words
     from manynets.report import ReportInput, write_report
 
     part, name, why = None, "test", ""
@@ -88,14 +88,13 @@ def write_report_of(
         name = "validation"
     split = _split(run)
     if part is not None and name not in parts:
-        encoded = evaluation_rows(run, data)[0]
-        parts[name] = metrics_of(run.model, encoded)
-        seen = parts_by_seen(run, encoded)[1]
+        parts[name] = metrics_of(run.model, part)
+        seen = parts_by_seen(run, part)[1]
         if seen is not None:
             split["Seen in training"] = (
                 f"{seen.rows:,} of the {part.rows:,} rows of {name}, whose metrics say nothing about new rows"
             )
-            note(console, f"{seen.rows:,} of the {part.rows:,} rows of {name} are rows that the run was trained or validated on")
+            note(console, seen_words(seen.rows, part.rows, name))
     targets = run.model.target_names or run.config["data"].get("target") or ["the label"]
     target = ", ".join(targets)
     title = f"{run.folder.name}: {target if len(targets) <= MOST_NAMED else counted(len(targets), 'target')}"

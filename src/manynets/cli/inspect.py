@@ -48,7 +48,7 @@ def inspect(
     manynets inspect houses.csv --target price --plot houses.png
     """
     from manynets.cli.outputs import claimed_output
-    from manynets.cli.table_columns import columns_named
+    from manynets.cli.table_columns import columns_named, possible_names
     from manynets.tables import inspect_table
 
     if plot is not None:
@@ -60,8 +60,7 @@ def inspect(
         console = console_for(to_stderr=json_line)
         path = absolute(data)
         origin = {"path": path, "delimiter": delimiter, "encoding": encoding, "sheet": sheet, "no_header": no_header}
-        words = [part.strip() for word in categorical or [] for part in (word, *word.split(","))]
-        table, notes = open_data(path, origin, text=words)
+        table, notes = open_data(path, origin, text=possible_names(categorical or []))
         note(console, *notes)
         kinds = {name: columns_named(given or [], table.names) for name, given in names.items()}
         targets = columns_named(target or [], table.names)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -74,16 +73,16 @@ def evaluation_rows(
     header: bool | None = None,
     sheet: str | None = None,
     target: str | None = None,
-    drop: Mapping[str, bool] = MappingProxyType({}),
+    drop: Sequence[str] = (),
     encode: bool = True,
 ) -> tuple[Part, str, tuple[str, ...]]:
     """Return labelled rows, a name for them, and notes: the test rows of the run, or those of other data.
 
     A table is encoded, unless `encode` is False. header: whether a text file or sheet has a header. sheet: of a workbook. target: its column.
     None: as in training.
-    drop: whether to leave out rows of other data, by "drop_missing_target" and "drop_unseen_classes".
+    drop: which rows of other data to leave out, by "drop_missing_target" and "drop_unseen_classes".
     """
-    origin = {**_origin(run, header, sheet, data), **{name: True for name, given in drop.items() if given}}
+    origin = {**_origin(run, header, sheet, data), **dict.fromkeys(drop, True)}
     if target is not None:
         names = [part.strip() for part in target.split(",")]
         own = run.saved.target_names  # in whose order the columns are wanted
@@ -91,9 +90,9 @@ def evaluation_rows(
     if origin["kind"] == ALONE:
         _check_alone(run, origin, data)
     encoder, classes = _table_encoder(run.saved), getattr(run.saved.task, "classes", None)
+    name = "test"
     if data is None and run.config.get("stream") is not None:
         part, notes = streamed_test_rows(run, target)
-        name = "test"
     elif data is None:
         if from_standard_input(origin):
             raise DataError("the run was trained on standard input, which cannot be read again; give data to evaluate it on")
@@ -104,7 +103,6 @@ def evaluation_rows(
         if source.test is None:
             raise DataError(NO_TEST_ROWS)
         part, notes = source.test, source.notes
-        name = "test"
     elif kind_of(data) == "named":
         same = dict(origin) if origin.get("name") == data else {}
         source = load_source({"kind": "named", "name": data, "task": None, "seed": origin["seed"]} | same)
@@ -121,9 +119,7 @@ def evaluation_rows(
             part, notes = of_seen_classes(part, classes)
     else:
         if encoder is None:
-            raise DataError(
-                f"the run was trained on arrays of {run.saved.in_features} columns, not on a table; give a .npz file with X and y"
-            )
+            raise _no_arrays(run, "a .npz file with X and y")
         part, notes = test_part(data, origin, classes, text=encoder.forms, content=None)
         name = name_of(data)
     if encoder is None:
@@ -132,6 +128,11 @@ def evaluation_rows(
         raise _no_table(encoder)
     notes = (*notes, *encoder.check(part.X))
     return (encoded_part(part, encoder) if encode else part), name, notes
+
+
+def seen_words(seen: int, rows: int, name: str) -> str:
+    """Say how many of so many rows of some data a run was trained or validated on."""
+    return f"{seen:,} of the {rows:,} rows of {name} are rows that the run was trained or validated on"
 
 
 def parts_by_seen(run: Any, part: Any) -> tuple[Any, Any]:
@@ -171,15 +172,17 @@ def _no_table(encoder: Any) -> DataError:
     return DataError(f"the run was trained on a table; give a table with the columns {listed(encoder.column_names, 20)}")
 
 
+def _no_arrays(run: SavedRun, wanted: str) -> DataError:
+    return DataError(f"the run was trained on arrays of {run.saved.in_features} columns, not on a table; give {wanted}")
+
+
 def prediction_blocks(run: SavedRun, data: str, *, header: bool | None = None, sheet: str | None = None) -> PredictionBlocks:
     """Return the rows to predict, those of a large table in blocks; header, sheet: as for `evaluation_rows`."""
     origin, encoder = _origin(run, header, sheet, data), _table_encoder(run.saved)
     kind = kind_of(data)
     if kind == "table":
         if encoder is None:
-            raise DataError(
-                f"the run was trained on arrays of {run.saved.in_features} columns, not on a table; give a .npy or .npz file"
-            )
+            raise _no_arrays(run, "a .npy or .npz file")
         own = {*origin.get("target", []), *run.saved.target_names, origin.get("weight")}
         how = {**text_options_of(data, origin), "text": encoder.forms}
         blocks = open_blocks(data, used=(*encoder.column_names, *encoder.forms), **how)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from manynets.cli.wording import in_flags
 from manynets.display import COUNTS, HEADINGS, cell_text, counted, layers_text, networks_text, number_text, repeats_loss
-from manynets.spec import EPOCHS, MLP, Recipe
+from manynets.spec import EPOCHS, MLP, SCHEDULES, Recipe
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 MOST_COLUMNS = 60
 """So many columns of a table are listed; of more, the first and the last."""
 SHARES = ("correct", "count", "recall", "precision", "F1")
-_NUMERIC = {
-    "missing", "distinct", "inputs", "outputs", "parameters", "correct", "rows", "count", "features", "test rows", "recall", "Lost",
+_NUMBERS = frozenset((
+    "missing", "distinct", "inputs", "outputs", "parameters", "correct", "rows", "count", "features", "test rows", "recall",
     *HEADINGS.values(),
-}  # fmt: skip
+))  # fmt: skip
+"""Columns of numbers whose cells may be texts, or empty."""
 _MAYBE_EMPTY = ("read as", "explains", "note")
 """What is left out of a table of columns where it is empty for all of them."""
 
@@ -47,8 +48,15 @@ def print_json(result: Any) -> None:
     sys.stdout.write(json.dumps(plain_json(result), allow_nan=False, default=str) + "\n")
 
 
-def print_table(console: Console, names: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> None:
-    """Print a table with these column names; columns of numbers are aligned to the right."""
+def print_table(
+    console: Console,
+    names: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    title: str | None = None,
+    numbers: Collection[str] = _NUMBERS,
+) -> None:
+    """Print a table with these column names; columns of numbers are aligned to the right. numbers: those whose cells are texts, too."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -58,7 +66,7 @@ def print_table(console: Console, names: Sequence[str], rows: Sequence[Sequence[
         box=box.SIMPLE_HEAD, title=heading, title_justify="left", title_style="bold", pad_edge=False, show_header=any(names)
     )
     for i, name in enumerate(names):
-        right = name in _NUMERIC or name.startswith("Adds") or all(isinstance(row[i], int | float) for row in rows)
+        right = name in numbers or all(isinstance(row[i], int | float) for row in rows)
         table.add_column(name, justify="right" if right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell_text(value)) for value in row))
@@ -83,9 +91,8 @@ def describe(spec: MLP | None, recipe: Recipe, networks: int = 1, *, linear: int
         if any(spec.dropouts):
             words.append("dropout " + ", ".join(f"{rate:.3g}" for rate in sorted(set(spec.dropouts))))
     words.append(f"{type(recipe.optimizer).__name__.removeprefix('Sklearn').lower()} lr {recipe.lr:g}")
-    schedule = {"OneCycle": "one-cycle", "StepDecay": "step", "ReduceOnPlateau": "plateau", "PiecewiseConstant": "piecewise"}
-    name = type(recipe.schedule).__name__.removeprefix("Sklearn")
-    words += [] if name == "Constant" else [schedule.get(name, name.lower())]
+    schedule = next(name for name, kind in SCHEDULES.items() if isinstance(recipe.schedule, kind))
+    words += [] if schedule == "constant" else [schedule]
     words += [f"loss {recipe.loss}"] if recipe.loss else []
     words += [f"batch {recipe.batch_size}"] if recipe.batch_size else []
     words.append(counted(recipe.iterations, "step") if recipe.iterations else counted(recipe.epochs or EPOCHS, "epoch"))

@@ -14,10 +14,6 @@ if TYPE_CHECKING:
 
 ALONE = "model file"
 """The kind of data of a model file without its run: they are not known."""
-_TABLES = {
-    ".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".xlsx", ".xls", ".ods", ".parquet", ".pq", ".feather", ".arrow", ".npy", ".npz", ".gz",
-    ".bz2", ".xz", ".zst", ".zip",
-}  # fmt: skip
 SWEEP, BEST, CONFIG = "sweep.json", "best", "config.json"
 _NO_BEST = "the sweep in {0} has no best network yet; end it with the command that began it, and --resume --out {0}"
 
@@ -93,11 +89,12 @@ def _model_only(path: Path) -> SavedRun:
     """Return the run of a model file that is not in a run folder: what it was trained on is not known."""
     from manynets.runs import SavedRun
     from manynets.saved_model import read_saved_model
+    from manynets.tables import TABLE_ENDINGS
 
     try:
         saved = read_saved_model(os.fspath(path))
     except ModelFileError:
-        if not _TABLES.intersection(map(str.lower, path.suffixes)):
+        if not path.name.lower().endswith((*TABLE_ENDINGS, ".npy", ".npz")):
             raise
         raise OptionError(f"{path} is a table, not a run; the run comes first: manynets predict runs/houses-1 {path}") from None
     data = {"kind": ALONE, "name": path.name, "seed": saved.recipe.seed, "task": saved.task.name, "target": []}

@@ -102,7 +102,7 @@ def fit_streamed(
             console.print(f"{line} · {len(stream.rows):,} rows")
             model = _train(train, options, begin)
         metrics = _metrics(stream, model, caught)
-    note(console, *dict.fromkeys(" ".join(str(entry.message).split()) for entry in caught))
+    note(console, *dict.fromkeys(str(entry.message) for entry in caught))
     return _write(stream, model, metrics, options, origin, folder, console)
 
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from manynets.cli.bounded import bounded
+from manynets.cli.bounded import bounded, metrics_of_scores
 from manynets.cli.data import Part
 from manynets.cli.origin import name_of
 from manynets.errors import DataError, OptionError
@@ -61,12 +61,12 @@ def metrics_of_files(
     if not in_blocks(data):
         raise OptionError(f"--memory-limit is for Parquet and Arrow files, which {data} is not; leave it out")
     _refuse_text_options(header, sheet)
-    named = [target] if target is not None else origin.get("target", [])
-    if len(named) != 1 or bytes_in_memory(BlockFiles(data), Columns(target=named[0])) <= limit:
+    files, named = BlockFiles(data), [target] if target is not None else origin.get("target", [])
+    if len(named) != 1 or bytes_in_memory(files, Columns(target=named[0])) <= limit:
         return None
-    weight = origin.get("weight") if origin.get("weight") in BlockFiles(data).names else None
+    weight = origin.get("weight") if origin.get("weight") in files.names else None
     metrics = with_threshold(run.model, threshold, names=names).evaluate(data, named[0], sample_weight=weight)
-    return bounded({"rows": BlockFiles(data).rows, **metrics}), name_of(data)
+    return bounded({"rows": files.rows, **metrics}), name_of(data)
 
 
 def _refuse_text_options(header: bool | None, sheet: str | None) -> None:
@@ -104,7 +104,7 @@ def _test_metrics(run: SavedRun, model: Any, target: str | None) -> dict[str, An
     frames = (table.read_part(block, TEST) for block in table.files.blocks)
     found = table.scored(frames, model.encoder, lambda frame: model.mean_logits(model.logits(frame)))
     assert found is not None
-    return bounded({"rows": len(found.y), **model.figures(found.scores, found.y, sample_weight=found.weight)})
+    return metrics_of_scores(model, found.scores, Part(X=None, y=found.y, weight=found.weight))
 
 
 def streamed_test_rows(run: SavedRun, target: str | None) -> tuple[Part, tuple[str, ...]]:

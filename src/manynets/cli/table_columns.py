@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from manynets.cli.recipe import flag_of
@@ -22,6 +22,11 @@ def columns_named(words: Sequence[str], columns: Sequence[str]) -> list[str]:
         names += [word] if word in columns else [part.strip() for part in word.split(",")]
     found = (name if name in columns else look_alike(name, columns) or name for name in names)
     return list(dict.fromkeys(found))
+
+
+def possible_names(words: Iterable[str]) -> list[str]:
+    """Return what the values of an option may name, before the columns are known: each is a name, or several with commas between them."""
+    return [part.strip() for word in words for part in (word, *word.split(","))]
 
 
 def refuse_target(origin: Mapping[str, Any], columns: Sequence[str]) -> None:

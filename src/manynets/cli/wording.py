@@ -22,24 +22,6 @@ def in_flags(text: str) -> str:
     'y holds 400 different numbers; use --task regression'
     >>> in_flags("batch_size is 4000, but there are 320 training rows; use at most 320, or None")
     '--batch-size is 4000, but there are 320 training rows; use at most 320, or leave it out'
-    >>> in_flags("Cosine.final is 2, but must be a number in [0, 1]"), in_flags("Dataset.X is None")
-    ('--lr-final is 2, but must be a number in [0, 1]', 'Dataset.X is None')
-    >>> in_flags("if new rows will be later than these, split by time: times=frame['sold on']")
-    'if new rows will be later than these, split by time: --time-column "sold on"'
-    >>> in_flags("if blanks are between the columns, mn.tables.read_table(path, delimiter=' ') reads them")
-    'if blanks are between the columns, give --delimiter " " to read them'
-    >>> in_flags("if the file has no header, mn.tables.read_table(path, header=False) reads it")
-    'if the file has no header, give --no-header to read it'
-    >>> in_flags("times is missing in 2 of 60 rows")
-    '--time-column is missing in 2 of 60 rows'
-    >>> in_flags("time_limit is 5.0, but 2 processes train together; leave it out")
-    '--time-limit is 5.0, but 2 processes train together; leave it out'
-    >>> in_flags("class_weight is 'balanced', but has no single class per row; use sample_weight")
-    "--class-weight is 'balanced', but has no single class per row; use --weight"
-    >>> in_flags("an id: text, all values different; declare it categorical to keep it")
-    'an id: text, all values different; give --categorical to keep it'
-    >>> in_flags("correct the cell, or declare the column categorical before fitting")
-    'correct the cell, or train with --categorical'
     """
     line = " ".join(text.split())
     field = re.match(r"([A-Z]\w+)\.(\w+) is ", line)

@@ -27,7 +27,7 @@ from manynets.recorded import Recorded
 from manynets.results import system_of
 from manynets.search.groups import DataGroup, FoldRows, SharedData, stacked, train_groups
 from manynets.search.processes import Results, Scores, count_processes, pieces_of, tested_scores, train_pieces
-from manynets.search.result import NO_SCORES, PlannedNetwork, Result, judged, result_of, warn_of_interrupted
+from manynets.search.result import NO_SCORES, Candidate, PlannedNetwork, Result, judged, result_of, warn_of_interrupted
 from manynets.search.resuming import check_recorded, weightless_recorded
 from manynets.search.streamed import train_many_streamed
 from manynets.spec import MLP, LossName, Recipe
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Candidate", "CandidatePlan", "Result", "plan_candidates", "train_many", "train_plan"]
 
-Candidate: TypeAlias = tuple[MLP, Recipe]
 ByFold: TypeAlias = tuple[int, int]  # candidate, fold
 
 

@@ -50,13 +50,11 @@ class SharedRows:
 class FoldData:
     """A fold as the last step of a pipeline is given it: `steps` are the fitted steps before it, None for none.
 
-    rows: the numbers of the training rows among the shared ones. known: what candidates have computed from the fold before.
+    sides: X and y of "train" and "test". rows: the numbers of the training rows among the shared ones. known: what candidates have computed
+    from the fold before.
     """
 
-    train_x: Any
-    test_x: Any
-    train_y: Any
-    test_y: Any
+    sides: Mapping[str, tuple[Any, Any]]
     weight: Any = None
     groups: Any = None
     steps: Any = None
@@ -69,16 +67,12 @@ class FoldData:
             self.known[key] = compute()
         return self.known[key]
 
-    def side(self, name: str) -> tuple[Any, Any]:
-        """Return X and y of the "train" or the "test" side."""
-        return (self.test_x, self.test_y) if name == "test" else (self.train_x, self.train_y)
-
     def columns_of(self, estimator: Any, name: str) -> NDArray[Any]:
         """Return X of one side as the networks of a fitted estimator take it."""
         encoder = estimator.encoder_
 
         def read() -> Any:
-            x = inputs.read_rows(estimator, self.side(name)[0], reset=False)
+            x = inputs.read_rows(estimator, self.sides[name][0], reset=False)
             x = x if is_frame(x) else inputs.dense(x)
             return x if encoder is None else encoder.transform(x)
 
@@ -121,7 +115,8 @@ class SearchFolds:
             for step in (one for _, one in steps.steps if one not in (None, "passthrough")):
                 test_x = step.transform(test_x)  # a step without fitted attributes too, which a pipeline takes for unfitted
         by_row = {name: None if values is None else _safe_indexing(values, train) for name, values in self.by_row.items()}
-        fold = FoldData(train_x, test_x, train_y, test_y, by_row.get("sample_weight"), by_row.get("groups"), steps, numbers)
+        sides = {"train": (train_x, train_y), "test": (test_x, test_y)}
+        fold = FoldData(sides, by_row.get("sample_weight"), by_row.get("groups"), steps, numbers)
         self.folds[number, key] = fold
         return fold
 
@@ -135,7 +130,7 @@ class SearchFolds:
 
     def _read(self, fold: FoldData, reader: Any) -> tuple[Any, NDArray[Any], dict[str, Any]]:
         """Return X and y as an estimator reads them, and the attributes that it learns from them."""
-        x, y = read_fit(reader, fold.train_x, fold.train_y)
+        x, y = read_fit(reader, *fold.sides["train"])
         if not is_frame(x):
             x = inputs.dense(x)
             if fold.rows is None:

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from numpy.typing import NDArray
 
@@ -25,6 +25,7 @@ from manynets.training.trial import HALTED, Divergence, Member, Outcome
 if TYPE_CHECKING:
     from manynets.tables import TableEncoder
 
+Candidate: TypeAlias = tuple[MLP, Recipe]
 NO_SCORES = math.nan, math.nan
 OF_OUTCOME = ("stopped", "parameters", "history", "best", "divergence", "seconds", "stepper", "threads")
 
@@ -102,14 +103,15 @@ class Result:
         entry = {name: column[self.best] if self.best >= 0 else math.nan for name, column in self.history.items()}
         of_rows = {f"train_{name}": entry.get(name, math.nan) for name in ("loss", self.task.metric)}
         of_rows |= {name: value for name, value in entry.items() if name.startswith("val_")}
-        ended = {"stopped": self.stopped, "seconds": self.seconds, "error": None if self.error is None else str(self.error)}
-        place = {"candidate": self.candidate, "fold": self.fold}
         return {
-            **place,
+            "candidate": self.candidate,
+            "fold": self.fold,
             **settings,
             "score": self.score,
             "loss": self.loss,
-            **ended,
+            "stopped": self.stopped,
+            "seconds": self.seconds,
+            "error": None if self.error is None else str(self.error),
             "best_epoch": entry.get("epoch", math.nan),
             **of_rows,
         }

@@ -129,7 +129,7 @@ def score_fits(
             else:
                 began = time.perf_counter()
                 parameters = _check_method_params(folds.X, params=dict(score_params), indices=rows)
-                x, y = _safe_indexing(folds.X, rows), fit.data.side(side)[1]
+                x, y = _safe_indexing(folds.X, rows), fit.data.sides[side][1]
                 one[f"{side}_scores"] = _score(fit.fitted(), x, y, scorer, parameters, error_score)
                 seconds = time.perf_counter() - began
             if side == "test":
@@ -152,7 +152,7 @@ def _scores_together(fits: Sequence[CandidateFit], side: str, scorer: Any) -> di
         data, estimator = fits[indices[0]].data, fits[indices[0]].estimator
         read = inputs.numbers if task.name == "regression" else inputs.labels
         try:
-            truth = data.side(side)[1]
+            truth = data.sides[side][1]
             judge = known_scores(scorer, task, read(estimator, truth, truth))
             if judge is None:
                 continue

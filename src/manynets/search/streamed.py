@@ -10,15 +10,13 @@ from contextlib import closing
 from typing import Any
 
 from manynets.progress import Show, progress_callbacks
-from manynets.search.result import PlannedNetwork, Result, result_of, warn_of_interrupted
+from manynets.search.result import Candidate, PlannedNetwork, Result, result_of, warn_of_interrupted
 from manynets.spec import MLP, PiecewiseLinear, Recipe
 from manynets.streaming import Stream, files_to_stream, open_stream, share_of, stream_members
 from manynets.tasks.objectives import OwnLoss
 from manynets.training.events import Callback
 from manynets.training.groups import train_what_can
 from manynets.training.signals import Halt, listening
-
-Candidate = tuple[MLP, Recipe]
 
 
 def train_many_streamed(

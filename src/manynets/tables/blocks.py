@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from manynets.errors import DataError
 from manynets.tables.binary import parquet_files
@@ -72,21 +72,13 @@ class Blocks:
             yield self.typed(rest), rest
 
 
-def open_blocks(
-    path: str,
-    *,
-    used: Sequence[str],
-    encoding: str | None = None,
-    delimiter: str | None = None,
-    header: bool = True,
-    sheet: str | None = None,
-    text: Sequence[str] | Forms = (),
-) -> Blocks | None:
+def open_blocks(path: str, *, used: Sequence[str], text: Sequence[str] | Forms = (), **given: Any) -> Blocks | None:
     """Return the blocks of a large file, None where it is small or to be read at once. The arguments are those of `read_table`; a workbook has no blocks.
 
     used: the columns whose type matters. Other ones may be text where `read_table` finds numbers with units or dates among words.
     """
-    if path == "-" or sheet is not None:
+    options = TextOptions.of(text, **given)
+    if path == "-" or options.sheet is not None:
         return None
     files = parquet_files(path)
     if files is not None:
@@ -94,7 +86,6 @@ def open_blocks(
     file = Path(path)
     if not is_plain_text(file) or file.stat().st_size <= STREAM_BYTES:
         return None
-    options = TextOptions.of(text, encoding=encoding, delimiter=delimiter, header=header)
     source = in_utf8(Source(name=path, file=file), options.encoding)
     if source.content is not None:
         return None

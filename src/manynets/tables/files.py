@@ -221,32 +221,30 @@ def _read_file(file: Path, ending: str, options: TextOptions) -> TextTable:
     name, content = str(file), None
     if ending == ZIP:
         return _read_zip(name, file, options)
-    _refuse_text_options(name, options)
     if ending.endswith(COMPRESSED) and not ending.endswith(".gz"):
         content = decompressed(name, file, file.suffix.lower())
-    source = Source(name=name, file=file, content=content)
-    if plain_name(ending) in TEXT:
-        return read_source(source, options)
-    if ending in SHEETS:
-        return read_sheet(name, file, options)
-    return TextTable(read_arrow(name, file) if ending in ARROW else read_json_lines(name, source.read()))
+    return _read_plain(Source(name=name, file=file, content=content), plain_name(ending), options)
 
 
-def _read_zip(name: str, source: Path | bytes, options: TextOptions) -> TextTable:
+def _read_zip(name: str, archive: Path | bytes, options: TextOptions) -> TextTable:
     """Return the one table in a zip archive."""
-    inner, notes = zipped_name(name, source, _PLAIN)
-    content = unzipped(name, source, inner)
-    name = f"{name}/{inner}"
-    _refuse_text_options(name, options)
-    ending = Path(inner).suffix.lower()
-    if ending in TEXT:
-        found = read_source(Source(name=name, content=content), options)
-    elif ending in SHEETS:
-        found = read_sheet(name, content, options)
-    else:
-        read = read_parquet if ending in PARQUET else read_arrow if ending in ARROW else read_json_lines
-        found = TextTable(read(name, content))
+    inner, notes = zipped_name(name, archive, _PLAIN)
+    source = Source(name=f"{name}/{inner}", content=unzipped(name, archive, inner))
+    found = _read_plain(source, Path(inner).suffix.lower(), options)
     return found._replace(notes=(*notes, *found.notes))
+
+
+def _read_plain(source: Source, ending: str, options: TextOptions) -> TextTable:
+    """Return the table in a file with one of the endings of `_PLAIN`, once it is taken out of what it was packed in."""
+    _refuse_text_options(source.name, options)
+    if ending in TEXT:
+        return read_source(source, options)
+    stored: Any = source.file if source.content is None else source.content
+    if ending in SHEETS:
+        return read_sheet(source.name, stored, options)
+    if ending in ARROW:
+        return TextTable(read_arrow(source.name, stored))
+    return TextTable((read_parquet if ending in PARQUET else read_json_lines)(source.name, source.read()))
 
 
 def _read_bytes(name: str, data: bytes, options: TextOptions) -> TextTable:

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -60,6 +60,10 @@ class Table:
     file: StoredColumns | None = None
     taken: NDArray[np.int64] | None = None
     commas: tuple[str, ...] = ()
+    # caches: the columns of the array next to the one that was last asked for; of the frame, those that were, and how each is stored
+    _neighbours: dict[int, NDArray[Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _columns: dict[str, nw.Series[Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _storage: dict[str, Storage] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         return self.rows
@@ -125,21 +129,6 @@ class Table:
     def _places(self) -> dict[str, int]:
         """Where the columns of the array are."""
         return {name: place for place, name in enumerate(self.names)}
-
-    @cached_property
-    def _neighbours(self) -> dict[int, NDArray[Any]]:
-        """The columns of the array next to the one that was last asked for."""
-        return {}
-
-    @cached_property
-    def _columns(self) -> dict[str, nw.Series[Any]]:
-        """The columns of the frame that were asked for."""
-        return {}
-
-    @cached_property
-    def _storage(self) -> dict[str, Storage]:
-        """How the columns that were asked for are stored."""
-        return {}
 
     def _stored(self, name: str) -> nw.Series[Any]:
         """Return a column of the frame or file, with the rows that were not taken too."""
