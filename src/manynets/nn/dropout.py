@@ -56,19 +56,16 @@ class Masks:
         self.networks, self.widths, self.rates, self.like = len(seeds), list(widths), rates, like
         self.keys = stream_keys(seeds, len(widths)) if self.active else np.empty((len(seeds), 0), dtype=np.uint64)
         self.scales = list(torch.from_numpy(1 / (1 - rates)).to(like.device, like.dtype).T.reshape(len(widths), -1, 1, 1))
-        self._kept: dict[tuple[int, int], Tensor] = {}
 
     def make(self, step: int, count: int, size: int, part: slice | None = None) -> dict[int, Tensor]:
         """Return for each active layer which units are kept in `count` steps of `size` rows from `step` on: 1 or 0, in bytes,
-        (count, K, size, units). part: of these rows of each batch only. The next call may overwrite them."""
+        (count, K, size, units). part: of these rows of each batch only."""
         out, on_host = {}, self.like.device.type == "cpu"
         fill = fill_on_host if on_host else fill_on_device
         rows = range(size)[part or slice(None)]
         for i in self.active:
-            if (i, size) not in self._kept or len(self._kept[i, size]) < count:
-                shape = (count, self.networks, len(rows), self.widths[i])
-                self._kept[i, size] = torch.empty(shape, dtype=torch.uint8, device=self.like.device)
-            out[i] = self._kept[i, size][:count]
+            shape = (count, self.networks, len(rows), self.widths[i])
+            out[i] = torch.empty(shape, dtype=torch.uint8, device=self.like.device)
             words = rng.step_words(self.keys[:, i], step, count)
             levels = rng.drop_levels(words, self.rates[:, i : i + 1])
             of_row = -(-self.widths[i] // 8)  # words
