@@ -37,12 +37,15 @@ class Scorer:
 
     Inside, tensors of a single network lack the model axis, as torch then multiplies matrices faster.
 
-    layers: of each layer its weights, transposed, and its biases. norms: slope and shift of each hidden layer's batch norm.
+    layers: of each layer its weights (K, in, out) and its biases (K, 1, out) or None. norms: slope and shift of each hidden layer's batch norm.
     """
 
     def __init__(self, population: Population) -> None:
         self.population, self.shape, self.size = population, population.shape, population.size
-        self.layers = list(population.layers)
+        self.layers: list[tuple[Tensor, Tensor | None]] = []
+        for name, _, _ in self.shape.layers:
+            weight, bias = population.views[f"{name}.weight"].mT, population.views.get(f"{name}.bias")
+            self.layers.append((weight, bias if bias is None or self.size == 1 else bias.unsqueeze(1)))
         if self.shape.input_scale:
             weight, bias = self.layers[0]
             self.layers[0] = weight * population.views["input_scale.weight"].unsqueeze(-1), bias
