@@ -33,8 +33,9 @@ def _signed(word: int) -> int:
     return word - (1 << 64) if word >= 1 << 63 else word
 
 
-def mix64(x: Tensor, spare: Tensor) -> None:
-    """Replace each word of x (int64) by rng.mix64 of it; spare is a buffer of the same shape."""
+def mix64(x: Tensor) -> None:
+    """Replace each word of x (int64) by rng.mix64 of it."""
+    spare = torch.empty_like(x)
     for shift, factor in rng.MIX:
         torch.bitwise_right_shift(x, shift, out=spare)
         x.bitwise_xor_(spare.bitwise_and_((1 << (64 - shift)) - 1)).mul_(_signed(factor))
@@ -72,9 +73,8 @@ class Masks:
 def kept_on_host(words: NDArray[np.uint64], levels: NDArray[np.uint8], rows: range, units: int) -> Tensor:
     """Return which units of these rows are kept, by NumPy, which compares bytes several times faster than torch on the CPU."""
     of_row = -(-units // 8)  # random words
-    base = np.arange(rows.start * of_row + 1, rows.stop * of_row + 1, dtype=np.uint64) * np.uint64(rng.GOLDEN)
-    out, spare = (np.empty((*words.shape, len(base)), dtype=np.uint64) for _ in range(2))
-    drawn = rng.random_bytes(words, base, out, spare).reshape(*words.shape, len(rows), 8 * of_row)
+    drawn = rng.random_bytes(words, range(rows.start * of_row, rows.stop * of_row))
+    drawn = drawn.reshape(*words.shape, len(rows), 8 * of_row)
     kept = torch.empty(*words.shape, len(rows), units, dtype=torch.uint8)
     np.greater_equal(drawn[..., :units], levels[..., None], out=kept.numpy().view(np.bool_))
     return kept
@@ -85,6 +85,6 @@ def kept_on_device(words: NDArray[np.uint64], levels: NDArray[np.uint8], rows: r
     of_row = -(-units // 8)
     base = torch.arange(rows.start * of_row + 1, rows.stop * of_row + 1, device=device) * _signed(rng.GOLDEN)
     out = base + torch.from_numpy(words.view(np.int64)).to(device).unsqueeze(-1)
-    mix64(out, torch.empty_like(out))
+    mix64(out)
     drawn = out.view(torch.uint8).view(*words.shape, len(rows), 8 * of_row)
     return (drawn[..., :units] >= torch.from_numpy(levels).to(device)[..., None]).view(torch.uint8)

@@ -170,6 +170,7 @@ def train_what_can(
         network is trained with the same others; one in which all are known is left out, here and in what is returned.
     ranks: as in `train_members`. Where a group does not fit the memory, or `at_most`, each process trains some of its parts by itself.
     """
+    check_limits(memory_limit=memory_limit, max_networks=at_most)
     ranks = current_ranks() if ranks is None else ranks
     limit = memory_at_hand(problem.rows.x.device) // neighbours() if memory_limit is None else memory_limit
     limit = min(ranks.exchange(limit))
