@@ -234,7 +234,7 @@ def test_a_terminal_has_a_bar_with_the_last_results(monkeypatch: pytest.MonkeyPa
 
 def test_several_groups_are_one_run() -> None:
     events: list[Any] = []
-    relay = Relay("accuracy", {number: (SPEC, mn.Recipe()) for number in range(3)}, [events.append])
+    relay = Relay({number: (SPEC, mn.Recipe()) for number in range(3)}, [events.append])
     for networks, diverged in ((2, (1,)), (1, (2,))):
         for event in (mn.Started(networks, 10, 5, "accuracy"), mn.Advanced(5), mn.Finished(1.5, diverged)):
             relay(event)

@@ -47,7 +47,7 @@ STORED = ("spec", "task", "recipe", "in_features", "history", "info", "encoder",
 CPU = torch.device("cpu")
 MODULE_ROWS = 8192  # in a prediction chunk of a user's own module
 PART = 1 << 22  # scores judged together
-CHUNKS_AT_ONCE = 32  # that are brought into the model's type together
+CHUNKS_AT_ONCE = 32  # that are brought into the model's type together, on the CPU
 ROWS_AT_ONCE = {"cpu": 1 << 17, "cuda": 1 << 24}
 """Numbers in the widest layer of a prediction chunk. On the CPU it and the next stay in the cache of a core."""
 
@@ -225,14 +225,9 @@ class Model(ModelTools):
                 return self._scorer(x).cpu().numpy()
             matrix = x
         out = torch.empty(self.size, rows, self.task.outputs, dtype=self._dtype, device=CPU)
-        if device.type != "cpu":
-            for start in range(0, rows, self._chunk):
-                part = to_tensor(matrix[start : start + self._chunk], device=device, dtype=self._dtype)
-                out[:, start : start + self._chunk].copy_(self._scorer(part))
-            return out.numpy()
-        step = self._chunk * CHUNKS_AT_ONCE
+        step = self._chunk * (CHUNKS_AT_ONCE if device.type == "cpu" else 1)
         for start in range(0, rows, step):
-            part = to_tensor(matrix[start : start + step], device=CPU, dtype=self._dtype)
+            part = to_tensor(matrix[start : start + step], device=device, dtype=self._dtype)
             self._scorer.write(part, out[:, start : start + step], self._chunk)
         return out.numpy()
 

@@ -92,11 +92,11 @@ def permutations(seeds: Sequence[int], epochs: Sequence[int], rows: int, *, thre
 def _permutation_keys(seeds: Sequence[int], epochs: Sequence[int]) -> NDArray[np.uint64]:
     """Return the `stream_key` of each epoch and seed, shape (E, U)."""
     keys = np.array([[(seed + GOLDEN) & _WORD for seed in seeds]], dtype=np.uint64)
-    _mix(keys, np.empty_like(keys))
+    _mix(keys)
     keys += np.uint64((GOLDEN * (PURPOSES["permutation"] + 1)) & _WORD)
-    _mix(keys, np.empty_like(keys))
+    _mix(keys)
     keys = keys + np.array([[(GOLDEN * (epoch + 1)) & _WORD] for epoch in epochs], dtype=np.uint64)
-    _mix(keys, np.empty_like(keys))
+    _mix(keys)
     return keys
 
 
@@ -149,8 +149,9 @@ def orders_of(orders: Sequence[Order], epoch: int, rows: int, *, threads: int = 
     return [plain if by is None else by.order(epoch, rows) if isinstance(by, Shuffles) else drawn[by] for by in orders]
 
 
-def _mix(word: NDArray[np.uint64], spare: NDArray[np.uint64]) -> None:
-    """Replace each word by mix64 of it; spare is a buffer of the same shape."""
+def _mix(word: NDArray[np.uint64]) -> None:
+    """Replace each word by mix64 of it."""
+    spare = np.empty_like(word)
     for shift, factor in MIX:
         np.right_shift(word, np.uint64(shift), out=spare)
         np.bitwise_xor(word, spare, out=word)
@@ -162,7 +163,7 @@ def _mix(word: NDArray[np.uint64], spare: NDArray[np.uint64]) -> None:
 def step_words(keys: NDArray[np.uint64], step: int, count: int) -> NDArray[np.uint64]:
     """Return one random word for each of `count` steps from `step` on and each key, shape (count, K)."""
     words = keys[None, :] + np.arange(step + 1, step + count + 1, dtype=np.uint64)[:, None] * np.uint64(GOLDEN)
-    _mix(words, np.empty_like(words))
+    _mix(words)
     return words
 
 
@@ -173,18 +174,16 @@ def drop_levels(words: NDArray[np.uint64], rates: NDArray[np.float64]) -> NDArra
     """
     layers = np.arange(1, rates.shape[1] + 1, dtype=np.uint64) * np.uint64(GOLDEN)
     draw = ~words[:, :, None] + layers
-    _mix(draw, np.empty_like(draw))
+    _mix(draw)
     level = np.floor(256 * rates + (draw >> np.uint64(11)) * 2.0**-53)
     return np.minimum(level, 255).astype(np.uint8)
 
 
-def random_bytes(
-    words: NDArray[np.uint64], base: NDArray[np.uint64], out: NDArray[np.uint64], spare: NDArray[np.uint64]
-) -> NDArray[np.uint8]:
-    """Fill `out` (count, K, W) with random words for step_words (count, K); return them as bytes (count, K, 8 W).
+def random_bytes(words: NDArray[np.uint64], numbers: range) -> NDArray[np.uint8]:
+    """Return the random words with these W numbers, for step_words (count, K), as bytes (count, K, 8 W).
 
-    Word i is mix64(step word + GOLDEN * (i + 1)); `base` holds GOLDEN * (i + 1), shape (W,), and `spare` is like `out`.
+    Word i is mix64(step word + GOLDEN * (i + 1)).
     """
-    np.add(base, words[:, :, None], out=out)
-    _mix(out, spare)
-    return out.view(np.uint8)
+    drawn = words[:, :, None] + np.arange(numbers.start + 1, numbers.stop + 1, dtype=np.uint64) * np.uint64(GOLDEN)
+    _mix(drawn)
+    return drawn.view(np.uint8)

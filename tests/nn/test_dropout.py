@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from manynets import rng
-from manynets.nn.dropout import Masks, mix64
+from manynets.nn.dropout import Masks, kept_on_device, kept_on_host, mix64
 from tests.tolerances import assert_close
 
 SIZE, STEPS = 6, 5
@@ -62,7 +62,7 @@ def test_a_shorter_last_batch_has_the_first_rows_of_the_mask() -> None:
     masks = masks_of([3], [[0.4]], [8])
     whole = factors(masks)[0]
     assert_close(factors(masks, start=2, steps=1, size=4)[0][0], whole[2, :, :4].clone(), "bits")
-    assert_close(factors(masks)[0], whole, "bits")  # the buffers of the whole batch are still right
+    assert_close(factors(masks)[0], whole, "bits")
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.2, 0.5, 0.9])
@@ -81,16 +81,16 @@ def test_a_rate_next_to_one_stays_finite() -> None:
 def test_the_mixer_on_tensors_is_the_mixer_on_words() -> None:
     words = [0, 1, rng.GOLDEN, 2**63, 2**64 - 1, 123456789]
     x = torch.from_numpy(np.array(words, dtype=np.uint64).view(np.int64).copy())
-    mix64(x, torch.empty_like(x))
+    mix64(x)
     assert x.numpy().view(np.uint64).tolist() == [rng.mix64(word) for word in words]
 
 
-def test_the_device_way_gives_the_bits_of_the_host_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    from manynets.nn import dropout
-
+def test_the_device_way_gives_the_bits_of_the_host_way() -> None:
     masks = masks_of([4, 5], [[0.3], [0.6]], [9])
-    host = masks.make(0, STEPS, SIZE)[0].clone()
-    monkeypatch.setattr(dropout, "fill_on_host", dropout.fill_on_device)
-    device = masks.make(0, STEPS, SIZE)[0]
+    words = rng.step_words(masks.keys[:, 0], 0, STEPS)
+    levels = rng.drop_levels(words, masks.rates)
+    host = masks.make(0, STEPS, SIZE)[0]
+    device = kept_on_device(words, levels, range(SIZE), 9, torch.device("cpu"))
+    assert_close(kept_on_host(words, levels, range(SIZE), 9), host, "bits")
     assert 0 < int(host.sum()) < host.numel()
     assert_close(device, host, "bits")

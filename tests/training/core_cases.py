@@ -231,9 +231,7 @@ def mask(data: Data, i: int, layer: int, step: int, rows: int, units: int) -> An
     words = rng.step_words(data.keys[i : i + 1, layer], step, 1)
     level = rng.drop_levels(words, data.rates[i : i + 1, layer : layer + 1])[0, 0, 0]
     padded = -(-units // 8) * 8
-    base = np.arange(1, rows * padded // 8 + 1, dtype=np.uint64) * np.uint64(rng.GOLDEN)
-    out, spare = (np.empty((1, 1, len(base)), np.uint64) for _ in range(2))
-    drawn = rng.random_bytes(words, base, out, spare).reshape(rows, padded)[:, :units]
+    drawn = rng.random_bytes(words, range(rows * padded // 8)).reshape(rows, padded)[:, :units]
     return torch.from_numpy((drawn >= level) / (1 - data.rates[i, layer])).to(torch.from_numpy(data.x))
 
 

@@ -195,10 +195,8 @@ def dropout_masks(spec: MLP, in_features: int, *, seed: int, step: int, rows: in
             continue
         word = rng.step_words(np.array([rng.stream_key(seed, "dropout", i)], dtype=np.uint64), step, 1)
         level = rng.drop_levels(word, np.array([[p]])).item()
-        count = -(-width // 8) * rows  # words, of eight bytes each
-        positions = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(rng.GOLDEN)
-        out, spare = np.empty((2, 1, 1, count), dtype=np.uint64)
-        drawn = rng.random_bytes(word, positions, out, spare).reshape(rows, -1)[:, :width]
+        of_row = -(-width // 8)  # words, of eight bytes each
+        drawn = rng.random_bytes(word, range(of_row * rows)).reshape(rows, -1)[:, :width]
         masks.append((drawn >= level) / (1 - p))
     return masks
 

@@ -74,23 +74,3 @@ def write_core_scores(population: Population, x: Tensor, out: Tensor, **sums: in
             **sums,
         )
     )
-
-
-def write_exchanged_scores(
-    population: Population, sums: Tensor, terms: Tensor, old: Tensor, rows: Tensor, new: Tensor, out: Tensor
-) -> None:
-    """Write scores to out (K, n, O) from the sums of the first layer, in which a term of each row is exchanged for another.
-
-    The sums are sums[:, rows] - terms[:, old[rows]] + terms[:, new], for sums (K, N, H), terms (K, L, H), old (N,), rows (n,) and new (n,).
-    """
-    write_core_scores(
-        population,
-        sums,
-        out,
-        sums=sums.stride(0),
-        order=rows.data_ptr(),
-        terms=terms.data_ptr(),
-        terms_stride=terms.stride(0),
-        old_terms=old.data_ptr(),
-        new_terms=new.data_ptr(),
-    )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,9 +22,6 @@ from torch import Tensor
 from manynets.constants import BN_EPS
 from manynets.nn.scores import Scorer
 from manynets.nn.shape import Shape
-
-Layer: TypeAlias = tuple[Tensor, Tensor | None]
-"""Weights, transposed, and biases."""
 
 
 def _views_of(flat: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
@@ -103,14 +100,6 @@ class Population:
         """Parameters and running statistics by name; of a single network without the model axis, as torch then multiplies matrices faster."""
         named = self.parameters | self.buffers
         return {name: view[0] for name, view in named.items()} if self.size == 1 else named
-
-    @functools.cached_property
-    def layers(self) -> list[Layer]:
-        """Weights, transposed, and biases of each layer: `views`, but those of biases (K, 1, H)."""
-        named, names = self.views, [name for name, _, _ in self.shape.layers]
-        biases = [named[f"{name}.bias"] for name in names] if self.shape.bias else [None] * len(names)
-        rows = [bias if bias is None or self.size == 1 else bias.unsqueeze(1) for bias in biases]
-        return [(named[f"{name}.weight"].mT, row) for name, row in zip(names, rows, strict=True)]
 
     def scorer(self) -> Scorer:
         """Return what gives the scores of the networks, for as long as their weights stay as they are."""

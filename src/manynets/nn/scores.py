@@ -6,7 +6,7 @@ A `Scorer` is made for networks whose weights stay as they are: factors of the i
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from manynets.nn.activations import ACTIVATIONS
-from manynets.nn.core_scores import takes_scores, write_core_scores, write_exchanged_scores
+from manynets.nn.core_scores import takes_scores, write_core_scores
 from manynets.nn.embeddings import periodic
 from manynets.nn.products import multiply
 from manynets.spec import Activation
@@ -37,12 +37,15 @@ class Scorer:
 
     Inside, tensors of a single network lack the model axis, as torch then multiplies matrices faster.
 
-    layers: of each layer its weights, transposed, and its biases. norms: slope and shift of each hidden layer's batch norm.
+    layers: of each layer its weights (K, in, out) and its biases (K, 1, out) or None. norms: slope and shift of each hidden layer's batch norm.
     """
 
     def __init__(self, population: Population) -> None:
         self.population, self.shape, self.size = population, population.shape, population.size
-        self.layers = list(population.layers)
+        self.layers: list[tuple[Tensor, Tensor | None]] = []
+        for name, _, _ in self.shape.layers:
+            weight, bias = population.views[f"{name}.weight"].mT, population.views.get(f"{name}.bias")
+            self.layers.append((weight, bias if bias is None or self.size == 1 else bias.unsqueeze(1)))
         if self.shape.input_scale:
             weight, bias = self.layers[0]
             self.layers[0] = weight * population.views["input_scale.weight"].unsqueeze(-1), bias
@@ -50,35 +53,25 @@ class Scorer:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return raw scores (K, N, O) for x: (N, D) shared by all, or (K, N, D)."""
-        scores = self._forward(self._for_each(x))
+        h = self._for_each(x)
+        if self.shape.embedding is not None:
+            h = periodic(h, self.population.views, self.population.columns)
+        scores = self._onward(self._sums(0, h))
         return scores.unsqueeze(0) if self.size == 1 else scores
 
     def write(self, x: Tensor, out: Tensor, rows: int) -> None:
-        """Write raw scores for x (N, D) to out (K, N, O): by the core, or `rows` rows at a time in buffers that are made once."""
+        """Write raw scores for x (N, D) to out (K, N, O): by the core, or `rows` rows at a time."""
         if takes_scores(self.population, x):
             write_core_scores(self.population, x, out)
             return
-        lead = () if self.size == 1 else (self.size,)
-        buffers: list[Tensor] = []
         for part, scores in zip(torch.split(x, rows), torch.split(out, rows, dim=1), strict=True):
-            if not buffers or len(part) != rows:
-                buffers = [x.new_empty(*lead, len(part), units) for units in self.shape.hidden]
-            if lead:  # a batched product into a view with gaps falls back to one product each
-                scores.copy_(self._forward(self._for_each(part), [*buffers, None]))
-            else:
-                self._forward(part, [*buffers, scores[0]])
+            scores.copy_(self(part))
 
     def _for_each(self, x: Tensor) -> Tensor:
         """Return rows x, (N, D) or (K, N, D), once for each network: (K, N, D), for K = 1 (N, D)."""
         return x.view(x.shape[-2:]) if self.size == 1 else x.expand(self.size, *x.shape[-2:])
 
-    def _forward(self, h: Tensor, buffers: Sequence[Tensor | None] = ()) -> Tensor:
-        """Return the scores of rows. buffers: what the product of each layer is written to (None: to a new tensor)."""
-        if self.shape.embedding is not None:
-            h = periodic(h, self.population.views, self.population.columns)
-        return self._onward(self._sums(0, h, buffers), buffers)
-
-    def _onward(self, h: Tensor, buffers: Sequence[Tensor | None] = ()) -> Tensor:
+    def _onward(self, h: Tensor) -> Tensor:
         """Return the scores for the sums of the first layer, which are overwritten."""
         kind = ACTIVATIONS[self.shape.activation]
         for i in range(len(self.shape.hidden)):
@@ -89,14 +82,13 @@ class Scorer:
                 kind.run(h, h)
             else:
                 h = kind.call(h)
-            h = self._sums(i + 1, h, buffers)
+            h = self._sums(i + 1, h)
         return h
 
-    def _sums(self, i: int, h: Tensor, buffers: Sequence[Tensor | None] = ()) -> Tensor:
+    def _sums(self, i: int, h: Tensor) -> Tensor:
         """Return the product of layer i with its inputs, and its bias, before norm and activation."""
         weight, bias = self.layers[i]
-        out = buffers[i] if buffers else None
-        return multiply(h, weight, h.new_empty(*h.shape[:-1], weight.shape[-1]) if out is None else out, bias=bias)
+        return multiply(h, weight, h.new_empty(*h.shape[:-1], weight.shape[-1]), bias=bias)
 
     # ------------------------------------------------------------------------------------------------- from the first layer on
 
@@ -117,8 +109,17 @@ class Scorer:
         which terms instead. at_once: the rows that torch takes together.
         """
         if takes_scores(self.population, sums, rows=len(rows)):
-            of_each = self.size, -1, sums.shape[-1]
-            write_exchanged_scores(self.population, sums.view(of_each), terms.view(of_each), old, rows, new, out)
+            write_core_scores(
+                self.population,
+                sums,
+                out,
+                sums=sums.numel() // self.size,
+                order=rows.data_ptr(),
+                terms=terms.data_ptr(),
+                terms_stride=terms.numel() // self.size,
+                old_terms=old.data_ptr(),
+                new_terms=new.data_ptr(),
+            )
             return
         parts = (torch.split(out, at_once, dim=1), torch.split(rows, at_once), torch.split(new, at_once))
         for part, row, term in zip(*parts, strict=True):

@@ -408,8 +408,7 @@ def train_plan(
                     at_most=max_networks,
                     told=lambda found: told(found, tested_scores(problem, members, found)),
                     halt=halt,
-                    parts=parts,
-                    system=system_of(group.data),
+                    keep=None if parts is None else lambda members: parts.keeper(problem, members, system_of(group.data)),
                     known=known,
                 )
         elif not halt.asked:

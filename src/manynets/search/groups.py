@@ -44,8 +44,7 @@ def train_groups(
     Callbacks get the events of all groups as if these were one training.
     """
     settings = {member.number: member.settings for group in groups for member in group.members}
-    metric = groups[0].data.problem.task.metric if groups else ""
-    relay = Relay(metric, settings, callbacks, several=len(groups) > 1)
+    relay = Relay(settings, callbacks, several=len(groups) > 1)
     for group in groups:
         train(group, [relay] if callbacks else [])
         relay.done(len(group.members))

@@ -20,7 +20,7 @@ from manynets.steps import batch_rows
 from manynets.tasks import Regression
 from manynets.tasks.objectives import joint_objective
 from manynets.training.events import Advanced, Callback, Finished, Started, tell
-from manynets.training.groups import Failure, groups_of, memory_at_hand, train_what_can
+from manynets.training.groups import Failure, divided, groups_of, memory_at_hand, train_what_can
 from manynets.training.signals import Halt
 from manynets.training.steppers.choice import choose
 from manynets.training.threads import most_threads
@@ -134,8 +134,7 @@ def pieces_of(problem: Problem, members: Sequence[Member], jobs: int, *, at_most
     for group, amount in zip(groups, work, strict=True):
         count = max(math.ceil(amount / goal - 1e-9), math.ceil(len(group) / (at_most or len(group))))
         count = min(len(group), max(1, count))
-        cuts = [group[i * len(group) // count : (i + 1) * len(group) // count] for i in range(count)]
-        pieces += [(amount / count, cut) for cut in cuts]
+        pieces += [(amount / count, cut) for cut in divided(group, count)]
     return [piece for _, piece in sorted(pieces, key=lambda pair: -pair[0])]
 
 

@@ -237,10 +237,9 @@ class Relay:
 
     PARTS = 1000
 
-    def __init__(self, metric: str, settings: Settings, callbacks: Sequence[Callback], *, several: bool = True) -> None:
+    def __init__(self, settings: Settings, callbacks: Sequence[Callback], *, several: bool = True) -> None:
         self.callbacks, self.several = list(callbacks), several
         self.may_skip = may_skip(callbacks)
-        self.metric = metric
         self.before = 0
         self.seconds = 0.0
         self.diverged: tuple[int, ...] = ()
@@ -257,7 +256,7 @@ class Relay:
             if not self.started:
                 self.started = True
                 count = len(self.settings)
-                self._tell(Started(count, count * self.PARTS, self.PARTS, self.metric, settings=self.settings))
+                self._tell(Started(count, count * self.PARTS, self.PARTS, event.metric, settings=self.settings))
             self.share = event.n_networks
             self.steps = max(event.steps, 1)
         elif isinstance(event, Advanced):

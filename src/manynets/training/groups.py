@@ -8,7 +8,7 @@ import math
 import numbers
 import os
 import signal
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from manynets.errors import ClaimedError, InterruptedWarning, ManynetsError, Mod
 from manynets.nn.shape import Shape
 from manynets.spec import MLP
 from manynets.steps import batch_rows
-from manynets.training.checkpoint import Checkpoints, GroupCheckpoints
+from manynets.training.checkpoint import Checkpoints
 from manynets.training.deadline import Deadline
 from manynets.training.events import Callback, Relay
 from manynets.training.loop import TrainingRun
@@ -47,6 +47,11 @@ def groups_of(problem: Problem, members: Sequence[Member]) -> list[list[Member]]
     for member in members:
         groups.setdefault(group_key(member, problem), []).append(member)
     return list(groups.values())
+
+
+def divided(group: Sequence[Member], count: int) -> list[list[Member]]:
+    """Return a group in so many parts, which have as many members each, or one more or less."""
+    return [list(group[i * len(group) // count : (i + 1) * len(group) // count]) for i in range(count)]
 
 
 def network_bytes(member: Member, problem: Problem) -> int:
@@ -149,8 +154,7 @@ def train_what_can(
     at_most: int | None = None,
     told: Callable[[Sequence[Outcome | Failure]], None] = lambda results: None,
     halt: Halt | None = None,
-    parts: GroupCheckpoints | None = None,
-    system: Mapping[str, Any] | None = None,
+    keep: Callable[[Sequence[Member]], Checkpoints | None] | None = None,
     known: Collection[int] = (),
     deadline: Deadline | None = None,
     ranks: Ranks | None = None,
@@ -161,7 +165,7 @@ def train_what_can(
     memory_limit: bytes; a group that would take more is split and its parts are trained one after the other; None: as much as is free.
     at_most: networks that are trained together. told: called with the results of each group, as soon as it is through.
     halt: once it is asked, what is being trained ends, as its word says, and so does all that waits.
-    parts: keeps checkpoints of the group that is being trained, with `system` in them (see Checkpoints).
+    keep: opens the checkpoints of the group that is trained next; they are removed once it is through.
     known: numbers of members whose results are there already. The groups are split as if they were not, so that each
         network is trained with the same others; one in which all are known is left out, here and in what is returned.
     ranks: as in `train_members`. Where a group does not fit the memory, or `at_most`, each process trains some of its parts by itself.
@@ -192,12 +196,11 @@ def train_what_can(
     for group in groups:
         size = max(1, min(len(group), int(limit // max(1, network_bytes(group[0], problem))), at_most or len(group)))
         count = -(-len(group) // size)
-        cuts = [group[i * len(group) // count : (i + 1) * len(group) // count] for i in range(count)]
-        waiting += [cut for cut in cuts if not all(member.number in known for member in cut)]
+        waiting += [cut for cut in divided(group, count) if not all(member.number in known for member in cut)]
     options: dict[str, Any] = {"halt": halt, "deadline": deadline, "told": collect}
-    options["keep"] = lambda group: None if parts is None or halt.asked else parts.keeper(problem, group, system or {})
+    options["keep"] = lambda group: None if keep is None or halt.asked else keep(group)
     team, streamed = Team(ranks, problem, fit, halt), isinstance(problem.rows, StreamedRows)  # of which each process has a part
-    if ranks.size > 1 and parts is None and len(waiting) > len(groups) and not streamed:
+    if ranks.size > 1 and keep is None and len(waiting) > len(groups) and not streamed:
         mine = callbacks if ranks.rank == 0 else ()
         collect(team.share_out(waiting, lambda share: _train_groups(problem, share, callbacks=mine, **options)))
     else:
@@ -224,7 +227,7 @@ def _train_groups(
     """
     out: list[Outcome | Failure] = []
     settings = {member.number: member.settings for group in waiting for member in group}
-    relay = Relay(problem.task.metric, settings, callbacks, several=len(waiting) > 1)
+    relay = Relay(settings, callbacks, several=len(waiting) > 1)
     run: dict[str, Any] = {"callbacks": [relay] if callbacks else [], "halt": halt, "deadline": deadline, "make": make}
     while waiting:
         group, found = waiting.pop(0), list[Outcome | Failure]()
@@ -238,7 +241,7 @@ def _train_groups(
             if error is relay.error or not divide:
                 raise
             if len(group) > 1:  # find out which one it is, or train fewer at a time
-                waiting[:0] = [group[: len(group) // 2], group[len(group) // 2 :]]
+                waiting[:0] = divided(group, 2)
             else:
                 found.append(Failure(group[0].number, error))
         relay.done(len(found))

@@ -58,7 +58,7 @@ class Pace:
 
 
 @contextmanager
-def listening(halt: Halt, numbers: Sequence[int] = (signal.SIGINT,)) -> Iterator[None]:
+def listening(halt: Halt, numbers: Sequence[int]) -> Iterator[None]:
     """Within: the first of these signals asks for a stop; a second one takes its usual course at once.
 
     Signals that the process ignores, or that come to another than the main thread, are left as they are. The handlers that were

@@ -42,9 +42,10 @@ class Autograd(Stepper):
 
     def advance(self, rates: Host, alive: NDArray[np.bool_]) -> Log:
         lines: list[Any] = []  # of each step and network
-        planned = [
-            network.coefficients(rates[:, k : k + 1], self.steps_before + self.step) for k, network in enumerate(self.networks)
-        ]
+        planned: list[Any] = []  # of each network, the optimizer's coefficients of each step
+        for k, network in enumerate(self.networks):
+            coefficients = network.update.optimizer.coefficients(rates[:, k : k + 1], self.steps_before + self.step)
+            planned.append(step_coefficients(coefficients, network.grad, together=network.grad.is_cuda))
         draws: AbstractContextManager[None] = nullcontext()
         if isinstance(self.population, ModulePopulation):  # ranks wait for each other within
             draws = private_generators(self.population.generators, self.device, in_turns=self.ranks.size == 1)
@@ -83,10 +84,6 @@ class AutogradNetwork:
         self.own_weight = None if self.member.weight is None else torch.from_numpy(self.member.weight).to(flat)
         device = owner.device.type
         self.autocast = torch.autocast(device, torch.bfloat16) if recipe.precision == "bf16" else nullcontext()
-
-    def coefficients(self, rates: Host, step: int) -> Sequence[Any] | Tensor:
-        """Return the optimizer's coefficients of each of the next steps, at the learning rates (n, 1)."""
-        return step_coefficients(self.update.optimizer.coefficients(rates, step), self.grad, together=self.grad.is_cuda)
 
     def step(self, owner: Stepper, now: Sequence[Coefficient]) -> Host | Tensor:
         """Make a step at the optimizer's coefficients `now`; return what is reported of it (`Log`), on CUDA as a tensor there."""

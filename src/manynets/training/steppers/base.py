@@ -47,8 +47,9 @@ class Stepper(abc.ABC):
 
     Networks, batches and the optimizer's state are the same whatever the stepper; a subclass owns its buffers.
 
-    members: the K networks. population: their parameters (K, P) and running statistics. state: the optimizer's tensors (K, P).
-    step: steps made so far. batches: which rows each step takes; validation: the rows that `evaluate` takes, None for none.
+    members: the K networks, with their recipes, and specs (none of a user's module). population: their parameters (K, P) and running
+    statistics. state: the optimizer's tensors (K, P). step: steps made so far. batches: which rows each step takes. validation: the rows
+    that `evaluate` takes, None for none.
     spread: the variances of the target (K, O) over the training rows, which R2 compares with.
     ranks: the processes that share the rows of each batch. Gradients are summed over them; logs are of the rows of this one.
     """
@@ -90,7 +91,8 @@ class Stepper(abc.ABC):
     def _assemble(self, before: Callable[[str], Tensor]) -> None:
         """Make what depends on which networks there are. before: gives the optimizer's tensors by name."""
         members = self.members
-        recipes = [member.recipe for member in members]
+        self.recipes = [member.recipe for member in members]
+        self.specs = [member.spec for member in members if isinstance(member.spec, MLP)]
         self.tasks = [member.task or self.problem.task for member in members]
         self.objective: Objective = joint_objective(self.tasks, self.recipe, self.problem.loss)
         self.loss = self.objective.loss  # the same in NumPy, for the log
@@ -105,7 +107,7 @@ class Stepper(abc.ABC):
             merge_single=self.merges,
             threads=self.user_threads,
         )
-        self.optimizer = GroupedOptimizer(recipes, self.population.shapes, self.population.flat)
+        self.optimizer = GroupedOptimizer(self.recipes, self.population.shapes, self.population.flat)
         self.state = {name: before(name) for name in self.optimizer.first.state_names}
         self.spread = variances(self.problem.rows, own, weights, self.loss)
         self.validation: Validation | None = None

@@ -29,7 +29,6 @@ from manynets.nn.population import Population
 from manynets.nn.products import multiply
 from manynets.nn.shape import Shape
 from manynets.optim import Update, coefficient, step_coefficients
-from manynets.spec import MLP
 from manynets.training.steppers.base import Host, Log, Stepper
 from manynets.training.steppers.cuda_graph import CapturedStep, Inputs
 
@@ -153,7 +152,7 @@ class ClosedForm(Stepper):
     graphs_on: ClassVar[tuple[str, ...]] = ("cuda",)  # kinds of devices on which steps are captured and replayed
 
     def _prepare(self) -> None:
-        population, members = self.population, self.members
+        population = self.population
         assert isinstance(population, Population)
         self.shape = shape = population.shape
         self.kind = ACTIVATIONS[shape.activation]
@@ -170,15 +169,13 @@ class ClosedForm(Stepper):
         self.biases, self.d_biases = (
             [side.parameters[f"{n}.bias"].unsqueeze(1) for n in names] if shape.bias else [] for side in (population, self.grads)
         )
-        recipes = [member.recipe for member in members]
-        self.update = Update(self.optimizer, recipes, population.flat, self.grad, self.state, population.weight_count)
+        self.update = Update(self.optimizer, self.recipes, population.flat, self.grad, self.state, population.weight_count)
         extras = shape.batch_norm or shape.input_scale or shape.embedding is not None
         self._update_inside(self.update.is_plain_sgd and not extras and self.ranks.size == 1)
         self.graphs = self.device.type in self.graphs_on and self.ranks.size == 1  # what one process sends others is not captured
-        self.smoothing = coefficient([recipe.label_smoothing for recipe in recipes], population.flat, ndim=3)
-        specs = [member.spec for member in members if isinstance(member.spec, MLP)]
+        self.smoothing = coefficient([recipe.label_smoothing for recipe in self.recipes], population.flat, ndim=3)
         widths = [d_in for _, d_in, _ in shape.layers]
-        self.masks = Masks([recipe.seed for recipe in recipes], widths, dropout_rates(specs), population.flat)
+        self.masks = Masks([recipe.seed for recipe in self.recipes], widths, dropout_rates(self.specs), population.flat)
         self._buffers: dict[int, Buffers] = {}
         self.warm: set[tuple[int, bool]] = set()
         self.captured: dict[tuple[int, bool], CapturedStep] = {}

@@ -21,7 +21,6 @@ from manynets.data.batches import Batches
 from manynets.nn.core_scores import networks_of
 from manynets.nn.dropout import dropout_rates, stream_keys
 from manynets.nn.population import Population
-from manynets.spec import MLP
 from manynets.training.steppers.base import Array, Host, Log, Stepper
 
 EVALUATED = 1 << 26  # multiplications of one call that evaluates, some 20 ms; but for at least so many rows:
@@ -102,22 +101,20 @@ class Compiled(Stepper):
     def _job(self, batches: Batches) -> core.Job:
         """Return a job for the current networks and the rows of these batches, without order and steps."""
         assert isinstance(self.population, Population)
-        recipes, optimizer = [member.recipe for member in self.members], self.optimizer.first
+        recipes, optimizer, networks = self.recipes, self.optimizer.first, self.population.size
         parts = [part for part, _, _ in self.optimizer.parts]
-        specs = [member.spec for member in self.members if isinstance(member.spec, MLP)]
+        hyper = [[one.values[name] for name in one.hyperparameters] for _, _, one in self.optimizer.parts]
         columns: dict[str, Array] = {
-            "unit": np.broadcast_to(self.loss.unit, (len(specs), 1, self.loss.outputs)),
-            "active": np.ones(len(specs), dtype=np.uint8),
-            "hyper": np.stack([[one.values[name] for name in one.hyperparameters] for _, _, one in self.optimizer.parts]).transpose(
-                0, 2, 1
-            ),
+            "unit": np.broadcast_to(self.loss.unit, (networks, 1, self.loss.outputs)),
+            "active": np.ones(networks, dtype=np.uint8),
+            "hyper": np.stack(hyper).transpose(0, 2, 1),
             "part_ends": np.array([part.stop for part in parts], dtype=np.int64),
             "l1": np.array([recipe.l1 for recipe in recipes], dtype=np.float64),
             "l2": np.array([recipe.l2 for recipe in recipes], dtype=np.float64),
             "clip": np.array([math.inf if r.clip_norm is None else r.clip_norm for r in recipes], dtype=np.float64),
             "smoothing": np.array([recipe.label_smoothing for recipe in recipes], dtype=np.float64),
             "keys": stream_keys([recipe.seed for recipe in recipes], len(self.population.shape.layers)),
-            "dropout": dropout_rates(specs),
+            "dropout": dropout_rates(self.specs),
         }
         state = [self._address(self.state[name]) for name in optimizer.state_names]
         rows, weights = batches.rows, batches.weights
