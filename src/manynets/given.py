@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from manynets.data.check import as_row_numbers, in_order, is_frame, target_names
+from manynets.data.check import as_row_numbers, in_order, is_frame, is_sparse_tensor, target_names
 from manynets.display import short
 from manynets.errors import DataError, OptionError, check_rows
 from manynets.tables import open_file, open_table, split_target
@@ -126,8 +126,9 @@ def check_lengths(X: Any, rows: int) -> None:
 
 def check_target(y: Any) -> None:
     """Raise DataError unless y holds values, one for each row."""
-    if hasattr(y, "tocsr"):
-        raise DataError(f"y is sparse ({type(y).__name__}); make it dense, with y.toarray()")
+    if hasattr(y, "tocsr") or is_sparse_tensor(y):
+        remedy = "y.toarray()" if hasattr(y, "tocsr") else "y.to_dense()"
+        raise DataError(f"y is sparse ({type(y).__name__}); make it dense, with {remedy}")
     if not _has_rows(y) or isinstance(y, str | Mapping | Set | DataLoader | Dataset):
         collect = "; give y.collect()" if type(y).__name__ == "LazyFrame" else ""
         raise DataError(f"y is {short(y)}, but must be the values to predict, one for each row of X{collect}")

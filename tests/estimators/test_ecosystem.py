@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+import torch
 from scipy import sparse
 from sklearn import neural_network as theirs
 from sklearn.base import clone
@@ -24,6 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import manynets as mn
+from manynets.errors import DataError
 from manynets.estimators import MLPClassifier, MLPRegressor
 
 pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer", "ignore:lbfgs failed")
@@ -122,6 +124,15 @@ def test_sparse_input_gives_the_same(make: Any) -> None:
     dense, thin = MLPClassifier(**FAST).fit(x, Y, X_val=x, y_val=Y), MLPClassifier(**FAST).fit(make(x), Y, X_val=make(x), y_val=Y)
     assert all((a == b).all() for a, b in zip(dense.coefs_, thin.coefs_, strict=True))
     assert (dense.predict_proba(x) == thin.predict_proba(make(x))).all()
+
+
+def test_sparse_tensors_are_refused() -> None:
+    x, y = torch.from_numpy(X), torch.from_numpy(X[:, 0] > 0)
+    for method in (MLPClassifier(**FAST).fit, mn.TabularClassifier().fit, MLPClassifier(**FAST).fit(x, y).score):
+        with pytest.raises(DataError, match=r"X is sparse \(Tensor\); make it dense, with X.to_dense\(\)$"):
+            method(x.to_sparse(), y)
+        with pytest.raises(DataError, match=r"y is sparse \(Tensor\); make it dense, with y.to_dense\(\)$"):
+            method(x, y.to_sparse())
 
 
 def test_several_labels_and_sparse_labels() -> None:

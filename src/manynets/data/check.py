@@ -30,6 +30,16 @@ def is_tensor(x: object) -> TypeGuard[Tensor]:
     return isinstance(x, getattr(sys.modules.get("torch"), "Tensor", ()))
 
 
+def is_sparse_tensor(x: object) -> bool:
+    """Return whether x is a tensor of torch that does not hold every element, which NumPy cannot read."""
+    return is_tensor(x) and str(x.layout) != "torch.strided"
+
+
+def _refuse_sparse_tensor(x: object) -> None:
+    if is_sparse_tensor(x):
+        raise DataError(f"X is sparse ({type(x).__name__}); make it dense, with X.to_dense()")
+
+
 def host_tensor(x: Tensor) -> Tensor:
     """Return a tensor that NumPy can read: without gradient, in the memory of the host, and in float32 where NumPy lacks its type."""
     x = x.detach().cpu()
@@ -78,8 +88,9 @@ def as_matrix(x: Any, *, columns: int | None = None, gaps: bool = False) -> NDAr
     infinite values to the caller.
     """
     tensor = not isinstance(x, np.ndarray) and is_tensor(x)
-    if hasattr(x, "tocsr") or (tensor and str(x.layout) != "torch.strided"):
-        raise DataError(f"X is sparse ({type(x).__name__}); make it dense, with X.toarray() or X.to_dense(), or use the estimators")
+    _refuse_sparse_tensor(x)
+    if hasattr(x, "tocsr"):
+        raise DataError(f"X is sparse ({type(x).__name__}); make it dense, with X.toarray(), or use the estimators")
     if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
         hidden = counted(int(np.ma.getmaskarray(x).sum()), "masked value")
         raise DataError(f"X has {hidden}; fill them in, with X.filled(value), or remove those rows")
@@ -125,6 +136,7 @@ def as_numpy(X: Any, *, columns: int | None = None) -> NDArray[Any]:
 def check_container(x: Any) -> None:
     """Raise DataError for what holds rows in a way that is no array, such as a dict of columns, with what to give instead."""
     kind, data = type(x).__name__, sys.modules.get("torch.utils.data")  # as for `is_tensor`
+    _refuse_sparse_tensor(x)
     found, remedy = f"a {kind}", ""
     if kind == "RecordBatch":
         remedy = "; give pyarrow.Table.from_batches([X])"

@@ -172,9 +172,9 @@ def _present(estimator: Any, y: Any, x: Any, *, warn: bool = True) -> NDArray[An
         raise DataError(f"This {name} estimator requires y to be passed, but the target y is None.")
     if _is_sparse(y):
         y = y.toarray()
+    check_target(y)
     if is_tensor(y):
         y = host_tensor(y)
-    check_target(y)
     if not hasattr(y, "dtype") or not hasattr(y, "shape") or type(y).__module__.startswith("polars"):
         y = as_array(y)
     check_consistent_length(x, y)
