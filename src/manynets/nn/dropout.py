@@ -75,7 +75,7 @@ def kept_on_host(words: NDArray[np.uint64], levels: NDArray[np.uint8], rows: ran
     of_row = -(-units // 8)  # random words
     drawn = rng.random_bytes(words, range(rows.start * of_row, rows.stop * of_row))
     drawn = drawn.reshape(*words.shape, len(rows), 8 * of_row)
-    kept = torch.empty(*words.shape, len(rows), units, dtype=torch.uint8)
+    kept = torch.empty(*words.shape, len(rows), units, dtype=torch.uint8, device="cpu")
     np.greater_equal(drawn[..., :units], levels[..., None], out=kept.numpy().view(np.bool_))
     return kept
 
